@@ -1,0 +1,26 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_HPP
+#define OPENCV_LTRP_HPP
+
+/** @defgroup ltrp Learning to rank patches: which parts of an image matter
+
+A masked autoencoder reconstructs an image from a tenth of its patches; taking one visible patch away and measuring
+how much the reconstruction changes tells what that patch is worth, without labels (cv::ltrp::Scorer). A small vision
+transformer learns to rank all patches of an image by that in one pass (cv::ltrp::Ranker), so that other software can
+keep only the patches that matter (cv::ltrp::selectPatches).
+
+The method is Luo et al., "Learning to Rank Patches for Unbiased Image Redundancy Reduction", CVPR 2024
+(arXiv:2404.00680); the autoencoder is He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022.
+*/
+
+#include "opencv2/ltrp/types.hpp"
+#include "opencv2/ltrp/ranker.hpp"
+#include "opencv2/ltrp/scorer.hpp"
+#include "opencv2/ltrp/select.hpp"
+#include "opencv2/ltrp/draw.hpp"
+#include "opencv2/ltrp/train.hpp"
+
+#endif

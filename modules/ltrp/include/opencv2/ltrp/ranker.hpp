@@ -1,0 +1,72 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_RANKER_HPP
+#define OPENCV_LTRP_RANKER_HPP
+
+#include "opencv2/ltrp/types.hpp"
+
+namespace cv
+{
+namespace ltrp
+{
+
+//! @addtogroup ltrp
+//! @{
+
+/** @brief Ranks the patches of images with a trained vision transformer.
+
+The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it.
+
+**Threads**: one Ranker may be used from many threads at once: rank() is const and the weights are shared; each call
+takes a session (a cv::dnn::Net of its own and its scratch memory) from a pool that grows to the number of calls that
+ever ran at the same time. The setters must not run beside rank().
+*/
+class CV_EXPORTS_W Ranker
+{
+public:
+    virtual ~Ranker() {}
+
+    /** @brief Loads a ranker.
+    @param model weight file: the module's own safetensors, an LTRP ranker .pth or a timm ViT safetensors whose head has
+    one output per patch
+    @throws cv::Exception naming the file, the tensor, the expected and the found
+    */
+    CV_WRAP static Ptr<Ranker> create(const String& model);
+
+    /** @brief Scores the patches of one image.
+    @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels, any size, any step
+    @return scores on the model's grid
+    @throws cv::Exception for an empty image, another type, or NaN / infinite pixels
+    */
+    CV_WRAP virtual PatchRanking rank(InputArray image) const = 0;
+
+    /** @brief Scores a batch of images of any sizes in one pass.
+    @param images vector of images as for rank()
+    @return one ranking per image, in order
+    */
+    CV_WRAP virtual std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const = 0;
+
+    /** @brief cv::dnn backend; cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are available.
+    @throws cv::Exception with Error::StsNotImplemented for any other: never a silent fall-back */
+    CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
+    /** @brief cv::dnn target; cv::dnn::DNN_TARGET_CPU is available (32-bit floats).
+    @throws cv::Exception with Error::StsNotImplemented for any other */
+    CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
+
+    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file
+    CV_WRAP virtual Size getGrid() const = 0;          //!< patch columns (width) and rows (height)
+    CV_WRAP virtual Scalar getInputMean() const = 0;   //!< R, G, B, for values in [0, 1], from the model file
+    CV_WRAP virtual Scalar getInputStd() const = 0;    //!< R, G, B, for values in [0, 1], from the model file
+
+    /** @brief Model, geometry, backend, device, precision and library really in use, as text. */
+    CV_WRAP virtual String info() const = 0;
+};
+
+//! @}
+
+}  // namespace ltrp
+}  // namespace cv
+
+#endif

@@ -1,0 +1,123 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_SCORER_HPP
+#define OPENCV_LTRP_SCORER_HPP
+
+#include "opencv2/ltrp/types.hpp"
+#include <functional>
+
+namespace cv
+{
+namespace ltrp
+{
+
+//! @addtogroup ltrp
+//! @{
+
+/** @brief Where a visible patch is taken out. */
+enum Removal
+{
+    REMOVAL_DECODER = 0,   //!< neither key nor query in the decoder's attention; the encoder runs once
+    REMOVAL_ENCODER = 1    //!< switched off by an attention mask in the encoder, which runs once per visible patch
+};
+
+/** @brief How two reconstructions are compared. Higher scores always mean a more important patch. */
+enum ScoreMetric
+{
+    METRIC_L1 = 0,    //!< mean absolute difference over the masked patches
+    METRIC_L2 = 1,    //!< mean squared difference over the masked patches
+    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] over the batch
+    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] over the batch
+};
+
+/** @brief In which space L1 and L2 differences are taken. */
+enum ScoreSpace
+{
+    SPACE_DECODER = 0,   //!< the decoder's output as it is (the paper's convention; patch-normalised pixels for most MAEs)
+    SPACE_PIXEL = 1      //!< each masked patch's difference times that patch's own standard deviation: real pixel contrast
+};
+
+/** @brief How scores of many masks are averaged to a map. */
+enum ScoreAverage
+{
+    AVERAGE_SCORE = 0,   //!< mean of the scores
+    AVERAGE_RANK = 1     //!< mean of each score's rank within its mask, scaled to [0, 1]
+};
+
+/** @brief What cv::ltrp::Scorer is to compute. */
+struct CV_EXPORTS_W_SIMPLE ScoreParams
+{
+    CV_WRAP ScoreParams()
+        : maskRatio(0.9), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), average(AVERAGE_SCORE),
+          masks(32), seed(0) {}
+
+    CV_PROP_RW double maskRatio;   //!< share of patches hidden, in (0, 1); int(patches * (1 - maskRatio)) stay, at least 2
+    CV_PROP_RW int removal;        //!< cv::ltrp::Removal
+    CV_PROP_RW int metric;         //!< cv::ltrp::ScoreMetric
+    CV_PROP_RW int space;          //!< cv::ltrp::ScoreSpace
+    CV_PROP_RW int average;        //!< cv::ltrp::ScoreAverage, for scoreMap()
+    CV_PROP_RW int masks;          //!< random masks averaged by scoreMap(), >= 1
+    CV_PROP_RW uint64 seed;        //!< masks are a function of (seed, mask number) alone
+};
+
+/** @brief Pseudo-scores of the visible patches under one random mask. */
+struct CV_EXPORTS_W_SIMPLE VisibleScores
+{
+    CV_WRAP VisibleScores() {}
+
+    CV_PROP_RW std::vector<int> patches;   //!< visible patch numbers, raster order, ascending
+    CV_PROP_RW std::vector<float> scores;  //!< one score per visible patch, same order
+};
+
+/** @brief Measures what patches are worth with a masked autoencoder, no labels and no trained ranker needed.
+
+Threads: as for cv::ltrp::Ranker.
+*/
+class CV_EXPORTS_W Scorer
+{
+public:
+    virtual ~Scorer() {}
+
+    /** @brief Called after every mask of scoreMap() with (masks done, masks in all); returning false cancels. */
+    typedef std::function<bool(int done, int total)> Progress;
+
+    /** @brief Loads a masked autoencoder (encoder and decoder).
+    @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its config.json
+    */
+    CV_WRAP static Ptr<Scorer> create(const String& model);
+
+    /** @brief Scores the visible patches of one random mask.
+    @param image as for cv::ltrp::Ranker::rank
+    @param params seed picks the mask; masks and average are not used
+    */
+    CV_WRAP virtual VisibleScores score(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
+
+    /** @brief A full score map: every patch's mean over those of many random masks in which it was visible.
+
+    Masks go on beyond params.masks until every patch was visible at least once.
+    @param image as for cv::ltrp::Ranker::rank
+    @param params what to compute
+    @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv ("cancelled")
+    */
+    virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const = 0;
+    /** @overload */
+    CV_WRAP virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
+
+    /** @brief As for cv::ltrp::Ranker. */
+    CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
+    /** @brief As for cv::ltrp::Ranker. */
+    CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
+
+    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file
+    CV_WRAP virtual Size getGrid() const = 0;          //!< patch columns (width) and rows (height)
+    CV_WRAP virtual String info() const = 0;           //!< as for cv::ltrp::Ranker
+};
+
+//! @}
+
+}  // namespace ltrp
+}  // namespace cv
+
+#endif

@@ -1,0 +1,33 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IMAGE_PREPROCESS_HPP
+#define OPENCV_LTRP_IMAGE_PREPROCESS_HPP
+
+#include "../vit/config.hpp"
+
+namespace cv { namespace ltrp { namespace image {
+
+/// Two-pass antialiased cubic resize (a = -0.5, support widened by the scale, horizontal then vertical pass,
+/// rounded and clamped to 8 bit after each), as PIL's BICUBIC does it. src: CV_8UC1/3/4, any step.
+void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size);
+
+/// The same for a sub-rectangle with fractional borders of the source (random resized crop), `box` in source pixels.
+void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size, const Rect2d& box);
+
+/// Any image to 8-bit RGB: 1, 3 (BGR) or 4 (BGRA, alpha dropped) channels; CV_8U as it is, CV_16U / 257,
+/// CV_32F and CV_64F in [0, 1] * 255 (values outside are clamped). @throws Error::StsBadArg for empty images, other
+/// types, and NaN or infinite values (message names what was found).
+void toRgb8(InputArray image, Mat& rgb);
+
+/// Evaluation crop of the paper: shorter side to 256/224 of the input size (for input sizes <= 224, else to the input size),
+/// then the centre crop. rgb: CV_8UC3. out: CV_8UC3 imageSize x imageSize.
+void centreCrop(const Mat& rgb, int imageSize, Mat& out);
+
+/// 8-bit RGB of the input size -> planar float [3,S,S]: (value/255 - mean)/std.
+void normalise(const Mat& rgb, const vit::InputConfig& input, float* out);
+
+}}}  // namespace
+
+#endif

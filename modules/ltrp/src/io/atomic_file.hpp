@@ -1,0 +1,37 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IO_ATOMIC_FILE_HPP
+#define OPENCV_LTRP_IO_ATOMIC_FILE_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace io {
+
+/// A file that appears under its name only when it is complete. Everything goes to a temporary neighbour;
+/// commit() flushes, fsyncs, renames and fsyncs the folder; a destructor without commit() removes the temporary.
+/// Every write error (a full disk too) throws cv::Exception with the path and the system's reason.
+class AtomicFile
+{
+public:
+    explicit AtomicFile(const std::string& path);
+    ~AtomicFile();
+    AtomicFile(const AtomicFile&) = delete;
+    AtomicFile& operator=(const AtomicFile&) = delete;
+
+    void write(const void* data, size_t bytes);
+    void write(const std::string& text) { write(text.data(), text.size()); }
+    void commit();
+
+private:
+    std::string path_, temporary_;
+    int fd_ = -1;
+};
+
+/// Whole text file written atomically.
+void writeTextFile(const std::string& path, const std::string& text);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,31 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_LOSSES_HPP
+#define OPENCV_LTRP_TRAIN_LOSSES_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace train {
+
+enum class RankLoss
+{
+    ListMleK,      ///< ListMLE on k randomly drawn columns of each row ("list_mleEx" in the golden cases): the default
+    ListMle,       ///< ListMLE on all columns
+    RankNet,
+    ListNet,
+    PointWise,     ///< mean squared difference
+    FocusedRank    ///< ListMLE on the 10 best + RankNet between those and the rest
+};
+RankLoss parseRankLoss(const std::string& name);   ///< "list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank"
+const char* rankLossName(RankLoss loss);
+
+/// Value of a ranking loss and its gradient with respect to yPred. yPred, yTrue, grad: [batch, n].
+/// columns: for ListMleK (and ListMle on drawn columns) [batch, k] column numbers in the drawn order, repeats allowed;
+/// null: all columns in order. Sorting is stable; log-sum-exp and logit forms never overflow.
+double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k, float* grad);
+
+}}}  // namespace
+
+#endif

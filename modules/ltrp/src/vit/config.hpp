@@ -1,0 +1,61 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_VIT_CONFIG_HPP
+#define OPENCV_LTRP_VIT_CONFIG_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace vit {
+
+/// One stack of pre-norm transformer blocks.
+struct StackConfig
+{
+    int dim = 0;      ///< token width
+    int depth = 0;    ///< number of blocks
+    int heads = 0;    ///< attention heads; dim is a multiple of it
+    int hidden = 0;   ///< width of the MLP's hidden layer (4 * dim in every published model)
+};
+
+/// What a network sees: a square RGB image cut into square patches.
+struct InputConfig
+{
+    int imageSize = 224;   ///< side in pixels, a multiple of patchSize
+    int patchSize = 16;
+    double mean[3] = {0.485, 0.456, 0.406};   ///< R, G, B, for values in [0, 1]
+    double std[3] = {0.229, 0.224, 0.225};
+
+    int grid() const { return imageSize / patchSize; }
+    int numPatches() const { return grid() * grid(); }
+    int patchValues() const { return 3 * patchSize * patchSize; }
+};
+
+/// Masked autoencoder (He et al., CVPR 2022). Defaults: ViT-B/16.
+struct MaeConfig
+{
+    InputConfig input;
+    StackConfig encoder{768, 12, 12, 3072};
+    StackConfig decoder{512, 8, 16, 2048};
+    float layerNormEps = 1e-6f;
+    bool normPixLoss = true;   ///< the decoder predicts pixels normalised per patch
+};
+
+/// Patch ranker: a ViT whose class token is mapped to one score per patch. Defaults: ViT-Ti/16.
+struct RankerConfig
+{
+    InputConfig input;
+    StackConfig encoder{192, 12, 3, 768};
+    float layerNormEps = 1e-5f;
+};
+
+/// Throw Error::StsBadArg naming what is wrong (`where` begins the message: a file name or "options").
+void checkConfig(const MaeConfig& config, const std::string& where);
+void checkConfig(const RankerConfig& config, const std::string& where);
+
+/// int(numPatches * (1 - maskRatio)) truncated in double arithmetic, as the paper's code counts.
+int visibleCount(int numPatches, double maskRatio);
+
+}}}  // namespace
+
+#endif
