@@ -1,0 +1,91 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "config.hpp"
+
+#include <cmath>
+
+namespace cv { namespace ltrp { namespace vit {
+
+namespace
+{
+
+// Far above every published model (ViT-G: 1664 wide, 48 blocks), far below what could overflow a size computation.
+const int maxDim = 16384, maxHidden = 65536, maxDepth = 256, maxHeads = 512;
+const int maxImageSize = 8192, maxPatchSize = 512, maxGrid = 256;
+// An arena is one cv::Mat row, whose length is an int.
+const double maxParameters = 2.0e9;
+
+void checkRange(const char* what, int value, int low, int high, const std::string& where)
+{
+    LTRP_REQUIRE(value >= low && value <= high, Error::StsBadArg,
+                 where << ": " << what << " is " << value << ", expected " << low << " to " << high);
+}
+
+void checkInput(const InputConfig& input, const std::string& where)
+{
+    checkRange("image size", input.imageSize, 1, maxImageSize, where);
+    checkRange("patch size", input.patchSize, 1, maxPatchSize, where);
+    LTRP_REQUIRE(input.imageSize % input.patchSize == 0, Error::StsBadArg,
+                 where << ": image size " << input.imageSize << " is not a multiple of patch size " << input.patchSize);
+    checkRange("patches per side", input.grid(), 1, maxGrid, where);
+    for (int c = 0; c < 3; c++)
+    {
+        LTRP_REQUIRE(std::isfinite(input.mean[c]), Error::StsBadArg, where << ": input mean is not finite");
+        LTRP_REQUIRE(std::isfinite(input.std[c]) && input.std[c] > 0, Error::StsBadArg,
+                     where << ": input standard deviation is " << input.std[c] << ", expected a positive number");
+    }
+}
+
+/// Checks a stack and returns its number of parameters, final norm included.
+double checkStack(const StackConfig& stack, const std::string& prefix, const std::string& where)
+{
+    checkRange((prefix + "embed dim").c_str(), stack.dim, 1, maxDim, where);
+    checkRange((prefix + "depth").c_str(), stack.depth, 1, maxDepth, where);
+    checkRange((prefix + "heads").c_str(), stack.heads, 1, maxHeads, where);
+    checkRange((prefix + "MLP width").c_str(), stack.hidden, 1, maxHidden, where);
+    LTRP_REQUIRE(stack.dim % stack.heads == 0, Error::StsBadArg,
+                 where << ": " << prefix << "embed dim " << stack.dim << " is not a multiple of its " << stack.heads << " heads");
+    const double d = stack.dim, h = stack.hidden;
+    return stack.depth * (4 * d * d + 2 * d * h + 9 * d + h) + 2 * d;
+}
+
+void checkTotal(double total, float layerNormEps, const std::string& where)
+{
+    LTRP_REQUIRE(total <= maxParameters, Error::StsBadArg,
+                 where << ": a model of " << total << " parameters, more than " << maxParameters << " are not supported");
+    LTRP_REQUIRE(layerNormEps > 0 && layerNormEps <= 0.1f, Error::StsBadArg,
+                 where << ": layer norm epsilon is " << layerNormEps << ", expected a number in (0, 0.1]");
+}
+
+}  // namespace
+
+void checkConfig(const MaeConfig& config, const std::string& where)
+{
+    checkInput(config.input, where);
+    double total = checkStack(config.encoder, "", where) + checkStack(config.decoder, "decoder ", where);
+    const double tokens = config.input.numPatches() + 1., values = config.input.patchValues();
+    const double de = config.encoder.dim, dd = config.decoder.dim;
+    total += de * (tokens + 2 + values) + dd * (tokens + 2 + de + values) + values;
+    checkTotal(total, config.layerNormEps, where);
+}
+
+void checkConfig(const RankerConfig& config, const std::string& where)
+{
+    checkInput(config.input, where);
+    double total = checkStack(config.encoder, "", where);
+    const double patches = config.input.numPatches(), values = config.input.patchValues(), d = config.encoder.dim;
+    total += d * (2 * patches + 3 + values) + patches;
+    checkTotal(total, config.layerNormEps, where);
+}
+
+int visibleCount(int numPatches, double maskRatio)
+{
+    LTRP_REQUIRE(maskRatio >= 0 && maskRatio < 1, Error::StsOutOfRange,
+                 "mask ratio is " << maskRatio << ", expected a number in [0, 1)");
+    return static_cast<int>(numPatches * (1.0 - maskRatio));
+}
+
+}}}  // namespace

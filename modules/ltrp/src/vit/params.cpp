@@ -1,0 +1,204 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "params.hpp"
+#include "../core/random.hpp"
+
+#include <cmath>
+#include <limits>
+
+namespace cv { namespace ltrp { namespace vit {
+
+namespace
+{
+
+const size_t alignment = 16;   // floats: 64 bytes, a cache line and an AVX-512 register
+
+void addLinear(ParamLayout& layout, const std::string& name, int out, int in)
+{
+    layout.add(name + ".weight", {out, in});
+    layout.add(name + ".bias", {out});
+}
+
+void addNorm(ParamLayout& layout, const std::string& name, int dim)
+{
+    layout.add(name + ".weight", {dim});
+    layout.add(name + ".bias", {dim});
+}
+
+void addBlocks(ParamLayout& layout, const std::string& prefix, const StackConfig& stack)
+{
+    for (int i = 0; i < stack.depth; i++)
+    {
+        const std::string block = prefix + std::to_string(i) + ".";
+        addNorm(layout, block + "norm1", stack.dim);
+        addLinear(layout, block + "attn.qkv", 3 * stack.dim, stack.dim);
+        addLinear(layout, block + "attn.proj", stack.dim, stack.dim);
+        addNorm(layout, block + "norm2", stack.dim);
+        addLinear(layout, block + "mlp.fc1", stack.hidden, stack.dim);
+        addLinear(layout, block + "mlp.fc2", stack.dim, stack.hidden);
+    }
+}
+
+void addPatchEmbed(ParamLayout& layout, const InputConfig& input, int dim)
+{
+    layout.add("patch_embed.proj.weight", {dim, 3, input.patchSize, input.patchSize});
+    layout.add("patch_embed.proj.bias", {dim});
+}
+
+bool endsWith(const std::string& text, const std::string& end)
+{
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+/// One stream per tensor: its values stay the same whatever is drawn for the tensors before it.
+void initialise(const ParamLayout& layout, uint64_t seed, int grid, ParamArena& params)
+{
+    params = ParamArena(layout);
+    for (size_t i = 0; i < layout.tensors().size(); i++)
+    {
+        const ParamInfo& info = layout.tensors()[i];
+        float* values = params.data() + info.offset;
+        RandomStream random(seed, RandomPurpose::Init, 0, static_cast<uint32_t>(i));
+        if (endsWith(info.name, "pos_embed"))
+            sinCosPositions(grid, info.shape.back(), values);
+        else if (endsWith(info.name, "_token"))
+        {
+            for (size_t k = 0; k < info.count; k++)
+                values[k] = static_cast<float>(0.02 * random.normal());
+        }
+        else if (info.shape.size() >= 2)
+        {
+            // A convolution that does not overlap is a linear layer of its flattened weight.
+            const double out = info.shape[0], in = info.count / out, bound = std::sqrt(6 / (in + out));
+            for (size_t k = 0; k < info.count; k++)
+                values[k] = static_cast<float>(random.uniform(-bound, bound));
+        }
+        else if (info.name.find("norm") != std::string::npos && endsWith(info.name, ".weight"))
+            std::fill(values, values + info.count, 1.f);
+    }
+}
+
+}  // namespace
+
+void ParamLayout::add(const std::string& name, std::vector<int> shape, bool trainable)
+{
+    CV_Assert(!shape.empty() && index_.count(name) == 0);
+    ParamInfo info;
+    info.name = name;
+    info.count = 1;
+    for (int extent : shape)
+    {
+        CV_Assert(extent > 0);
+        info.count *= static_cast<size_t>(extent);
+        CV_Assert(info.count <= static_cast<size_t>(std::numeric_limits<int>::max()));
+    }
+    info.offset = total_;
+    info.trainable = trainable;
+    info.decay = trainable && shape.size() >= 2;
+    info.shape = std::move(shape);
+    index_[name] = tensors_.size();
+    total_ += (info.count + alignment - 1) / alignment * alignment;
+    tensors_.push_back(std::move(info));
+}
+
+const ParamInfo* ParamLayout::find(const std::string& name) const
+{
+    const auto it = index_.find(name);
+    return it == index_.end() ? nullptr : &tensors_[it->second];
+}
+
+const ParamInfo& ParamLayout::at(const std::string& name) const
+{
+    const ParamInfo* info = find(name);
+    LTRP_REQUIRE(info, Error::StsObjectNotFound, "the network has no parameter '" << name << "'");
+    return *info;
+}
+
+size_t ParamLayout::parameterCount() const
+{
+    size_t count = 0;
+    for (const ParamInfo& info : tensors_)
+        count += info.count;
+    return count;
+}
+
+ParamLayout maeLayout(const MaeConfig& config)
+{
+    checkConfig(config, "autoencoder");
+    const int tokens = config.input.numPatches() + 1, de = config.encoder.dim, dd = config.decoder.dim;
+    ParamLayout layout;
+    layout.add("cls_token", {1, 1, de});
+    layout.add("pos_embed", {1, tokens, de}, false);
+    layout.add("mask_token", {1, 1, dd});
+    layout.add("decoder_pos_embed", {1, tokens, dd}, false);
+    addPatchEmbed(layout, config.input, de);
+    addBlocks(layout, "blocks.", config.encoder);
+    addNorm(layout, "norm", de);
+    addLinear(layout, "decoder_embed", dd, de);
+    addBlocks(layout, "decoder_blocks.", config.decoder);
+    addNorm(layout, "decoder_norm", dd);
+    addLinear(layout, "decoder_pred", config.input.patchValues(), dd);
+    return layout;
+}
+
+ParamLayout rankerLayout(const RankerConfig& config)
+{
+    checkConfig(config, "ranker");
+    const int patches = config.input.numPatches(), dim = config.encoder.dim;
+    ParamLayout layout;
+    layout.add("cls_token", {1, 1, dim});
+    layout.add("pos_embed", {1, patches + 1, dim}, false);
+    addPatchEmbed(layout, config.input, dim);
+    addBlocks(layout, "blocks.", config.encoder);
+    addNorm(layout, "norm", dim);
+    addLinear(layout, "head", patches, dim);
+    return layout;
+}
+
+ParamArena::ParamArena(ParamLayout l) : layout(std::move(l))
+{
+    LTRP_REQUIRE(layout.total() <= static_cast<size_t>(std::numeric_limits<int>::max()), Error::StsOutOfRange,
+                 "a network of " << layout.total() << " parameters is too large");
+    values = Mat::zeros(1, static_cast<int>(layout.total()), CV_32F);
+    CV_Assert(reinterpret_cast<uintptr_t>(values.data) % (alignment * sizeof(float)) == 0);
+}
+
+void sinCosPositions(int grid, int dim, float* table)
+{
+    LTRP_REQUIRE(grid > 0 && dim > 0 && dim % 4 == 0, Error::StsBadArg,
+                 "sine-cosine positions need an embed dim that is a multiple of 4, found " << dim);
+    const int half = dim / 2, quarter = dim / 4;
+    std::fill(table, table + dim, 0.f);
+    for (int row = 0; row < grid; row++)
+    {
+        for (int column = 0; column < grid; column++)
+        {
+            float* out = table + (static_cast<size_t>(row) * grid + column + 1) * dim;
+            for (int axis = 0; axis < 2; axis++)
+            {
+                const double place = axis == 0 ? column : row;
+                for (int k = 0; k < quarter; k++)
+                {
+                    const double angle = place / std::pow(10000., static_cast<double>(k) / quarter);
+                    out[axis * half + k] = static_cast<float>(std::sin(angle));
+                    out[axis * half + quarter + k] = static_cast<float>(std::cos(angle));
+                }
+            }
+        }
+    }
+}
+
+void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params)
+{
+    initialise(maeLayout(config), seed, config.input.grid(), params);
+}
+
+void initialiseParams(const RankerConfig& config, uint64_t seed, ParamArena& params)
+{
+    initialise(rankerLayout(config), seed, config.input.grid(), params);
+}
+
+}}}  // namespace
