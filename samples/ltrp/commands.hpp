@@ -1,0 +1,28 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_COMMANDS_HPP
+#define LTRP_TOOL_COMMANDS_HPP
+
+#include <string>
+#include <vector>
+
+namespace tool
+{
+
+/// One subcommand each. `args` is what follows the command's name; the result is the exit status: 0 done, 1 something
+/// failed (already said on stderr). Other failures are thrown (UsageError -> 2, Interrupted -> 130, any other
+/// exception -> 1) and become one line "ltrp COMMAND: reason" in main().
+int runRank(const std::vector<std::string>& args);
+int runScore(const std::vector<std::string>& args);
+int runPretrain(const std::vector<std::string>& args);
+int runTrain(const std::vector<std::string>& args);
+int runEval(const std::vector<std::string>& args);
+int runConvert(const std::vector<std::string>& args);
+int runInfo(const std::vector<std::string>& args);
+int runGolden(const std::vector<std::string>& args);
+
+}  // namespace tool
+
+#endif

@@ -1,0 +1,101 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_COMMON_HPP
+#define LTRP_TOOL_COMMON_HPP
+
+#include <boost/program_options.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace tool
+{
+
+namespace po = boost::program_options;
+
+/// A mistake on the command line: main() prints it as one line and exits with status 2.
+class UsageError : public std::runtime_error
+{
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Thrown by checkInterrupt(): main() exits with status 128 + the signal's number.
+class Interrupted : public std::exception
+{
+public:
+    const char* what() const noexcept override { return "interrupted"; }
+};
+
+/// SIGINT and SIGTERM only set a flag, so that what is being written gets finished or removed.
+void catchSignals();
+int interruptSignal();     ///< number of the signal that came, 0 if none
+void checkInterrupt();     ///< throws Interrupted once a signal came
+
+/// What `ltrp help COMMAND` prints around the table of options.
+struct HelpText
+{
+    const char* usage;      ///< "ltrp rank PATH... [options]"
+    const char* about;      ///< what the command does
+    const char* examples;   ///< command lines with a word of explanation
+};
+
+/// Parses a command's arguments and checks them (po::notify). `positional` names the option that takes the plain
+/// arguments, at most `maxPositional` of them (-1: any number); it is declared here, as vector<string>.
+/// Adds --help; an option "config" among `options`, when given, names a file in Boost.Program_options' format whose
+/// values count where the command line is silent.
+/// @return false when the help was asked for and has been printed
+bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
+                    const char* positional, int maxPositional, po::variables_map& values);
+
+/// A command's plain arguments; throws UsageError when there are fewer than `atLeast` (`what` names them).
+std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast, const char* what);
+
+/// Sets OpenCV's (and with it the module's) thread count from option "threads", where it was given.
+void applyThreads(const po::variables_map& values);
+
+/// An integer seed of option `name`, refused when negative.
+unsigned long long seedOption(const po::variables_map& values, const char* name);
+
+/// Text of an exception without OpenCV's source position, on one line. `file`, where given, stands in front unless the
+/// text names it already.
+std::string reason(const std::exception& error, const std::string& file = std::string());
+/// For messages of the running command: "ltrp rank: ".
+void setCommandName(const std::string& name);
+/// One line "ltrp COMMAND: text" on stderr; a progress bar on the terminal gives way to it.
+void complain(const std::string& text);
+
+/// Weight file: the one given; else what matches in the folder that the environment variable LTRP_MODELS names; else
+/// in ../share/ltrp beside the program's folder. `kind` is "rank" or "mae": the file is called *KIND*.safetensors.
+/// `option` is how the user names one ("--model"). Throws std::runtime_error saying where was looked.
+std::string findModel(const std::string& given, const std::string& kind, const std::string& option);
+
+/// Progress of work counted in steps, on stderr: a bar on a terminal, a plain line now and then elsewhere; nothing for
+/// work that takes less than two seconds.
+class Progress
+{
+public:
+    Progress(const std::string& label, size_t total);
+    ~Progress();   ///< takes the bar away
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    void update(size_t done, const std::string& note = std::string());
+    void hide();   ///< clears the line until the next update()
+
+private:
+    std::string label_;
+    size_t total_;
+    bool terminal_, shown_ = false;
+    std::chrono::steady_clock::time_point start_, last_;
+};
+
+}  // namespace tool
+
+#endif
