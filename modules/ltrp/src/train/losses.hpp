@@ -21,10 +21,20 @@ enum class RankLoss
 RankLoss parseRankLoss(const std::string& name);   ///< "list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank"
 const char* rankLossName(RankLoss loss);
 
-/// Value of a ranking loss and its gradient with respect to yPred. yPred, yTrue, grad: [batch, n].
+/// What the losses other than ListMLE are made with; the defaults are the published ones.
+struct RankLossParams
+{
+    double threshold = 1e-3;   ///< RankNet: targets closer than this count as equal (compared in 32-bit arithmetic)
+    double sigma = 1.0;        ///< RankNet: steepness of the logistic function
+    int focused = 10;          ///< FocusedRank: how many of the best form the list; its RankNet part takes the defaults
+};
+
+/// Value of a ranking loss and its gradient with respect to yPred. yPred, yTrue, grad: [batch, n]; grad may be null.
 /// columns: for ListMleK (and ListMle on drawn columns) [batch, k] column numbers in the drawn order, repeats allowed;
 /// null: all columns in order. Sorting is stable; log-sum-exp and logit forms never overflow.
-double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k, float* grad);
+/// @throws Error::StsBadArg for NaN targets, which have no order; NaN predictions give a NaN value.
+double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k,
+                float* grad, const RankLossParams& params = RankLossParams());
 
 }}}  // namespace
 

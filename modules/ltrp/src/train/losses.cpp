@@ -1,0 +1,241 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "losses.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace
+{
+
+struct LossName
+{
+    RankLoss loss;
+    const char* name;
+};
+
+const LossName lossNames[] = {{RankLoss::ListMleK, "list-mle-k"}, {RankLoss::ListMle, "list-mle"},
+                              {RankLoss::RankNet, "rank-net"}, {RankLoss::ListNet, "list-net"},
+                              {RankLoss::PointWise, "point-wise"}, {RankLoss::FocusedRank, "focused-rank"}};
+
+/// log(exp(a) + exp(b)); either may be -infinity.
+double logAddExp(double a, double b)
+{
+    const double high = std::max(a, b), low = std::min(a, b);
+    if (std::isnan(a) || std::isnan(b))
+        return std::numeric_limits<double>::quiet_NaN();
+    if (std::isinf(high))
+        return high;
+    return high + std::log1p(std::exp(low - high));
+}
+
+/// log(1 + exp(x)).
+double softPlus(double x)
+{
+    return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+}
+
+double logistic(double x)
+{
+    if (x >= 0)
+        return 1.0 / (1.0 + std::exp(-x));
+    const double e = std::exp(x);
+    return e / (1.0 + e);
+}
+
+/// Positions of `columns` by descending target; equal targets keep their order.
+std::vector<int> descendingOrder(const float* yTrue, const std::vector<int>& columns)
+{
+    std::vector<int> order(columns);
+    std::stable_sort(order.begin(), order.end(), [yTrue](int a, int b) { return yTrue[a] > yTrue[b]; });
+    return order;
+}
+
+/// Sum over positions i of log(sum_{j >= i} exp(y_j) + 1e-10) - y_i for the columns in `order`; adds its gradient.
+/// The published form takes exp() as it is; here the same sums are carried as logarithms, which is equal wherever
+/// the published one is finite: log(S + 1e-10) = logAddExp(log S, log 1e-10).
+double listMle(const float* yPred, const std::vector<int>& order, double scale, double* grad)
+{
+    const double floorLog = std::log(1e-10);
+    const size_t n = order.size();
+    std::vector<double> denominator(n);
+    double suffix = -std::numeric_limits<double>::infinity(), value = 0;
+    for (size_t i = n; i-- > 0;)
+    {
+        const double y = yPred[order[i]];
+        suffix = logAddExp(suffix, y);
+        denominator[i] = logAddExp(suffix, floorLog);
+        value += denominator[i] - y;
+    }
+    // d value / d y_j = sum_{i <= j} exp(y_j - denominator_i) - 1; the sum over i runs along as a logarithm too.
+    double prefix = -std::numeric_limits<double>::infinity();
+    for (size_t j = 0; j < n; j++)
+    {
+        prefix = logAddExp(prefix, -denominator[j]);
+        grad[order[j]] += scale * (std::exp(static_cast<double>(yPred[order[j]]) + prefix) - 1.0);
+    }
+    return value * scale;
+}
+
+/// One ordered pair of RankNet in logit form: -(t log p + (1-t) log(1-p)) = softPlus(s d) - t s d, p = logistic(s d).
+/// The difference of targets is taken in 32 bits, as the published code does, so that pairs at the threshold fall
+/// on the same side.
+double rankNetPair(const float* yPred, const float* yTrue, int i, int j, const RankLossParams& params, double scale,
+                   double* grad)
+{
+    const float difference = yTrue[i] - yTrue[j], threshold = static_cast<float>(params.threshold);
+    const double target = difference >= threshold ? 1.0 : difference <= -threshold ? 0.0 : 0.5;
+    const double logit = params.sigma * (static_cast<double>(yPred[i]) - yPred[j]);
+    const double slope = scale * params.sigma * (logistic(logit) - target);
+    grad[i] += slope;
+    grad[j] -= slope;
+    return scale * (softPlus(logit) - target * logit);
+}
+
+double rankNet(const float* yPred, const float* yTrue, int n, double scale, const RankLossParams& params, double* grad)
+{
+    double value = 0;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            value += rankNetPair(yPred, yTrue, i, j, params, scale, grad);
+    return value;
+}
+
+double logSumExp(const float* y, int n)
+{
+    double sum = -std::numeric_limits<double>::infinity();
+    for (int i = 0; i < n; i++)
+        sum = logAddExp(sum, y[i]);
+    return sum;
+}
+
+double listNet(const float* yPred, const float* yTrue, int n, double scale, double* grad)
+{
+    const double logTrue = logSumExp(yTrue, n), logPred = logSumExp(yPred, n);
+    double value = 0;
+    for (int i = 0; i < n; i++)
+    {
+        const double target = std::exp(yTrue[i] - logTrue);
+        value -= scale * target * (yPred[i] - logPred);
+        grad[i] += scale * (std::exp(yPred[i] - logPred) - target);
+    }
+    return value;
+}
+
+double pointWise(const float* yPred, const float* yTrue, int n, double scale, double* grad)
+{
+    double value = 0;
+    for (int i = 0; i < n; i++)
+    {
+        const double difference = static_cast<double>(yPred[i]) - yTrue[i];
+        value += scale * difference * difference;
+        grad[i] += 2 * scale * difference;
+    }
+    return value;
+}
+
+double focusedRank(const float* yPred, const float* yTrue, int n, int batch, int focused, double* grad)
+{
+    std::vector<int> all(n);
+    std::iota(all.begin(), all.end(), 0);
+    const std::vector<int> order = descendingOrder(yTrue, all);
+    const int best = std::min(focused, n);
+    double value = listMle(yPred, std::vector<int>(order.begin(), order.begin() + best), 1.0 / batch, grad);
+    if (best == n)
+        return value;   // nothing to compare with: the list is all there is
+    const double scale = 0.5 / (static_cast<double>(batch) * best * (n - best));
+    for (int i = 0; i < best; i++)
+        for (int j = best; j < n; j++)
+            value += rankNetPair(yPred, yTrue, order[i], order[j], RankLossParams(), scale, grad);
+    return value;
+}
+
+void checkArguments(const float* yTrue, int batch, int n, const int* columns, int k, const RankLossParams& params)
+{
+    LTRP_REQUIRE(batch > 0 && n > 0, Error::StsBadArg, "ranking loss: batch " << batch << " and list length " << n
+                 << " must be positive");
+    LTRP_REQUIRE(params.focused > 0 && params.threshold >= 0 && std::isfinite(params.sigma), Error::StsBadArg,
+                 "ranking loss: focused " << params.focused << ", threshold " << params.threshold << ", sigma "
+                 << params.sigma << " out of range");
+    for (size_t i = 0; i < static_cast<size_t>(batch) * n; i++)
+        LTRP_REQUIRE(!std::isnan(yTrue[i]), Error::StsBadArg, "ranking loss: target " << i % n << " of row " << i / n
+                     << " is not a number");
+    if (!columns)
+        return;
+    LTRP_REQUIRE(k > 0, Error::StsBadArg, "ranking loss: " << k << " drawn columns, at least 1 needed");
+    for (size_t i = 0; i < static_cast<size_t>(batch) * k; i++)
+        LTRP_REQUIRE(columns[i] >= 0 && columns[i] < n, Error::StsOutOfRange, "ranking loss: drawn column "
+                     << columns[i] << " outside 0 to " << n - 1);
+}
+
+}  // namespace
+
+RankLoss parseRankLoss(const std::string& name)
+{
+    std::string known;
+    for (const LossName& entry : lossNames)
+    {
+        if (name == entry.name)
+            return entry.loss;
+        known += std::string(known.empty() ? "" : ", ") + entry.name;
+    }
+    LTRP_ERROR(Error::StsBadArg, "unknown ranking loss '" << name << "', known are " << known);
+}
+
+const char* rankLossName(RankLoss loss)
+{
+    for (const LossName& entry : lossNames)
+        if (loss == entry.loss)
+            return entry.name;
+    LTRP_ERROR(Error::StsBadArg, "unknown ranking loss number " << static_cast<int>(loss));
+}
+
+double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k,
+                float* grad, const RankLossParams& params)
+{
+    checkArguments(yTrue, batch, n, columns, k, params);
+    double value = 0;
+    std::vector<double> rowGrad(n);
+    std::vector<int> drawn(n);
+    std::iota(drawn.begin(), drawn.end(), 0);
+    for (int b = 0; b < batch; b++)
+    {
+        const float* pred = yPred + static_cast<size_t>(b) * n;
+        const float* target = yTrue + static_cast<size_t>(b) * n;
+        std::fill(rowGrad.begin(), rowGrad.end(), 0.0);
+        switch (loss)
+        {
+        case RankLoss::ListMleK:
+        case RankLoss::ListMle:
+            if (columns)
+                drawn.assign(columns + static_cast<size_t>(b) * k, columns + static_cast<size_t>(b + 1) * k);
+            value += listMle(pred, descendingOrder(target, drawn), 1.0 / batch, rowGrad.data());
+            break;
+        case RankLoss::RankNet:
+            value += rankNet(pred, target, n, 0.5 / (static_cast<double>(batch) * n * n), params, rowGrad.data());
+            break;
+        case RankLoss::ListNet:
+            value += listNet(pred, target, n, 1.0 / (static_cast<double>(batch) * n), rowGrad.data());
+            break;
+        case RankLoss::PointWise:
+            value += pointWise(pred, target, n, 1.0 / (static_cast<double>(batch) * n), rowGrad.data());
+            break;
+        case RankLoss::FocusedRank:
+            value += focusedRank(pred, target, n, batch, params.focused, rowGrad.data());
+            break;
+        }
+        if (grad)
+            std::transform(rowGrad.begin(), rowGrad.end(), grad + static_cast<size_t>(b) * n,
+                           [](double g) { return static_cast<float>(g); });
+    }
+    return value;
+}
+
+}}}  // namespace

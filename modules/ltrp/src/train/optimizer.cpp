@@ -1,0 +1,119 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "optimizer.hpp"
+
+#include <opencv2/core/hal/hal.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace
+{
+
+/// A run of values that are treated alike.
+struct Piece
+{
+    size_t begin, count;
+    bool decay;
+};
+
+/// Factors of one update, the bias corrections folded in.
+struct StepFactors
+{
+    float keep, beta1, oneMinusBeta1, beta2, oneMinusBeta2, rate, inverseRoot2, eps;
+};
+
+/// Loops without calls or branches, so that the compiler vectorises them; the square root is OpenCV's vectorised one
+/// because the compiler's own keeps errno and stays scalar.
+void updatePiece(float* w, const float* g, float* m, float* v, size_t count, const StepFactors& f)
+{
+    const size_t block = 1024;
+    float root[block];
+    for (size_t start = 0; start < count; start += block)
+    {
+        const size_t n = std::min(block, count - start);
+        float *wb = w + start, *mb = m + start, *vb = v + start;
+        const float* gb = g + start;
+        for (size_t i = 0; i < n; i++)
+        {
+            mb[i] = f.beta1 * mb[i] + f.oneMinusBeta1 * gb[i];
+            vb[i] = f.beta2 * vb[i] + f.oneMinusBeta2 * gb[i] * gb[i];
+        }
+        hal::sqrt32f(vb, root, static_cast<int>(n));
+        for (size_t i = 0; i < n; i++)
+            wb[i] = f.keep * wb[i] - f.rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
+    }
+}
+
+void checkOptions(const AdamWParams& o)
+{
+    LTRP_REQUIRE(std::isfinite(o.learningRate) && o.learningRate >= 0 && o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 &&
+                 o.beta2 < 1 && o.eps > 0 && std::isfinite(o.weightDecay) && o.weightDecay >= 0, Error::StsOutOfRange,
+                 "AdamW: learning rate " << o.learningRate << ", betas " << o.beta1 << " " << o.beta2 << ", eps "
+                 << o.eps << ", weight decay " << o.weightDecay
+                 << " (rate and decay must be >= 0, betas in [0, 1), eps > 0)");
+}
+
+}  // namespace
+
+AdamW::AdamW(const vit::ParamLayout& layout)
+    : m(Mat::zeros(1, static_cast<int>(layout.total()), CV_32F)),
+      v(Mat::zeros(1, static_cast<int>(layout.total()), CV_32F))
+{
+}
+
+void AdamW::step(vit::ParamArena& params, const float* grads, const AdamWParams& options)
+{
+    checkOptions(options);
+    const size_t total = params.layout.total();
+    LTRP_REQUIRE(m.type() == CV_32F && v.type() == CV_32F && m.total() == total && v.total() == total &&
+                 m.isContinuous() && v.isContinuous(), Error::StsUnmatchedSizes,
+                 "AdamW: state of " << m.total() << " and " << v.total() << " values, parameters of " << total);
+    steps++;
+    const double correction1 = 1 - std::pow(options.beta1, static_cast<double>(steps));
+    const double correction2 = 1 - std::pow(options.beta2, static_cast<double>(steps));
+    StepFactors decayed;
+    decayed.keep = static_cast<float>(1 - options.learningRate * options.weightDecay);
+    decayed.beta1 = static_cast<float>(options.beta1);
+    decayed.oneMinusBeta1 = static_cast<float>(1 - options.beta1);
+    decayed.beta2 = static_cast<float>(options.beta2);
+    decayed.oneMinusBeta2 = static_cast<float>(1 - options.beta2);
+    decayed.rate = static_cast<float>(options.learningRate / correction1);
+    decayed.inverseRoot2 = static_cast<float>(1 / std::sqrt(correction2));
+    decayed.eps = static_cast<float>(options.eps);
+    StepFactors undecayed = decayed;
+    undecayed.keep = 1.f;
+
+    const size_t longest = 1 << 16;
+    std::vector<Piece> pieces;
+    for (const vit::ParamInfo& info : params.layout.tensors())
+        for (size_t begin = 0; info.trainable && begin < info.count; begin += longest)
+            pieces.push_back({info.offset + begin, std::min(longest, info.count - begin), info.decay});
+
+    float *weights = params.data(), *first = m.ptr<float>(), *second = v.ptr<float>();
+    parallel_for_(Range(0, static_cast<int>(pieces.size())), [&](const Range& range)
+    {
+        for (int i = range.start; i < range.end; i++)
+        {
+            const Piece& piece = pieces[i];
+            updatePiece(weights + piece.begin, grads + piece.begin, first + piece.begin, second + piece.begin,
+                        piece.count, piece.decay ? decayed : undecayed);
+        }
+    });
+}
+
+double learningRate(double base, double minimum, double warmupEpochs, double epochs, double epoch)
+{
+    if (epoch < warmupEpochs)
+        return base * epoch / warmupEpochs;
+    if (epoch >= epochs)
+        return minimum;
+    return minimum + (base - minimum) * 0.5 * (1 + std::cos(CV_PI * (epoch - warmupEpochs) / (epochs - warmupEpochs)));
+}
+
+}}}  // namespace
