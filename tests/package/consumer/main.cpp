@@ -1,0 +1,15 @@
+#include <opencv2/ltrp.hpp>
+#include <iostream>
+
+int main()
+{
+    cv::ltrp::PatchRanking ranking;
+    ranking.imageSize = cv::Size(224, 224);
+    ranking.scores = cv::Mat(14, 14, CV_32F);
+    for (int i = 0; i < 196; i++)
+        ranking.scores.at<float>(i / 14, i % 14) = static_cast<float>(i);
+    const std::vector<int> keep = cv::ltrp::selectPatches(ranking, cv::ltrp::SelectParams());
+    const cv::Rect best = ranking.rect(ranking.order()[0]);
+    std::cout << "keeps " << keep.size() << " of 196 patches, the best at " << best.x << "," << best.y << std::endl;
+    return 0;
+}
