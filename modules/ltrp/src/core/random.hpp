@@ -9,6 +9,9 @@
 
 namespace cv { namespace ltrp {
 
+/// One block of Philox 4x32 with 10 rounds: four uniform 32-bit words, a function of counter and key alone.
+void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
 /// What a random stream is for: streams of different purposes never overlap.
 enum class RandomPurpose : uint32_t { Mask = 1, Augment = 2, Shuffle = 3, Loss = 4, Init = 5, Cluster = 6, Baseline = 7 };
 

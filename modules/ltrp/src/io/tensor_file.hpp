@@ -7,6 +7,7 @@
 
 #include "../precomp.hpp"
 #include <map>
+#include <unordered_map>
 
 namespace cv { namespace ltrp { namespace io {
 
@@ -42,12 +43,14 @@ public:
     const std::vector<TensorView>& tensors() const { return tensors_; }
     const TensorView* find(const std::string& name) const;  ///< null when absent
     const TensorView& at(const std::string& name) const;    ///< throws naming file and tensor
+    /// safetensors: "__metadata__". PyTorch: the plain values beside the weights, as text ("epoch", "args.norm_pix_loss").
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
 protected:
     std::string path_, format_;
     std::vector<TensorView> tensors_;
     std::map<std::string, std::string> metadata_;
+    std::unordered_map<std::string, size_t> index_;   ///< name -> place in tensors_
 };
 
 /// Converts any floating dtype (F16, BF16, F32, F64) to float; `out` holds view.count() values.
@@ -59,6 +62,7 @@ void toInt64(const TensorView& view, int64_t* out);
 uint16_t floatToHalf(float value);
 uint16_t floatToBfloat16(float value);
 float halfToFloat(uint16_t bits);
+float bfloat16ToFloat(uint16_t bits);
 
 /// A tensor to be written.
 struct TensorOut
