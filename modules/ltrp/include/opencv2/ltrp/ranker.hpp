@@ -44,7 +44,9 @@ public:
 
     /** @brief Scores a batch of images of any sizes in one pass.
     @param images vector of images as for rank()
-    @return one ranking per image, in order
+    @return one ranking per image, in order; none for an empty vector. Many images are passed through the network in
+    several parts, so that memory stays bounded.
+    @throws cv::Exception as rank(), naming the image's number
     */
     CV_WRAP virtual std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const = 0;
 

@@ -28,8 +28,8 @@ enum ScoreMetric
 {
     METRIC_L1 = 0,    //!< mean absolute difference over the masked patches
     METRIC_L2 = 1,    //!< mean squared difference over the masked patches
-    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] over the batch
-    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] over the batch
+    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] within each mask
+    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] within each mask
 };
 
 /** @brief In which space L1 and L2 differences are taken. */
@@ -80,7 +80,12 @@ class CV_EXPORTS_W Scorer
 public:
     virtual ~Scorer() {}
 
-    /** @brief Called after every mask of scoreMap() with (masks done, masks in all); returning false cancels. */
+    /** @brief Called for every mask of scoreMap() with (masks done, masks in all); returning false cancels.
+
+    Several masks are computed together, so that calls come in groups, in the order of the masks and in the thread that
+    called scoreMap(). `total` is known from the start and at least ScoreParams::masks. An exception thrown here cancels
+    too and reaches the caller as it is.
+    */
     typedef std::function<bool(int done, int total)> Progress;
 
     /** @brief Loads a masked autoencoder (encoder and decoder).
@@ -91,6 +96,8 @@ public:
     /** @brief Scores the visible patches of one random mask.
     @param image as for cv::ltrp::Ranker::rank
     @param params seed picks the mask; masks and average are not used
+    @throws cv::Exception with Error::StsOutOfRange naming the parameter, its range and what was found; for images as
+    cv::ltrp::Ranker::rank
     */
     CV_WRAP virtual VisibleScores score(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
 

@@ -1,0 +1,181 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "layers.hpp"
+
+#include <opencv2/dnn/layer.hpp>
+
+#include <mutex>
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+std::string shapeText(const Shape& shape)
+{
+    std::ostringstream text;
+    text << "[";
+    for (size_t i = 0; i < shape.size(); i++)
+        text << (i ? "," : "") << shape[i];
+    text << "]";
+    return text.str();
+}
+
+/// The network's tensors as contiguous floats / 32-bit integers: OpenCV 4 hands everything over as floats, OpenCV 5
+/// keeps the caller's type.
+Mat contiguous(const Mat& mat, int depth)
+{
+    Mat result = mat;
+    if (mat.depth() != depth)
+        mat.convertTo(result, depth);
+    return result.isContinuous() ? result : result.clone();
+}
+
+int checkPixels(const char* layer, const Shapes& in, size_t count, const vit::InputConfig& input)
+{
+    LTRP_REQUIRE(in.size() == count, Error::StsBadArg, layer << ": expected " << count << " inputs, found " << in.size());
+    const int size = input.imageSize;
+    LTRP_REQUIRE(in[0].size() == 4 && in[0][0] >= 1 && in[0][1] == 3 && in[0][2] == size && in[0][3] == size,
+                 Error::StsUnmatchedSizes,
+                 layer << ": pixels: expected the shape [N,3," << size << "," << size << "], found " << shapeText(in[0]));
+    return in[0][0];
+}
+
+Shape matrixShape(int rows, int cols)
+{
+    Shape shape;
+    shape.push_back(rows);
+    shape.push_back(cols);
+    return shape;
+}
+
+int enumParam(const cv::dnn::LayerParams& params, const char* name, int highest)
+{
+    const int value = params.get<int>(name, 0);
+    LTRP_REQUIRE(value >= 0 && value <= highest, Error::StsOutOfRange,
+                 "LtrpPseudoScore: parameter '" << name << "': expected 0 to " << highest << ", found " << value);
+    return value;
+}
+
+}  // namespace
+
+void registerLayers()
+{
+    // Not from a static object: a linker drops those from a static library when nothing else in their file is used.
+    // Once: cv::dnn throws when the same name comes a second time.
+    static std::once_flag once;
+    std::call_once(once, []()
+    {
+        for (const char* domain : {"", "ltrp."})
+        {
+            cv::dnn::LayerFactory::registerLayer(std::string(domain) + "LtrpRank", RankLayer::create);
+            cv::dnn::LayerFactory::registerLayer(std::string(domain) + "LtrpPseudoScore", PseudoScoreLayer::create);
+        }
+    });
+}
+
+#if CV_VERSION_MAJOR >= 5
+void FloatLayer::getTypes(const dnn_names::Types&, const int requiredOutputs, const int requiredInternals,
+                          dnn_names::Types& out, dnn_names::Types& internal) const
+{
+    out.assign(requiredOutputs, CV_32F);
+    internal.assign(requiredInternals, CV_32F);
+}
+#endif
+
+Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
+{
+    return makePtr<RankLayer>(params);
+}
+
+const RankerModel& RankLayer::model() const
+{
+    LTRP_REQUIRE(model_, Error::StsNullPtr, "LtrpRank: the layer has no model; cv::ltrp::Ranker makes nets with this layer");
+    return *model_;
+}
+
+bool RankLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out, Shapes& internal) const
+{
+    const vit::InputConfig& input = model().net.config().input;
+    const int batch = checkPixels("LtrpRank", in, 1, input);
+    out.assign(1, matrixShape(batch, input.numPatches()));
+    internal.clear();
+    return false;
+}
+
+void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArrays, OutputArrayOfArrays)
+{
+    std::vector<Mat> in, out;
+    inArrays.getMatVector(in);
+    outArrays.getMatVector(out);
+    CV_Assert(in.size() == 1 && out.size() == 1 && out[0].type() == CV_32F && out[0].isContinuous());
+    const Mat pixels = contiguous(in[0], CV_32F);
+    model().net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, 0, out[0].ptr<float>(), nullptr, workspace_);
+}
+
+PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
+{
+    options_.removal = enumParam(params, "removal", REMOVAL_ENCODER);
+    options_.metric = enumParam(params, "metric", METRIC_PSNR);
+    options_.space = enumParam(params, "space", SPACE_PIXEL);
+}
+
+Ptr<cv::dnn::Layer> PseudoScoreLayer::create(cv::dnn::LayerParams& params)
+{
+    return makePtr<PseudoScoreLayer>(params);
+}
+
+const MaeModel& PseudoScoreLayer::model() const
+{
+    LTRP_REQUIRE(model_, Error::StsNullPtr,
+                 "LtrpPseudoScore: the layer has no model; cv::ltrp::Scorer makes nets with this layer");
+    return *model_;
+}
+
+bool PseudoScoreLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out, Shapes& internal) const
+{
+    const vit::InputConfig& input = model().net.config().input;
+    const int batch = checkPixels("LtrpPseudoScore", in, 2, input);
+    LTRP_REQUIRE(in[1].size() == 2 && in[1][0] == batch && in[1][1] >= 1 && in[1][1] < input.numPatches(),
+                 Error::StsUnmatchedSizes,
+                 "LtrpPseudoScore: visible patches: expected the shape [" << batch << ",1 to " << input.numPatches() - 1
+                 << "], found " << shapeText(in[1]));
+    out.assign(1, matrixShape(batch, in[1][1]));
+    internal.clear();
+    return false;
+}
+
+void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArrays, OutputArrayOfArrays)
+{
+    std::vector<Mat> in, out;
+    inArrays.getMatVector(in);
+    outArrays.getMatVector(out);
+    CV_Assert(in.size() == 2 && out.size() == 1 && out[0].type() == CV_32F && out[0].isContinuous());
+    const Mat pixels = contiguous(in[0], CV_32F);
+    const Mat ids = contiguous(in[1], CV_32S);
+    const int batch = ids.size[0], visible = ids.size[1];
+    const vit::InputConfig& input = model().net.config().input;
+
+    for (int row = 0; row < batch; row++)
+    {
+        const int* values = ids.ptr<int>(row);
+        for (int i = 0; i < visible; i++)
+            LTRP_REQUIRE(values[i] >= 0 && values[i] < input.numPatches() && (i == 0 || values[i] > values[i - 1]),
+                         Error::StsOutOfRange, "LtrpPseudoScore: visible patches of row " << row
+                         << ": expected ascending numbers from 0 to " << input.numPatches() - 1 << ", found " << values[i]
+                         << " at position " << i);
+    }
+
+    // SSIM and PSNR are scaled over what one call is given; a row must not depend on its neighbours in the batch.
+    const vit::LeaveOneOut leaveOneOut(model().net);
+    const bool scaled = options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR;
+    const int step = scaled ? 1 : batch;
+    const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
+    for (int row = 0; row < batch; row += step)
+        leaveOneOut.scores(pixels.ptr<float>() + row * imageValues, step, ids.ptr<int>(row), visible, options_,
+                           out[0].ptr<float>(row), workspace_);
+}
+
+}}  // namespace

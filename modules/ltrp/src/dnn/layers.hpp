@@ -1,0 +1,112 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_DNN_LAYERS_HPP
+#define OPENCV_LTRP_DNN_LAYERS_HPP
+
+#include "../io/model_file.hpp"
+#include "../vit/leave_one_out.hpp"
+#include "../vit/ranker_net.hpp"
+
+#include <opencv2/dnn.hpp>
+
+namespace cv { namespace ltrp {
+
+/// cv::dnn::MatShape in OpenCV 4, cv::MatShape in OpenCV 5: only the unqualified name finds both.
+namespace dnn_names
+{
+using namespace cv::dnn;
+typedef MatShape Shape;
+#if CV_VERSION_MAJOR >= 5
+typedef std::vector<MatType> Types;
+#endif
+}
+typedef dnn_names::Shape Shape;
+typedef std::vector<Shape> Shapes;
+
+/// A ranker's weights, loaded once and shared by every session. Neither copied nor moved: `net` refers to `file`.
+struct RankerModel
+{
+    explicit RankerModel(io::Model model) : file(std::move(model)), net(file.ranker, file.params) {}
+    RankerModel(const RankerModel&) = delete;
+    RankerModel& operator=(const RankerModel&) = delete;
+
+    const io::Model file;
+    const vit::RankerNet net;
+};
+
+/// The same for a masked autoencoder.
+struct MaeModel
+{
+    explicit MaeModel(io::Model model) : file(std::move(model)), net(file.mae, file.params) {}
+    MaeModel(const MaeModel&) = delete;
+    MaeModel& operator=(const MaeModel&) = delete;
+
+    const io::Model file;
+    const vit::Mae net;
+};
+
+/// Makes the layer types known to cv::dnn: "LtrpRank" and "LtrpPseudoScore", each with and without the domain "ltrp."
+/// (the engines look a custom operation up under different names). Safe to call often and from many threads.
+void registerLayers();
+
+/// What both layers share: their outputs are floats whatever their inputs are.
+class FloatLayer : public cv::dnn::Layer
+{
+public:
+    explicit FloatLayer(const cv::dnn::LayerParams& params) : cv::dnn::Layer(params) {}
+
+#if CV_VERSION_MAJOR >= 5
+    // The default gives every output the type of input 0 and refuses 16- and 32-bit integers.
+    void getTypes(const dnn_names::Types& in, const int requiredOutputs, const int requiredInternals,
+                  dnn_names::Types& out, dnn_names::Types& internal) const CV_OVERRIDE;
+#endif
+};
+
+/// The whole ranker as one cv::dnn layer: normalised pixels [N,3,S,S] -> scores [N,L].
+class RankLayer CV_FINAL : public FloatLayer
+{
+public:
+    explicit RankLayer(const cv::dnn::LayerParams& params) : FloatLayer(params) {}
+    static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
+
+    /// The factory cannot pass a model that is already in memory: whoever adds the layer to a Net hands it over after.
+    void setModel(std::shared_ptr<const RankerModel> model) { model_ = std::move(model); }
+
+    bool getMemoryShapes(const Shapes& in, const int requiredOutputs, Shapes& out, Shapes& internal) const CV_OVERRIDE;
+    void forward(InputArrayOfArrays in, OutputArrayOfArrays out, OutputArrayOfArrays internal) CV_OVERRIDE;
+
+private:
+    const RankerModel& model() const;
+
+    std::shared_ptr<const RankerModel> model_;
+    vit::Workspace workspace_;
+};
+
+/// The whole leave-one-out measurement as one cv::dnn layer: normalised pixels [N,3,S,S] and, for each image, the
+/// ascending numbers of its visible patches [N,Lv] -> scores [N,Lv]. SSIM and PSNR are scaled within each row.
+/// Parameters: "removal", "metric", "space" (numbers of the public enumerations).
+class PseudoScoreLayer CV_FINAL : public FloatLayer
+{
+public:
+    explicit PseudoScoreLayer(const cv::dnn::LayerParams& params);
+    static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
+
+    void setModel(std::shared_ptr<const MaeModel> model) { model_ = std::move(model); }
+    void setOptions(const vit::LeaveOneOutOptions& options) { options_ = options; }
+
+    bool getMemoryShapes(const Shapes& in, const int requiredOutputs, Shapes& out, Shapes& internal) const CV_OVERRIDE;
+    void forward(InputArrayOfArrays in, OutputArrayOfArrays out, OutputArrayOfArrays internal) CV_OVERRIDE;
+
+private:
+    const MaeModel& model() const;
+
+    std::shared_ptr<const MaeModel> model_;
+    vit::LeaveOneOutOptions options_;
+    vit::Workspace workspace_;
+};
+
+}}  // namespace
+
+#endif

@@ -1,0 +1,123 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "session.hpp"
+
+#include "../image/preprocess.hpp"
+#include "../ops/ops.hpp"
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// Always OpenCV's own backend on the CPU: the default one may be another engine in builds that have it.
+void useOpenCvOnCpu(cv::dnn::Net& net)
+{
+    net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+    net.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
+}
+
+template <class LayerType>
+Ptr<LayerType> layerOf(const cv::dnn::Net& net, int id)
+{
+    Ptr<LayerType> layer = net.getLayer(id).dynamicCast<LayerType>();
+    CV_Assert(layer);
+    return layer;
+}
+
+}  // namespace
+
+RankSession::RankSession(std::shared_ptr<const RankerModel> model)
+{
+    registerLayers();
+    cv::dnn::LayerParams params;
+    const int id = net_.addLayerToPrev("scores", "LtrpRank", params);
+    layerOf<RankLayer>(net_, id)->setModel(std::move(model));
+    useOpenCvOnCpu(net_);
+}
+
+Mat RankSession::forward(const Mat& input)
+{
+    usable_ = false;
+    net_.setInput(input);
+    const Mat scores = net_.forward();
+    usable_ = true;
+    return scores;
+}
+
+PseudoScoreSession::PseudoScoreSession(std::shared_ptr<const MaeModel> model)
+{
+    registerLayers();
+    cv::dnn::LayerParams params;
+    const int id = net_.addLayer("scores", "LtrpPseudoScore", params);
+    net_.setInputsNames({"image", "visible"});
+    net_.connect(0, 0, id, 0);
+    net_.connect(0, 1, id, 1);
+    layer_ = layerOf<PseudoScoreLayer>(net_, id);
+    layer_->setModel(std::move(model));
+    useOpenCvOnCpu(net_);
+}
+
+Mat PseudoScoreSession::forward(const Mat& input, const Mat& visible, const vit::LeaveOneOutOptions& options)
+{
+    usable_ = false;
+    layer_->setOptions(options);
+    visible.convertTo(visible_, CV_32F);   // what every version of cv::dnn takes; exact up to 2^24
+    net_.setInput(input, "image");
+    net_.setInput(visible_, "visible");
+    const Mat scores = net_.forward();
+    usable_ = true;
+    return scores;
+}
+
+void requireBackend(int backendId)
+{
+    LTRP_REQUIRE(backendId == cv::dnn::DNN_BACKEND_DEFAULT || backendId == cv::dnn::DNN_BACKEND_OPENCV, Error::StsNotImplemented,
+                 "setPreferableBackend: expected DNN_BACKEND_DEFAULT (" << int(cv::dnn::DNN_BACKEND_DEFAULT)
+                 << ") or DNN_BACKEND_OPENCV (" << int(cv::dnn::DNN_BACKEND_OPENCV) << "), found " << backendId
+                 << ", which this build of ltrp does not have");
+}
+
+void requireTarget(int targetId)
+{
+    LTRP_REQUIRE(targetId == cv::dnn::DNN_TARGET_CPU, Error::StsNotImplemented,
+                 "setPreferableTarget: expected DNN_TARGET_CPU (" << int(cv::dnn::DNN_TARGET_CPU) << "), found " << targetId
+                 << ", which this build of ltrp does not have");
+}
+
+Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels)
+{
+    Mat rgb, resized;
+    image::toRgb8(image, rgb);
+    image::resizeAntialiasedCubic(rgb, resized, Size(input.imageSize, input.imageSize));
+    image::normalise(resized, input, pixels);
+    return rgb.size();
+}
+
+float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
+{
+    const int shape[] = {batch, 3, input.imageSize, input.imageSize};
+    blob.create(4, shape, CV_32F);
+    return blob.ptr<float>();
+}
+
+std::string describeRuntime(const io::Model& model)
+{
+    const vit::InputConfig& input = model.input();
+    std::ostringstream text;
+    text << "model: " << model.path << " (" << io::modelKindName(model.kind) << ", format " << model.format << ", stored as "
+         << model.storage << ")\n"
+         << "parameters: " << model.params.layout.parameterCount() << "\n"
+         << "input: " << input.imageSize << " x " << input.imageSize << " RGB, patch " << input.patchSize << ", grid "
+         << input.grid() << " x " << input.grid() << "\n"
+         << "backend: cv::dnn OpenCV " << CV_VERSION << ", one custom layer\n"
+         << "device: CPU\n"
+         << "precision: FP32\n"
+         << "library: " << ops::cpuLibrary() << "\n"
+         << "threads: " << ops::threads() << "\n";
+    return text.str();
+}
+
+}}  // namespace

@@ -1,0 +1,126 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_DNN_SESSION_HPP
+#define OPENCV_LTRP_DNN_SESSION_HPP
+
+#include "layers.hpp"
+
+#include <functional>
+#include <mutex>
+
+namespace cv { namespace ltrp {
+
+/// A cv::dnn::Net with one RankLayer. For one thread at a time.
+class RankSession
+{
+public:
+    explicit RankSession(std::shared_ptr<const RankerModel> model);
+    bool usable() const { return usable_; }   ///< false once forward() has thrown: the Net may be half set up
+    /// pixels [N,3,S,S] -> scores N x L, which belong to the Net and are overwritten by the next call.
+    Mat forward(const Mat& pixels);
+
+    Mat pixels;   ///< reused by the caller for its input
+
+private:
+    bool usable_ = true;
+    cv::dnn::Net net_;
+};
+
+/// A cv::dnn::Net with one PseudoScoreLayer. For one thread at a time.
+class PseudoScoreSession
+{
+public:
+    explicit PseudoScoreSession(std::shared_ptr<const MaeModel> model);
+    bool usable() const { return usable_; }   ///< false once forward() has thrown: the Net may be half set up
+    /// pixels [N,3,S,S], visible N x Lv (CV_32S) -> scores N x Lv, overwritten by the next call.
+    Mat forward(const Mat& pixels, const Mat& visible, const vit::LeaveOneOutOptions& options);
+
+    Mat pixels;   ///< reused by the caller for its input
+
+private:
+    bool usable_ = true;
+    cv::dnn::Net net_;
+    Ptr<PseudoScoreLayer> layer_;
+    Mat visible_;
+};
+
+/// Sessions that wait for the next call. Grows to the number of calls that ever ran at the same time.
+template <class Session>
+class SessionPool
+{
+public:
+    explicit SessionPool(std::function<std::unique_ptr<Session>()> make) : make_(std::move(make)) {}
+
+    /// One session, for the life of this object.
+    class Lease
+    {
+    public:
+        explicit Lease(SessionPool& pool) : pool_(pool), session_(pool.take()) {}
+        ~Lease() { pool_.give(std::move(session_)); }
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        Session* operator->() const { return session_.get(); }
+        Session& operator*() const { return *session_; }
+
+    private:
+        SessionPool& pool_;
+        std::unique_ptr<Session> session_;
+    };
+
+private:
+    std::unique_ptr<Session> take()
+    {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            idle_.reserve(++lent_ + idle_.size());   // so that give() never allocates, hence never throws
+            if (!idle_.empty())
+            {
+                std::unique_ptr<Session> session = std::move(idle_.back());
+                idle_.pop_back();
+                return session;
+            }
+        }
+        try
+        {
+            return make_();
+        }
+        catch (...)
+        {
+            give(nullptr);
+            throw;
+        }
+    }
+
+    void give(std::unique_ptr<Session> session) noexcept
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        lent_--;
+        if (session && session->usable())   // else the next call makes a new one: the weights are shared, it is cheap
+            idle_.push_back(std::move(session));
+    }
+
+    std::function<std::unique_ptr<Session>()> make_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Session>> idle_;
+    size_t lent_ = 0;
+};
+
+/// Throw Error::StsNotImplemented naming what was asked for and what there is; cv::dnn itself would, depending on its
+/// version, warn and fall back, or fail at the first forward().
+void requireBackend(int backendId);
+void requireTarget(int targetId);
+
+/// Any image -> normalised planar pixels [3,S,S] of the whole image. Returns the original size.
+Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
+
+/// Pixels blob [batch,3,S,S], memory of `blob` reused where it is large enough.
+float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
+
+/// The lines of info() that Ranker and Scorer have in common.
+std::string describeRuntime(const io::Model& model);
+
+}}  // namespace
+
+#endif

@@ -1,0 +1,114 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "precomp.hpp"
+#include "opencv2/ltrp/ranker.hpp"
+
+#include "dnn/session.hpp"
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// A batch that grows only until its rows of tokens fill the matrix products; scratch memory stays bounded
+/// (ViT-B/16: 20 images, about 150 MB), however many images come.
+const int maxTokenRows = 4096;
+
+class RankerImpl CV_FINAL : public Ranker
+{
+public:
+    explicit RankerImpl(std::shared_ptr<const RankerModel> model)
+        : model_(std::move(model)), sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); })
+    {
+    }
+
+    PatchRanking rank(InputArray image) const CV_OVERRIDE
+    {
+        std::vector<PatchRanking> rankings(1);
+        SessionPool<RankSession>::Lease session(sessions_);
+        rankings[0].imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
+        forward(*session, rankings, 0);
+        return rankings[0];
+    }
+
+    std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const CV_OVERRIDE
+    {
+        std::vector<PatchRanking> rankings;
+        if (images.kind() == _InputArray::NONE)
+            return rankings;
+        // A single Mat would be taken for a list of its rows.
+        LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
+                     Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
+
+        const int total = int(images.total());
+        const int chunk = std::max(1, maxTokenRows / (1 + input().numPatches()));
+        const size_t imageValues = size_t(3) * input().imageSize * input().imageSize;
+        rankings.resize(total);
+        SessionPool<RankSession>::Lease session(sessions_);
+        for (int first = 0; first < total; first += chunk)
+        {
+            const int batch = std::min(chunk, total - first);
+            float* pixels = pixelBlob(session->pixels, batch, input());
+            for (int i = 0; i < batch; i++)
+                rankings[first + i].imageSize = prepareOne(images.getMat(first + i), first + i, pixels + i * imageValues);
+            forward(*session, rankings, first);
+        }
+        return rankings;
+    }
+
+    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { requireTarget(targetId); }
+
+    Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
+    Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
+    Scalar getInputMean() const CV_OVERRIDE { return Scalar(input().mean[0], input().mean[1], input().mean[2]); }
+    Scalar getInputStd() const CV_OVERRIDE { return Scalar(input().std[0], input().std[1], input().std[2]); }
+
+    String info() const CV_OVERRIDE
+    {
+        const vit::StackConfig& encoder = model_->net.config().encoder;
+        std::ostringstream text;
+        text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n";
+        return describeRuntime(model_->file) + text.str();
+    }
+
+private:
+    const vit::InputConfig& input() const { return model_->net.config().input; }
+
+    Size prepareOne(const Mat& image, int index, float* pixels) const
+    {
+        try
+        {
+            return prepareImage(image, input(), pixels);
+        }
+        catch (const cv::Exception& error)
+        {
+            LTRP_ERROR(static_cast<Error::Code>(error.code), "rankBatch: image " << index << ": " << error.err);
+        }
+    }
+
+    /// Scores of session.pixels into the rankings from `first` on.
+    void forward(RankSession& session, std::vector<PatchRanking>& rankings, int first) const
+    {
+        const Mat scores = session.forward(session.pixels);
+        for (int i = 0; i < scores.rows; i++)
+        {
+            LTRP_REQUIRE(checkRange(scores.row(i)), Error::StsBadArg,
+                         model_->file.path << ": the model's scores are not finite numbers");
+            scores.row(i).reshape(1, input().grid()).copyTo(rankings[first + i].scores);
+        }
+    }
+
+    std::shared_ptr<const RankerModel> model_;
+    mutable SessionPool<RankSession> sessions_;
+};
+
+}  // namespace
+
+Ptr<Ranker> Ranker::create(const String& model)
+{
+    return makePtr<RankerImpl>(std::make_shared<const RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
+}
+
+}}  // namespace

@@ -1,0 +1,237 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "precomp.hpp"
+#include "opencv2/ltrp/scorer.hpp"
+
+#include "core/random.hpp"
+#include "dnn/session.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// Several masks go through the network at once as long as all their reconstructions together have no more rows of
+/// tokens than this; scratch memory stays bounded whatever the number of masks (ViT-B/16: 4 masks).
+const int maxTokenRows = 16384;
+
+/// scoreMap() gives up after params.masks + this * patches / visible patches masks. The chance that a given patch was
+/// hidden in all of the latter is below exp(-64).
+const int coverageRounds = 64;
+
+void checkEnum(const char* name, int value, int highest)
+{
+    LTRP_REQUIRE(value >= 0 && value <= highest, Error::StsOutOfRange,
+                 "ScoreParams: " << name << ": expected 0 to " << highest << ", found " << value);
+}
+
+void checkParams(const ScoreParams& params)
+{
+    LTRP_REQUIRE(params.maskRatio > 0 && params.maskRatio < 1, Error::StsOutOfRange,
+                 "ScoreParams: maskRatio: expected a number in (0, 1), found " << params.maskRatio);
+    checkEnum("removal", params.removal, REMOVAL_ENCODER);
+    checkEnum("metric", params.metric, METRIC_PSNR);
+    checkEnum("space", params.space, SPACE_PIXEL);
+}
+
+void checkMapParams(const ScoreParams& params)
+{
+    checkParams(params);
+    checkEnum("average", params.average, AVERAGE_RANK);
+    LTRP_REQUIRE(params.masks >= 1, Error::StsOutOfRange,
+                 "ScoreParams: masks: expected at least 1, found " << params.masks);
+}
+
+/// Replaces scores by their ranks, 0 for the lowest to 1 for the highest; equal scores share their mean rank.
+void toRanks(std::vector<float>& scores)
+{
+    const int n = int(scores.size());
+    std::vector<int> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] < scores[b]; });
+    std::vector<float> ranks(n);
+    for (int first = 0; first < n;)
+    {
+        int last = first;
+        while (last + 1 < n && scores[order[last + 1]] == scores[order[first]])
+            last++;
+        for (int i = first; i <= last; i++)
+            ranks[order[i]] = float(0.5 * (double(first) + last) / (n - 1));
+        first = last + 1;
+    }
+    scores.swap(ranks);
+}
+
+class ScorerImpl CV_FINAL : public Scorer
+{
+public:
+    explicit ScorerImpl(std::shared_ptr<const MaeModel> model)
+        : model_(std::move(model)),
+          sessions_([this]() { return std::unique_ptr<PseudoScoreSession>(new PseudoScoreSession(model_)); })
+    {
+    }
+
+    VisibleScores score(InputArray image, const ScoreParams& params) const CV_OVERRIDE
+    {
+        checkParams(params);
+        const int visible = visibleOf(params);
+        Mat ids(1, visible, CV_32S);
+        mask(params, 0, visible, ids.ptr<int>());
+
+        SessionPool<PseudoScoreSession>::Lease session(sessions_);
+        prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
+        const Mat scores = forward(*session, session->pixels, ids, params);
+        VisibleScores result;
+        result.patches.assign(ids.begin<int>(), ids.end<int>());
+        result.scores.assign(scores.ptr<float>(), scores.ptr<float>() + visible);
+        return result;
+    }
+
+    PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const CV_OVERRIDE
+    {
+        checkMapParams(params);
+        const int patches = input().numPatches(), visible = visibleOf(params);
+        const int total = countMasks(params, visible);
+        const int64_t rowsPerMask = int64_t(1 + visible) * (1 + patches);
+        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, maxTokenRows / rowsPerMask), total));
+
+        PatchRanking ranking;
+        SessionPool<PseudoScoreSession>::Lease session(sessions_);
+        Mat one;
+        ranking.imageSize = prepareImage(image, input(), pixelBlob(one, 1, input()));
+
+        std::vector<double> sums(patches, 0.0);
+        std::vector<int> counts(patches, 0);
+        std::vector<float> values(visible);
+        for (int first = 0; first < total; first += chunk)
+        {
+            const int batch = std::min(chunk, total - first);
+            Mat ids(batch, visible, CV_32S);
+            float* pixels = pixelBlob(session->pixels, batch, input());
+            for (int row = 0; row < batch; row++)
+            {
+                mask(params, first + row, visible, ids.ptr<int>(row));
+                std::copy(one.ptr<float>(), one.ptr<float>() + one.total(), pixels + row * one.total());
+            }
+            const Mat scores = forward(*session, session->pixels, ids, params);
+            for (int row = 0; row < batch; row++)
+            {
+                values.assign(scores.ptr<float>(row), scores.ptr<float>(row) + visible);
+                if (params.average == AVERAGE_RANK)
+                    toRanks(values);
+                for (int i = 0; i < visible; i++)
+                {
+                    sums[ids.at<int>(row, i)] += values[i];
+                    counts[ids.at<int>(row, i)]++;
+                }
+            }
+            for (int row = 0; progress && row < batch; row++)
+                LTRP_REQUIRE(progress(first + row + 1, total), Error::StsNoConv,
+                             "scoreMap: cancelled after " << first + row + 1 << " of " << total << " masks");
+        }
+
+        ranking.scores.create(input().grid(), input().grid(), CV_32F);
+        for (int i = 0; i < patches; i++)
+            ranking.scores.ptr<float>()[i] = float(sums[i] / counts[i]);
+        return ranking;
+    }
+
+    PatchRanking scoreMap(InputArray image, const ScoreParams& params) const CV_OVERRIDE
+    {
+        return scoreMap(image, params, Progress());
+    }
+
+    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { requireTarget(targetId); }
+
+    Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
+    Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
+
+    String info() const CV_OVERRIDE
+    {
+        const vit::MaeConfig& config = model_->net.config();
+        std::ostringstream text;
+        text << "encoder: " << config.encoder.depth << " blocks, " << config.encoder.dim << " wide, " << config.encoder.heads
+             << " heads\n"
+             << "decoder: " << config.decoder.depth << " blocks, " << config.decoder.dim << " wide, " << config.decoder.heads
+             << " heads, predicts " << (config.normPixLoss ? "patch-normalised" : "plain") << " pixels\n";
+        return describeRuntime(model_->file) + text.str();
+    }
+
+private:
+    const vit::InputConfig& input() const { return model_->net.config().input; }
+
+    /// Two visible patches, so that one is left when the other is taken out, and one hidden to look at.
+    int visibleOf(const ScoreParams& params) const
+    {
+        const int patches = input().numPatches();
+        LTRP_REQUIRE(patches >= 3, Error::StsBadArg,
+                     model_->file.path << ": expected a grid of at least 3 patches to hide some of, found " << patches);
+        return std::min(std::max(vit::visibleCount(patches, params.maskRatio), 2), patches - 1);
+    }
+
+    /// Mask `number` of a seed: the visible patches, ascending.
+    void mask(const ScoreParams& params, int number, int visible, int* ids) const
+    {
+        RandomStream random(params.seed, RandomPurpose::Mask, 0, uint32_t(number));
+        std::vector<float> noise(input().numPatches());
+        for (float& value : noise)
+            value = random.uniform();
+        vit::maskFromNoise(noise.data(), int(noise.size()), visible, ids);
+    }
+
+    /// Masks are a function of seed and number, so that how many it takes until every patch was visible is known
+    /// before anything is computed.
+    int countMasks(const ScoreParams& params, int visible) const
+    {
+        const int patches = input().numPatches();
+        const int64_t limit = params.masks + int64_t(coverageRounds) * (1 + patches / visible);
+        LTRP_REQUIRE(limit <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
+                     "ScoreParams: masks: expected at most "
+                     << std::numeric_limits<int>::max() - (limit - params.masks) << ", found " << params.masks);
+        std::vector<int> ids(visible);
+        std::vector<uchar> seen(patches, 0);
+        int unseen = patches;
+        for (int number = 0; number < limit; number++)
+        {
+            mask(params, number, visible, ids.data());
+            for (int id : ids)
+            {
+                unseen -= !seen[id];
+                seen[id] = 1;
+            }
+            if (unseen == 0)
+                return std::max(params.masks, number + 1);
+        }
+        LTRP_ERROR(Error::StsNoConv, "scoreMap: " << unseen << " of " << patches << " patches were visible in none of " << limit
+                   << " masks");
+    }
+
+    Mat forward(PseudoScoreSession& session, const Mat& pixels, const Mat& ids, const ScoreParams& params) const
+    {
+        vit::LeaveOneOutOptions options;
+        options.removal = params.removal;
+        options.metric = params.metric;
+        options.space = params.space;
+        const Mat scores = session.forward(pixels, ids, options);
+        LTRP_REQUIRE(checkRange(scores), Error::StsBadArg, model_->file.path << ": the model's scores are not finite numbers");
+        return scores;
+    }
+
+    std::shared_ptr<const MaeModel> model_;
+    mutable SessionPool<PseudoScoreSession> sessions_;
+};
+
+}  // namespace
+
+Ptr<Scorer> Scorer::create(const String& model)
+{
+    return makePtr<ScorerImpl>(std::make_shared<const MaeModel>(io::loadModel(model, io::ModelKind::Mae)));
+}
+
+}}  // namespace
