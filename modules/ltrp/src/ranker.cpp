@@ -19,7 +19,8 @@ class RankerImpl CV_FINAL : public Ranker
 {
 public:
     explicit RankerImpl(std::shared_ptr<const RankerModel> model)
-        : model_(std::move(model)), sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); })
+        : model_(std::move(model)),
+          sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); })
     {
     }
 
@@ -51,7 +52,10 @@ public:
             const int batch = std::min(chunk, total - first);
             float* pixels = pixelBlob(session->pixels, batch, input());
             for (int i = 0; i < batch; i++)
-                rankings[first + i].imageSize = prepareOne(images.getMat(first + i), first + i, pixels + i * imageValues);
+            {
+                const Mat image = images.getMat(first + i);
+                rankings[first + i].imageSize = prepareOne(image, first + i, pixels + i * imageValues);
+            }
             forward(*session, rankings, first);
         }
         return rankings;

@@ -155,10 +155,10 @@ public:
     String info() const CV_OVERRIDE
     {
         const vit::MaeConfig& config = model_->net.config();
+        const vit::StackConfig &encoder = config.encoder, &decoder = config.decoder;
         std::ostringstream text;
-        text << "encoder: " << config.encoder.depth << " blocks, " << config.encoder.dim << " wide, " << config.encoder.heads
-             << " heads\n"
-             << "decoder: " << config.decoder.depth << " blocks, " << config.decoder.dim << " wide, " << config.decoder.heads
+        text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n"
+             << "decoder: " << decoder.depth << " blocks, " << decoder.dim << " wide, " << decoder.heads
              << " heads, predicts " << (config.normPixLoss ? "patch-normalised" : "plain") << " pixels\n";
         return describeRuntime(model_->file) + text.str();
     }
@@ -208,8 +208,8 @@ private:
             if (unseen == 0)
                 return std::max(params.masks, number + 1);
         }
-        LTRP_ERROR(Error::StsNoConv, "scoreMap: " << unseen << " of " << patches << " patches were visible in none of " << limit
-                   << " masks");
+        LTRP_ERROR(Error::StsNoConv, "scoreMap: " << unseen << " of " << patches << " patches were visible in none of "
+                   << limit << " masks");
     }
 
     Mat forward(PseudoScoreSession& session, const Mat& pixels, const Mat& ids, const ScoreParams& params) const
@@ -219,7 +219,8 @@ private:
         options.metric = params.metric;
         options.space = params.space;
         const Mat scores = session.forward(pixels, ids, options);
-        LTRP_REQUIRE(checkRange(scores), Error::StsBadArg, model_->file.path << ": the model's scores are not finite numbers");
+        LTRP_REQUIRE(checkRange(scores), Error::StsBadArg,
+                     model_->file.path << ": the model's scores are not finite numbers");
         return scores;
     }
 

@@ -35,11 +35,13 @@ Mat contiguous(const Mat& mat, int depth)
 
 int checkPixels(const char* layer, const Shapes& in, size_t count, const vit::InputConfig& input)
 {
-    LTRP_REQUIRE(in.size() == count, Error::StsBadArg, layer << ": expected " << count << " inputs, found " << in.size());
+    LTRP_REQUIRE(in.size() == count, Error::StsBadArg,
+                 layer << ": expected " << count << " inputs, found " << in.size());
     const int size = input.imageSize;
     LTRP_REQUIRE(in[0].size() == 4 && in[0][0] >= 1 && in[0][1] == 3 && in[0][2] == size && in[0][3] == size,
                  Error::StsUnmatchedSizes,
-                 layer << ": pixels: expected the shape [N,3," << size << "," << size << "], found " << shapeText(in[0]));
+                 layer << ": pixels: expected the shape [N,3," << size << "," << size << "], found "
+                 << shapeText(in[0]));
     return in[0][0];
 }
 
@@ -92,7 +94,8 @@ Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
 
 const RankerModel& RankLayer::model() const
 {
-    LTRP_REQUIRE(model_, Error::StsNullPtr, "LtrpRank: the layer has no model; cv::ltrp::Ranker makes nets with this layer");
+    LTRP_REQUIRE(model_, Error::StsNullPtr,
+                 "LtrpRank: the layer has no model; cv::ltrp::Ranker makes nets with this layer");
     return *model_;
 }
 
@@ -164,8 +167,8 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
         for (int i = 0; i < visible; i++)
             LTRP_REQUIRE(values[i] >= 0 && values[i] < input.numPatches() && (i == 0 || values[i] > values[i - 1]),
                          Error::StsOutOfRange, "LtrpPseudoScore: visible patches of row " << row
-                         << ": expected ascending numbers from 0 to " << input.numPatches() - 1 << ", found " << values[i]
-                         << " at position " << i);
+                         << ": expected ascending numbers from 0 to " << input.numPatches() - 1 << ", found "
+                         << values[i] << " at position " << i);
     }
 
     // SSIM and PSNR are scaled over what one call is given; a row must not depend on its neighbours in the batch.

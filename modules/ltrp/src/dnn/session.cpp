@@ -74,7 +74,8 @@ Mat PseudoScoreSession::forward(const Mat& input, const Mat& visible, const vit:
 
 void requireBackend(int backendId)
 {
-    LTRP_REQUIRE(backendId == cv::dnn::DNN_BACKEND_DEFAULT || backendId == cv::dnn::DNN_BACKEND_OPENCV, Error::StsNotImplemented,
+    LTRP_REQUIRE(backendId == cv::dnn::DNN_BACKEND_DEFAULT || backendId == cv::dnn::DNN_BACKEND_OPENCV,
+                 Error::StsNotImplemented,
                  "setPreferableBackend: expected DNN_BACKEND_DEFAULT (" << int(cv::dnn::DNN_BACKEND_DEFAULT)
                  << ") or DNN_BACKEND_OPENCV (" << int(cv::dnn::DNN_BACKEND_OPENCV) << "), found " << backendId
                  << ", which this build of ltrp does not have");
@@ -83,8 +84,8 @@ void requireBackend(int backendId)
 void requireTarget(int targetId)
 {
     LTRP_REQUIRE(targetId == cv::dnn::DNN_TARGET_CPU, Error::StsNotImplemented,
-                 "setPreferableTarget: expected DNN_TARGET_CPU (" << int(cv::dnn::DNN_TARGET_CPU) << "), found " << targetId
-                 << ", which this build of ltrp does not have");
+                 "setPreferableTarget: expected DNN_TARGET_CPU (" << int(cv::dnn::DNN_TARGET_CPU) << "), found "
+                 << targetId << ", which this build of ltrp does not have");
 }
 
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels)
@@ -107,8 +108,8 @@ std::string describeRuntime(const io::Model& model)
 {
     const vit::InputConfig& input = model.input();
     std::ostringstream text;
-    text << "model: " << model.path << " (" << io::modelKindName(model.kind) << ", format " << model.format << ", stored as "
-         << model.storage << ")\n"
+    text << "model: " << model.path << " (" << io::modelKindName(model.kind) << ", format " << model.format
+         << ", stored as " << model.storage << ")\n"
          << "parameters: " << model.params.layout.parameterCount() << "\n"
          << "input: " << input.imageSize << " x " << input.imageSize << " RGB, patch " << input.patchSize << ", grid "
          << input.grid() << " x " << input.grid() << "\n"

@@ -36,7 +36,8 @@ public:
     CV_WRAP static Ptr<Ranker> create(const String& model);
 
     /** @brief Scores the patches of one image.
-    @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels, any size, any step
+    @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels,
+    any size, any step
     @return scores on the model's grid
     @throws cv::Exception for an empty image, another type, or NaN / infinite pixels
     */

@@ -28,15 +28,15 @@ enum ScoreMetric
 {
     METRIC_L1 = 0,    //!< mean absolute difference over the masked patches
     METRIC_L2 = 1,    //!< mean squared difference over the masked patches
-    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] within each mask
-    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] within each mask
+    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] over a mask
+    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] over a mask
 };
 
 /** @brief In which space L1 and L2 differences are taken. */
 enum ScoreSpace
 {
-    SPACE_DECODER = 0,   //!< the decoder's output as it is (the paper's convention; patch-normalised pixels for most MAEs)
-    SPACE_PIXEL = 1      //!< each masked patch's difference times that patch's own standard deviation: real pixel contrast
+    SPACE_DECODER = 0,   //!< the decoder's output as it is, as in the paper (patch-normalised pixels for most MAEs)
+    SPACE_PIXEL = 1      //!< each masked patch's difference times its own standard deviation: real pixel contrast
 };
 
 /** @brief How scores of many masks are averaged to a map. */
@@ -53,7 +53,7 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
         : maskRatio(0.9), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), average(AVERAGE_SCORE),
           masks(32), seed(0) {}
 
-    CV_PROP_RW double maskRatio;   //!< share of patches hidden, in (0, 1); int(patches * (1 - maskRatio)) stay, at least 2
+    CV_PROP_RW double maskRatio;   //!< share hidden, in (0, 1); int(patches * (1 - maskRatio)) patches stay, 2 or more
     CV_PROP_RW int removal;        //!< cv::ltrp::Removal
     CV_PROP_RW int metric;         //!< cv::ltrp::ScoreMetric
     CV_PROP_RW int space;          //!< cv::ltrp::ScoreSpace
@@ -89,7 +89,8 @@ public:
     typedef std::function<bool(int done, int total)> Progress;
 
     /** @brief Loads a masked autoencoder (encoder and decoder).
-    @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its config.json
+    @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its
+    config.json
     */
     CV_WRAP static Ptr<Scorer> create(const String& model);
 
@@ -106,7 +107,8 @@ public:
     Masks go on beyond params.masks until every patch was visible at least once.
     @param image as for cv::ltrp::Ranker::rank
     @param params what to compute
-    @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv ("cancelled")
+    @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv
+    ("cancelled")
     */
     virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const = 0;
     /** @overload */
