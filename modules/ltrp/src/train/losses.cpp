@@ -50,11 +50,12 @@ double logistic(double x)
     return e / (1.0 + e);
 }
 
-/// Positions of `columns` by descending target; equal targets keep their order.
-std::vector<int> descendingOrder(const float* yTrue, const std::vector<int>& columns)
+/// The columns themselves in that order.
+std::vector<int> descendingColumns(const float* yTrue, const int* columns, int k)
 {
-    std::vector<int> order(columns);
-    std::stable_sort(order.begin(), order.end(), [yTrue](int a, int b) { return yTrue[a] > yTrue[b]; });
+    std::vector<int> order = descendingPositions(yTrue, columns, k);
+    for (int& position : order)
+        position = columns ? columns[position] : position;
     return order;
 }
 
@@ -143,9 +144,7 @@ double pointWise(const float* yPred, const float* yTrue, int n, double scale, do
 
 double focusedRank(const float* yPred, const float* yTrue, int n, int batch, int focused, double* grad)
 {
-    std::vector<int> all(n);
-    std::iota(all.begin(), all.end(), 0);
-    const std::vector<int> order = descendingOrder(yTrue, all);
+    const std::vector<int> order = descendingColumns(yTrue, nullptr, n);
     const int best = std::min(focused, n);
     double value = listMle(yPred, std::vector<int>(order.begin(), order.begin() + best), 1.0 / batch, grad);
     if (best == n)
@@ -177,6 +176,17 @@ void checkArguments(const float* yTrue, int batch, int n, const int* columns, in
 
 }  // namespace
 
+std::vector<int> descendingPositions(const float* yTrue, const int* columns, int k)
+{
+    std::vector<int> order(k);
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [yTrue, columns](int a, int b)
+    {
+        return columns ? yTrue[columns[a]] > yTrue[columns[b]] : yTrue[a] > yTrue[b];
+    });
+    return order;
+}
+
 RankLoss parseRankLoss(const std::string& name)
 {
     std::string known;
@@ -203,8 +213,6 @@ double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch
     checkArguments(yTrue, batch, n, columns, k, params);
     double value = 0;
     std::vector<double> rowGrad(n);
-    std::vector<int> drawn(n);
-    std::iota(drawn.begin(), drawn.end(), 0);
     for (int b = 0; b < batch; b++)
     {
         const float* pred = yPred + static_cast<size_t>(b) * n;
@@ -214,9 +222,8 @@ double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch
         {
         case RankLoss::ListMleK:
         case RankLoss::ListMle:
-            if (columns)
-                drawn.assign(columns + static_cast<size_t>(b) * k, columns + static_cast<size_t>(b + 1) * k);
-            value += listMle(pred, descendingOrder(target, drawn), 1.0 / batch, rowGrad.data());
+            value += listMle(pred, columns ? descendingColumns(target, columns + static_cast<size_t>(b) * k, k)
+                                           : descendingColumns(target, nullptr, n), 1.0 / batch, rowGrad.data());
             break;
         case RankLoss::RankNet:
             value += rankNet(pred, target, n, 0.5 / (static_cast<double>(batch) * n * n), params, rowGrad.data());
