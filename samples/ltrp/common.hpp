@@ -63,6 +63,9 @@ void applyThreads(const po::variables_map& values);
 /// An integer seed of option `name`, refused when negative.
 unsigned long long seedOption(const po::variables_map& values, const char* name);
 
+/// A number as it would be typed: "0.25".
+std::string plain(double value);
+
 /// Text of an exception without OpenCV's source position, on one line. `file`, where given, stands in front unless the
 /// text names it already.
 std::string reason(const std::exception& error, const std::string& file = std::string());

@@ -1,0 +1,298 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "common.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <new>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace tool
+{
+
+namespace fs = std::filesystem;
+
+namespace
+{
+
+volatile std::sig_atomic_t caughtSignal = 0;
+std::string commandName;
+Progress* visibleProgress = nullptr;
+
+void rememberSignal(int number)
+{
+    caughtSignal = number;
+}
+
+/// Everything on one line: OpenCV's checks write several.
+std::string oneLine(const std::string& text)
+{
+    std::string line;
+    for (char c : text)
+    {
+        const bool blank = c == '\n' || c == '\r' || c == '\t' || c == ' ';
+        if (!blank)
+            line += c;
+        else if (!line.empty() && line.back() != ' ')
+            line += ' ';
+    }
+    while (!line.empty() && line.back() == ' ')
+        line.pop_back();
+    return line;
+}
+
+std::string duration(double seconds)
+{
+    const long total = std::lround(std::min(seconds, 359999.0));
+    char text[32];
+    if (total >= 3600)
+        std::snprintf(text, sizeof text, "%ld:%02ld:%02ld", total / 3600, total / 60 % 60, total % 60);
+    else
+        std::snprintf(text, sizeof text, "%ld:%02ld", total / 60, total % 60);
+    return text;
+}
+
+std::vector<std::string> modelsIn(const fs::path& folder, const std::string& kind)
+{
+    std::vector<std::string> found;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    {
+        const std::string name = it->path().filename().string();
+        const bool weights = name.size() > 12 && name.compare(name.size() - 12, 12, ".safetensors") == 0;
+        if (weights && name.find(kind) != std::string::npos && it->is_regular_file(error))
+            found.push_back(it->path().string());
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+}
+
+}  // namespace
+
+void catchSignals()
+{
+    struct sigaction action = {};
+    action.sa_handler = rememberSignal;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGINT, &action, nullptr);
+    sigaction(SIGTERM, &action, nullptr);
+    // A reader that went away ("ltrp rank ... --json - | head") is a write error to be reported, not a sudden death.
+    std::signal(SIGPIPE, SIG_IGN);
+}
+
+int interruptSignal()
+{
+    return caughtSignal;
+}
+
+void checkInterrupt()
+{
+    if (caughtSignal)
+        throw Interrupted();
+}
+
+bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
+                    const char* positional, int maxPositional, po::variables_map& values)
+{
+    po::options_description all;
+    all.add(options).add_options()("help,h", "print this help");
+    po::options_description accepted;
+    accepted.add(all);
+    po::positional_options_description places;
+    if (positional)
+    {
+        accepted.add_options()(positional, po::value<std::vector<std::string>>());
+        places.add(positional, maxPositional);
+    }
+    try
+    {
+        // No guessing of shortened names: an option added later must not change what an old command line means.
+        const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+        po::store(po::command_line_parser(args).options(accepted).positional(places).style(style).run(), values);
+        if (values.count("help"))
+        {
+            std::cout << "Usage: " << help.usage << "\n\n" << help.about << "\n" << all << "\n" << help.examples;
+            return false;
+        }
+        if (options.find_nothrow("config", false) && values.count("config"))
+        {
+            const std::string path = values["config"].as<std::string>();
+            std::ifstream file(path);
+            if (!file)
+                throw UsageError("--config: " + path + ": cannot be opened");
+            try
+            {
+                po::store(po::parse_config_file(file, options), values);
+            }
+            catch (const po::error& error)
+            {
+                throw UsageError("--config: " + path + ": " + oneLine(error.what()));
+            }
+        }
+        po::notify(values);
+    }
+    catch (const po::error& error)
+    {
+        throw UsageError(oneLine(error.what()));
+    }
+    return true;
+}
+
+std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast, const char* what)
+{
+    std::vector<std::string> list;
+    if (values.count(name))
+        list = values[name].as<std::vector<std::string>>();
+    if (list.size() < atLeast)
+        throw UsageError(std::string("missing ") + what + " (see 'ltrp help " + commandName + "')");
+    for (const std::string& entry : list)
+        if (entry.empty())
+            throw UsageError(std::string("empty ") + what);
+    return list;
+}
+
+void applyThreads(const po::variables_map& values)
+{
+    if (!values.count("threads"))
+        return;
+    const int threads = values["threads"].as<int>();
+    if (threads < 1 || threads > 4096)
+        throw UsageError("--threads: " + std::to_string(threads) + " is outside 1 to 4096");
+    cv::setNumThreads(threads);
+}
+
+unsigned long long seedOption(const po::variables_map& values, const char* name)
+{
+    const long long seed = values[name].as<long long>();
+    if (seed < 0)
+        throw UsageError(std::string("--") + name + ": " + std::to_string(seed) + " is negative");
+    return static_cast<unsigned long long>(seed);
+}
+
+std::string plain(double value)
+{
+    std::ostringstream text;
+    text << value;
+    return text.str();
+}
+
+std::string reason(const std::exception& error, const std::string& file)
+{
+    std::string text;
+    if (const auto* fromOpenCv = dynamic_cast<const cv::Exception*>(&error))
+        text = fromOpenCv->code == cv::Error::StsNoMem ? "out of memory: " + fromOpenCv->err : fromOpenCv->err;
+    else if (dynamic_cast<const std::bad_alloc*>(&error))
+        text = "out of memory";
+    else
+        text = error.what();
+    text = oneLine(text);
+    if (!file.empty() && text.find(file) == std::string::npos)
+        text = file + ": " + text;
+    return text;
+}
+
+void setCommandName(const std::string& name)
+{
+    commandName = name;
+}
+
+void complain(const std::string& text)
+{
+    if (visibleProgress)
+        visibleProgress->hide();
+    std::cerr << "ltrp" << (commandName.empty() ? "" : " ") << commandName << ": " << text << std::endl;
+}
+
+std::string findModel(const std::string& given, const std::string& kind, const std::string& option)
+{
+    if (!given.empty())
+        return given;
+    std::vector<fs::path> folders;
+    const char* variable = std::getenv("LTRP_MODELS");
+    const bool byVariable = variable && *variable;
+    if (byVariable)
+        folders.push_back(variable);
+    else
+    {
+        std::error_code error;
+        const fs::path program = fs::read_symlink("/proc/self/exe", error);
+        if (!error)
+            folders.push_back(program.parent_path().parent_path() / "share" / "ltrp");
+    }
+
+    std::string looked;
+    for (const fs::path& folder : folders)
+    {
+        const std::vector<std::string> found = modelsIn(folder, kind);
+        if (found.size() > 1)
+            throw std::runtime_error(folder.string() + ": holds " + std::to_string(found.size()) + " files *" + kind +
+                                     "*.safetensors; name one with " + option);
+        if (!found.empty())
+            return found.front();
+        looked += (looked.empty() ? "" : ", ") + folder.string();
+    }
+    throw std::runtime_error("no *" + kind + "*.safetensors in " + (looked.empty() ? "any known folder" : looked) +
+                             (byVariable ? " (from LTRP_MODELS)" : "") + "; name a weight file with " + option +
+                             (byVariable ? "" : " or its folder in the environment variable LTRP_MODELS"));
+}
+
+Progress::Progress(const std::string& label, size_t total)
+    : label_(label), total_(std::max<size_t>(total, 1)), terminal_(isatty(STDERR_FILENO) != 0),
+      start_(std::chrono::steady_clock::now()), last_(start_)
+{
+    visibleProgress = this;
+}
+
+Progress::~Progress()
+{
+    hide();
+    visibleProgress = nullptr;
+}
+
+void Progress::update(size_t done, const std::string& note)
+{
+    using Seconds = std::chrono::duration<double>;
+    const auto now = std::chrono::steady_clock::now();
+    const double elapsed = Seconds(now - start_).count(), sinceLast = Seconds(now - last_).count();
+    if (elapsed < 2.0 || sinceLast < (terminal_ ? 0.1 : 10.0))
+        return;
+    last_ = now;
+    const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
+    const std::string left = done ? duration(elapsed / share - elapsed) + " left" : std::string();
+    std::ostringstream text;
+    text << label_ << ' ' << done << '/' << total_ << ' ' << left << (note.empty() ? "" : " ") << note;
+    if (!terminal_)
+    {
+        std::cerr << text.str() << std::endl;
+        return;
+    }
+    winsize window = {};
+    const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 20 ? window.ws_col : 80;
+    std::string bar(24, '-');
+    std::fill_n(bar.begin(), static_cast<size_t>(share * 24), '#');
+    std::cerr << "\r\033[K" << ('[' + bar + "] " + text.str()).substr(0, columns - 1) << std::flush;
+    shown_ = true;
+}
+
+void Progress::hide()
+{
+    if (shown_)
+        std::cerr << "\r\033[K" << std::flush;
+    shown_ = false;
+}
+
+}  // namespace tool

@@ -1,0 +1,81 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "weights.hpp"
+
+#include <cmath>
+#include <iostream>
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+const HelpText HELP = {
+    "ltrp info FILE [options]",
+    "Shows what a weight file holds: kind, geometry, number of parameters, format, and where it comes from.\n",
+    "Examples:\n"
+    "  ltrp info ranker.safetensors\n"
+    "  ltrp info mae_pretrain_vit_base_full.pth --tensors\n"};
+
+}  // namespace
+
+void addHintOptions(po::options_description& options)
+{
+    // clang-format off
+    options.add_options()
+        ("heads", po::value<int>()->value_name("N"), "attention heads, where the file does not say")
+        ("decoder-heads", po::value<int>()->value_name("N"), "the same of an autoencoder's decoder")
+        ("eps", po::value<float>()->value_name("E"), "LayerNorm epsilon, where the file does not say");
+    // clang-format on
+}
+
+io::Model loadWeights(const std::string& path, const po::variables_map& values)
+{
+    io::LoadHints hints;
+    for (const auto& hint : {std::make_pair("heads", &hints.heads), std::make_pair("decoder-heads", &hints.decoderHeads)})
+    {
+        if (!values.count(hint.first))
+            continue;
+        *hint.second = values[hint.first].as<int>();
+        if (*hint.second < 1)
+            throw UsageError(std::string("--") + hint.first + ": " + std::to_string(*hint.second) + " is below 1");
+    }
+    if (values.count("eps"))
+    {
+        hints.layerNormEps = values["eps"].as<float>();
+        if (!(hints.layerNormEps > 0) || !std::isfinite(hints.layerNormEps))
+            throw UsageError("--eps: " + plain(hints.layerNormEps) + " is not above 0");
+    }
+    try
+    {
+        return io::loadModel(path, hints);
+    }
+    catch (const std::exception& error)
+    {
+        throw std::runtime_error(reason(error, path));
+    }
+}
+
+int runInfo(const std::vector<std::string>& args)
+{
+    po::options_description options("Options");
+    options.add_options()("tensors", po::bool_switch(), "list every tensor");
+    addHintOptions(options);
+    po::variables_map values;
+    if (!parseArguments(args, HELP, options, "file", 1, values))
+        return 0;
+    const std::string file = positionals(values, "file", 1, "FILE")[0];
+    std::cout << io::describeModel(loadWeights(file, values), values["tensors"].as<bool>());
+    return 0;
+}
+
+}  // namespace tool

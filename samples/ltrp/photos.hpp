@@ -1,0 +1,72 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_PHOTOS_HPP
+#define LTRP_TOOL_PHOTOS_HPP
+
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+
+#include <string>
+#include <vector>
+
+namespace tool
+{
+
+using Json = nlohmann::ordered_json;
+
+/// Files stay as they are (whether they can be read shows later); a folder stands for all images in it and below, by
+/// extension, sorted by path, hidden ones and the folder `skip` (where overlays go) left out.
+/// @throws std::runtime_error naming a folder without images
+std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string());
+
+/// Decodes an image at its own depth, 3 channels (BGR), turned as its EXIF says. Truncated files are refused, which
+/// cv::imread alone fills up with grey.
+/// @throws std::runtime_error "FILE: reason"
+cv::Mat readPhoto(const std::string& path);
+
+/// Refuses images on which a patch grid means nothing: fewer pixels than patches along a side, or a side 100 times the
+/// other, which the square network input would squeeze beyond recognition.
+/// @throws std::runtime_error "FILE: reason"
+void checkPhotoSize(const std::string& path, cv::Size image, cv::Size grid);
+
+/// The same picture as CV_8U, for drawing.
+cv::Mat toEightBit(const cv::Mat& photo);
+
+/// Before the work: an output file must be possible where it is wanted, and no input may be overwritten. Folders are made
+/// when it is written. "-" (stdout) is allowed.
+void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs);
+
+/// Encodes by the name's extension; the file appears only when it is complete.
+void writeImage(const std::string& path, const cv::Mat& image);
+
+/// Writes a list with one line per entry, atomically; "-" is stdout.
+void writeJsonList(const std::string& path, const std::vector<Json>& entries);
+/// Writes one object, indented, atomically; "-" is stdout.
+void writeJson(const std::string& path, const Json& value);
+/// A float as the shortest decimal that gives the same float again.
+Json shortNumber(float value);
+/// All values of a CV_32FC1 matrix in raster order.
+Json numbers(const cv::Mat& values);
+
+/// Where the overlays go: one image may name a file; a folder (existing, ending in '/', or without an image's
+/// extension) is made where it is missing and gets "NAME_SUFFIX.jpg", numbered where two inputs share a name.
+class OverlayTarget
+{
+public:
+    OverlayTarget() = default;
+    /// @throws UsageError or std::runtime_error when `where` cannot serve all the inputs
+    OverlayTarget(const std::string& where, const std::vector<std::string>& inputs, const std::string& suffix);
+    bool wanted() const { return !files_.empty(); }
+    const std::string& file(size_t input) const { return files_.at(input); }
+    void write(size_t input, const cv::Mat& overlay);
+
+private:
+    std::string folder_;
+    std::vector<std::string> files_;
+};
+
+}  // namespace tool
+
+#endif

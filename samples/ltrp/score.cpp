@@ -1,0 +1,212 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "commands.hpp"
+#include "common.hpp"
+#include "photos.hpp"
+#include "score_options.hpp"
+
+#include <opencv2/ltrp/draw.hpp>
+#include <opencv2/ltrp/scorer.hpp>
+#include <opencv2/ltrp/select.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <limits>
+
+namespace tool
+{
+
+namespace
+{
+
+using namespace cv::ltrp;
+
+const HelpText HELP = {
+    "ltrp score PATH... [options]",
+    "Measures the patches of images with a masked autoencoder: most patches are hidden at random, the image is\n"
+    "reconstructed, and each visible patch is taken away in turn; its pseudo-score says how much the reconstruction\n"
+    "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
+    "visible); with --masks 1 only the visible patches have scores.\n",
+    "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row], \"mask_ratio\",\n"
+    "\"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}; with --masks 1 the scores of hidden patches are null,\n"
+    "and \"visible\" and \"visible_scores\" list the others.\n"
+    "\n"
+    "Examples:\n"
+    "  ltrp score photo.jpg --overlay photo_scores.png\n"
+    "  ltrp score photos/ --mae mae-base.safetensors --masks 128 --space pixel --json scores.json\n"
+    "  ltrp score photo.jpg --masks 1 --seed 7 --removal encoder --json -\n"
+    "\n"
+    "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
+
+/// A ranking to be drawn from visible patches only: the hidden ones take the lowest colour.
+PatchRanking visibleOnly(const VisibleScores& visible, cv::Size image, cv::Size grid)
+{
+    PatchRanking ranking;
+    ranking.imageSize = image;
+    ranking.scores.create(grid, CV_32F);
+    ranking.scores.setTo(*std::min_element(visible.scores.begin(), visible.scores.end()));
+    for (size_t i = 0; i < visible.patches.size(); ++i)
+        ranking.scores.at<float>(visible.patches[i] / grid.width, visible.patches[i] % grid.width) = visible.scores[i];
+    return ranking;
+}
+
+Json visibleJson(const VisibleScores& visible, cv::Size grid, Json& entry)
+{
+    Json all = Json::array(), some = Json::array();
+    for (int i = 0; i < grid.area(); ++i)
+        all.push_back(nullptr);
+    for (size_t i = 0; i < visible.patches.size(); ++i)
+    {
+        some.push_back(shortNumber(visible.scores[i]));
+        all[static_cast<size_t>(visible.patches[i])] = some.back();
+    }
+    entry["visible"] = visible.patches;
+    entry["visible_scores"] = some;
+    return all;
+}
+
+/// One image; `done` counts masks of the whole run for the progress bar.
+Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRatio, const std::string& path, size_t input,
+                OverlayTarget& overlays, const Scorer::Progress& masksDone)
+{
+    const cv::Mat photo = readPhoto(path);
+    const cv::Size grid = scorer.getGrid();
+    checkPhotoSize(path, photo.size(), grid);
+
+    Json entry, scores;
+    entry["image"] = path;
+    entry["width"] = photo.cols;
+    entry["height"] = photo.rows;
+    entry["grid"] = {grid.height, grid.width};
+    entry["scores"] = nullptr;   // keeps its place among the keys
+    PatchRanking ranking;
+    std::vector<int> keep;
+    if (params.masks == 1)
+    {
+        const VisibleScores visible = scorer.score(photo, params);
+        ranking = visibleOnly(visible, photo.size(), grid);
+        keep = visible.patches;
+        scores = visibleJson(visible, grid, entry);
+    }
+    else
+    {
+        ranking = scorer.scoreMap(photo, params, masksDone);
+        SelectParams select;
+        select.keepRatio = keepRatio;
+        keep = selectPatches(ranking, select);
+        scores = numbers(ranking.scores);
+    }
+    entry["scores"] = scores;
+    entry["mask_ratio"] = params.maskRatio;
+    entry["removal"] = removalName(params.removal);
+    entry["metric"] = metricName(params.metric);
+    entry["space"] = spaceName(params.space);
+    entry["average"] = averageName(params.average);
+    entry["masks"] = params.masks;
+    entry["seed"] = params.seed;
+    if (overlays.wanted())
+    {
+        cv::Mat overlay;
+        drawOverlay(toEightBit(photo), ranking, keep, overlay);
+        overlays.write(input, overlay);
+    }
+    return entry;
+}
+
+void printLine(const Json& entry)
+{
+    float best = -std::numeric_limits<float>::infinity(), worst = -best;
+    size_t place = 0;
+    const Json& scores = entry["scores"];
+    for (size_t i = 0; i < scores.size(); ++i)
+    {
+        if (scores[i].is_null())
+            continue;
+        const float score = scores[i].get<float>();
+        worst = std::min(worst, score);
+        if (score > best)
+        {
+            best = score;
+            place = i;
+        }
+    }
+    const size_t columns = entry["grid"][1].get<size_t>();
+    std::cout << entry["image"].get<std::string>() << ": " << entry["width"] << "x" << entry["height"] << ", "
+              << entry["grid"][0] << "x" << columns << " patches, scores " << worst << " to " << best
+              << ", best patch (row, column): (" << place / columns << ", " << place % columns << ")\n";
+}
+
+}  // namespace
+
+int runScore(const std::vector<std::string>& args)
+{
+    po::options_description options("Options");
+    std::string mae, json, overlay;
+    double keepRatio = 0;
+    options.add_options()("mae", po::value(&mae)->value_name("FILE"), "autoencoder's weight file (default: the installed one)");
+    addScoreOptions(options);
+    // clang-format off
+    options.add_options()
+        ("json", po::value(&json)->value_name("FILE"), "write the scores; - is stdout")
+        ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
+            "write a picture of the best patches beside a heat map: a file for one image, a folder for several")
+        ("keep", po::value(&keepRatio)->value_name("R")->default_value(0.25, "0.25"),
+            "share of patches shown bright in the overlay (with --masks 1: the visible ones)")
+        ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
+    // clang-format on
+    po::variables_map values;
+    if (!parseArguments(args, HELP, options, "path", -1, values))
+        return 0;
+    const std::vector<std::string> paths = positionals(values, "path", 1, "PATH: an image or a folder");
+    const ScoreParams params = scoreParams(values);
+    if (!(keepRatio > 0 && keepRatio <= 1))
+        throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
+    applyThreads(values);
+
+    const std::vector<std::string> inputs = expandImages(paths, overlay);
+    if (values.count("json"))
+        checkOutputFile(json, "--json", inputs);
+    OverlayTarget overlays;
+    if (values.count("overlay"))
+        overlays = OverlayTarget(overlay, inputs, "score");
+    const cv::Ptr<Scorer> scorer = Scorer::create(findModel(mae, "mae", "--mae"));
+    checkMaskRatio(params, scorer->getGrid());
+
+    Progress progress("score: image", inputs.size());
+    std::vector<Json> entries;
+    size_t failed = 0;
+    for (size_t i = 0; i < inputs.size(); ++i)
+    {
+        checkInterrupt();
+        const auto masksDone = [&](int done, int total)
+        {
+            progress.update(i, "mask " + std::to_string(done) + "/" + std::to_string(total));
+            return interruptSignal() == 0;
+        };
+        try
+        {
+            entries.push_back(scorePhoto(*scorer, params, keepRatio, inputs[i], i, overlays, masksDone));
+        }
+        catch (const std::exception& error)
+        {
+            checkInterrupt();   // a cancelled score map is no fault of the image
+            complain(reason(error, inputs[i]));
+            ++failed;
+            continue;
+        }
+        if (json.empty() && !overlays.wanted())
+            printLine(entries.back());
+        progress.update(i + 1);
+    }
+    if (!json.empty() && !entries.empty())
+        writeJsonList(json, entries);
+    if (failed > 0 && inputs.size() > 1)
+        complain(std::to_string(failed) + " of " + std::to_string(inputs.size()) + " images failed");
+    return failed > 0 ? 1 : 0;
+}
+
+}  // namespace tool

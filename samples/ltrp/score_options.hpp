@@ -1,0 +1,29 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_SCORE_OPTIONS_HPP
+#define LTRP_TOOL_SCORE_OPTIONS_HPP
+
+#include "common.hpp"
+
+#include <opencv2/ltrp/scorer.hpp>
+
+namespace tool
+{
+
+/// How pseudo-scores are computed, as options: --mask-ratio --removal --metric --space --masks --average --seed.
+void addScoreOptions(po::options_description& options);
+/// Reads and checks them.
+cv::ltrp::ScoreParams scoreParams(const po::variables_map& values);
+/// Refuses a mask ratio that leaves fewer than two of the model's patches visible.
+void checkMaskRatio(const cv::ltrp::ScoreParams& params, cv::Size grid);
+
+const char* removalName(int removal);
+const char* metricName(int metric);
+const char* spaceName(int space);
+const char* averageName(int average);
+
+}  // namespace tool
+
+#endif

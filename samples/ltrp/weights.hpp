@@ -1,0 +1,22 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_WEIGHTS_HPP
+#define LTRP_TOOL_WEIGHTS_HPP
+
+#include "../../modules/ltrp/src/io/model_file.hpp"
+#include "common.hpp"
+
+namespace tool
+{
+
+/// Options that say what shapes of a foreign weight file cannot: --heads, --decoder-heads, --eps.
+void addHintOptions(po::options_description& options);
+
+/// Reads a weight file with those hints. @throws std::runtime_error naming the file
+cv::ltrp::io::Model loadWeights(const std::string& path, const po::variables_map& values);
+
+}  // namespace tool
+
+#endif
