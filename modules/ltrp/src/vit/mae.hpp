@@ -5,22 +5,9 @@
 #ifndef OPENCV_LTRP_VIT_MAE_HPP
 #define OPENCV_LTRP_VIT_MAE_HPP
 
-#include "params.hpp"
-#include "transformer.hpp"
+#include "patches.hpp"
 
 namespace cv { namespace ltrp { namespace vit {
-
-/// Which of patch vectors' two orders: the convolution weight's (channel, row, column) or the decoder's (row, column, channel).
-enum class PatchOrder { ChannelFirst, ChannelLast };
-
-/// pixels [B,3,S,S] -> patches [B, n, 3*p*p] of the grid places ids [B,n] (null: all, n = L, raster order).
-void patchify(const InputConfig& input, const float* pixels, int batch, const int* ids, int n, PatchOrder order, float* out);
-
-/// Visible places as (sorted ids of the visible, ids of the removed in raster order).
-/// noise [L]: the visibleCount smallest (stable) stay, ascending, as the paper's code masks.
-void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep);
-/// ids of the patches not in idsKeep, ascending: [L - visible].
-void complement(const int* idsKeep, int visible, int numPatches, int* idsRemoved);
 
 /// The masked autoencoder's forward pass, and its gradient. L = patches, Lv = visible, De / Dd = encoder / decoder width,
 /// P = 3*p*p. Const and safe from many threads as long as each has its own Workspace.
@@ -44,13 +31,23 @@ public:
                 Workspace& ws) const;
 
     /// Reconstruction loss of given predictions (published MAE loss over the removed patches).
-    double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred) const;
+    double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const;
 
     /// One training pass: returns the loss, adds d loss / d parameter to grads (the arena layout).
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 
+    /// Embedded latent and mask tokens put back on the grid, positions added: x [B, L+1, Dd].
+    void decoderInput(const float* latent, int batch, const int* idsKeep, int visible, float* x, Workspace& ws) const;
+    /// Final norm and prediction head of single decoder tokens: x [rows, Dd] -> pred [rows, P].
+    void predict(const float* x, int rows, float* pred, Workspace& ws) const;
+    /// What the decoder is to predict at the places ids [B, n]: normalised (normPixLoss) or plain patches [B, n, P].
+    void targets(const float* pixels, int batch, const int* ids, int n, float* out, Workspace& ws) const;
+
+    const Transformer& encoder() const { return encoder_; }
+    const Transformer& decoder() const { return decoder_; }
+    const ParamArena& params() const { return params_; }
+
 private:
-    friend class LeaveOneOut;
     MaeConfig config_;
     const ParamArena& params_;
     Transformer encoder_, decoder_;

@@ -6,18 +6,24 @@
 #define OPENCV_LTRP_VIT_TRANSFORMER_HPP
 
 #include "params.hpp"
+#include "../ops/ops.hpp"
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Scratch memory of one caller: named buffers that grow to the largest size asked for and are then reused.
+/// What one caller brings along: the device that computes, and named scratch buffers that grow to the largest size asked
+/// for and are then reused. Not to be shared by threads.
 class Workspace
 {
 public:
-    /// At least `count` floats, 64-byte aligned, contents undefined when it has grown.
+    explicit Workspace(const ops::Backend& backend = ops::cpu()) : backend_(backend) {}
+
+    const ops::Backend& ops() const { return backend_; }
+    /// At least `count` floats, 64-byte aligned; contents undefined when it has grown.
     float* get(const std::string& name, size_t count);
-    size_t bytes() const;
+    size_t bytes() const;   ///< held by all buffers
 
 private:
+    const ops::Backend& backend_;
     std::unordered_map<std::string, cv::Mat> buffers_;
 };
 
@@ -34,9 +40,15 @@ public:
     /// flagged [B]: token that is neither key nor query, -1 for none; null: none in the batch.
     void forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const;
 
-    /// Blocks from `first` on, without the final norm (leave-one-out shares the first block's q, k, v).
+    /// Blocks first .. last-1, without the final norm.
     void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws) const;
-    void finalNorm(const float* x, size_t rows, float* out) const;
+    void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
+
+    /// `variants` runs of all blocks from one input x0 [tokens, dim], each with its own flagged[v]: x [variants, tokens,
+    /// dim], without the final norm. The first block's queries, keys and values are computed once for all.
+    void forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws) const;
+    /// The same with token dropped[v] left out of the sequence: x [variants, tokens - 1, dim].
+    void forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const;
 
     /// Keeps activations in ws under `tag`.
     void forwardTrain(float* x, int batch, int tokens, float* out, Workspace& ws, const std::string& tag) const;
@@ -51,7 +63,10 @@ private:
         size_t norm1w, norm1b, qkvw, qkvb, projw, projb, norm2w, norm2b, fc1w, fc1b, fc2w, fc2b;
     };
     const float* p(size_t offset) const { return params_.data() + offset; }
-    void attention(const float* x, float* out, const Block& block, int batch, int tokens, const int* flagged, Workspace& ws) const;
+    /// The rest of a block behind its attention: x += proj(attended); x += mlp(LN(x)).
+    void finishBlock(const Block& block, const float* attended, float* x, int rows, Workspace& ws) const;
+    /// LN and qkv of `rows` tokens into ws buffer "qkv".
+    float* queriesKeysValues(const Block& block, const float* x, int rows, Workspace& ws) const;
 
     StackConfig config_;
     float eps_;

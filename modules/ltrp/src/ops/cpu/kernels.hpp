@@ -1,0 +1,73 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CPU_KERNELS_HPP
+#define OPENCV_LTRP_OPS_CPU_KERNELS_HPP
+
+#include <cstddef>
+
+namespace cv { namespace ltrp { namespace ops {
+
+/// One head of one batch item: q, k, v rows are `stride` floats apart.
+struct HeadArgs
+{
+    const float* q = nullptr;
+    const float* k = nullptr;
+    const float* v = nullptr;
+    size_t stride = 0;
+    int tokens = 0;
+    int width = 0;        ///< head width
+    float scale = 1.f;
+    int flagged = -1;
+    float* probabilities = nullptr;   ///< [tokens, probabilityStride] or null (forward: written; backward: read)
+    float* out = nullptr;             ///< forward: rows `outStride` apart
+    size_t outStride = 0;
+    const float* dOut = nullptr;      ///< backward: rows `outStride` apart
+    float* dq = nullptr;              ///< backward: rows `stride` apart, overwritten
+    float* dk = nullptr;
+    float* dv = nullptr;
+    float* scratch = nullptr;         ///< headScratch() floats, 64-byte aligned
+};
+
+/// Single-threaded vectorised kernels over a range of rows; one table per instruction set, all from kernels.inl.
+struct Kernels
+{
+    const char* name;
+    int width;   ///< floats per vector
+    void (*layerNorm)(const float* x, const float* w, const float* b, float eps, float* y, size_t rows, size_t dim,
+                      float* mean, float* rstd);
+    void (*layerNormBackward)(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
+                              float* dx, float* dw, float* db, size_t rows, size_t dim);
+    void (*gelu)(const float* x, float* y, size_t count);
+    void (*geluBackward)(const float* x, const float* dy, float* dx, size_t count);
+    void (*attention)(const HeadArgs& args);
+    void (*attentionBackward)(const HeadArgs& args);
+    void (*columnSums)(const float* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
+    double (*sumDifference)(const float* a, const float* b, size_t count, float scale, bool squared);
+};
+
+/// Keys are padded to a multiple of 16 whatever the vector width, so that stored attention weights look alike.
+inline int paddedTokens(int tokens) { return (tokens + 15) / 16 * 16; }
+inline int paddedWidth(int width) { return (width + 15) / 16 * 16; }
+/// Query rows per block of the attention kernels.
+constexpr size_t attentionBlock = 24;
+/// Scratch floats that one head needs (the larger backward case).
+inline size_t headScratch(int tokens, int width)
+{
+    const size_t t = static_cast<size_t>(paddedTokens(tokens)), w = static_cast<size_t>(paddedWidth(width));
+    return 6 * t * w + t * t + (attentionBlock + 8) * (t + w);
+}
+
+const Kernels& kernelsBaseline();
+#if defined(__x86_64__) && defined(__GNUC__)
+const Kernels& kernelsAvx2();
+const Kernels& kernelsAvx512();
+#endif
+
+/// The table in use.
+const Kernels& kernels();
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,417 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// The vectorised kernels, compiled once per instruction set by kernels_*.cpp, which define LTRP_VECTOR (floats per
+// vector), LTRP_KERNELS (the function returning the table) and LTRP_KERNELS_NAME. GCC and Clang vector extensions: the
+// same text for every width.
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi"   // vectors are passed between inlined functions of this file only
+#endif
+
+namespace cv { namespace ltrp { namespace ops {
+
+namespace {
+
+typedef float VecF __attribute__((vector_size(LTRP_VECTOR * 4)));
+typedef int VecI __attribute__((vector_size(LTRP_VECTOR * 4)));
+typedef float VecU __attribute__((vector_size(LTRP_VECTOR * 4), aligned(4), may_alias));   // unaligned access
+
+#define LTRP_INLINE inline __attribute__((always_inline))
+
+const size_t W = LTRP_VECTOR;
+
+LTRP_INLINE VecF load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
+LTRP_INLINE void store(float* p, VecF v) { *reinterpret_cast<VecU*>(p) = v; }
+LTRP_INLINE VecF splat(float x) { return x - VecF{}; }
+LTRP_INLINE VecF select(VecI mask, VecF a, VecF b) { return (VecF)((mask & (VecI)a) | (~mask & (VecI)b)); }
+LTRP_INLINE VecF maximum(VecF a, VecF b) { return select(a > b, a, b); }
+LTRP_INLINE VecF minimum(VecF a, VecF b) { return select(a < b, a, b); }
+LTRP_INLINE VecF absolute(VecF a) { return (VecF)((VecI)a & (VecI{} + 0x7fffffff)); }
+
+LTRP_INLINE float sum(VecF v)
+{
+    float s = 0;
+    for (size_t i = 0; i < W; ++i)
+        s += v[i];
+    return s;
+}
+
+/// First n < W values, zeros behind them.
+LTRP_INLINE VecF loadPart(const float* p, size_t n)
+{
+    float t[LTRP_VECTOR] = {};
+    std::memcpy(t, p, n * sizeof(float));
+    return load(t);
+}
+
+LTRP_INLINE void storePart(float* p, VecF v, size_t n)
+{
+    float t[LTRP_VECTOR];
+    store(t, v);
+    std::memcpy(p, t, n * sizeof(float));
+}
+
+/// e^x, relative error below 1e-7; 0 below -87.3, clamped above 88.
+LTRP_INLINE VecF exponential(VecF x)
+{
+    const VecI tiny = x < splat(-87.3f);
+    x = minimum(maximum(x, splat(-87.3f)), splat(88.f));
+    const VecF magic = splat(12582912.f);   // 1.5 * 2^23: adding it rounds to an integer in the low bits
+    const VecF shifted = x * 1.44269504f + magic;
+    const VecF n = shifted - magic;
+    const VecF r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+    VecF q = splat(1.3946446563886494e-3f);
+    q = q * r + 8.36915169419642e-3f;
+    q = q * r + 4.16662631360476e-2f;
+    q = q * r + 1.66665159889041e-1f;
+    q = q * r + 5.000000080806988e-1f;
+    const VecF power = q * r * r + r + 1.f;
+    const VecI bits = (((VecI)shifted - (VecI)magic) + 127) << 23;
+    return select(tiny, VecF{}, power * (VecF)bits);
+}
+
+/// Phi(x) = (1 + erf(x / sqrt 2)) / 2 and e^(-x*x/2), which the derivative needs too. erfc(z) = t p(t) e^(-z*z) with
+/// t = 1 / (1 + 0.45 z); p fitted to an absolute error of 1e-9.
+LTRP_INLINE void normalCdf(VecF x, VecF& cdf, VecF& bell)
+{
+    bell = exponential(x * x * -0.5f);
+    const VecF t = 1.f / (absolute(x) * (0.45f * 0.70710678f) + 1.f);
+    VecF p = splat(9.25697607399473e-2f);
+    p = p * t - 4.941048771863394e-1f;
+    p = p * t + 8.571688260644545e-1f;
+    p = p * t - 3.7580383745458346e-1f;
+    p = p * t + 4.60171202843633e-1f;
+    p = p * t + 2.0100921824274132e-1f;
+    p = p * t + 2.5898970779853364e-1f;
+    const VecF tail = p * t * bell * 0.5f;
+    cdf = select(x > VecF{}, 1.f - tail, tail);
+}
+
+void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, size_t rows, size_t dim, float* mean,
+               float* rstd)
+{
+    const size_t whole = dim / W * W, rest = dim - whole;
+    for (size_t r = 0; r < rows; ++r, x += dim, y += dim)
+    {
+        VecF s0 = VecF{};
+        for (size_t i = 0; i < whole; i += W)
+            s0 += load(x + i);
+        float total = sum(s0);
+        for (size_t i = whole; i < dim; ++i)
+            total += x[i];
+        const float m = total / static_cast<float>(dim);
+        const VecF mv = splat(m);
+        VecF s1 = VecF{};
+        for (size_t i = 0; i < whole; i += W)
+        {
+            const VecF d = load(x + i) - mv;
+            s1 += d * d;
+        }
+        float squares = sum(s1);
+        for (size_t i = whole; i < dim; ++i)
+            squares += (x[i] - m) * (x[i] - m);
+        const float rs = 1.f / std::sqrt(squares / static_cast<float>(dim) + eps);
+        for (size_t i = 0; i < whole; i += W)
+            store(y + i, (load(x + i) - mv) * rs * load(w + i) + load(b + i));
+        if (rest)
+            storePart(y + whole, (loadPart(x + whole, rest) - mv) * rs * loadPart(w + whole, rest)
+                                     + loadPart(b + whole, rest), rest);
+        if (mean)
+        {
+            mean[r] = m;
+            rstd[r] = rs;
+        }
+    }
+}
+
+void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
+                       float* dw, float* db, size_t rows, size_t dim)
+{
+    const size_t whole = dim / W * W, rest = dim - whole;
+    const float inverse = 1.f / static_cast<float>(dim);
+    for (size_t r = 0; r < rows; ++r, x += dim, dy += dim, dx += dim)
+    {
+        const VecF m = splat(mean[r]), rs = splat(rstd[r]);
+        VecF g0 = VecF{}, g1 = VecF{};
+        for (size_t i = 0; i < dim; i += W)
+        {
+            const bool part = i == whole && rest;
+            const VecF d = part ? loadPart(dy + i, rest) : load(dy + i);
+            const VecF xi = part ? loadPart(x + i, rest) : load(x + i);
+            const VecF wi = part ? loadPart(w + i, rest) : load(w + i);
+            const VecF h = (xi - m) * rs;   // in a part, the lanes behind the end meet d = 0
+            const VecF g = d * wi;
+            g0 += g;
+            g1 += g * h;
+            if (part)
+            {
+                storePart(dw + i, loadPart(dw + i, rest) + d * h, rest);
+                storePart(db + i, loadPart(db + i, rest) + d, rest);
+            }
+            else
+            {
+                store(dw + i, load(dw + i) + d * h);
+                store(db + i, load(db + i) + d);
+            }
+        }
+        const VecF a = splat(sum(g0) * inverse), c = splat(sum(g1) * inverse);
+        for (size_t i = 0; i < dim; i += W)
+        {
+            const bool part = i == whole && rest;
+            const VecF d = part ? loadPart(dy + i, rest) : load(dy + i);
+            const VecF xi = part ? loadPart(x + i, rest) : load(x + i);
+            const VecF wi = part ? loadPart(w + i, rest) : load(w + i);
+            const VecF h = (xi - m) * rs;
+            const VecF g = (d * wi - a - h * c) * rs;
+            if (part)
+                storePart(dx + i, loadPart(dx + i, rest) + g, rest);
+            else
+                store(dx + i, load(dx + i) + g);
+        }
+    }
+}
+
+void gelu(const float* x, float* y, size_t count)
+{
+    for (size_t i = 0; i < count; i += W)
+    {
+        const bool part = count - i < W;
+        const VecF v = part ? loadPart(x + i, count - i) : load(x + i);
+        VecF cdf, bell;
+        normalCdf(v, cdf, bell);
+        if (part)
+            storePart(y + i, v * cdf, count - i);
+        else
+            store(y + i, v * cdf);
+    }
+}
+
+void geluBackward(const float* x, const float* dy, float* dx, size_t count)
+{
+    for (size_t i = 0; i < count; i += W)
+    {
+        const bool part = count - i < W;
+        const VecF v = part ? loadPart(x + i, count - i) : load(x + i);
+        const VecF d = part ? loadPart(dy + i, count - i) : load(dy + i);
+        VecF cdf, bell;
+        normalCdf(v, cdf, bell);
+        const VecF g = d * (cdf + v * bell * 0.39894228f);   // 1 / sqrt(2 pi)
+        if (part)
+            storePart(dx + i, g, count - i);
+        else
+            store(dx + i, g);
+    }
+}
+
+/// c [R, N] = a [R, K] b [K, N] for R rows and NV vectors of columns kept in registers.
+template <int R, int NV>
+LTRP_INLINE void tile(const float* a, size_t aRow, size_t aColumn, const float* b, size_t bRow, float* c, size_t cRow, size_t k)
+{
+    VecF s[R][NV];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v)
+            s[r][v] = VecF{};
+    for (size_t i = 0; i < k; ++i)
+    {
+        VecF bv[NV];
+        for (int v = 0; v < NV; ++v)
+            bv[v] = load(b + i * bRow + static_cast<size_t>(v) * W);
+        for (int r = 0; r < R; ++r)
+        {
+            const VecF av = splat(a[static_cast<size_t>(r) * aRow + i * aColumn]);
+            for (int v = 0; v < NV; ++v)
+                s[r][v] += av * bv[v];
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v)
+            store(c + static_cast<size_t>(r) * cRow + static_cast<size_t>(v) * W, s[r][v]);
+}
+
+template <int NV>
+LTRP_INLINE void tileColumn(const float* a, size_t aRow, size_t aColumn, const float* b, size_t bRow, float* c, size_t cRow,
+                            size_t m, size_t k)
+{
+    size_t i = 0;
+    for (; i + 6 <= m; i += 6)
+        tile<6, NV>(a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, k);
+    for (; i + 2 <= m; i += 2)
+        tile<2, NV>(a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, k);
+    for (; i < m; ++i)
+        tile<1, NV>(a + i * aRow, aRow, aColumn, b, bRow, c + i * cRow, cRow, k);
+}
+
+/// c [m, n] = a [m, k] b [k, n]; n a multiple of 16; a's element (i, j) at i * aRow + j * aColumn.
+void smallProduct(const float* a, size_t aRow, size_t aColumn, const float* b, size_t bRow, float* c, size_t cRow, size_t m,
+                  size_t n, size_t k)
+{
+    size_t j = 0;
+    for (; j + 2 * W <= n; j += 2 * W)
+        tileColumn<2>(a, aRow, aColumn, b + j, bRow, c + j, cRow, m, k);
+    for (; j < n; j += W)
+        tileColumn<1>(a, aRow, aColumn, b + j, bRow, c + j, cRow, m, k);
+}
+
+/// Rows [tokens, width] with a stride -> dense rows padded with zeros.
+void packRows(const float* x, size_t stride, size_t tokens, size_t width, float* out, size_t padded)
+{
+    for (size_t t = 0; t < tokens; ++t)
+    {
+        std::memcpy(out + t * padded, x + t * stride, width * sizeof(float));
+        for (size_t i = width; i < padded; ++i)
+            out[t * padded + i] = 0.f;
+    }
+}
+
+/// Rows [tokens, width] with a stride -> [width, padded tokens], zeros behind.
+void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, float* out, size_t padded)
+{
+    for (size_t i = 0; i < width; ++i)
+    {
+        for (size_t t = 0; t < tokens; ++t)
+            out[i * padded + t] = x[t * stride + i];
+        for (size_t t = tokens; t < padded; ++t)
+            out[i * padded + t] = 0.f;
+    }
+}
+
+/// Softmax of scale * row over the first `tokens` entries without `flagged`; zeros elsewhere up to `padded`.
+LTRP_INLINE void softmaxRow(float* row, size_t tokens, size_t padded, float scale, int flagged)
+{
+    const float lowest = -std::numeric_limits<float>::infinity();
+    for (size_t i = tokens; i < padded; ++i)
+        row[i] = lowest;
+    if (flagged >= 0)
+        row[flagged] = lowest;
+    VecF top = load(row);
+    for (size_t i = W; i < padded; i += W)
+        top = maximum(load(row + i), top);
+    float peak = top[0];
+    for (size_t i = 1; i < W; ++i)
+        peak = top[i] > peak ? top[i] : peak;
+    const VecF shift = splat(peak);
+    VecF total = VecF{};
+    for (size_t i = 0; i < padded; i += W)
+    {
+        const VecF e = exponential((load(row + i) - shift) * scale);
+        total += e;
+        store(row + i, e);
+    }
+    const float inverse = 1.f / sum(total);
+    for (size_t i = 0; i < padded; i += W)
+        store(row + i, load(row + i) * inverse);
+}
+
+void attention(const HeadArgs& h)
+{
+    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
+    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
+    float* kt = h.scratch;
+    float* v = kt + tp * wp;
+    float* rows = v + tp * wp;
+    float* result = rows + attentionBlock * tp;
+    packTransposed(h.k, h.stride, tokens, width, kt, tp);
+    packRows(h.v, h.stride, tokens, width, v, wp);
+    for (size_t i = 0; i < tokens; i += attentionBlock)
+    {
+        const size_t n = tokens - i < attentionBlock ? tokens - i : attentionBlock;
+        float* p = h.probabilities ? h.probabilities + i * tp : rows;
+        smallProduct(h.q + i * h.stride, h.stride, 1, kt, tp, p, tp, n, tp, width);
+        for (size_t r = 0; r < n; ++r)
+        {
+            if (static_cast<int>(i + r) == h.flagged)
+                std::memset(p + r * tp, 0, tp * sizeof(float));
+            else
+                softmaxRow(p + r * tp, tokens, tp, h.scale, h.flagged);
+        }
+        smallProduct(p, tp, 1, v, wp, result, wp, n, wp, tokens);
+        for (size_t r = 0; r < n; ++r)
+            std::memcpy(h.out + (i + r) * h.outStride, result + r * wp, width * sizeof(float));
+    }
+}
+
+void attentionBackward(const HeadArgs& h)
+{
+    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
+    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
+    float* vt = h.scratch;
+    float* q = vt + tp * wp;
+    float* k = q + tp * wp;
+    float* d = k + tp * wp;
+    float* result = d + tp * wp;
+    float* ds = result + tp * wp;
+    packTransposed(h.v, h.stride, tokens, width, vt, tp);
+    packRows(h.q, h.stride, tokens, width, q, wp);
+    packRows(h.k, h.stride, tokens, width, k, wp);
+    packRows(h.dOut, h.outStride, tokens, width, d, wp);
+    smallProduct(d, wp, 1, vt, tp, ds, tp, tokens, tp, width);
+    for (size_t t = 0; t < tokens; ++t)   // through the softmax: ds = p * (dp - sum(p * dp)) * scale
+    {
+        const float* p = h.probabilities + t * tp;
+        float* row = ds + t * tp;
+        VecF s = VecF{};
+        for (size_t i = 0; i < tp; i += W)
+            s += load(p + i) * load(row + i);
+        const VecF mean = splat(sum(s));
+        for (size_t i = 0; i < tp; i += W)
+            store(row + i, load(p + i) * (load(row + i) - mean) * h.scale);
+    }
+    smallProduct(ds, tp, 1, k, wp, result, wp, tokens, wp, tokens);
+    for (size_t t = 0; t < tokens; ++t)
+        std::memcpy(h.dq + t * h.stride, result + t * wp, width * sizeof(float));
+    smallProduct(ds, 1, tp, q, wp, result, wp, tokens, wp, tokens);
+    for (size_t t = 0; t < tokens; ++t)
+        std::memcpy(h.dk + t * h.stride, result + t * wp, width * sizeof(float));
+    smallProduct(h.probabilities, 1, tp, d, wp, result, wp, tokens, wp, tokens);
+    for (size_t t = 0; t < tokens; ++t)
+        std::memcpy(h.dv + t * h.stride, result + t * wp, width * sizeof(float));
+}
+
+void columnSums(const float* x, float* sums, size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; ++r, x += columns)
+    {
+        size_t i = 0;
+        for (; i + W <= columns; i += W)
+            store(sums + i, load(sums + i) + load(x + i));
+        for (; i < columns; ++i)
+            sums[i] += x[i];
+    }
+}
+
+double sumDifference(const float* a, const float* b, size_t count, float scale, bool squared)
+{
+    double total = 0;
+    for (size_t start = 0; start < count; start += 1024)   // fp32 within a run, double between runs
+    {
+        const size_t end = count - start < 1024 ? count : start + 1024;
+        VecF s = VecF{};
+        size_t i = start;
+        for (; i + W <= end; i += W)
+        {
+            const VecF d = (load(a + i) - load(b + i)) * scale;
+            s += squared ? d * d : absolute(d);
+        }
+        float rest = 0;
+        for (; i < end; ++i)
+        {
+            const float d = (a[i] - b[i]) * scale;
+            rest += squared ? d * d : std::fabs(d);
+        }
+        total += static_cast<double>(sum(s)) + static_cast<double>(rest);
+    }
+    return total;
+}
+
+}  // namespace
+
+const Kernels& LTRP_KERNELS()
+{
+    static const Kernels table = {LTRP_KERNELS_NAME, LTRP_VECTOR, layerNorm, layerNormBackward, gelu, geluBackward,
+                                  attention, attentionBackward, columnSums, sumDifference};
+    return table;
+}
+
+}}}  // namespace

@@ -1,0 +1,29 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Compiled for AVX2 and FMA whatever the command line says; called only where the processor has them. All headers come
+// before the pragma, so that no inline function of theirs is compiled for a processor that others may not have.
+#include "../../precomp.hpp"
+#include "kernels.hpp"
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define LTRP_VECTOR 8
+#define LTRP_KERNELS kernelsAvx2
+#define LTRP_KERNELS_NAME "avx2"
+#include "kernels.inl"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif

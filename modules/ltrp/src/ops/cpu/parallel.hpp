@@ -1,0 +1,19 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CPU_PARALLEL_HPP
+#define OPENCV_LTRP_OPS_CPU_PARALLEL_HPP
+
+#include "../ops.hpp"
+#include <functional>
+
+namespace cv { namespace ltrp { namespace ops {
+
+/// Runs body(begin, end) over [0, count) in contiguous parts of at least `grain`, on the one thread pool that the
+/// matrix products use too (OpenMP beside oneDNN, cv::parallel_for_ otherwise): two pools would fight for the cores.
+void parallelRanges(size_t count, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,87 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_HPP
+#define OPENCV_LTRP_OPS_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace ops {
+
+/// What happens to the result of a linear layer before it is stored.
+enum class Epilogue
+{
+    Store,   ///< y = x w^T + b
+    Add      ///< y += x w^T + b (a residual branch)
+};
+
+/// The operations that the networks are written in: row-major fp32, one implementation per device. All are
+/// deterministic for a given number of threads, and safe to call from several threads at once.
+class Backend
+{
+public:
+    virtual ~Backend() = default;
+
+    /// x [rows, in], w [out, in], b [out] or null -> y [rows, out].
+    virtual void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
+                        Epilogue epilogue = Epilogue::Store) const = 0;
+    /// dx [rows, in] = dy [rows, out] w.
+    virtual void linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const = 0;
+    /// dw [out, in] += dy^T x; db [out] += column sums of dy (db may be null).
+    virtual void linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in,
+                                      int out) const = 0;
+
+    /// y = (x - mean) * rstd * w + b per row; mean and rstd [rows] are stored when not null. y may be x.
+    virtual void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim,
+                           float* mean = nullptr, float* rstd = nullptr) const = 0;
+    /// dx += gradient at the norm's input; dw, db [dim] += gradients of weight and bias.
+    virtual void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
+                                   float* dx, float* dw, float* db, int rows, int dim) const = 0;
+
+    /// Exact GELU x * Phi(x); y may be x.
+    virtual void gelu(const float* x, float* y, size_t count) const = 0;
+    /// dx = dy * gelu'(x); dx may be dy.
+    virtual void geluBackward(const float* x, const float* dy, float* dx, size_t count) const = 0;
+
+    /// Row stride of the attention weights that attention() stores for `tokens` keys.
+    virtual int probabilityStride(int tokens) const = 0;
+
+    /// Multi-head attention: qkv [batch, tokens, 3*dim] (q, k, v, each head by head) -> out [batch, tokens, dim].
+    /// flagged [batch] (or null): a token that is no key for anyone and whose own output is zero; -1 for none.
+    /// Batch item b reads the qkv of item b / sharedBy, so that variants of one input share it.
+    /// probabilities (or null) [batch, heads, tokens, probabilityStride] keeps the weights for the backward pass.
+    virtual void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+                           int dim, int heads, int sharedBy = 1) const = 0;
+    /// dOut [batch, tokens, dim] -> dQkv [batch, tokens, 3*dim] (no flagged tokens in training).
+    virtual void attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
+                                   int tokens, int dim, int heads) const = 0;
+
+    /// Mean over `count` values of |a-b| * scale (squared: (a-b)^2 * scale^2), scale [count / perScale] or null; in
+    /// fp32 products and double sums.
+    virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
+                                  bool squared) const = 0;
+};
+
+/// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).
+const Backend& cpu();
+
+/// "oneDNN 2.6.3, AVX-512": the library and instruction set the CPU implementation really uses.
+std::string cpuLibrary();
+/// Threads that the next operation may use: cv::getNumThreads(), for every library underneath.
+int threads();
+
+/// Chooses the widest kernel set the processor has (default), or a narrower one for tests: "avx512", "avx2", "baseline",
+/// "auto". Not to be called beside running operations. @throws Error::StsBadArg when the processor lacks it.
+void useKernels(const std::string& name);
+std::string kernelsInUse();
+
+/// Seconds spent and FLOP done inside matrix products since the last call with reset = true; counted only while
+/// profiling is on (all threads together).
+struct MatmulProfile { double seconds = 0, flop = 0; uint64_t calls = 0; };
+void profileMatmul(bool on);
+MatmulProfile matmulProfile(bool reset);
+
+}}}  // namespace
+
+#endif
