@@ -47,7 +47,8 @@ double checkStack(const StackConfig& stack, const std::string& prefix, const std
     checkRange((prefix + "heads").c_str(), stack.heads, 1, maxHeads, where);
     checkRange((prefix + "MLP width").c_str(), stack.hidden, 1, maxHidden, where);
     LTRP_REQUIRE(stack.dim % stack.heads == 0, Error::StsBadArg,
-                 where << ": " << prefix << "embed dim " << stack.dim << " is not a multiple of its " << stack.heads << " heads");
+                 where << ": " << prefix << "embed dim " << stack.dim << " is not a multiple of its " << stack.heads
+                       << " heads");
     const double d = stack.dim, h = stack.hidden;
     return stack.depth * (4 * d * d + 2 * d * h + 9 * d + h) + 2 * d;
 }
@@ -55,7 +56,8 @@ double checkStack(const StackConfig& stack, const std::string& prefix, const std
 void checkTotal(double total, float layerNormEps, const std::string& where)
 {
     LTRP_REQUIRE(total <= maxParameters, Error::StsBadArg,
-                 where << ": a model of " << total << " parameters, more than " << maxParameters << " are not supported");
+                 where << ": a model of " << total << " parameters, more than " << maxParameters
+                       << " are not supported");
     LTRP_REQUIRE(layerNormEps > 0 && layerNormEps <= 0.1f, Error::StsBadArg,
                  where << ": layer norm epsilon is " << layerNormEps << ", expected a number in (0, 0.1]");
 }

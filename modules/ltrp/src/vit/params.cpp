@@ -14,7 +14,7 @@ namespace cv { namespace ltrp { namespace vit {
 namespace
 {
 
-const size_t alignment = 16;   // floats: 64 bytes, a cache line and an AVX-512 register
+const size_t alignment = 16; // floats: 64 bytes, a cache line and an AVX-512 register
 
 void addLinear(ParamLayout& layout, const std::string& name, int out, int in)
 {
