@@ -1,0 +1,289 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "file_bytes.hpp"
+#include "model_names.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <unordered_set>
+
+namespace cv { namespace ltrp { namespace io {
+
+namespace
+{
+
+bool isFloating(DType type)
+{
+    return type == DType::F16 || type == DType::BF16 || type == DType::F32 || type == DType::F64;
+}
+
+/// Finds the tensors that make one parameter, and refuses whatever does not fit, before any memory is taken.
+std::vector<const TensorView*> findSources(const TensorFile& file, const NetworkInFile& network,
+                                           const vit::ParamInfo& info)
+{
+    const std::vector<std::string> names = sourceNames(network, info.name);
+    std::vector<int64_t> shape(info.shape.begin(), info.shape.end());
+    shape[0] /= static_cast<int64_t>(names.size());
+    std::vector<const TensorView*> views;
+    for (const std::string& name : names)
+    {
+        const TensorView* view = file.find(name);
+        LTRP_REQUIRE(view, Error::StsObjectNotFound,
+                     file.path() << ": tensor " << printable(name) << " is missing, expected shape "
+                                 << shapeText(shape));
+        LTRP_REQUIRE(view->shape == shape, Error::StsUnmatchedSizes,
+                     file.path() << ": tensor " << printable(name) << " has shape " << shapeText(view->shape)
+                                 << ", expected " << shapeText(shape));
+        LTRP_REQUIRE(isFloating(view->dtype), Error::StsUnsupportedFormat,
+                     file.path() << ": tensor " << printable(name) << " is " << dtypeName(view->dtype)
+                                 << ", expected F16, BF16, F32 or F64");
+        LTRP_REQUIRE(view->count() * names.size() == info.count, Error::StsUnmatchedSizes,
+                     file.path() << ": tensor " << printable(name) << " has " << view->count() << " values, expected "
+                                 << info.count / names.size());
+        views.push_back(view);
+    }
+    return views;
+}
+
+void checkNoExtras(const TensorFile& file, const NetworkInFile& network, const std::unordered_set<std::string>& used,
+                   bool own)
+{
+    size_t extras = 0;
+    std::string first;
+    for (const TensorView& view : file.tensors())
+    {
+        if (used.count(view.name) || (!own && isHarmlessExtra(network, view.name)))
+            continue;
+        if (extras++ == 0)
+            first = view.name;
+    }
+    LTRP_REQUIRE(extras == 0, Error::StsBadArg,
+                 file.path() << ": unknown tensor " << printable(first)
+                             << (extras > 1 ? " and " + std::to_string(extras - 1) + " more" : std::string())
+                             << ", which a " << modelKindName(network.kind) << " of this kind does not have");
+}
+
+void checkFinite(const float* values, size_t count, const std::string& path, const std::string& name)
+{
+    for (size_t i = 0; i < count; i++)
+        LTRP_REQUIRE(std::isfinite(values[i]), Error::StsBadArg,
+                     path << ": tensor " << printable(name) << " holds " << values[i] << " at element " << i);
+}
+
+void readParams(const TensorFile& file, const NetworkInFile& network, const vit::ParamLayout& layout, bool own,
+                Model& model)
+{
+    std::vector<std::vector<const TensorView*>> sources;
+    std::unordered_set<std::string> used;
+    model.storage.clear();
+    for (const vit::ParamInfo& info : layout.tensors())
+    {
+        sources.push_back(findSources(file, network, info));
+        for (const TensorView* view : sources.back())
+        {
+            used.insert(view->name);
+            if (model.storage.empty())
+                model.storage = dtypeName(view->dtype);
+            else if (model.storage != dtypeName(view->dtype))
+                model.storage = "mixed";
+        }
+    }
+    checkNoExtras(file, network, used, own);
+
+    // Tensors of a pickle may share their bytes: such a file must not claim more weights than it can hold.
+    std::error_code error;
+    const uintmax_t bytes = std::filesystem::file_size(file.path(), error);
+    LTRP_REQUIRE(!error && layout.parameterCount() <= bytes / 2, Error::StsBadArg,
+                 file.path() << ": " << bytes << " bytes cannot hold " << layout.parameterCount() << " weights");
+
+    model.params = vit::ParamArena(layout);
+    for (size_t i = 0; i < sources.size(); i++)
+    {
+        float* out = model.params.data() + layout.tensors()[i].offset;
+        for (const TensorView* view : sources[i])
+        {
+            toFloat(*view, out);
+            checkFinite(out, view->count(), file.path(), view->name);
+            out += view->count();
+        }
+    }
+}
+
+std::string weightsPath(const std::string& path)
+{
+    std::error_code error;
+    if (!std::filesystem::is_directory(path, error))
+        return path;
+    const std::filesystem::path inside = std::filesystem::path(path) / "model.safetensors";
+    LTRP_REQUIRE(std::filesystem::exists(inside, error), Error::StsObjectNotFound,
+                 path << ": the folder holds no model.safetensors");
+    return inside.string();
+}
+
+void requireKind(const Model& model, ModelKind wanted)
+{
+    static const char* const what[] = {"a masked autoencoder", "a ranker"};
+    LTRP_REQUIRE(model.kind == wanted, Error::StsBadArg,
+                 model.path << ": this is " << what[model.kind == ModelKind::Ranker] << " (format " << model.format
+                            << "), " << what[wanted == ModelKind::Ranker] << " is needed");
+}
+
+Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hints)
+{
+    const std::shared_ptr<const TensorFile> file = TensorFile::open(weightsPath(path));
+    Model model;
+    model.path = file->path();
+    NetworkInFile network;
+    const auto metadata = file->metadata().find("ltrp");
+    const bool own = metadata != file->metadata().end();
+    if (own)
+    {
+        parseMetadata(metadata->second, file->path(), model);
+        network.kind = model.kind;
+        model.format = "ltrp";
+    }
+    else
+    {
+        network = identifyNetwork(*file, wanted);
+        model.kind = network.kind;
+        const bool mae = network.kind == ModelKind::Mae, pytorch = file->format() == "pytorch";
+        model.format = network.style == NameStyle::HuggingFace ? "huggingface-mae"
+                       : mae                                   ? "facebook-mae"
+                       : pytorch                               ? "ltrp-paper"
+                                                               : "timm";
+    }
+    if (wanted)
+        requireKind(model, *wanted);
+    if (!own)
+    {
+        if (model.kind == ModelKind::Mae)
+            deduceGeometry(*file, network, model.mae);
+        else
+            deduceGeometry(*file, network, model.ranker);
+        completeConfig(network, hints, file->path(), model);
+    }
+    if (model.kind == ModelKind::Mae)
+    {
+        vit::checkConfig(model.mae, file->path());
+        readParams(*file, network, vit::maeLayout(model.mae), own, model);
+    }
+    else
+    {
+        vit::checkConfig(model.ranker, file->path());
+        readParams(*file, network, vit::rankerLayout(model.ranker), own, model);
+    }
+    return model;
+}
+
+/// A finite weight that becomes infinite when rounded to 16 bits would make a file that cannot be read again.
+std::vector<uint16_t> narrow(const float* values, size_t count, DType storage, const std::string& path,
+                             const std::string& name)
+{
+    std::vector<uint16_t> bits(count);
+    const uint16_t exponent = storage == DType::F16 ? 0x7c00 : 0x7f80;
+    for (size_t i = 0; i < count; i++)
+    {
+        bits[i] = storage == DType::F16 ? floatToHalf(values[i]) : floatToBfloat16(values[i]);
+        LTRP_REQUIRE((bits[i] & exponent) != exponent, Error::StsOutOfRange,
+                     path << ": tensor " << printable(name) << " holds " << values[i] << " at element " << i
+                          << ", too large for " << dtypeName(storage));
+    }
+    return bits;
+}
+
+/// Provenance is any text: what would steer a terminal is not shown.
+std::string plainText(std::string text)
+{
+    for (char& c : text)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+            c = '?';
+    return text;
+}
+
+void describeStack(std::ostream& out, const char* name, const vit::StackConfig& stack)
+{
+    out << name << stack.dim << " wide, " << stack.depth << " blocks, " << stack.heads << " heads, MLP " << stack.hidden
+        << "\n";
+}
+
+}  // namespace
+
+const char* modelKindName(ModelKind kind)
+{
+    return kind == ModelKind::Mae ? "mae" : "ranker";
+}
+
+Model loadModel(const std::string& path, const LoadHints& hints)
+{
+    return load(path, nullptr, hints);
+}
+
+Model loadModel(const std::string& path, ModelKind wanted, const LoadHints& hints)
+{
+    return load(path, &wanted, hints);
+}
+
+void saveModel(const std::string& path, const Model& model, DType storage)
+{
+    LTRP_REQUIRE(storage == DType::F32 || storage == DType::F16 || storage == DType::BF16, Error::StsBadArg,
+                 path << ": weights cannot be stored as " << dtypeName(storage) << ", expected F32, F16 or BF16");
+    const vit::ParamLayout layout =
+        model.kind == ModelKind::Mae ? vit::maeLayout(model.mae) : vit::rankerLayout(model.ranker);
+    LTRP_REQUIRE(
+        !model.params.values.empty() && model.params.layout.total() == layout.total(), Error::StsUnmatchedSizes,
+        path << ": the model has " << model.params.layout.total() << " values, its geometry needs " << layout.total());
+    std::vector<TensorOut> tensors;
+    std::vector<std::vector<uint16_t>> narrowed;
+    for (const vit::ParamInfo& info : layout.tensors())
+    {
+        const float* values = model.params.data() + info.offset;
+        checkFinite(values, info.count, path, info.name);
+        TensorOut out;
+        out.name = info.name;
+        out.dtype = storage;
+        out.shape.assign(info.shape.begin(), info.shape.end());
+        out.data = values;
+        if (storage != DType::F32)
+        {
+            narrowed.push_back(narrow(values, info.count, storage, path, info.name));
+            out.data = narrowed.back().data();
+        }
+        tensors.push_back(std::move(out));
+    }
+    writeSafetensors(path, tensors, {{"ltrp", modelMetadata(model)}});
+}
+
+std::string describeModel(const Model& model, bool tensors)
+{
+    const bool mae = model.kind == ModelKind::Mae;
+    const vit::InputConfig& input = model.input();
+    std::ostringstream out;
+    out << "kind        " << (mae ? "mae (masked autoencoder)" : "ranker") << "\n";
+    out << "format      " << model.format << ", weights " << model.storage << "\n";
+    out << "input       " << input.imageSize << " x " << input.imageSize << " pixels, " << input.grid() << " x "
+        << input.grid() << " patches of " << input.patchSize << " x " << input.patchSize << "\n";
+    out << "mean        " << input.mean[0] << " " << input.mean[1] << " " << input.mean[2] << "   std " << input.std[0]
+        << " " << input.std[1] << " " << input.std[2] << "   (R, G, B)\n";
+    describeStack(out, "encoder     ", mae ? model.mae.encoder : model.ranker.encoder);
+    if (mae)
+    {
+        describeStack(out, "decoder     ", model.mae.decoder);
+        out << "targets     " << (model.mae.normPixLoss ? "normalised per patch" : "plain") << " pixels\n";
+    }
+    out << "norm eps    " << (mae ? model.mae.layerNormEps : model.ranker.layerNormEps) << "\n";
+    out << "parameters  " << model.params.layout.parameterCount() << " in " << model.params.layout.tensors().size()
+        << " tensors\n";
+    for (const auto& item : model.provenance)
+        out << "provenance  " << plainText(item.first) << ": " << plainText(item.second) << "\n";
+    if (tensors)
+    {
+        for (const vit::ParamInfo& info : model.params.layout.tensors())
+            out << "tensor      " << info.name << " " << shapeText({info.shape.begin(), info.shape.end()}) << "\n";
+    }
+    return out.str();
+}
+
+}}}  // namespace

@@ -1,0 +1,303 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "model_names.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace cv { namespace ltrp { namespace io {
+
+namespace
+{
+
+using Json = nlohmann::json;
+
+const int metadataVersion = 1;
+const uintmax_t maxConfigBytes = 1 << 20; // published config.json files have about 1 KB
+
+Json parseObject(const std::string& text, const std::string& where)
+{
+    Json json = Json::parse(text, nullptr, false);
+    LTRP_REQUIRE(!json.is_discarded() && json.is_object(), Error::StsParseError, where << ": not a JSON object");
+    return json;
+}
+
+const Json& member(const Json& object, const char* key, const std::string& where)
+{
+    const auto it = object.find(key);
+    LTRP_REQUIRE(it != object.end(), Error::StsParseError, where << ": '" << key << "' is missing");
+    return *it;
+}
+
+int integer(const Json& object, const char* key, const std::string& where)
+{
+    const Json& value = member(object, key, where);
+    // Compared as a double: a 64-bit number must not be narrowed before it is checked.
+    LTRP_REQUIRE(value.is_number_integer() && value.get<double>() >= 0 &&
+                     value.get<double>() <= std::numeric_limits<int>::max(),
+                 Error::StsParseError,
+                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected a whole number");
+    return value.get<int>();
+}
+
+double number(const Json& object, const char* key, const std::string& where)
+{
+    const Json& value = member(object, key, where);
+    LTRP_REQUIRE(value.is_number(), Error::StsParseError,
+                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected a number");
+    return value.get<double>();
+}
+
+bool boolean(const Json& object, const char* key, const std::string& where)
+{
+    const Json& value = member(object, key, where);
+    LTRP_REQUIRE(value.is_boolean(), Error::StsParseError,
+                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected true or false");
+    return value.get<bool>();
+}
+
+void triple(const Json& object, const char* key, const std::string& where, double* out)
+{
+    const Json& value = member(object, key, where);
+    bool good = value.is_array() && value.size() == 3;
+    for (size_t i = 0; good && i < 3; i++)
+        good = value[i].is_number();
+    LTRP_REQUIRE(good, Error::StsParseError,
+                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected three numbers");
+    for (size_t i = 0; i < 3; i++)
+        out[i] = value[i].get<double>();
+}
+
+vit::StackConfig stack(const Json& object, const char* key, const std::string& where)
+{
+    const Json& value = member(object, key, where);
+    LTRP_REQUIRE(value.is_object(), Error::StsParseError, where << ": '" << key << "' is not a JSON object");
+    const std::string inside = where + ": " + key;
+    vit::StackConfig config;
+    config.dim = integer(value, "dim", inside);
+    config.depth = integer(value, "depth", inside);
+    config.heads = integer(value, "heads", inside);
+    config.hidden = integer(value, "hidden", inside);
+    return config;
+}
+
+Json stackJson(const vit::StackConfig& config)
+{
+    return {{"dim", config.dim}, {"depth", config.depth}, {"heads", config.heads}, {"hidden", config.hidden}};
+}
+
+/// The shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
+double shortestDecimal(float value)
+{
+    char text[32];
+    for (int digits = 1; digits <= 9; digits++)
+    {
+        std::snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (std::strtof(text, nullptr) == value)
+            break;
+    }
+    return std::strtod(text, nullptr);
+}
+
+/// The JSON object in a file beside the weights; empty where there is no such file.
+Json neighbour(const std::string& path, const char* name, std::string& where)
+{
+    const std::filesystem::path file = std::filesystem::path(path).parent_path() / name;
+    where = file.string();
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(file, error))
+        return Json::object();
+    const uintmax_t bytes = std::filesystem::file_size(file, error);
+    LTRP_REQUIRE(!error && bytes <= maxConfigBytes, Error::StsBadArg,
+                 where << ": " << bytes << " bytes, expected at most " << maxConfigBytes);
+    std::ifstream stream(file, std::ios::binary);
+    std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    LTRP_REQUIRE(stream.good() || stream.eof(), Error::StsError, where << ": cannot be read");
+    return parseObject(text, where);
+}
+
+/// transformers writes only what differs from its class defaults.
+int integerOr(const Json& config, const char* key, int fallback, const std::string& where)
+{
+    return config.contains(key) ? integer(config, key, where) : fallback;
+}
+
+void checkAgainst(const Json& config, const char* key, int fallback, int found, const std::string& where,
+                  const std::string& path)
+{
+    const int said = integerOr(config, key, fallback, where);
+    LTRP_REQUIRE(said == found, Error::StsUnmatchedSizes,
+                 where << ": '" << key << "' is " << said << ", the tensors of " << path << " have " << found);
+}
+
+void applyHuggingFaceConfig(const std::string& path, vit::MaeConfig& mae)
+{
+    std::string where;
+    const Json config = neighbour(path, "config.json", where);
+    if (!config.empty())
+    {
+        LTRP_REQUIRE(!config.contains("model_type") || config["model_type"] == "vit_mae", Error::StsBadArg,
+                     where << ": 'model_type' is " << config["model_type"].dump().substr(0, 40)
+                           << ", expected \"vit_mae\"");
+        LTRP_REQUIRE(!config.contains("hidden_act") || config["hidden_act"] == "gelu", Error::StsBadArg,
+                     where << ": 'hidden_act' is " << config["hidden_act"].dump().substr(0, 40)
+                           << ", only \"gelu\" is supported");
+        checkAgainst(config, "hidden_size", 768, mae.encoder.dim, where, path);
+        checkAgainst(config, "num_hidden_layers", 12, mae.encoder.depth, where, path);
+        checkAgainst(config, "intermediate_size", 3072, mae.encoder.hidden, where, path);
+        checkAgainst(config, "decoder_hidden_size", 512, mae.decoder.dim, where, path);
+        checkAgainst(config, "decoder_num_hidden_layers", 8, mae.decoder.depth, where, path);
+        checkAgainst(config, "decoder_intermediate_size", 2048, mae.decoder.hidden, where, path);
+        checkAgainst(config, "image_size", 224, mae.input.imageSize, where, path);
+        checkAgainst(config, "patch_size", 16, mae.input.patchSize, where, path);
+        checkAgainst(config, "num_channels", 3, 3, where, path);
+        mae.encoder.heads = integerOr(config, "num_attention_heads", 12, where);
+        mae.decoder.heads = integerOr(config, "decoder_num_attention_heads", 16, where);
+        mae.layerNormEps =
+            static_cast<float>(config.contains("layer_norm_eps") ? number(config, "layer_norm_eps", where) : 1e-12);
+        mae.normPixLoss = config.contains("norm_pix_loss") && boolean(config, "norm_pix_loss", where);
+    }
+    const Json preprocessor = neighbour(path, "preprocessor_config.json", where);
+    if (preprocessor.contains("image_mean"))
+        triple(preprocessor, "image_mean", where, mae.input.mean);
+    if (preprocessor.contains("image_std"))
+        triple(preprocessor, "image_std", where, mae.input.std);
+}
+
+/// timm's config.json says how images were normalised in training.
+void applyTimmConfig(const std::string& path, vit::InputConfig& input)
+{
+    std::string where;
+    const Json config = neighbour(path, "config.json", where);
+    const auto it = config.find("pretrained_cfg");
+    if (it == config.end() || !it->is_object())
+        return;
+    if (it->contains("mean"))
+        triple(*it, "mean", where, input.mean);
+    if (it->contains("std"))
+        triple(*it, "std", where, input.std);
+}
+
+int conventionalHeads(const vit::StackConfig& stack, bool decoder, const std::string& path)
+{
+    if (decoder && stack.dim == 512)
+        return 16;
+    if (!decoder && stack.dim == 1280)
+        return 16; // ViT-H: 80 wide heads
+    LTRP_REQUIRE(!decoder && stack.dim % 64 == 0, Error::StsBadArg,
+                 path << ": the number of attention heads of the " << (decoder ? "decoder" : "encoder") << " ("
+                      << stack.dim
+                      << " wide) is not in the file and cannot be guessed; "
+                         "it must be given");
+    return stack.dim / 64;
+}
+
+void completeStack(vit::StackConfig& stack, int hint, bool decoder, const std::string& path)
+{
+    LTRP_REQUIRE(hint >= 0, Error::StsOutOfRange, path << ": " << hint << " attention heads were asked for");
+    if (hint > 0)
+        stack.heads = hint;
+    else if (stack.heads == 0)
+        stack.heads = conventionalHeads(stack, decoder, path);
+}
+
+}  // namespace
+
+std::string modelMetadata(const Model& model)
+{
+    const bool mae = model.kind == ModelKind::Mae;
+    const vit::InputConfig& input = model.input();
+    Json json;
+    json["format"] = metadataVersion;
+    json["kind"] = modelKindName(model.kind);
+    json["image_size"] = input.imageSize;
+    json["patch_size"] = input.patchSize;
+    json["mean"] = {input.mean[0], input.mean[1], input.mean[2]};
+    json["std"] = {input.std[0], input.std[1], input.std[2]};
+    json["layer_norm_eps"] = shortestDecimal(mae ? model.mae.layerNormEps : model.ranker.layerNormEps);
+    json["encoder"] = stackJson(mae ? model.mae.encoder : model.ranker.encoder);
+    if (mae)
+    {
+        json["decoder"] = stackJson(model.mae.decoder);
+        json["norm_pix_loss"] = model.mae.normPixLoss;
+    }
+    json["provenance"] = model.provenance;
+    // Provenance may hold file names, which need not be UTF-8.
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void parseMetadata(const std::string& text, const std::string& path, Model& model)
+{
+    const std::string where = path + ": metadata 'ltrp'";
+    const Json json = parseObject(text, where);
+    const int version = integer(json, "format", where);
+    LTRP_REQUIRE(version == metadataVersion, Error::StsBadArg,
+                 where << ": format version " << version << ", expected " << metadataVersion);
+    const Json& kind = member(json, "kind", where);
+    LTRP_REQUIRE(kind == "mae" || kind == "ranker", Error::StsBadArg,
+                 where << ": 'kind' is " << kind.dump().substr(0, 40) << ", expected \"mae\" or \"ranker\"");
+    model.kind = kind == "mae" ? ModelKind::Mae : ModelKind::Ranker;
+    vit::InputConfig input;
+    input.imageSize = integer(json, "image_size", where);
+    input.patchSize = integer(json, "patch_size", where);
+    triple(json, "mean", where, input.mean);
+    triple(json, "std", where, input.std);
+    const float eps = static_cast<float>(number(json, "layer_norm_eps", where));
+    if (model.kind == ModelKind::Mae)
+    {
+        model.mae.input = input;
+        model.mae.layerNormEps = eps;
+        model.mae.encoder = stack(json, "encoder", where);
+        model.mae.decoder = stack(json, "decoder", where);
+        model.mae.normPixLoss = boolean(json, "norm_pix_loss", where);
+    }
+    else
+    {
+        model.ranker.input = input;
+        model.ranker.layerNormEps = eps;
+        model.ranker.encoder = stack(json, "encoder", where);
+    }
+    if (json.contains("provenance"))
+    {
+        LTRP_REQUIRE(json["provenance"].is_object(), Error::StsParseError,
+                     where << ": 'provenance' is not a JSON object");
+        for (const auto& item : json["provenance"].items())
+        {
+            LTRP_REQUIRE(item.value().is_string(), Error::StsParseError,
+                         where << ": provenance of '" << item.key() << "' is not a text");
+            model.provenance[item.key()] = item.value().get<std::string>();
+        }
+    }
+}
+
+void completeConfig(const NetworkInFile& network, const LoadHints& hints, const std::string& path, Model& model)
+{
+    const bool mae = network.kind == ModelKind::Mae;
+    vit::StackConfig& encoder = mae ? model.mae.encoder : model.ranker.encoder;
+    float& eps = mae ? model.mae.layerNormEps : model.ranker.layerNormEps;
+    encoder.heads = 0;
+    model.mae.decoder.heads = 0;
+    eps = mae ? 1e-6f : 1e-5f;
+    model.mae.normPixLoss = true;
+    if (network.style == NameStyle::HuggingFace)
+        applyHuggingFaceConfig(path, model.mae);
+    else
+        applyTimmConfig(path, mae ? model.mae.input : model.ranker.input);
+
+    completeStack(encoder, hints.heads, false, path);
+    if (mae)
+        completeStack(model.mae.decoder, hints.decoderHeads, true, path);
+    if (hints.layerNormEps != 0)
+        eps = hints.layerNormEps;
+    if (hints.normPixLoss >= 0)
+        model.mae.normPixLoss = hints.normPixLoss != 0;
+}
+
+}}}  // namespace
