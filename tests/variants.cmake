@@ -1,0 +1,37 @@
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+
+# The long checks of .ci/run: the project built in other ways, each build a test that the variant's own tests wait for.
+
+# ltrp_variant(NAME OPTION...): builds everything into variants/NAME.
+function(ltrp_variant name)
+  add_test(NAME ${name}.build
+    COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/variants/${name}"
+            --build-generator ${CMAKE_GENERATOR} --build-options -DOpenCV_DIR=${OpenCV_DIR} -DLTRP_BUILD_TESTS=ON ${ARGN})
+  set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 2400 PROCESSORS 2)
+endfunction()
+
+# ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is below its bin/.
+function(ltrp_variant_test variant test command)
+  add_test(NAME ${variant}.${test} COMMAND "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
+  set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 1800 PROCESSORS 2)
+endfunction()
+
+# AddressSanitizer and UndefinedBehaviorSanitizer. Training to the end and the tool's runs on photos are left to the plain
+# build: instrumented, they take long and reach no parser that is not reached here.
+ltrp_variant(sanitize -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON)
+foreach(_suite ${LTRP_SUITES})
+  ltrp_variant_test(sanitize ${_suite} ltrp_tests --run_test=${_suite} --log_level=test_suite --report_level=short)
+endforeach()
+if(TARGET opencv_test_ltrp)
+  ltrp_variant_test(sanitize opencv_test_ltrp opencv_test_ltrp)
+endif()
+
+# Without oneDNN the same results come from cv::gemm.
+ltrp_variant(gemm -DLTRP_WITH_DNNL=OFF -DLTRP_WERROR=ON)
+foreach(_case ${_cases})
+  get_filename_component(_folder "${_case}" DIRECTORY)
+  get_filename_component(_name "${_folder}" NAME)
+  ltrp_variant_test(gemm golden.${_name} ltrp golden "${_folder}")
+endforeach()
