@@ -1,0 +1,158 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_HPP
+#define OPENCV_LTRP_TRAIN_HPP
+
+#include "opencv2/ltrp/scorer.hpp"
+
+namespace cv
+{
+namespace ltrp
+{
+
+//! @addtogroup ltrp
+//! @{
+
+/** @brief What both kinds of training share.
+
+An *effective batch* is `batch * accumulate` images: one update of the weights. An epoch has
+int(images / effective batch) updates, at least one; a data set smaller than an effective batch is gone through more
+than once in an update.
+*/
+struct CV_EXPORTS_W_SIMPLE TrainParams
+{
+    CV_WRAP TrainParams();
+
+    CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, or list files (one path per
+                                           //!< line, relative to the list file; lines that begin with # are comments)
+    CV_PROP_RW String out;                 //!< folder for checkpoints, log.jsonl and final.safetensors; made if absent
+    CV_PROP_RW bool resume;                //!< go on from the newest complete checkpoint in `out`; false
+    CV_PROP_RW uint64 seed;                //!< all random draws are functions of it; 0
+
+    CV_PROP_RW double epochs;              //!< passes over the data, > 0
+    CV_PROP_RW double warmupEpochs;        //!< linear rise of the learning rate from 0, >= 0, below epochs
+    CV_PROP_RW int batch;                  //!< images computed at a time, >= 1; 64
+    CV_PROP_RW int accumulate;             //!< batches whose gradients are averaged for one update, >= 1; 64
+    CV_PROP_RW double baseLearningRate;    //!< rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4
+    CV_PROP_RW double learningRate;        //!< the rate itself; 0: from baseLearningRate; 0
+    CV_PROP_RW double minLearningRate;     //!< rate at the end of the half-cosine, >= 0; 0
+    CV_PROP_RW double weightDecay;         //!< AdamW's, not on biases and norms, >= 0
+    CV_PROP_RW double beta1, beta2;        //!< AdamW's, in [0, 1); 0.9, 0.95
+    CV_PROP_RW double maskRatio;           //!< share of patches hidden, in (0, 1)
+
+    CV_PROP_RW double scaleMin, scaleMax;  //!< random crop: share of the image's area, 0 < min <= max <= 1; 0.2, 1
+    CV_PROP_RW double ratioMin, ratioMax;  //!< random crop: width / height, 0 < min <= max; 3/4, 4/3
+    CV_PROP_RW double flip;                //!< probability of a horizontal flip, in [0, 1]; 0.5
+
+    CV_PROP_RW int workers;                //!< threads that read and augment images ahead, 0: none; 2. No influence on the result
+    CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) while run() works, 0: as set; 0
+    CV_PROP_RW int cacheMegabytes;         //!< decoded images kept in memory, in MiB, 0: none; 2048. No influence on the result
+    CV_PROP_RW int checkpointEvery;        //!< updates between checkpoints, >= 1; 1000. No influence on the result
+    CV_PROP_RW int exportEvery;            //!< epochs between copies of the weights (epoch-NNNN.safetensors), 0: none; 0
+    CV_PROP_RW int logEvery;               //!< updates per line of log.jsonl, >= 1; 10
+    CV_PROP_RW String note;                //!< free text for the result's provenance, say the data set's name and licence
+};
+
+/** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022, ViT-B/16, 800 epochs, 40 of them warm-up,
+effective batch 4096, weight decay 0.05, mask ratio 0.75, targets normalised per patch. */
+struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
+{
+    CV_WRAP MaePretrainParams();
+
+    /** @brief Sets patchSize and all widths, depths and heads by name: tiny, small, base, large, huge.
+    base, large and huge are the published models (patch 16, 16, 14; decoder 512 wide, 8 deep, 16 heads); tiny and small
+    have no published decoder and take 192 x 4 with 6 heads and 256 x 4 with 8 heads.
+    @throws cv::Exception listing the names */
+    CV_WRAP void setPreset(const String& name);
+
+    CV_PROP_RW int imageSize;         //!< input side in pixels, a multiple of patchSize; 224
+    CV_PROP_RW int patchSize;         //!< patch side in pixels; 16
+    CV_PROP_RW int embedDim;          //!< encoder width, a multiple of 4 and of heads; 768
+    CV_PROP_RW int depth;             //!< encoder blocks; 12
+    CV_PROP_RW int heads;             //!< encoder attention heads; 12
+    CV_PROP_RW int decoderEmbedDim;   //!< decoder width, a multiple of 4 and of decoderHeads; 512
+    CV_PROP_RW int decoderDepth;      //!< decoder blocks; 8
+    CV_PROP_RW int decoderHeads;      //!< decoder attention heads; 16
+    CV_PROP_RW bool normPixLoss;      //!< predict pixels normalised per patch; true
+};
+
+/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, 40 of
+them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. */
+struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
+{
+    CV_WRAP RankerTrainParams();
+
+    /** @brief Sets all widths, depths and heads by name: tiny, small, base, large, huge (192 x 12 with 3 heads, 384 x 12
+    with 6, 768 x 12 with 12, 1024 x 24 with 16, 1280 x 32 with 16).
+    @throws cv::Exception listing the names */
+    CV_WRAP void setPreset(const String& name);
+
+    CV_PROP_RW String mae;       //!< weight file of the autoencoder; it decides input size, patch size, mean and std
+    CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
+    CV_PROP_RW int depth;        //!< ranker blocks; 12
+    CV_PROP_RW int heads;        //!< ranker attention heads; 6
+    CV_PROP_RW int removal;      //!< cv::ltrp::Removal; REMOVAL_DECODER
+    CV_PROP_RW int metric;       //!< cv::ltrp::ScoreMetric; METRIC_L1
+    CV_PROP_RW int space;        //!< cv::ltrp::ScoreSpace; SPACE_DECODER
+    CV_PROP_RW String loss;      //!< list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank; list-mle-k
+    CV_PROP_RW int listK;        //!< list-mle-k: columns drawn per image, >= 2; 20
+};
+
+/** @brief Where a training stands; figures are those of the newest update. */
+struct CV_EXPORTS_W_SIMPLE TrainProgress
+{
+    CV_WRAP TrainProgress() : step(0), steps(0), epoch(0), epochs(0), loss(0), learningRate(0), imagesPerSecond(0),
+                              dataWait(0), secondsLeft(0), skipped(0) {}
+
+    CV_PROP_RW int64 step, steps;        //!< updates done and in all
+    CV_PROP_RW double epoch, epochs;     //!< passes over the data done and in all
+    CV_PROP_RW double loss;              //!< mean over the effective batch
+    CV_PROP_RW double learningRate;      //!< used in this update
+    CV_PROP_RW double imagesPerSecond;   //!< smoothed over about the last minute
+    CV_PROP_RW double dataWait;          //!< share of this update's time spent waiting for images, 0 to 1
+    CV_PROP_RW double secondsLeft;       //!< estimate
+    CV_PROP_RW int skipped;              //!< unreadable images met so far in this process
+};
+
+/** @brief Trains a network and writes it to `out`/final.safetensors.
+
+The result is a function of data, options and seed: the number of workers, the cache, checkpoints, kills and resumes do
+not change a byte of it. Beside it lie `checkpoint-<step>.safetensors` (the newest two, complete and atomic) and
+`log.jsonl`, one JSON object per line: "start" (options), "skipped" (an unreadable image and the reason), "step" (epoch,
+step, loss, lr, grad_norm, images_per_s, data_wait, skipped, time), "checkpoint", "end" and "error".
+*/
+class CV_EXPORTS_W Trainer
+{
+public:
+    virtual ~Trainer() {}
+
+    /** @brief Called after every update; returning false writes a checkpoint and ends run(). */
+    typedef std::function<bool(const TrainProgress& progress)> Progress;
+    /** @brief Receives one line at a time: resumed from where, images that were skipped, checkpoints written. It may be
+    called from a reading thread, one call at a time. */
+    typedef std::function<void(const String& line)> Message;
+
+    /** @brief Prepares MAE pretraining. @throws cv::Exception naming the parameter and its range */
+    CV_WRAP static Ptr<Trainer> createPretrain(const MaePretrainParams& params);
+    /** @brief Prepares ranker training; reads the autoencoder. @throws cv::Exception naming the parameter or the file */
+    CV_WRAP static Ptr<Trainer> createRanker(const RankerTrainParams& params);
+
+    virtual void setProgress(const Progress& progress) = 0;   //!< none by default
+    virtual void setMessage(const Message& message) = 0;      //!< OpenCV's log (warnings) by default
+
+    /** @brief Trains to the end or until the progress callback returns false.
+    @return true when final.safetensors is written; false when the callback ended it: run again with `resume`
+    @throws cv::Exception for data without a readable image, a folder that holds another run's files (without `resume`, any
+    run's), other options than the checkpoint's (naming the option), a loss or gradient that is not finite (naming step,
+    epoch and images; weights and checkpoints stay as before), and any file that cannot be written (checkpoints stay) */
+    CV_WRAP virtual bool run() = 0;
+};
+
+//! @}
+
+}  // namespace ltrp
+}  // namespace cv
+
+#endif

@@ -1,0 +1,52 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "augment.hpp"
+#include "../image/preprocess.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace cv { namespace ltrp { namespace train {
+
+Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
+{
+    const double area = static_cast<double>(image.width) * image.height;
+    for (int attempt = 0; attempt < 10; attempt++)
+    {
+        const double wanted = area * random.uniform(options.scaleMin, options.scaleMax);
+        const double ratio = std::exp(random.uniform(std::log(options.ratioMin), std::log(options.ratioMax)));
+        const double width = std::round(std::sqrt(wanted * ratio)), height = std::round(std::sqrt(wanted / ratio));
+        if (width >= 1 && height >= 1 && width <= image.width && height <= image.height)
+        {
+            const int w = static_cast<int>(width), h = static_cast<int>(height);
+            const int y = random.below(image.height - h + 1), x = random.below(image.width - w + 1);
+            return Rect(x, y, w, h);
+        }
+    }
+    const double ratio = static_cast<double>(image.width) / image.height;
+    Size size = image;
+    if (ratio < options.ratioMin)
+        size.height = static_cast<int>(std::lround(image.width / options.ratioMin));
+    else if (ratio > options.ratioMax)
+        size.width = static_cast<int>(std::lround(image.height * options.ratioMax));
+    size.width = std::min(std::max(size.width, 1), image.width);
+    size.height = std::min(std::max(size.height, 1), image.height);
+    return Rect((image.width - size.width) / 2, (image.height - size.height) / 2, size.width, size.height);
+}
+
+void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random, float* out)
+{
+    const Rect crop = randomCrop(rgb.size(), options, random);
+    const bool mirrored = random.uniform() < options.flip;
+    Mat resized;
+    // The crop is cut out first: its filter does not see the pixels beyond its borders.
+    image::resizeAntialiasedCubic(rgb(crop), resized, Size(input.imageSize, input.imageSize));
+    if (mirrored)
+        flip(resized, resized, 1);
+    image::normalise(resized, input, out);
+}
+
+}}}  // namespace

@@ -1,0 +1,29 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_AUGMENT_HPP
+#define OPENCV_LTRP_TRAIN_AUGMENT_HPP
+
+#include "../core/random.hpp"
+#include "../vit/config.hpp"
+
+namespace cv { namespace ltrp { namespace train {
+
+struct AugmentOptions
+{
+    double scaleMin = 0.2, scaleMax = 1.0;           ///< share of the image's area
+    double ratioMin = 3.0 / 4, ratioMax = 4.0 / 3;   ///< width / height
+    double flip = 0.5;                               ///< probability of a horizontal flip
+};
+
+/// A rectangle of random area (uniform) and aspect ratio (log-uniform) at a random place. When ten draws do not fit, the
+/// largest centred rectangle whose ratio is within the bounds.
+Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random);
+
+/// Random resized crop (bicubic, antialiased) and flip of an 8-bit RGB image, normalised: out [3,S,S].
+void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random, float* out);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,26 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_CHECKSUM_HPP
+#define OPENCV_LTRP_TRAIN_CHECKSUM_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace train {
+
+/// CRC-32 (the polynomial of zip and PNG) of data that comes in pieces.
+class Crc32
+{
+public:
+    void add(const void* data, size_t bytes);
+    void add(const std::string& text) { add(text.data(), text.size()); }
+    uint32_t value() const { return ~state_; }
+
+private:
+    uint32_t state_ = 0xffffffffu;
+};
+
+}}}  // namespace
+
+#endif

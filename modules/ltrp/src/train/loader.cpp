@@ -1,0 +1,227 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "loader.hpp"
+#include "../vit/mae.hpp"
+
+#include <algorithm>
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace
+{
+
+/// Batches in flight: enough to hide one slow image, few enough that memory stays small.
+const size_t batchesAhead = 4;
+
+}  // namespace
+
+std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count)
+{
+    std::vector<int> order(static_cast<size_t>(count));
+    for (int i = 0; i < count; i++)
+        order[static_cast<size_t>(i)] = i;
+    RandomStream(seed, RandomPurpose::Shuffle, epoch).shuffle(order);
+    return order;
+}
+
+Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t firstBatch, const Skipped& skipped)
+    : dataset_(dataset), options_(options), onSkipped_(skipped), nextBatch_(firstBatch), consumed_(firstBatch),
+      claimBatch_(firstBatch), cache_(dataset.paths.size()), bad_(dataset.paths.size(), 0)
+{
+    CV_Assert(!dataset.paths.empty() && options.batch > 0 && options.batchesPerEpoch > 0 && firstBatch >= 0);
+    slots_.resize(options.workers > 0 ? batchesAhead : 1);
+    const size_t samples = static_cast<size_t>(options.batch);
+    for (Slot& slot : slots_)
+    {
+        slot.batch.pixels.resize(samples * 3 * static_cast<size_t>(options.input.imageSize) *
+                                 static_cast<size_t>(options.input.imageSize));
+        slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
+        slot.batch.positions.resize(samples);
+        slot.batch.images.resize(samples);
+    }
+    for (int i = 0; i < options.workers; i++)
+        threads_.emplace_back(&Loader::work, this);
+}
+
+Loader::~Loader()
+{
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        stop_ = true;
+    }
+    workReady_.notify_all();
+    for (std::thread& thread : threads_)
+        thread.join();
+}
+
+const Batch& Loader::next()
+{
+    const int64_t number = nextBatch_;
+    Slot& slot = slots_[static_cast<size_t>(number) % slots_.size()];
+    if (threads_.empty())
+    {
+        for (int place = 0; place < options_.batch; place++)
+            makeSample(number, place, slot.batch);
+        nextBatch_++;
+        return slot.batch;
+    }
+    std::unique_lock<std::mutex> lock(mutex_);
+    consumed_ = number;   // the batch handed out before this one is free again
+    workReady_.notify_all();
+    batchReady_.wait(lock, [&] { return failure_ || (slot.number == number && slot.done == options_.batch); });
+    if (failure_)
+        std::rethrow_exception(failure_);
+    nextBatch_++;
+    return slot.batch;
+}
+
+void Loader::work()
+{
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;)
+    {
+        workReady_.wait(lock, [this]
+                        { return stop_ || claimBatch_ < consumed_ + static_cast<int64_t>(slots_.size()); });
+        if (stop_)
+            return;
+        const int64_t number = claimBatch_;
+        const int place = claimPlace_;
+        Slot& slot = slots_[static_cast<size_t>(number) % slots_.size()];
+        if (place == 0)
+        {
+            slot.number = number;
+            slot.done = 0;
+        }
+        if (++claimPlace_ == options_.batch)
+        {
+            claimPlace_ = 0;
+            claimBatch_++;
+        }
+        lock.unlock();
+        std::exception_ptr failure;
+        try
+        {
+            makeSample(number, place, slot.batch);
+        }
+        catch (...)
+        {
+            failure = std::current_exception();
+        }
+        lock.lock();
+        if (failure)
+        {
+            failure_ = failure;
+            stop_ = true;
+            workReady_.notify_all();
+            batchReady_.notify_all();
+            return;
+        }
+        if (++slot.done == options_.batch)
+            batchReady_.notify_all();
+    }
+}
+
+void Loader::makeSample(int64_t batchNumber, int place, Batch& batch)
+{
+    const size_t p = static_cast<size_t>(place);
+    const int count = static_cast<int>(dataset_.paths.size());
+    const uint32_t epoch = static_cast<uint32_t>(batchNumber / options_.batchesPerEpoch);
+    // A data set smaller than an epoch's batches is gone through again; positions stay different.
+    const int64_t position = batchNumber % options_.batchesPerEpoch * options_.batch + place;
+    if (place == 0)
+        batch.epoch = epoch;
+    batch.positions[p] = static_cast<int>(position);
+    const Mat rgb = usableImage((*order(epoch))[static_cast<size_t>(position % count)], batch.images[p]);
+
+    const size_t side = static_cast<size_t>(options_.input.imageSize);
+    RandomStream augmentation(options_.seed, RandomPurpose::Augment, epoch, static_cast<uint32_t>(position));
+    augment(rgb, options_.input, options_.augment, augmentation, batch.pixels.data() + p * 3 * side * side);
+
+    const int patches = options_.input.numPatches();
+    std::vector<float> noise(static_cast<size_t>(patches));
+    RandomStream mask(options_.seed, RandomPurpose::Mask, epoch, static_cast<uint32_t>(position));
+    for (float& value : noise)
+        value = mask.uniform();
+    vit::maskFromNoise(noise.data(), patches, options_.visible,
+                       batch.idsKeep.data() + p * static_cast<size_t>(options_.visible));
+}
+
+Mat Loader::usableImage(int index, int& used)
+{
+    const int count = static_cast<int>(dataset_.paths.size());
+    for (int i = 0; i < count; i++)
+    {
+        used = (index + i) % count;
+        Mat rgb = imageAt(used);
+        if (!rgb.empty())
+            return rgb;
+    }
+    LTRP_ERROR(Error::StsBadArg, "none of the " << count << " images can be read, beginning with " << dataset_.paths[0]);
+}
+
+Mat Loader::imageAt(int index)
+{
+    const size_t i = static_cast<size_t>(index);
+    {
+        std::lock_guard<std::mutex> lock(cacheMutex_);
+        if (bad_[i] || !cache_[i].empty())
+            return cache_[i];
+    }
+    std::string reason;
+    Mat rgb = readImage(dataset_.paths[i], reason);
+    bool report = false;
+    {
+        std::lock_guard<std::mutex> lock(cacheMutex_);
+        if (rgb.empty())
+        {
+            report = !bad_[i];   // two threads may have met it at once
+            skipped_ += report;
+            bad_[i] = 1;
+        }
+        else if (cache_[i].empty())
+        {
+            const size_t bytes = rgb.total() * rgb.elemSize();
+            if (cached_ + bytes <= options_.cacheBytes)
+            {
+                cached_ += bytes;
+                cache_[i] = rgb;
+            }
+        }
+    }
+    if (report && onSkipped_)
+    {
+        std::lock_guard<std::mutex> lock(reportMutex_);
+        onSkipped_(dataset_.paths[i], reason);
+    }
+    return rgb;
+}
+
+std::shared_ptr<const std::vector<int>> Loader::order(uint32_t epoch)
+{
+    std::lock_guard<std::mutex> lock(cacheMutex_);
+    std::shared_ptr<const std::vector<int>>& entry = orders_[epoch];
+    if (!entry)
+    {
+        entry = std::make_shared<const std::vector<int>>(
+            epochOrder(options_.seed, epoch, static_cast<int>(dataset_.paths.size())));
+        orders_.erase(orders_.begin(), orders_.lower_bound(epoch > 1 ? epoch - 1 : 0));
+    }
+    return entry;
+}
+
+int Loader::skipped() const
+{
+    std::lock_guard<std::mutex> lock(cacheMutex_);
+    return skipped_;
+}
+
+size_t Loader::cachedBytes() const
+{
+    std::lock_guard<std::mutex> lock(cacheMutex_);
+    return cached_;
+}
+
+}}}  // namespace

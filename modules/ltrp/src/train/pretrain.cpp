@@ -1,0 +1,68 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "trainer.hpp"
+#include "../vit/mae.hpp"
+
+namespace cv { namespace ltrp {
+
+namespace train { namespace {
+
+class MaeObjective CV_FINAL : public Objective
+{
+public:
+    MaeObjective(const vit::MaeConfig& config, uint64_t seed) : seed_(seed)
+    {
+        model_.kind = io::ModelKind::Mae;
+        model_.mae = config;
+        model_.params = vit::ParamArena(vit::maeLayout(config));
+        mae_.reset(new vit::Mae(model_.mae, model_.params));
+    }
+
+    io::Model& model() CV_OVERRIDE { return model_; }
+    void initialise() CV_OVERRIDE { vit::initialiseParams(model_.mae, seed_, model_.params); }
+
+    OptionList options() const CV_OVERRIDE
+    {
+        const vit::MaeConfig& c = model_.mae;
+        return {{"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
+                {"embed-dim", std::to_string(c.encoder.dim)}, {"depth", std::to_string(c.encoder.depth)},
+                {"heads", std::to_string(c.encoder.heads)}, {"decoder-embed-dim", std::to_string(c.decoder.dim)},
+                {"decoder-depth", std::to_string(c.decoder.depth)}, {"decoder-heads", std::to_string(c.decoder.heads)},
+                {"norm-pix-loss", c.normPixLoss ? "1" : "0"}};
+    }
+
+    double forwardBackward(const Batch& batch, int visible, float* grads) CV_OVERRIDE
+    {
+        return mae_->forwardBackward(batch.pixels.data(), static_cast<int>(batch.images.size()), batch.idsKeep.data(),
+                                     visible, grads, workspace_);
+    }
+
+private:
+    io::Model model_;
+    std::unique_ptr<vit::Mae> mae_;
+    vit::Workspace workspace_;
+    uint64_t seed_;
+};
+
+}}  // namespace
+
+Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
+{
+    train::checkParams(params);
+    vit::MaeConfig config;
+    config.input.imageSize = params.imageSize;
+    config.input.patchSize = params.patchSize;
+    config.encoder = {params.embedDim, params.depth, params.heads, 4 * params.embedDim};
+    config.decoder = {params.decoderEmbedDim, params.decoderDepth, params.decoderHeads, 4 * params.decoderEmbedDim};
+    config.normPixLoss = params.normPixLoss;
+    vit::checkConfig(config, "options");
+    const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
+    LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio << " leaves "
+                 << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
+    return train::makeTrainer(params, std::unique_ptr<train::Objective>(new train::MaeObjective(config, params.seed)));
+}
+
+}}  // namespace

@@ -1,0 +1,137 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "run_folder.hpp"
+#include "checkpoint.hpp"
+#include "../io/atomic_file.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#endif
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace fs = std::filesystem;
+
+RunFolder::RunFolder(const std::string& path, bool resume) : path_(path)
+{
+    LTRP_REQUIRE(!path.empty(), Error::StsBadArg, "out: no folder given");
+    std::error_code error;
+    fs::create_directories(path, error);
+    LTRP_REQUIRE(!error && fs::is_directory(path), Error::StsError, path << ": cannot make the folder: "
+                 << (error ? error.message() : "a file of that name exists"));
+#ifndef _WIN32
+    // The system releases the lock when the process ends, however it ends.
+    lock_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    LTRP_REQUIRE(lock_ >= 0, Error::StsError, path << ": cannot be opened: " << std::strerror(errno));
+    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)   // a file system without locks does no harm
+    {
+        ::close(lock_);
+        LTRP_ERROR(Error::StsError, path << ": another process trains into this folder");
+    }
+#endif
+    try
+    {
+        checkContents(resume);
+        removeLeftovers();
+    }
+    catch (...)
+    {
+        release();
+        throw;
+    }
+}
+
+void RunFolder::checkContents(bool resume) const
+{
+    const bool checkpoints = !listCheckpoints(path_).empty(), final = fs::exists(file("final.safetensors"));
+    LTRP_REQUIRE(resume || (!checkpoints && !final), Error::StsBadArg, path_
+                 << ": holds the files of another run; go on with it (resume) or choose another folder");
+    LTRP_REQUIRE(checkpoints || !final, Error::StsBadArg, path_
+                 << ": holds final.safetensors but no checkpoint to go on from; choose another folder");
+}
+
+/// What io::AtomicFile leaves when its process is killed in the middle of a write.
+void RunFolder::removeLeftovers() const
+{
+#ifndef _WIN32
+    std::error_code error;
+    for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error))
+    {
+        const std::string name = it->path().filename().string();
+        long process = 0;
+        int counter = 0, length = 0;
+        if (std::sscanf(name.c_str(), ".ltrp-%ld-%d.tmp%n", &process, &counter, &length) != 2 ||
+            length != static_cast<int>(name.size()))
+            continue;
+        std::error_code ignored;
+        if (process == ::getpid() || (::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH))
+            fs::remove(it->path(), ignored);
+    }
+#endif
+}
+
+void RunFolder::release()
+{
+#ifndef _WIN32
+    if (lock_ >= 0)
+        ::close(lock_);
+    lock_ = -1;
+#endif
+}
+
+RunFolder::~RunFolder()
+{
+    release();
+}
+
+std::string RunFolder::file(const std::string& name) const
+{
+    return (fs::path(path_) / name).string();
+}
+
+RunLog::RunLog(const std::string& path, int64_t keep) : path_(path)
+{
+    std::ifstream old(path);
+    if (keep >= 0 && old.good())
+    {
+        io::AtomicFile kept(path);
+        std::string line;
+        while (std::getline(old, line))
+        {
+            const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+            if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
+                json["step"].get<int64_t>() <= keep)
+                kept.write(line + "\n");
+        }
+        kept.commit();
+        out_.open(path, std::ios::app | std::ios::binary);
+    }
+    else
+        out_.open(path, std::ios::trunc | std::ios::binary);
+    LTRP_REQUIRE(out_.good(), Error::StsError, path << ": cannot be written: " << std::strerror(errno));
+}
+
+void RunLog::add(const std::string& json)
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    errno = 0;
+    out_ << json << '\n';
+    out_.flush();
+    LTRP_REQUIRE(out_.good(), Error::StsError, path_ << ": cannot be written: "
+                 << (errno ? std::strerror(errno) : "write error"));
+}
+
+}}}  // namespace

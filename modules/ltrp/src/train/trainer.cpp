@@ -1,0 +1,444 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "trainer.hpp"
+#include "run_folder.hpp"
+
+#include <opencv2/core/utils/logger.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <deque>
+#include <limits>
+
+namespace cv { namespace ltrp { namespace train {
+
+using Json = nlohmann::ordered_json;
+
+namespace
+{
+
+double now()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double wallClock()
+{
+    return std::round(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() * 1000) / 1000;
+}
+
+/// cv::setNumThreads for the time of a run.
+class ThreadCount
+{
+public:
+    explicit ThreadCount(int threads) : before_(getNumThreads()), changed_(threads > 0)
+    {
+        if (changed_)
+            setNumThreads(threads);
+    }
+    ~ThreadCount()
+    {
+        if (changed_)
+            setNumThreads(before_);
+    }
+
+private:
+    int before_;
+    bool changed_;
+};
+
+/// Images per second over the last minute: a single slow update (a checkpoint) does not shake the estimate.
+class Rate
+{
+public:
+    double add(double time, double images)
+    {
+        total_ += images;
+        marks_.emplace_back(time, total_);
+        while (marks_.size() > 2 && time - marks_.front().first > 60)
+            marks_.pop_front();
+        const double seconds = time - marks_.front().first;
+        return seconds > 0 ? (total_ - marks_.front().second) / seconds : 0;
+    }
+
+private:
+    double total_ = 0;
+    std::deque<std::pair<double, double>> marks_;
+};
+
+void requireRange(const char* name, double value, bool good, const char* range)
+{
+    LTRP_REQUIRE(good && std::isfinite(value), Error::StsOutOfRange, name << " is " << value << ", expected " << range);
+}
+
+/// Everything one run needs, so that the loop reads as the steps it takes.
+class Run
+{
+public:
+    Run(const TrainParams& params, Objective& objective, const Trainer::Progress& progress, const Trainer::Message& message)
+        : params_(params), objective_(objective), progress_(progress), message_(message),
+          dataset_(listImages({params.data.begin(), params.data.end()})), folder_(params.out, params.resume),
+          optimizer_(objective.model().params.layout)
+    {
+        const int64_t count = static_cast<int64_t>(dataset_.paths.size());
+        effectiveBatch_ = params.batch * params.accumulate;
+        stepsPerEpoch_ = std::max<int64_t>(1, count / effectiveBatch_);
+        steps_ = std::max<int64_t>(1, std::llround(params.epochs * static_cast<double>(stepsPerEpoch_)));
+        LTRP_REQUIRE(stepsPerEpoch_ * effectiveBatch_ <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
+                     "batch * accumulate is " << effectiveBatch_ << " for " << count << " images: too many samples in an epoch");
+        rate_ = params.learningRate > 0 ? params.learningRate : params.baseLearningRate * effectiveBatch_ / 256.0;
+        collectOptions();
+    }
+
+    bool train()
+    {
+        objective_.initialise();
+        vit::ParamArena& weights = objective_.model().params;
+        int64_t step = 0;
+        if (params_.resume)
+            step = readNewestCheckpoint(params_.out, options_, weights, optimizer_, [this](const std::string& line) { say(line); });
+        const bool resumed = step >= 0 && params_.resume;
+        if (!resumed)
+            step = 0;
+        log_.reset(new RunLog(folder_.file("log.jsonl"), resumed ? step : -1));
+        currentStep_ = step;
+        announce(step, resumed);
+
+        LoaderOptions loading;
+        loading.input = objective_.model().input();
+        loading.augment = {params_.scaleMin, params_.scaleMax, params_.ratioMin, params_.ratioMax, params_.flip};
+        loading.seed = params_.seed;
+        loading.batch = params_.batch;
+        loading.visible = vit::visibleCount(loading.input.numPatches(), params_.maskRatio);
+        loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
+        loading.workers = params_.workers;
+        loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
+        Loader loader(dataset_, loading, step * params_.accumulate, [this](const std::string& path, const std::string& why)
+                      { skipped(path, why); });
+
+        Mat grads(1, static_cast<int>(weights.layout.total()), CV_32F);
+        int64_t saved = resumed ? step : -1;
+        Rate rate;
+        rate.add(now(), 0);
+        bool wanted = true;
+        while (step < steps_ && wanted)
+        {
+            update(loader, loading.visible, step, grads);
+            currentStep_ = ++step;
+            const TrainProgress state = describe(loader, step, rate.add(now(), effectiveBatch_));
+            logStep(state);
+            if (step % params_.checkpointEvery == 0 && step < steps_)
+                checkpoint(saved = step);
+            exportWeights(step);
+            wanted = !progress_ || progress_(state);
+        }
+        if (saved != step)
+            checkpoint(step);
+        return finish(step);
+    }
+
+private:
+    void say(const std::string& line)
+    {
+        std::lock_guard<std::mutex> lock(messageMutex_);
+        if (message_)
+            message_(line);
+        else
+            CV_LOG_WARNING(NULL, line);
+    }
+
+    void collectOptions()
+    {
+        char data[64];
+        std::snprintf(data, sizeof(data), "%zu images, fingerprint %08x", dataset_.paths.size(), dataset_.fingerprint);
+        data_ = data;
+        options_ = objective_.options();
+        const std::pair<const char*, double> numbers[] = {
+            {"epochs", params_.epochs}, {"warmup-epochs", params_.warmupEpochs}, {"batch", params_.batch},
+            {"accumulate", params_.accumulate}, {"lr", rate_}, {"min-lr", params_.minLearningRate},
+            {"weight-decay", params_.weightDecay}, {"beta1", params_.beta1}, {"beta2", params_.beta2},
+            {"mask-ratio", params_.maskRatio}, {"scale-min", params_.scaleMin}, {"scale-max", params_.scaleMax},
+            {"ratio-min", params_.ratioMin}, {"ratio-max", params_.ratioMax}, {"flip", params_.flip}};
+        for (const auto& number : numbers)
+            options_.emplace_back(number.first, optionText(number.second));
+        options_.emplace_back("seed", std::to_string(params_.seed));
+        options_.emplace_back("data", data_);
+    }
+
+    void announce(int64_t step, bool resumed)
+    {
+        Json line = Json::object();
+        line["event"] = resumed ? "resume" : "start";
+        line["step"] = step;
+        line["steps"] = steps_;
+        line["steps_per_epoch"] = stepsPerEpoch_;
+        line["parameters"] = objective_.model().params.layout.parameterCount();
+        line["options"] = Json::parse(optionsJson(options_));
+        line["time"] = wallClock();
+        log_->add(line.dump());
+        std::ostringstream text;
+        text << io::modelKindName(objective_.model().kind) << " of " << objective_.model().params.layout.parameterCount()
+             << " parameters, " << data_ << ", " << steps_ << " updates of " << effectiveBatch_ << " images";
+        if (effectiveBatch_ > static_cast<int64_t>(dataset_.paths.size()))
+            text << " (more than the data set holds: images repeat within an update)";
+        text << (resumed ? ", resumed at update " : ", from update ") << step;
+        say(text.str());
+    }
+
+    /// Called by reading threads.
+    void skipped(const std::string& path, const std::string& reason)
+    {
+        Json line = Json::object();
+        line["event"] = "skipped";
+        line["step"] = currentStep_.load();
+        line["image"] = path;
+        line["reason"] = reason;
+        log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+        say("skipped " + path + ": " + reason);
+    }
+
+    /// One update of the weights from `accumulate` batches. Throws before anything is changed when a value is not finite.
+    void update(Loader& loader, int visible, int64_t step, Mat& grads)
+    {
+        grads.setTo(0);
+        const double begin = now();
+        double waited = 0, loss = 0;
+        for (int i = 0; i < params_.accumulate; i++)
+        {
+            const double before = now();
+            const Batch& batch = loader.next();
+            waited += now() - before;
+            const double value = objective_.forwardBackward(batch, visible, grads.ptr<float>());
+            if (!std::isfinite(value))
+                fail("loss", value, step, &batch);
+            loss += value / params_.accumulate;
+        }
+        if (params_.accumulate > 1)
+            grads *= 1.0 / params_.accumulate;
+        gradNorm_ = norm(grads, NORM_L2);
+        if (!std::isfinite(gradNorm_))
+            fail("gradient norm", gradNorm_, step, nullptr);
+        AdamWParams adam;
+        adam.beta1 = params_.beta1;
+        adam.beta2 = params_.beta2;
+        adam.weightDecay = params_.weightDecay;
+        adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
+                                         static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
+        optimizer_.step(objective_.model().params, grads.ptr<float>(), adam);
+        loss_ = loss;
+        usedRate_ = adam.learningRate;
+        waitShare_ = waited / std::max(now() - begin, 1e-9);
+    }
+
+    [[noreturn]] void fail(const char* what, double value, int64_t step, const Batch* batch)
+    {
+        std::ostringstream text;
+        text << what << " is " << value << " at update " << step << ", epoch " << step / stepsPerEpoch_;
+        Json line = Json::object();
+        line["event"] = "error";
+        line["step"] = step;
+        line["epoch"] = static_cast<double>(step) / static_cast<double>(stepsPerEpoch_);
+        line["reason"] = std::string(what) + " is not finite";
+        if (batch)
+        {
+            text << ", images:";
+            Json images = Json::array();
+            const size_t shown = 16;
+            for (size_t i = 0; i < batch->images.size(); i++)
+            {
+                const std::string& path = dataset_.paths[static_cast<size_t>(batch->images[i])];
+                images.push_back(path);
+                if (i < shown)
+                    text << " " << path;
+            }
+            if (batch->images.size() > shown)
+                text << " and " << batch->images.size() - shown << " more (all in " << folder_.file("log.jsonl") << ")";
+            line["images"] = images;
+        }
+        text << "; weights and checkpoints are as before. A lower learning rate or a longer warm-up helps.";
+        line["time"] = wallClock();
+        log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+        LTRP_ERROR(Error::StsNoConv, text.str());
+    }
+
+    TrainProgress describe(const Loader& loader, int64_t step, double imagesPerSecond) const
+    {
+        TrainProgress state;
+        state.step = step;
+        state.steps = steps_;
+        state.epoch = static_cast<double>(step) / static_cast<double>(stepsPerEpoch_);
+        state.epochs = params_.epochs;
+        state.loss = loss_;
+        state.learningRate = usedRate_;
+        state.imagesPerSecond = imagesPerSecond;
+        state.dataWait = waitShare_;
+        state.secondsLeft = imagesPerSecond > 0 ? static_cast<double>(steps_ - step) * effectiveBatch_ / imagesPerSecond : 0;
+        state.skipped = loader.skipped();
+        return state;
+    }
+
+    /// A line for every logEvery updates (and the last) with the mean loss since the line before.
+    void logStep(const TrainProgress& state)
+    {
+        lossSum_ += state.loss;
+        waitSum_ += state.dataWait;
+        lossCount_++;
+        if (state.step % params_.logEvery != 0 && state.step != steps_)
+            return;
+        Json line = Json::object();
+        line["event"] = "step";
+        line["epoch"] = state.epoch;
+        line["step"] = state.step;
+        line["loss"] = lossSum_ / lossCount_;
+        line["lr"] = state.learningRate;
+        line["grad_norm"] = gradNorm_;
+        line["images_per_s"] = state.imagesPerSecond;
+        line["data_wait"] = waitSum_ / lossCount_;
+        line["skipped"] = state.skipped;
+        line["time"] = wallClock();
+        log_->add(line.dump());
+        lossSum_ = waitSum_ = 0;
+        lossCount_ = 0;
+    }
+
+    void checkpoint(int64_t step)
+    {
+        writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_);
+        Json line = Json::object();
+        line["event"] = "checkpoint";
+        line["step"] = step;
+        line["time"] = wallClock();
+        log_->add(line.dump());
+    }
+
+    void save(const std::string& name)
+    {
+        io::Model& model = objective_.model();
+        model.provenance["training"] = optionsJson(options_);
+        model.provenance["data"] = data_;
+        model.provenance["seed"] = std::to_string(params_.seed);
+        if (!params_.note.empty())
+            model.provenance["note"] = params_.note;
+        io::saveModel(folder_.file(name), model);
+    }
+
+    void exportWeights(int64_t step)
+    {
+        if (params_.exportEvery == 0 || step % (stepsPerEpoch_ * params_.exportEvery) != 0)
+            return;
+        char name[64];
+        std::snprintf(name, sizeof(name), "epoch-%04lld.safetensors", static_cast<long long>(step / stepsPerEpoch_));
+        save(name);
+    }
+
+    bool finish(int64_t step)
+    {
+        const bool complete = step == steps_;
+        if (complete)
+            save("final.safetensors");
+        Json line = Json::object();
+        line["event"] = complete ? "end" : "stop";
+        line["step"] = step;
+        line["time"] = wallClock();
+        log_->add(line.dump());
+        say(complete ? "wrote " + folder_.file("final.safetensors")
+                     : "stopped after update " + std::to_string(step) + " of " + std::to_string(steps_) + ", checkpoint "
+                           + checkpointPath(params_.out, step));
+        return complete;
+    }
+
+    const TrainParams& params_;
+    Objective& objective_;
+    const Trainer::Progress& progress_;
+    const Trainer::Message& message_;
+    const Dataset dataset_;
+    const RunFolder folder_;
+    AdamW optimizer_;
+    OptionList options_;
+    std::string data_;
+    std::unique_ptr<RunLog> log_;
+    std::mutex messageMutex_;
+    std::atomic<int64_t> currentStep_{0};
+    int64_t effectiveBatch_ = 0, stepsPerEpoch_ = 0, steps_ = 0;
+    double rate_ = 0, gradNorm_ = 0, loss_ = 0, usedRate_ = 0, waitShare_ = 0;
+    double lossSum_ = 0, waitSum_ = 0;
+    int lossCount_ = 0;
+};
+
+class TrainerImpl CV_FINAL : public Trainer
+{
+public:
+    TrainerImpl(const TrainParams& params, std::unique_ptr<Objective> objective)
+        : params_(params), objective_(std::move(objective)) {}
+
+    void setProgress(const Progress& progress) CV_OVERRIDE { progress_ = progress; }
+    void setMessage(const Message& message) CV_OVERRIDE { message_ = message; }
+
+    bool run() CV_OVERRIDE
+    {
+        const ThreadCount threads(params_.threads);
+        return Run(params_, *objective_, progress_, message_).train();
+    }
+
+private:
+    const TrainParams params_;
+    std::unique_ptr<Objective> objective_;
+    Progress progress_;
+    Message message_;
+};
+
+}  // namespace
+
+std::string optionText(double value)
+{
+    char text[40];
+    for (int digits = 6; digits <= 17; digits++)   // the shortest that is read back exactly
+    {
+        std::snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (std::strtod(text, nullptr) == value)
+            break;
+    }
+    return text;
+}
+
+void checkParams(const TrainParams& p)
+{
+    LTRP_REQUIRE(!p.data.empty(), Error::StsBadArg, "data: name at least one folder, image or list file");
+    LTRP_REQUIRE(!p.out.empty(), Error::StsBadArg, "out: no folder given");
+    requireRange("epochs", p.epochs, p.epochs > 0 && p.epochs <= 1e6, "a number above 0, at most 1000000");
+    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs >= 0 && p.warmupEpochs < p.epochs, "0 or more, below epochs");
+    requireRange("batch", p.batch, p.batch >= 1 && p.batch <= 65536, "1 to 65536");
+    requireRange("accumulate", p.accumulate, p.accumulate >= 1 && p.accumulate <= 16384, "1 to 16384");
+    requireRange("blr", p.baseLearningRate, p.baseLearningRate > 0 || p.learningRate > 0, "a number above 0");
+    requireRange("lr", p.learningRate, p.learningRate >= 0, "0 (from blr) or more");
+    requireRange("min-lr", p.minLearningRate, p.minLearningRate >= 0, "0 or more");
+    requireRange("weight-decay", p.weightDecay, p.weightDecay >= 0, "0 or more");
+    requireRange("beta1", p.beta1, p.beta1 >= 0 && p.beta1 < 1, "0 or more, below 1");
+    requireRange("beta2", p.beta2, p.beta2 >= 0 && p.beta2 < 1, "0 or more, below 1");
+    requireRange("mask-ratio", p.maskRatio, p.maskRatio > 0 && p.maskRatio < 1, "a number in (0, 1)");
+    requireRange("scale-min", p.scaleMin, p.scaleMin > 0 && p.scaleMin <= p.scaleMax, "above 0, at most scale-max");
+    requireRange("scale-max", p.scaleMax, p.scaleMax <= 1, "at most 1");
+    requireRange("ratio-min", p.ratioMin, p.ratioMin > 0 && p.ratioMin <= p.ratioMax, "above 0, at most ratio-max");
+    requireRange("ratio-max", p.ratioMax, p.ratioMax <= 100, "at most 100");
+    requireRange("flip", p.flip, p.flip >= 0 && p.flip <= 1, "0 to 1");
+    requireRange("workers", p.workers, p.workers >= 0 && p.workers <= 256, "0 to 256");
+    requireRange("threads", p.threads, p.threads >= 0 && p.threads <= 4096, "0 (as set) to 4096");
+    requireRange("cache-mb", p.cacheMegabytes, p.cacheMegabytes >= 0, "0 or more");
+    requireRange("checkpoint-every", p.checkpointEvery, p.checkpointEvery >= 1, "1 or more");
+    requireRange("export-every", p.exportEvery, p.exportEvery >= 0, "0 or more");
+    requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
+}
+
+Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective)
+{
+    return Ptr<Trainer>(new TrainerImpl(params, std::move(objective)));
+}
+
+}}}  // namespace
