@@ -1,0 +1,87 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "commands.hpp"
+#include "train_options.hpp"
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+const HelpText HELP = {
+    "ltrp train DATA... --mae FILE --out DIR [options]",
+    "Trains a ranker (Learning to Rank Patches, CVPR 2024): a frozen autoencoder scores the few visible patches of each\n"
+    "image by how much its reconstruction changes without them, and a vision transformer that sees the same patches\n"
+    "learns their order. DATA and the result are as for 'ltrp pretrain'.\n",
+    "Examples:\n"
+    "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --preset tiny --batch 128 --accumulate 1 \\\n"
+    "      --epochs 100 --space pixel\n"
+    "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --config ranker.cfg --resume\n"
+    "\n"
+    "Input and patch size are the autoencoder's. Defaults are the paper's (ViT-S ranker, 400 epochs, 4096 images an\n"
+    "update). Ctrl-C finishes the update, writes a checkpoint and exits with status 130; --resume goes on.\n"};
+
+/// The place of an option's word in the order of the public enumeration.
+int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
+{
+    const std::string word = values[option].as<std::string>();
+    std::string all;
+    for (size_t i = 0; i < words.size(); ++i)
+    {
+        if (word == words[i])
+            return static_cast<int>(i);
+        all += (i ? ", " : "") + std::string(words[i]);
+    }
+    throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
+}
+
+po::typed_value<std::string>* word(const char* standard)
+{
+    return po::value<std::string>()->value_name("NAME")->default_value(standard);
+}
+
+}  // namespace
+
+int runTrain(const std::vector<std::string>& args)
+{
+    RankerTrainParams params;
+    const Geometry geometry = {{"embed-dim", &params.embedDim}, {"depth", &params.depth}, {"heads", &params.heads}};
+    po::options_description options("Options");
+    // clang-format off
+    options.add_options()
+        ("mae", po::value(&params.mae)->value_name("FILE")->required(), "the autoencoder's weight file")
+        ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
+    addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
+    options.add_options()
+        ("removal", word("decoder"), "where a visible patch is taken out: decoder (fast) or encoder")
+        ("metric", word("l1"), "how reconstructions are compared: l1, l2, ssim or psnr")
+        ("space", word("decoder"), "l1 and l2: differences in the decoder's output as it is (decoder) or in real pixel "
+            "contrast (pixel)")
+        ("loss", po::value(&params.loss)->value_name("NAME")->default_value(params.loss),
+            "list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank")
+        ("list-k", po::value(&params.listK)->value_name("K")->default_value(params.listK),
+            "list-mle-k: visible patches drawn per image");
+    // clang-format on
+    addTrainOptions(options, params);
+    po::variables_map values;
+    if (!parseArguments(args, HELP, options, "data", -1, values))
+        return 0;
+    finishTrainParams(values, params);
+    params.setPreset(values["preset"].as<std::string>());
+    applyGeometry(values, geometry);
+    params.removal = wordOption(values, "removal", {"decoder", "encoder"});
+    params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
+    params.space = wordOption(values, "space", {"decoder", "pixel"});
+    if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
+        throw UsageError("--space: pixel goes with --metric l1 or l2 only");
+    return runTrainer(Trainer::createRanker(params), params);
+}
+
+}  // namespace tool

@@ -1,0 +1,184 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "train_options.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <mutex>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+/// An option with its present value as the default, written as it would be typed.
+po::typed_value<double>* number(double& value)
+{
+    return po::value(&value)->value_name("X")->default_value(value, plain(value));
+}
+
+po::typed_value<int>* count(int& value)
+{
+    return po::value(&value)->value_name("N")->default_value(value);
+}
+
+std::string clockTime(double seconds)
+{
+    const long long total = static_cast<long long>(std::min(seconds, 3.6e8));
+    char text[40];
+    std::snprintf(text, sizeof text, "%lld:%02lld:%02lld", total / 3600, total / 60 % 60, total % 60);
+    return text;
+}
+
+/// The state of a training on stderr.
+class Display
+{
+public:
+    void show(const TrainProgress& state)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        const auto now = std::chrono::steady_clock::now();
+        const std::chrono::duration<double> since = now - last_;
+        const bool end = state.step == state.steps;
+        if (!first_ && !end && since.count() < (terminal_ ? 0.2 : 30.0))
+            return;
+        first_ = false;
+        last_ = now;
+        char text[256];
+        std::snprintf(text, sizeof text, "epoch %.2f/%g  loss %.4f  lr %.3g  %.1f images/s  data wait %.0f%%%s  %s left",
+                      state.epoch, state.epochs, state.loss, state.learningRate, state.imagesPerSecond, 100 * state.dataWait,
+                      state.skipped ? ("  skipped " + std::to_string(state.skipped)).c_str() : "",
+                      clockTime(state.secondsLeft).c_str());
+        if (!terminal_)
+        {
+            std::cerr << "step " << state.step << '/' << state.steps << "  " << text << std::endl;
+            return;
+        }
+        winsize window = {};
+        const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 20 ? window.ws_col : 80;
+        std::string bar(20, '-');
+        std::fill_n(bar.begin(), static_cast<size_t>(20.0 * static_cast<double>(state.step) / static_cast<double>(state.steps)), '#');
+        std::cerr << "\r\033[K" << ('[' + bar + "] " + text).substr(0, columns - 1) << std::flush;
+        shown_ = true;
+        if (end)
+            clear();
+    }
+
+    void say(const std::string& line)
+    {
+        std::lock_guard<std::mutex> lock(mutex_);
+        clear();
+        complain(line);
+    }
+
+    ~Display() { clear(); }
+
+private:
+    void clear()
+    {
+        if (shown_)
+            std::cerr << "\r\033[K" << std::flush;
+        shown_ = false;
+    }
+
+    std::mutex mutex_;
+    const bool terminal_ = isatty(STDERR_FILENO) != 0;
+    bool first_ = true, shown_ = false;
+    std::chrono::steady_clock::time_point last_;
+};
+
+}  // namespace
+
+void addTrainOptions(po::options_description& options, TrainParams& p)
+{
+    // clang-format off
+    options.add_options()
+        ("out", po::value(&p.out)->value_name("DIR")->required(),
+            "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
+        ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; starts fresh where there is none")
+        ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per line; "
+            "the command line goes first")
+        ("epochs", number(p.epochs), "passes over the data")
+        ("warmup-epochs", number(p.warmupEpochs), "epochs in which the learning rate rises from 0")
+        ("batch", count(p.batch), "images computed at a time")
+        ("accumulate", count(p.accumulate), "batches averaged for one update of the weights")
+        ("blr", number(p.baseLearningRate), "learning rate per 256 images: rate = blr * batch * accumulate / 256")
+        ("lr", number(p.learningRate), "the learning rate itself; 0: from --blr")
+        ("min-lr", number(p.minLearningRate), "learning rate at the end of the half-cosine")
+        ("weight-decay", number(p.weightDecay), "AdamW's weight decay (not on biases and norms)")
+        ("beta1", number(p.beta1), "AdamW's first moment")
+        ("beta2", number(p.beta2), "AdamW's second moment")
+        ("mask-ratio", number(p.maskRatio), "share of patches hidden")
+        ("scale-min", number(p.scaleMin), "random crop: smallest share of the image's area")
+        ("scale-max", number(p.scaleMax), "random crop: largest share of the image's area")
+        ("ratio-min", number(p.ratioMin), "random crop: smallest width / height")
+        ("ratio-max", number(p.ratioMax), "random crop: largest width / height")
+        ("flip", number(p.flip), "probability of a horizontal flip")
+        ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
+        ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)")
+        ("workers", count(p.workers), "threads that read images ahead, 0: none; no influence on the result")
+        ("cache-mb", count(p.cacheMegabytes), "MiB of decoded images kept in memory, 0: none; no influence on the result")
+        ("checkpoint-every", po::value(&p.checkpointEvery)->value_name("STEPS")->default_value(p.checkpointEvery),
+            "updates between checkpoints (the newest two are kept)")
+        ("export-every", po::value(&p.exportEvery)->value_name("EPOCHS")->default_value(p.exportEvery),
+            "epochs between copies of the weights, epoch-NNNN.safetensors; 0: none")
+        ("log-every", po::value(&p.logEvery)->value_name("STEPS")->default_value(p.logEvery), "updates per line of log.jsonl")
+        ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
+    // clang-format on
+}
+
+void addGeometryOptions(po::options_description& options, const Geometry& geometry, const std::vector<const char*>& meanings)
+{
+    for (size_t i = 0; i < geometry.size(); i++)
+        options.add_options()(geometry[i].first, po::value<int>()->value_name("N"), meanings.at(i));
+}
+
+void applyGeometry(const po::variables_map& values, const Geometry& geometry)
+{
+    for (const auto& entry : geometry)
+        if (values.count(entry.first))
+            *entry.second = values[entry.first].as<int>();
+}
+
+void finishTrainParams(const po::variables_map& values, TrainParams& params)
+{
+    for (const std::string& path : positionals(values, "data", 1, "DATA: a folder of images or a list file"))
+        params.data.push_back(path);
+    params.seed = seedOption(values, "seed");
+    applyThreads(values);
+}
+
+int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
+{
+#ifdef SIGXFSZ
+    // A file size limit then is a write error like a full disk, which the trainer reports.
+    std::signal(SIGXFSZ, SIG_IGN);
+#endif
+    Display display;
+    trainer->setMessage([&](const cv::String& line) { display.say(line); });
+    trainer->setProgress([&](const TrainProgress& state)
+                         {
+                             display.show(state);
+                             return interruptSignal() == 0;
+                         });
+    if (trainer->run())
+        return 0;
+    display.say("to go on: the same command with --resume (--out " + params.out + ")");
+    checkInterrupt();
+    return 1;
+}
+
+}  // namespace tool

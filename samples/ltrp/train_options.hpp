@@ -1,0 +1,34 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_TRAIN_OPTIONS_HPP
+#define LTRP_TOOL_TRAIN_OPTIONS_HPP
+
+#include "common.hpp"
+
+#include <opencv2/ltrp/train.hpp>
+
+#include <utility>
+
+namespace tool
+{
+
+/// Options of a network's shape: (name, where the value goes), applied over a preset by applyGeometry().
+typedef std::vector<std::pair<const char*, int*>> Geometry;
+
+/// --out --resume --config and every hyper-parameter that both trainings share, with the defaults found in `params`.
+void addTrainOptions(po::options_description& options, cv::ltrp::TrainParams& params);
+/// One option per entry, with its default in the help text.
+void addGeometryOptions(po::options_description& options, const Geometry& geometry, const std::vector<const char*>& meanings);
+void applyGeometry(const po::variables_map& values, const Geometry& geometry);
+/// What the option parser cannot write itself: data, seed.
+void finishTrainParams(const po::variables_map& values, cv::ltrp::TrainParams& params);
+
+/// Runs a training with its progress on stderr: a bar on a terminal, a line every half minute elsewhere. Ctrl-C ends it
+/// after the current update with a checkpoint. @return the exit status
+int runTrainer(const cv::Ptr<cv::ltrp::Trainer>& trainer, const cv::ltrp::TrainParams& params);
+
+}  // namespace tool
+
+#endif
