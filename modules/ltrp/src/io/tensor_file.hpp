@@ -43,7 +43,8 @@ public:
     const std::vector<TensorView>& tensors() const { return tensors_; }
     const TensorView* find(const std::string& name) const;  ///< null when absent
     const TensorView& at(const std::string& name) const;    ///< throws naming file and tensor
-    /// safetensors: "__metadata__". PyTorch: the plain values beside the weights, as text ("epoch", "args.norm_pix_loss").
+    /// safetensors: "__metadata__". PyTorch: the plain values beside the weights, as text ("epoch",
+    /// "args.norm_pix_loss").
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
 protected:

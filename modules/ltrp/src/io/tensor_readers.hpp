@@ -1,0 +1,31 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IO_TENSOR_READERS_HPP
+#define OPENCV_LTRP_IO_TENSOR_READERS_HPP
+
+#include "file_bytes.hpp"
+#include "tensor_file.hpp"
+
+namespace cv { namespace ltrp { namespace io {
+
+/// What a reader found, before it becomes a TensorFile.
+struct TensorFileContents
+{
+    std::string format;
+    std::vector<TensorView> tensors;
+    std::map<std::string, std::string> metadata;
+    std::vector<std::unique_ptr<uint8_t[]>> copies;   ///< of tensors that are not contiguous in the file
+};
+
+/// One reader per format; both take any bytes at all and throw cv::Exception unless every one of them makes sense.
+TensorFileContents readSafetensors(const FileBytes& file);
+TensorFileContents readPytorch(const FileBytes& file);
+
+/// Chooses the reader by content. TensorFile::open() is this on a mapped file, the fuzz targets call it on a copy.
+std::shared_ptr<const TensorFile> readTensorFile(std::shared_ptr<const FileBytes> file);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,55 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IO_ZIP_ARCHIVE_HPP
+#define OPENCV_LTRP_IO_ZIP_ARCHIVE_HPP
+
+#include "file_bytes.hpp"
+#include <unordered_map>
+
+namespace cv { namespace ltrp { namespace io {
+
+struct ZipEntry
+{
+    std::string name;
+    uint64_t headerOffset = 0;   ///< local header, from the file's start
+    uint64_t offset = 0;         ///< data, from the file's start
+    uint64_t size = 0;
+    uint32_t crc = 0;
+};
+
+/// A zip archive (zip64 too) whose entries are stored, not compressed: what torch.save writes. The constructor checks
+/// that the directory, every local header and every extent agree and that no two entries share bytes.
+class ZipArchive
+{
+public:
+    explicit ZipArchive(const FileBytes& file);
+
+    const std::vector<ZipEntry>& entries() const { return entries_; }
+    const ZipEntry* find(const std::string& name) const;   ///< null when absent
+    /// The entry's bytes in the file; the first call compares their CRC-32 with the directory's.
+    const uint8_t* data(const ZipEntry& entry);
+
+private:
+    struct Directory
+    {
+        uint64_t offset, size, count;
+    };
+    Directory findDirectory() const;
+    void readDirectory(const Directory& directory);
+    void checkLocalHeader(ZipEntry& entry, uint64_t directoryOffset) const;
+    void checkOverlaps() const;
+
+    const FileBytes& file_;
+    std::vector<ZipEntry> entries_;
+    std::vector<bool> verified_;
+    std::unordered_map<std::string, size_t> index_;
+};
+
+/// CRC-32 as zip files use it.
+uint32_t crc32(const uint8_t* data, size_t size);
+
+}}}  // namespace
+
+#endif
