@@ -31,6 +31,7 @@ macro(ocv_define_module name)
   add_library(ltrp_objects OBJECT ${_sources} ${_headers})
   set_target_properties(ltrp_objects PROPERTIES POSITION_INDEPENDENT_CODE ON
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
+  target_compile_definitions(ltrp_objects PRIVATE CVAPI_EXPORTS)   # else OpenCV's CV_EXPORTS is empty
   target_include_directories(ltrp_objects PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include" PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
   target_link_libraries(ltrp_objects PUBLIC ${_required})
 
