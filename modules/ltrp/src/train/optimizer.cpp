@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "optimizer.hpp"
+#include "../ops/cpu/parallel.hpp"
 
 #include <opencv2/core/hal/hal.hpp>
 
@@ -96,14 +97,11 @@ void AdamW::step(vit::ParamArena& params, const float* grads, const AdamWParams&
             pieces.push_back({info.offset + begin, std::min(longest, info.count - begin), info.decay});
 
     float *weights = params.data(), *first = m.ptr<float>(), *second = v.ptr<float>();
-    parallel_for_(Range(0, static_cast<int>(pieces.size())), [&](const Range& range)
+    ops::parallelRanges(pieces.size(), 1, [&](size_t begin, size_t end)
     {
-        for (int i = range.start; i < range.end; i++)
-        {
-            const Piece& piece = pieces[i];
-            updatePiece(weights + piece.begin, grads + piece.begin, first + piece.begin, second + piece.begin,
-                        piece.count, piece.decay ? decayed : undecayed);
-        }
+        for (size_t i = begin; i < end; i++)
+            updatePiece(weights + pieces[i].begin, grads + pieces[i].begin, first + pieces[i].begin,
+                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? decayed : undecayed);
     });
 }
 
