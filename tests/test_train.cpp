@@ -1,0 +1,410 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include <boost/test/unit_test.hpp>
+
+#include "train_fixture.hpp"
+#include "train/checkpoint.hpp"
+
+#include <sys/resource.h>
+
+#include <numeric>
+
+using namespace cv::ltrp;
+using cv::ltrp::train::checkpointPath;
+using cv::ltrp::train::listCheckpoints;
+namespace fs = std::filesystem;
+
+namespace
+{
+
+/// The message of the exception that a call throws; empty when it throws none.
+template<typename Call> std::string messageOf(const Call& call)
+{
+    try
+    {
+        call();
+    }
+    catch (const cv::Exception& e)
+    {
+        return e.err;
+    }
+    return std::string();
+}
+
+bool contains(const std::string& text, const std::string& part)
+{
+    return text.find(part) != std::string::npos;
+}
+
+std::vector<int64_t> countTo(int64_t last)
+{
+    std::vector<int64_t> steps(static_cast<size_t>(last));
+    std::iota(steps.begin(), steps.end(), 1);
+    return steps;
+}
+
+/// Stops after each of the given numbers of updates and resumes.
+template<typename Params> void runWithStops(Params params, const std::vector<int64_t>& stops)
+{
+    for (const int64_t stop : stops)
+    {
+        cv::Ptr<Trainer> trainer = TrainFixture::make(params);
+        trainer->setProgress([stop](const TrainProgress& state) { return state.step < stop; });
+        BOOST_TEST(!trainer->run());
+        params.resume = true;
+    }
+    BOOST_TEST(TrainFixture::make(params)->run());
+}
+
+/// A child process trains until it is killed; true when it came to its end first.
+template<typename Params> bool runUntilKilled(const Params& params, unsigned microseconds)
+{
+    const pid_t child = fork();
+    BOOST_REQUIRE(child >= 0);
+    if (child == 0)
+    {
+        // Every update of the child lasts a little, so that kills fall on all of its parts. Only one compute thread: the
+        // parent's are not there any more.
+        int status = 1;
+        try
+        {
+            cv::Ptr<Trainer> trainer = TrainFixture::make(params);
+            trainer->setProgress([](const TrainProgress&) { return usleep(2000), true; });
+            status = trainer->run() ? 0 : 2;
+        }
+        catch (const std::exception& e)
+        {
+            std::fprintf(stderr, "%s\n", e.what());
+        }
+        _exit(status);
+    }
+    usleep(microseconds);
+    kill(child, SIGKILL);
+    int state = 0;
+    waitpid(child, &state, 0);
+    BOOST_REQUIRE_MESSAGE(!WIFEXITED(state) || WEXITSTATUS(state) == 0, "the training child failed");
+    return WIFEXITED(state);
+}
+
+/// A file size limit stands in for a full disk.
+class FileSizeLimit
+{
+public:
+    explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN))
+    {
+        getrlimit(RLIMIT_FSIZE, &before_);
+        rlimit limit = before_;
+        limit.rlim_cur = bytes;
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    ~FileSizeLimit()
+    {
+        setrlimit(RLIMIT_FSIZE, &before_);
+        std::signal(SIGXFSZ, handler_);
+    }
+
+private:
+    void (*handler_)(int);
+    rlimit before_;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(train, TrainFixture)
+
+BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
+{
+    BOOST_TEST(make(pretrain("whole"))->run());
+    const std::string whole = bytes("whole/final.safetensors");
+    runWithStops(pretrain("stops"), {1, 2, 5, 11});
+    BOOST_TEST((bytes("stops/final.safetensors") == whole));
+    BOOST_TEST(loggedSteps("stops") == countTo(12), boost::test_tools::per_element());
+
+    // Another seed gives another result: equality above means something.
+    MaePretrainParams other = pretrain("other");
+    other.seed = 12;
+    BOOST_TEST(make(other)->run());
+    BOOST_TEST((bytes("other/final.safetensors") != whole));
+}
+
+BOOST_AUTO_TEST_CASE(ranker_stopped_and_resumed_ends_with_the_same_bytes)
+{
+    BOOST_TEST(make(pretrain("mae"))->run());
+    for (const char* loss : {"list-mle-k", "rank-net"})
+    {
+        RankerTrainParams whole = ranker(std::string("whole-") + loss, file("mae/final.safetensors"));
+        RankerTrainParams stops = ranker(std::string("stops-") + loss, file("mae/final.safetensors"));
+        whole.loss = stops.loss = loss;
+        BOOST_TEST(make(whole)->run());
+        runWithStops(stops, {4, 7});
+        BOOST_TEST((bytes(std::string("whole-") + loss + "/final.safetensors") ==
+                    bytes(std::string("stops-") + loss + "/final.safetensors")));
+    }
+    BOOST_TEST((bytes("whole-list-mle-k/final.safetensors") != bytes("whole-rank-net/final.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(killed_at_any_moment_and_resumed_it_ends_with_the_same_bytes)
+{
+    const int threads = cv::getNumThreads();
+    cv::setNumThreads(1);   // before any training here: a forked child has no pool of threads to wake
+    MaePretrainParams params = pretrain("killed");
+    params.threads = 1;
+    params.checkpointEvery = 1;
+    params.epochs = 20;
+    MaePretrainParams reference = params;
+    params.resume = true;
+    RandomStream random(99, RandomPurpose::Baseline);
+    int kills = 0;
+    while (!runUntilKilled(params, 2000 + static_cast<unsigned>(random.below(60000))) && kills < 500)
+        kills++;
+    BOOST_TEST(kills > 0);
+    BOOST_TEST_MESSAGE("killed " << kills << " times");
+
+    reference.out = file("calm");
+    reference.checkpointEvery = 1000;
+    BOOST_TEST(make(reference)->run());
+    cv::setNumThreads(threads);
+    BOOST_TEST((bytes("killed/final.safetensors") == bytes("calm/final.safetensors")));
+    BOOST_TEST(loggedSteps("killed") == countTo(60), boost::test_tools::per_element());
+    for (const auto& entry : fs::directory_iterator(file("killed")))
+        BOOST_TEST(entry.path().extension() != ".tmp");
+}
+
+BOOST_AUTO_TEST_CASE(workers_cache_and_checkpoints_do_not_change_the_result)
+{
+    MaePretrainParams params = pretrain("plain");
+    params.workers = 0;
+    params.cacheMegabytes = 0;
+    BOOST_TEST(make(params)->run());
+    const std::string plain = bytes("plain/final.safetensors");
+    for (const int workers : {1, 3})
+    {
+        params.workers = workers;
+        params.cacheMegabytes = workers == 1 ? 0 : 100;
+        params.checkpointEvery = 1 + workers;
+        params.out = file("workers" + std::to_string(workers));
+        BOOST_TEST(make(params)->run());
+        BOOST_TEST((bytes("workers" + std::to_string(workers) + "/final.safetensors") == plain));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(broken_images_are_named_counted_and_skipped)
+{
+    testing_tools::writeText(file("images/a.jpg"), "no image at all");
+    testing_tools::writeText(file("images/b/empty.png"), "");
+    std::vector<uchar> jpeg;
+    cv::imencode(".jpg", picture(3), jpeg);
+    testing_tools::writeText(file("images/cut.jpg"), std::string(jpeg.begin(), jpeg.begin() + static_cast<long>(jpeg.size() / 2)));
+    std::vector<std::string> results;
+    for (const int workers : {0, 3})
+    {
+        MaePretrainParams params = pretrain("broken" + std::to_string(workers));
+        params.workers = workers;
+        std::string said;
+        int skipped = 0;
+        cv::Ptr<Trainer> trainer = make(params);
+        trainer->setMessage([&](const cv::String& line) { said += line + "\n"; });
+        trainer->setProgress([&](const TrainProgress& state) { return skipped = state.skipped, true; });
+        BOOST_TEST(trainer->run());
+        BOOST_TEST(skipped == 3);
+        for (const char* name : {"a.jpg: not an image", "empty.png: the file is empty", "cut.jpg: truncated JPEG"})
+            BOOST_TEST(contains(said, name), said);
+        std::vector<std::string> logged;
+        for (const nlohmann::json& line : log("broken" + std::to_string(workers)))
+            if (line["event"] == "skipped")
+                logged.push_back(fs::path(line["image"].get<std::string>()).filename().string());
+        std::sort(logged.begin(), logged.end());
+        const std::vector<std::string> wanted{"a.jpg", "cut.jpg", "empty.png"};
+        BOOST_TEST(logged == wanted, boost::test_tools::per_element());
+        results.push_back(bytes("broken" + std::to_string(workers) + "/final.safetensors"));
+    }
+    BOOST_TEST((results[0] == results[1]));
+}
+
+BOOST_AUTO_TEST_CASE(data_without_a_usable_image_is_an_error)
+{
+    fs::create_directories(file("bad"));
+    testing_tools::writeText(file("bad/a.png"), "x");
+    testing_tools::writeText(file("bad/b.png"), "y");
+    for (const int workers : {0, 2})
+    {
+        MaePretrainParams params = pretrain("none" + std::to_string(workers));
+        params.data.assign(1, file("bad"));
+        params.workers = workers;
+        const std::string message = messageOf([&] { make(params)->run(); });
+        BOOST_TEST(contains(message, "none of the 2 images can be read"), message);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(full_disk_leaves_the_earlier_checkpoint)
+{
+    MaePretrainParams params = pretrain("full");
+    cv::Ptr<Trainer> first = make(params);
+    first->setProgress([](const TrainProgress& state) { return state.step < 4; });
+    BOOST_TEST(!first->run());
+    params.resume = true;
+    {
+        const FileSizeLimit limit(fs::file_size(checkpointPath(file("full"), 4)) / 2);
+        const std::string message = messageOf([&] { make(params)->run(); });
+        BOOST_TEST(contains(message, "checkpoint-00000006"), message);
+        BOOST_TEST(contains(message, "File too large"), message);
+    }
+    BOOST_TEST(!fs::exists(checkpointPath(file("full"), 6)));
+    for (const auto& entry : fs::directory_iterator(file("full")))
+        BOOST_TEST(entry.path().extension() != ".tmp");
+    BOOST_TEST(make(params)->run());
+    BOOST_TEST(make(pretrain("whole"))->run());
+    BOOST_TEST((bytes("full/final.safetensors") == bytes("whole/final.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(damaged_checkpoints_are_recognised_and_the_one_before_is_taken)
+{
+    MaePretrainParams params = pretrain("damaged");
+    cv::Ptr<Trainer> trainer = make(params);
+    trainer->setProgress([](const TrainProgress& state) { return state.step < 8; });
+    BOOST_TEST(!trainer->run());
+    const std::string newest = checkpointPath(file("damaged"), 8);
+    std::string content = testing_tools::readText(newest);
+    content[content.size() - 100] = static_cast<char>(content[content.size() - 100] ^ 4);   // one bit of AdamW's state
+    testing_tools::writeText(newest, content);
+    params.resume = true;
+    std::string said;
+    trainer = make(params);
+    trainer->setMessage([&](const cv::String& line) { said += line + "\n"; });
+    BOOST_TEST(trainer->run());
+    BOOST_TEST(contains(said, "checkpoint-00000008.safetensors: not usable"), said);
+    BOOST_TEST(contains(said, "resumed at update 6"), said);
+    BOOST_TEST(make(pretrain("whole"))->run());
+    BOOST_TEST((bytes("damaged/final.safetensors") == bytes("whole/final.safetensors")));
+    BOOST_TEST(loggedSteps("damaged") == countTo(12), boost::test_tools::per_element());
+    BOOST_TEST(listCheckpoints(file("damaged")) == (std::vector<int64_t>{12, 9}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_that_says_where)
+{
+    MaePretrainParams params = pretrain("diverges");
+    params.learningRate = 1e30;
+    params.checkpointEvery = 1;
+    const std::string message = messageOf([&] { make(params)->run(); });
+    BOOST_TEST(contains(message, "at update"), message);
+    BOOST_TEST(contains(message, "epoch 0"), message);
+    BOOST_TEST(contains(message, "images/"), message);
+    BOOST_TEST(!fs::exists(file("diverges/final.safetensors")));
+    const nlohmann::json last = log("diverges").back();
+    BOOST_TEST(last["event"] == "error");
+    BOOST_TEST(last["images"].size() == 4u);
+    // The checkpoint is of the update before: going on meets the same place.
+    params.resume = true;
+    BOOST_TEST(messageOf([&] { make(params)->run(); }) == message);
+}
+
+BOOST_AUTO_TEST_CASE(other_options_or_data_refuse_to_resume)
+{
+    MaePretrainParams params = pretrain("options");
+    cv::Ptr<Trainer> trainer = make(params);
+    trainer->setProgress([](const TrainProgress& state) { return state.step < 5; });
+    BOOST_TEST(!trainer->run());
+    BOOST_TEST(contains(messageOf([&] { make(params)->run(); }), "holds the files of another run"));
+    params.resume = true;
+    const auto refused = [&](const std::string& what, const MaePretrainParams& changed)
+    {
+        const std::string message = messageOf([&] { make(changed)->run(); });
+        BOOST_TEST(contains(message, "cannot resume with other options: " + what + " is "), message);
+    };
+    MaePretrainParams changed = params;
+    changed.batch = 3;
+    refused("batch", changed);
+    changed = params;
+    changed.learningRate = 1e-3;
+    refused("lr", changed);
+    changed = params;
+    changed.seed = 1;
+    refused("seed", changed);
+    changed = params;
+    changed.decoderHeads = 4;
+    refused("decoder-heads", changed);
+    changed = params;
+    changed.data.push_back(file("images/p0.png"));
+    refused("data", changed);
+    changed = params;
+    changed.workers = 1;
+    changed.checkpointEvery = 2;
+    changed.cacheMegabytes = 0;
+    BOOST_TEST(make(changed)->run());
+}
+
+BOOST_AUTO_TEST_CASE(losses_go_down)
+{
+    MaePretrainParams params = pretrain("learns");
+    params.epochs = 60;
+    BOOST_TEST(make(params)->run());
+    RankerTrainParams second = ranker("ranks", file("learns/final.safetensors"));
+    second.epochs = 60;
+    BOOST_TEST(make(second)->run());
+    for (const char* out : {"learns", "ranks"})
+    {
+        std::vector<double> losses;
+        for (const nlohmann::json& line : log(out))
+            if (line["event"] == "step")
+                losses.push_back(line["loss"].get<double>());
+        BOOST_REQUIRE(losses.size() == 180u);
+        const double before = std::accumulate(losses.begin(), losses.begin() + 9, 0.0) / 9;
+        const double after = std::accumulate(losses.end() - 30, losses.end(), 0.0) / 30;
+        BOOST_TEST_MESSAGE(out << ": " << before << " -> " << after);
+        BOOST_TEST(after < 0.93 * before);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(accumulated_batches_equal_one_large_batch)
+{
+    MaePretrainParams large = pretrain("large"), split = pretrain("split");
+    large.epochs = split.epochs = 4;
+    split.batch = 2;
+    split.accumulate = 2;
+    BOOST_TEST(make(large)->run());
+    BOOST_TEST(make(split)->run());
+    const std::vector<nlohmann::json> a = log("large"), b = log("split");
+    BOOST_REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); i++)
+        if (a[i]["event"] == "step")
+        {
+            BOOST_TEST(a[i]["loss"].get<double>() == b[i]["loss"].get<double>(), boost::test_tools::tolerance(1e-4));
+            BOOST_TEST(a[i]["lr"].get<double>() == b[i]["lr"].get<double>());
+        }
+}
+
+BOOST_AUTO_TEST_CASE(bad_parameters_are_named)
+{
+    MaePretrainParams params = pretrain("bad");
+    const auto named = [&](const std::string& name)
+    {
+        const std::string message = messageOf([&] { make(params); });
+        BOOST_TEST(contains(message, name), message);
+        params = pretrain("bad");
+    };
+    params.epochs = 0;
+    named("epochs is 0");
+    params.epochs = std::numeric_limits<double>::quiet_NaN();
+    named("epochs is nan");
+    params.batch = 0;
+    named("batch is 0");
+    params.scaleMin = 0.9;
+    params.scaleMax = 0.5;
+    named("scale-min is 0.9");
+    params.maskRatio = 0.99;
+    named("mask-ratio 0.99 leaves 0 of 9 patches");
+    params.imageSize = 25;
+    named("image size 25 is not a multiple");
+    params.heads = 3;
+    named("heads");
+    params.data.clear();
+    named("data");
+    params.out = "";
+    named("out");
+    RankerTrainParams second = ranker("bad", file("images/p0.png"));
+    BOOST_TEST(contains(messageOf([&] { make(second); }), "p0.png"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
