@@ -1,0 +1,217 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Networks and their gradients against plain double-precision loops: values directly, gradients by central
+// differences of the plain loops, every single parameter.
+
+#include "reference_vit.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <functional>
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+vit::MaeConfig smallMae(bool normPixLoss)
+{
+    vit::MaeConfig config;
+    config.input.imageSize = 12;
+    config.input.patchSize = 4;
+    config.encoder = {12, 2, 3, 20};
+    config.decoder = {8, 2, 2, 12};
+    config.layerNormEps = 1e-6f;
+    config.normPixLoss = normPixLoss;
+    return config;
+}
+
+vit::RankerConfig smallRanker()
+{
+    vit::RankerConfig config;
+    config.input.imageSize = 15;
+    config.input.patchSize = 5;
+    config.encoder = {12, 2, 2, 24};
+    config.layerNormEps = 1e-5f;
+    return config;
+}
+
+/// Compares the gradients with central differences of `value`. Trainable tensors only: frozen ones must stay zero.
+void checkGradients(const vit::ParamArena& arena, const vit::ParamArena& grads,
+                    const std::function<double(const reference::Params&)>& value)
+{
+    reference::Params params = reference::toDouble(arena);
+    const double h = 1e-5;
+    for (const vit::ParamInfo& info : arena.layout.tensors())
+    {
+        const float* grad = grads.data() + info.offset;
+        double largest = 0, error = 0;
+        for (size_t i = 0; i < info.count; i++)
+        {
+            double want = 0;
+            if (info.trainable)
+            {
+                double& place = params[info.name][i];
+                const double kept = place;
+                place = kept + h;
+                const double above = value(params);
+                place = kept - h;
+                want = (above - value(params)) / (2 * h);
+                place = kept;
+            }
+            largest = std::max(largest, std::abs(want));
+            error = std::max(error, std::abs(grad[i] - want));
+        }
+        BOOST_CHECK_MESSAGE(error <= 1e-5 + 1e-5 * largest, info.name << ": largest difference " << error
+                            << " where gradients reach " << largest);
+        if (info.trainable)   // a tensor that nothing flows through would make the comparison empty
+            BOOST_CHECK_MESSAGE(largest > 1e-4, info.name << ": gradients reach " << largest << " only");
+    }
+}
+
+void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance, const std::string& what)
+{
+    BOOST_REQUIRE_EQUAL(got.size(), want.size());
+    double error = 0;
+    for (size_t i = 0; i < got.size(); i++)
+        error = std::max(error, std::abs(got[i] - want[i]));
+    BOOST_CHECK_MESSAGE(error <= tolerance, what << ": largest difference " << error);
+}
+
+void append(std::vector<double>& list, const reference::Matrix& rows)
+{
+    for (const reference::Vector& row : rows)
+        list.insert(list.end(), row.begin(), row.end());
+}
+
+void checkMae(bool normPixLoss)
+{
+    const vit::MaeConfig config = smallMae(normPixLoss);
+    vit::ParamArena arena(vit::maeLayout(config)), grads(vit::maeLayout(config));
+    reference::randomise(arena, 11);
+    const int batch = 2, visible = 3;
+    const size_t image = 3 * 12 * 12;
+    const std::vector<float> pixels = reference::randomPixels(batch * image, 12);
+    const std::vector<int> keep = reference::randomMask(batch, config.input.numPatches(), visible, 13);
+
+    const auto value = [&](const reference::Params& params)
+    {
+        double total = 0;
+        for (int b = 0; b < batch; b++)
+        {
+            const std::vector<int> ids = reference::row(keep, b, visible);
+            const reference::Matrix latent = reference::encode(config, params, &pixels[b * image], ids, -1);
+            total += reference::maeLoss(config, &pixels[b * image], ids,
+                                        reference::decode(config, params, latent, ids, -1)) / batch;
+        }
+        return total;
+    };
+
+    const vit::Mae mae(config, arena);
+    vit::Workspace ws;
+    const double loss = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, grads.data(), ws);
+    BOOST_CHECK_CLOSE(loss, value(reference::toDouble(arena)), 1e-3);
+    checkGradients(arena, grads, value);
+
+    // A second pass adds to what stands in grads.
+    const vit::ParamArena once = [&] { vit::ParamArena copy(arena.layout); grads.values.copyTo(copy.values); return copy; }();
+    mae.forwardBackward(pixels.data(), batch, keep.data(), visible, grads.data(), ws);
+    for (size_t i = 0; i < arena.layout.total(); i++)
+        BOOST_REQUIRE_SMALL(grads.data()[i] - 2 * once.data()[i], 1e-5f + 1e-5f * std::abs(once.data()[i]));
+}
+
+void checkRanker(const std::vector<int>& ids, int n)
+{
+    const vit::RankerConfig config = smallRanker();
+    vit::ParamArena arena(vit::rankerLayout(config)), grads(vit::rankerLayout(config));
+    reference::randomise(arena, 21);
+    const int batch = 2, patches = config.input.numPatches();
+    const size_t image = 3 * 15 * 15;
+    const std::vector<float> pixels = reference::randomPixels(batch * image, 22);
+    const std::vector<float> weights = reference::randomPixels(static_cast<size_t>(batch) * patches, 23);
+    std::vector<int> all(patches);
+    for (int i = 0; i < patches; i++)
+        all[i] = i;
+    const auto scoresOf = [&](const reference::Params& params)
+    {
+        std::vector<double> scores;
+        for (int b = 0; b < batch; b++)
+            append(scores, {reference::rankerScores(config, params, &pixels[b * image],
+                                                    ids.empty() ? all : reference::row(ids, b, n))});
+        return scores;
+    };
+
+    const vit::RankerNet net(config, arena);
+    vit::Workspace ws;
+    const int* places = ids.empty() ? nullptr : ids.data();
+    std::vector<float> scores(weights.size()), inference(weights.size()), cls(static_cast<size_t>(batch) * config.encoder.dim);
+    net.forwardTrain(pixels.data(), batch, places, n, scores.data(), ws);
+    net.backward(pixels.data(), batch, places, n, weights.data(), grads.data(), ws);
+    net.forward(pixels.data(), batch, places, n, inference.data(), cls.data(), ws);
+    checkClose(scores, scoresOf(reference::toDouble(arena)), 2e-5, "training pass");
+    checkClose(inference, scoresOf(reference::toDouble(arena)), 2e-5, "inference");
+    checkGradients(arena, grads, [&](const reference::Params& params)
+    {
+        const std::vector<double> s = scoresOf(params);
+        double total = 0;
+        for (size_t i = 0; i < s.size(); i++)
+            total += weights[i] * s[i];
+        return total;
+    });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(gradients)
+
+BOOST_AUTO_TEST_CASE(mae_normalised_targets)
+{
+    checkMae(true);
+}
+
+BOOST_AUTO_TEST_CASE(mae_plain_targets)
+{
+    checkMae(false);
+}
+
+BOOST_AUTO_TEST_CASE(ranker_all_patches)
+{
+    checkRanker({}, 9);
+}
+
+BOOST_AUTO_TEST_CASE(ranker_visible_patches)
+{
+    checkRanker(reference::randomMask(2, 9, 4, 24), 4);
+}
+
+BOOST_AUTO_TEST_CASE(mae_forward)
+{
+    const vit::MaeConfig config = smallMae(true);
+    vit::ParamArena arena(vit::maeLayout(config));
+    reference::randomise(arena, 31);
+    const reference::Params params = reference::toDouble(arena);
+    const int batch = 3, visible = 4;
+    const size_t image = 3 * 12 * 12;
+    const std::vector<float> pixels = reference::randomPixels(batch * image, 32);
+    const std::vector<int> keep = reference::randomMask(batch, 9, visible, 33);
+    const std::vector<int> encoderFlags = {2, -1, 4}, decoderFlags = {1 + keep[0], -1, 1 + keep[2 * visible + 3]};
+    std::vector<double> latentWanted, predWanted;
+    for (int b = 0; b < batch; b++)
+    {
+        const std::vector<int> ids = reference::row(keep, b, visible);
+        const reference::Matrix latent = reference::encode(config, params, &pixels[b * image], ids, encoderFlags[b]);
+        append(latentWanted, latent);
+        append(predWanted, reference::decode(config, params, latent, ids, decoderFlags[b]));
+    }
+    const vit::Mae mae(config, arena);
+    vit::Workspace ws;
+    std::vector<float> latent(latentWanted.size()), pred(predWanted.size());
+    mae.encode(pixels.data(), batch, keep.data(), visible, encoderFlags.data(), latent.data(), ws);
+    mae.decode(latent.data(), batch, keep.data(), visible, decoderFlags.data(), pred.data(), ws);
+    checkClose(latent, latentWanted, 2e-5, "latent");
+    checkClose(pred, predWanted, 5e-5, "prediction");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
