@@ -115,7 +115,9 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     outArrays.getMatVector(out);
     CV_Assert(in.size() == 1 && out.size() == 1 && out[0].type() == CV_32F && out[0].isContinuous());
     const Mat pixels = contiguous(in[0], CV_32F);
-    model().net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, 0, out[0].ptr<float>(), nullptr, workspace_);
+    const vit::RankerNet& net = model().net;
+    const int patches = net.config().input.numPatches();
+    net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, patches, out[0].ptr<float>(), nullptr, workspace_);
 }
 
 PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
