@@ -1,0 +1,342 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "op_cases.hpp"
+#include "core/random.hpp"
+
+#include <cmath>
+#include <limits>
+
+namespace opcases
+{
+namespace
+{
+
+using cv::ltrp::RandomPurpose;
+using cv::ltrp::RandomStream;
+using cv::ltrp::ops::Epilogue;
+typedef std::vector<float> Floats;
+typedef std::vector<double> Doubles;
+
+Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
+{
+    RandomStream random(20240400680ull, RandomPurpose::Init, 0, stream);
+    Floats values(count);
+    for (float& v : values)
+        v = static_cast<float>(random.normal() * scale);
+    return values;
+}
+
+Doubles wide(const Floats& values) { return Doubles(values.begin(), values.end()); }
+Floats narrow(const Doubles& values) { return Floats(values.begin(), values.end()); }
+size_t z(int n) { return static_cast<size_t>(n); }
+
+Doubles linearRef(const Doubles& x, const Doubles& w, const Doubles& b, int rows, int in, int out)
+{
+    Doubles y(z(rows) * z(out));
+    for (int r = 0; r < rows; ++r)
+        for (int o = 0; o < out; ++o)
+        {
+            double s = b.empty() ? 0 : b[z(o)];
+            for (int i = 0; i < in; ++i)
+                s += x[z(r) * z(in) + z(i)] * w[z(o) * z(in) + z(i)];
+            y[z(r) * z(out) + z(o)] = s;
+        }
+    return y;
+}
+
+Doubles layerNormRef(const Doubles& x, const Doubles& w, const Doubles& b, double eps, int rows, int dim)
+{
+    Doubles y(x.size());
+    for (int r = 0; r < rows; ++r)
+    {
+        const double* p = x.data() + z(r) * z(dim);
+        double mean = 0, variance = 0;
+        for (int i = 0; i < dim; ++i)
+            mean += p[i] / dim;
+        for (int i = 0; i < dim; ++i)
+            variance += (p[i] - mean) * (p[i] - mean) / dim;
+        for (int i = 0; i < dim; ++i)
+            y[z(r) * z(dim) + z(i)] = (p[i] - mean) / std::sqrt(variance + eps) * w[z(i)] + b[z(i)];
+    }
+    return y;
+}
+
+double geluRef(double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); }
+
+/// Outputs "out" and "probabilities" [batch, heads, tokens, tokens].
+void attentionRef(const Doubles& qkv, const std::vector<int>& flagged, int batch, int tokens, int dim, int heads, int sharedBy,
+                  Doubles& out, Doubles& probabilities)
+{
+    const int width = dim / heads;
+    out.assign(z(batch) * z(tokens) * z(dim), 0);
+    probabilities.assign(z(batch) * z(heads) * z(tokens) * z(tokens), 0);
+    for (int b = 0; b < batch; ++b)
+        for (int h = 0; h < heads; ++h)
+            for (int i = 0; i < tokens; ++i)
+            {
+                const int flag = flagged.empty() ? -1 : flagged[z(b)];
+                if (i == flag)
+                    continue;
+                const double* base = qkv.data() + z(b / sharedBy) * z(tokens) * 3 * z(dim) + z(h * width);
+                double* p = probabilities.data() + ((z(b) * z(heads) + z(h)) * z(tokens) + z(i)) * z(tokens);
+                double peak = -std::numeric_limits<double>::infinity(), total = 0;
+                for (int j = 0; j < tokens; ++j)
+                {
+                    p[j] = 0;
+                    for (int c = 0; c < width; ++c)
+                        p[j] += base[z(i) * 3 * z(dim) + z(c)] * base[z(j) * 3 * z(dim) + z(dim + c)];
+                    p[j] /= std::sqrt(static_cast<double>(width));
+                    if (j != flag)
+                        peak = std::max(peak, p[j]);
+                }
+                for (int j = 0; j < tokens; ++j)
+                    total += p[j] = j == flag ? 0 : std::exp(p[j] - peak);
+                for (int j = 0; j < tokens; ++j)
+                {
+                    p[j] /= total;
+                    for (int c = 0; c < width; ++c)
+                        out[(z(b) * z(tokens) + z(i)) * z(dim) + z(h * width + c)]
+                            += p[j] * base[z(j) * 3 * z(dim) + z(2 * dim + c)];
+                }
+            }
+}
+
+OpCase linearCase(int rows, int in, int out, bool bias, Epilogue epilogue)
+{
+    OpCase c;
+    c.name = cv::format("linear %dx%d->%d%s%s", rows, in, out, bias ? " bias" : "", epilogue == Epilogue::Add ? " add" : "");
+    c.inputs["x"] = randomFloats(z(rows) * z(in), 1);
+    c.inputs["w"] = randomFloats(z(out) * z(in), 2, 1 / std::sqrt(in));
+    if (bias)
+        c.inputs["b"] = randomFloats(z(out), 3);
+    c.inputs["y"] = randomFloats(z(rows) * z(out), 4);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Floats y = a.at("y");
+        backend.linear(a.at("x").data(), a.at("w").data(), bias ? a.at("b").data() : nullptr, y.data(), rows, in, out, epilogue);
+        return Arrays{{"y", y}};
+    };
+    c.reference = [=](const Arrays& a) {
+        Doubles y = linearRef(wide(a.at("x")), wide(a.at("w")), bias ? wide(a.at("b")) : Doubles(), rows, in, out);
+        for (size_t i = 0; epilogue == Epilogue::Add && i < y.size(); ++i)
+            y[i] += a.at("y")[i];
+        return Arrays{{"y", narrow(y)}};
+    };
+    c.absolute = 1e-5;
+    c.relative = 1e-5;
+    return c;
+}
+
+OpCase layerNormCase(int rows, int dim, double shift)
+{
+    OpCase c;
+    c.name = cv::format("layerNorm %dx%d shift %g", rows, dim, shift);
+    c.inputs["x"] = randomFloats(z(rows) * z(dim), 5, 3);
+    for (float& v : c.inputs["x"])
+        v += static_cast<float>(shift);
+    c.inputs["w"] = randomFloats(z(dim), 6);
+    c.inputs["b"] = randomFloats(z(dim), 7);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Floats y(z(rows) * z(dim));
+        backend.layerNorm(a.at("x").data(), a.at("w").data(), a.at("b").data(), 1e-6f, y.data(), rows, dim);
+        return Arrays{{"y", y}};
+    };
+    c.reference = [=](const Arrays& a) {
+        return Arrays{{"y", narrow(layerNormRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), 1e-6f, rows, dim))}};
+    };
+    c.absolute = 3e-6 * (1 + std::fabs(shift));
+    c.relative = 1e-5;
+    return c;
+}
+
+OpCase geluCase()
+{
+    OpCase c;
+    c.name = "gelu -20..20";
+    Floats x;
+    for (int i = -2003; i <= 2003; ++i)
+        x.push_back(static_cast<float>(i) * 0.01f);
+    c.inputs["x"] = x;
+    c.run = [](const Backend& backend, const Arrays& a) {
+        Floats y(a.at("x").size());
+        backend.gelu(a.at("x").data(), y.data(), y.size());
+        return Arrays{{"y", y}};
+    };
+    c.reference = [](const Arrays& a) {
+        Doubles y = wide(a.at("x"));
+        for (double& v : y)
+            v = geluRef(v);
+        return Arrays{{"y", narrow(y)}};
+    };
+    c.absolute = 2e-7;
+    c.relative = 3e-7;
+    return c;
+}
+
+OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int> flagged, int sharedBy, double scale)
+{
+    OpCase c;
+    c.name = cv::format("attention batch %d tokens %d dim %d heads %d%s%s scale %g", batch, tokens, dim, heads,
+                        flagged.empty() ? "" : " flagged", sharedBy > 1 ? " shared" : "", scale);
+    c.inputs["qkv"] = randomFloats(z(batch / sharedBy) * z(tokens) * 3 * z(dim), 8, scale);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Floats out(z(batch) * z(tokens) * z(dim));
+        const size_t stride = z(backend.probabilityStride(tokens));
+        Floats stored(z(batch) * z(heads) * z(tokens) * stride), probabilities;
+        backend.attention(a.at("qkv").data(), flagged.empty() ? nullptr : flagged.data(), out.data(), stored.data(), batch,
+                          tokens, dim, heads, sharedBy);
+        for (size_t row = 0; row < z(batch) * z(heads) * z(tokens); ++row)
+            probabilities.insert(probabilities.end(), stored.begin() + static_cast<ptrdiff_t>(row * stride),
+                                 stored.begin() + static_cast<ptrdiff_t>(row * stride + z(tokens)));
+        Floats again(out.size());   // without keeping the weights
+        backend.attention(a.at("qkv").data(), flagged.empty() ? nullptr : flagged.data(), again.data(), nullptr, batch,
+                          tokens, dim, heads, sharedBy);
+        return Arrays{{"out", out}, {"probabilities", probabilities}, {"again", again}};
+    };
+    c.reference = [=](const Arrays& a) {
+        Doubles out, probabilities;
+        attentionRef(wide(a.at("qkv")), flagged, batch, tokens, dim, heads, sharedBy, out, probabilities);
+        return Arrays{{"out", narrow(out)}, {"probabilities", narrow(probabilities)}, {"again", narrow(out)}};
+    };
+    c.absolute = 1e-5 * scale * scale;
+    c.relative = 1e-5;
+    return c;
+}
+
+OpCase differenceCase(size_t blocks, size_t perScale, bool scaled, bool squared)
+{
+    OpCase c;
+    c.name = cv::format("meanDifference %zux%zu%s%s", blocks, perScale, scaled ? " scaled" : "", squared ? " squared" : "");
+    c.inputs["a"] = randomFloats(blocks * perScale, 9);
+    c.inputs["b"] = randomFloats(blocks * perScale, 10);
+    c.inputs["scale"] = randomFloats(blocks, 11);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        const double mean = backend.meanDifference(a.at("a").data(), a.at("b").data(), blocks * perScale,
+                                                   scaled ? a.at("scale").data() : nullptr, perScale, squared);
+        return Arrays{{"mean", Floats(1, static_cast<float>(mean))}};
+    };
+    c.reference = [=](const Arrays& a) {
+        double total = 0;
+        for (size_t i = 0; i < blocks * perScale; ++i)
+        {
+            const double d = (static_cast<double>(a.at("a")[i]) - a.at("b")[i]) * (scaled ? a.at("scale")[i / perScale] : 1.f);
+            total += squared ? d * d : std::fabs(d);
+        }
+        return Arrays{{"mean", Floats(1, static_cast<float>(total / static_cast<double>(blocks * perScale)))}};
+    };
+    c.absolute = 1e-7;
+    c.relative = 1e-6;
+    return c;
+}
+
+GradientCase linearGradient(int rows, int in, int out)
+{
+    GradientCase c;
+    c.name = cv::format("linear %dx%d->%d", rows, in, out);
+    c.inputs["x"] = randomFloats(z(rows) * z(in), 12);
+    c.inputs["w"] = randomFloats(z(out) * z(in), 13);
+    c.inputs["b"] = randomFloats(z(out), 14);
+    c.forward = [=](const Arrays& a) { return linearRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), rows, in, out); };
+    c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dy) {
+        Arrays g{{"x", Floats(z(rows) * z(in))}, {"w", Floats(z(out) * z(in))}, {"b", Floats(z(out))}};
+        backend.linearBackwardInput(dy.data(), a.at("w").data(), g["x"].data(), rows, in, out);
+        backend.linearBackwardWeight(dy.data(), a.at("x").data(), g["w"].data(), g["b"].data(), rows, in, out);
+        return g;
+    };
+    c.tolerance = 2e-4;
+    return c;
+}
+
+GradientCase layerNormGradient(int rows, int dim)
+{
+    GradientCase c;
+    c.name = cv::format("layerNorm %dx%d", rows, dim);
+    c.inputs["x"] = randomFloats(z(rows) * z(dim), 15, 2);
+    c.inputs["w"] = randomFloats(z(dim), 16);
+    c.inputs["b"] = randomFloats(z(dim), 17);
+    c.forward = [=](const Arrays& a) {
+        return layerNormRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), 1e-6f, rows, dim);
+    };
+    c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dy) {
+        Arrays g{{"x", Floats(z(rows) * z(dim))}, {"w", Floats(z(dim))}, {"b", Floats(z(dim))}};
+        Floats y(dy.size()), mean(z(rows)), rstd(z(rows));
+        backend.layerNorm(a.at("x").data(), a.at("w").data(), a.at("b").data(), 1e-6f, y.data(), rows, dim, mean.data(),
+                          rstd.data());
+        backend.layerNormBackward(dy.data(), a.at("x").data(), a.at("w").data(), mean.data(), rstd.data(), g["x"].data(),
+                                  g["w"].data(), g["b"].data(), rows, dim);
+        return g;
+    };
+    c.tolerance = 2e-4;
+    return c;
+}
+
+GradientCase geluGradient()
+{
+    GradientCase c;
+    c.name = "gelu";
+    c.inputs["x"] = randomFloats(333, 18, 2);
+    c.forward = [](const Arrays& a) {
+        Doubles y = wide(a.at("x"));
+        for (double& v : y)
+            v = geluRef(v);
+        return y;
+    };
+    c.backward = [](const Backend& backend, const Arrays& a, const Floats& dy) {
+        Arrays g{{"x", Floats(dy.size())}};
+        backend.geluBackward(a.at("x").data(), dy.data(), g["x"].data(), dy.size());
+        return g;
+    };
+    c.tolerance = 2e-4;
+    return c;
+}
+
+GradientCase attentionGradient(int batch, int tokens, int dim, int heads)
+{
+    GradientCase c;
+    c.name = cv::format("attention batch %d tokens %d dim %d heads %d", batch, tokens, dim, heads);
+    c.inputs["qkv"] = randomFloats(z(batch) * z(tokens) * 3 * z(dim), 19);
+    c.forward = [=](const Arrays& a) {
+        Doubles out, probabilities;
+        attentionRef(wide(a.at("qkv")), {}, batch, tokens, dim, heads, 1, out, probabilities);
+        return out;
+    };
+    c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dOut) {
+        Arrays g{{"qkv", Floats(a.at("qkv").size())}};
+        Floats out(dOut.size());
+        Floats probabilities(z(batch) * z(heads) * z(tokens) * z(backend.probabilityStride(tokens)));
+        backend.attention(a.at("qkv").data(), nullptr, out.data(), probabilities.data(), batch, tokens, dim, heads);
+        backend.attentionBackward(a.at("qkv").data(), probabilities.data(), dOut.data(), g["qkv"].data(), batch, tokens, dim,
+                                  heads);
+        return g;
+    };
+    c.tolerance = 2e-4;
+    return c;
+}
+
+}  // namespace
+
+std::vector<OpCase> opCases()
+{
+    // Sizes that are multiples of nothing stand beside those of real models.
+    return {linearCase(1, 1, 1, true, Epilogue::Store), linearCase(37, 19, 53, true, Epilogue::Store),
+            linearCase(197, 192, 576, true, Epilogue::Store), linearCase(61, 129, 33, true, Epilogue::Add),
+            linearCase(61, 129, 33, false, Epilogue::Add), linearCase(5, 768, 7, false, Epilogue::Store),
+            layerNormCase(1, 1, 0), layerNormCase(7, 5, 0), layerNormCase(197, 192, 0), layerNormCase(33, 129, 100),
+            layerNormCase(1000, 48, 0), geluCase(),
+            attentionCase(1, 1, 4, 1, {}, 1, 1), attentionCase(2, 20, 48, 3, {}, 1, 1),
+            attentionCase(2, 197, 64, 2, {}, 1, 2), attentionCase(3, 50, 24, 3, {0, -1, 49}, 1, 1),
+            attentionCase(6, 37, 32, 4, {-1, 1, 2, 36, 17, 5}, 6, 1), attentionCase(1, 257, 80, 1, {16}, 1, 1),
+            attentionCase(1, 33, 34, 2, {}, 1, 6),   // large scores: the softmax is nearly one-hot
+            differenceCase(1, 1, false, false), differenceCase(7, 192, false, false), differenceCase(7, 192, true, false),
+            differenceCase(5, 1237, true, true), differenceCase(3, 768, false, true)};
+}
+
+std::vector<GradientCase> gradientCases()
+{
+    return {linearGradient(1, 3, 2), linearGradient(23, 17, 11), linearGradient(150, 5, 9), layerNormGradient(3, 5),
+            layerNormGradient(9, 48), layerNormGradient(130, 7), geluGradient(), attentionGradient(1, 3, 2, 1),
+            attentionGradient(2, 19, 12, 3), attentionGradient(1, 33, 10, 2)};
+}
+
+}  // namespace opcases

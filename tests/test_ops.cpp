@@ -1,0 +1,163 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "op_cases.hpp"
+#include "core/random.hpp"
+
+#include <opencv2/core/utility.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+
+using namespace cv::ltrp;
+
+BOOST_AUTO_TEST_SUITE(ops_list)
+
+namespace
+{
+
+/// Kernel sets of this processor; the first is the one in use by default.
+std::vector<std::string> kernelSets()
+{
+    std::vector<std::string> sets;
+    for (const char* name : {"avx512", "avx2", "baseline"})
+    {
+        try
+        {
+            ops::useKernels(name);
+            sets.push_back(name);
+        }
+        catch (const cv::Exception&)
+        {
+            BOOST_TEST_MESSAGE("this processor has no " << name);
+        }
+    }
+    ops::useKernels("auto");
+    return sets;
+}
+
+struct RestoreKernels
+{
+    ~RestoreKernels() { ops::useKernels("auto"); }
+};
+
+void compare(const opcases::OpCase& c, const opcases::Arrays& got, const std::string& what)
+{
+    const opcases::Arrays want = c.reference(c.inputs);
+    BOOST_REQUIRE_EQUAL(got.size(), want.size());
+    for (const auto& array : want)
+    {
+        const std::vector<float>& g = got.at(array.first);
+        BOOST_REQUIRE_EQUAL(g.size(), array.second.size());
+        double worst = -1;
+        size_t at = 0;
+        for (size_t i = 0; i < g.size(); ++i)
+        {
+            const double error = std::fabs(static_cast<double>(g[i]) - array.second[i])
+                / (c.absolute + c.relative * std::fabs(array.second[i]));
+            if (!(error <= worst))   // NaN counts as the worst
+            {
+                worst = error;
+                at = i;
+            }
+        }
+        BOOST_CHECK_MESSAGE(worst <= 1, c.name << ", " << what << ", " << array.first << "[" << at << "]: got " << g[at]
+                            << ", expected " << array.second[at] << " (" << worst << " of the tolerance)");
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(every_operation_equals_its_plain_reference_with_every_kernel_set)
+{
+    const RestoreKernels restore;
+    const std::vector<std::string> sets = kernelSets();
+    BOOST_REQUIRE(!sets.empty());
+    for (const std::string& set : sets)
+    {
+        ops::useKernels(set);
+        BOOST_REQUIRE_EQUAL(ops::kernelsInUse(), set);
+        for (const opcases::OpCase& c : opcases::opCases())
+            compare(c, c.run(ops::cpu(), c.inputs), set);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(one_thread_and_several_agree_to_the_bit)
+{
+    const int before = cv::getNumThreads();
+    for (const opcases::OpCase& c : opcases::opCases())
+    {
+        cv::setNumThreads(1);
+        const opcases::Arrays one = c.run(ops::cpu(), c.inputs);
+        cv::setNumThreads(3);
+        const opcases::Arrays three = c.run(ops::cpu(), c.inputs);
+        if (c.name.compare(0, 6, "linear") == 0)
+            compare(c, three, "3 threads");   // the matrix library may split its sums otherwise
+        else
+            BOOST_CHECK_MESSAGE(one == three, c.name << " differs between 1 and 3 threads");
+    }
+    cv::setNumThreads(before);
+}
+
+BOOST_AUTO_TEST_CASE(every_backward_operation_equals_differences_of_the_forward_one)
+{
+    const RestoreKernels restore;
+    for (const std::string& set : kernelSets())
+    {
+        ops::useKernels(set);
+        for (const opcases::GradientCase& c : opcases::gradientCases())
+        {
+            RandomStream random(7, RandomPurpose::Init);
+            std::vector<float> dOut(c.forward(c.inputs).size());
+            for (float& v : dOut)
+                v = static_cast<float>(random.normal());
+            const auto objective = [&](const opcases::Arrays& inputs) {
+                const std::vector<double> y = c.forward(inputs);
+                double total = 0;
+                for (size_t i = 0; i < y.size(); ++i)
+                    total += y[i] * dOut[i];
+                return total;
+            };
+            for (const auto& gradient : c.backward(ops::cpu(), c.inputs, dOut))
+            {
+                double largest = 0, worst = 0;
+                const size_t step = 1 + gradient.second.size() / 60;   // a spread of elements
+                for (size_t i = 0; i < gradient.second.size(); i += step)
+                {
+                    opcases::Arrays moved = c.inputs;
+                    float& value = moved[gradient.first][i];
+                    const float centre = value, h = 1.f / 1024;
+                    value = centre + h;
+                    const double above = value, high = objective(moved);
+                    value = centre - h;
+                    const double expected = (high - objective(moved)) / (above - value);
+                    largest = std::max(largest, std::fabs(expected));
+                    worst = std::max(worst, std::fabs(expected - gradient.second[i]));
+                }
+                BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest), set << ", gradient of " << c.name << " by "
+                                    << gradient.first << ": off by " << worst << ", largest " << largest);
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(gradients_of_weights_are_added_to_what_is_there)
+{
+    const std::vector<float> dy = {1, 2, 3, 4}, x = {5, 6, 7, 8};   // 2 rows, 2 in, 2 out
+    std::vector<float> dw = {100, 200, 300, 400}, db = {10, 20};
+    ops::cpu().linearBackwardWeight(dy.data(), x.data(), dw.data(), db.data(), 2, 2, 2);
+    const std::vector<float> wantW = {100 + 1 * 5 + 3 * 7, 200 + 1 * 6 + 3 * 8, 300 + 2 * 5 + 4 * 7, 400 + 2 * 6 + 4 * 8};
+    const std::vector<float> wantB = {10 + 1 + 3, 20 + 2 + 4};
+    BOOST_TEST(dw == wantW, boost::test_tools::per_element());
+    BOOST_TEST(db == wantB, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(unknown_kernels_are_refused_by_name)
+{
+    BOOST_CHECK_EXCEPTION(ops::useKernels("mmx"), cv::Exception,
+                          [](const cv::Exception& e) { return e.err.find("mmx") != std::string::npos; });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
