@@ -199,10 +199,10 @@ void ZipArchive::readDirectory(const Directory& directory)
 void ZipArchive::checkLocalHeader(ZipEntry& entry, uint64_t directoryOffset) const
 {
     const std::string what = file_.path() + ": zip entry " + printable(entry.name);
-    const uint8_t* const record = file_.data() + entry.headerOffset;
-    LTRP_REQUIRE(directoryOffset >= localBytes && entry.headerOffset <= directoryOffset - localBytes &&
-                     readLittleEndian(record, 4) == localSignature,
-                 Error::StsParseError, what << " is not at byte " << entry.headerOffset << " as the directory says");
+    const bool inside = directoryOffset >= localBytes && entry.headerOffset <= directoryOffset - localBytes;
+    const uint8_t* const record = file_.data() + (inside ? entry.headerOffset : 0);
+    LTRP_REQUIRE(inside && readLittleEndian(record, 4) == localSignature, Error::StsParseError,
+                 what << " is not at byte " << entry.headerOffset << " as the directory says");
     const uint64_t room = directoryOffset - entry.headerOffset - localBytes;
     const uint64_t nameBytes = readLittleEndian(record + 26, 2), extraBytes = readLittleEndian(record + 28, 2);
     LTRP_REQUIRE(nameBytes + extraBytes <= room, Error::StsParseError, what << " has a local header that is cut off");
