@@ -1,0 +1,102 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "precomp.hpp"
+#include "opencv2/ltrp/select.hpp"
+
+#include "core/random.hpp"
+#include "image/preprocess.hpp"
+#include "select/dpc_knn.hpp"
+
+#include <algorithm>
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of megabytes.
+enum { maxClusteredPatches = 4096 };
+
+/// Side of a patch as clustering sees it: that of the published networks.
+enum { clusterPatchSize = 16 };
+
+/// One row of 16 x 16 x 3 normalised values per patch: the image resized to the grid as for a network of such patches.
+Mat patchPixels(InputArray image, Size grid)
+{
+    Mat rgb, resized;
+    image::toRgb8(image, rgb);
+    image::resizeAntialiasedCubic(rgb, resized, Size(grid.width * clusterPatchSize, grid.height * clusterPatchSize));
+    const vit::InputConfig scale;
+    float table[3][256];
+    for (int c = 0; c < 3; ++c)
+        for (int v = 0; v < 256; ++v)
+            table[c][v] = static_cast<float>((v / 255.0 - scale.mean[c]) / scale.std[c]);
+    Mat features(grid.area(), 3 * clusterPatchSize * clusterPatchSize, CV_32F);
+    for (int i = 0; i < grid.area(); ++i)
+    {
+        float* to = features.ptr<float>(i);
+        const int left = i % grid.width * clusterPatchSize, top = i / grid.width * clusterPatchSize;
+        for (int y = 0; y < clusterPatchSize; ++y)
+        {
+            const uchar* from = resized.ptr<uchar>(top + y) + 3 * left;
+            for (int x = 0; x < 3 * clusterPatchSize; ++x)
+                *to++ = table[x % 3][from[x]];
+        }
+    }
+    return features;
+}
+
+}  // namespace
+
+int keepCount(int numPatches, double keepRatio)
+{
+    LTRP_REQUIRE(keepRatio > 0 && keepRatio <= 1, Error::StsOutOfRange,
+                 "keep ratio is " << keepRatio << ", expected above 0 and at most 1");
+    LTRP_REQUIRE(numPatches >= 1, Error::StsOutOfRange, "number of patches is " << numPatches << ", expected at least 1");
+    return std::max(1, static_cast<int>(numPatches * keepRatio));
+}
+
+std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& params, InputArray image)
+{
+    LTRP_REQUIRE(params.method == SELECT_TOPK || params.method == SELECT_CLUSTER, Error::StsOutOfRange,
+                 "selection method is " << params.method << ", expected SELECT_TOPK (0) or SELECT_CLUSTER (1)");
+    LTRP_REQUIRE(!ranking.scores.empty(), Error::StsBadArg, "the ranking has no scores");
+    std::vector<int> kept = ranking.order();
+    const int patches = static_cast<int>(kept.size()), keep = keepCount(patches, params.keepRatio);
+    if (params.method == SELECT_TOPK)
+        kept.resize(static_cast<size_t>(keep));
+    else
+    {
+        LTRP_REQUIRE(params.neighbours >= 1, Error::StsOutOfRange,
+                     "number of neighbours is " << params.neighbours << ", expected at least 1");
+        const int byScore = select::countByScore(keep, params.scoreShare);
+        LTRP_REQUIRE(!image.empty(), Error::StsBadArg, "SELECT_CLUSTER needs the image that was ranked");
+        LTRP_REQUIRE(image.size() == ranking.imageSize, Error::StsUnmatchedSizes,
+                     "the image is " << image.size().width << " x " << image.size().height << ", the ranked one was "
+                     << ranking.imageSize.width << " x " << ranking.imageSize.height);
+        LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange,
+                     "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most " << int(maxClusteredPatches));
+        kept.resize(static_cast<size_t>(byScore));
+        if (byScore < keep)
+        {
+            RandomStream random(params.seed, RandomPurpose::Cluster);
+            std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
+            for (float& value : memberNoise)
+                value = random.uniform();
+            // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and all
+            // centres would lie there.
+            for (float& value : densityNoise)
+                value = random.uniform();
+            const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));
+            const select::Clusters clusters = select::dpcKnn(distances, keep, params.neighbours, densityNoise.data());
+            const select::ClusterChoice choice =
+                select::chooseFromClusters(clusters, memberNoise.data(), kept, keep - byScore);
+            kept.insert(kept.end(), choice.kept.begin(), choice.kept.end());
+        }
+    }
+    std::sort(kept.begin(), kept.end());
+    return kept;
+}
+
+}}  // namespace

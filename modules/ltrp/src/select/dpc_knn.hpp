@@ -1,0 +1,54 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_SELECT_DPC_KNN_HPP
+#define OPENCV_LTRP_SELECT_DPC_KNN_HPP
+
+#include "../vit/config.hpp"
+
+namespace cv { namespace ltrp { namespace select {
+
+/// The `keep` highest scores in ascending order (stable: of equal scores the later patch counts as the higher one),
+/// as the paper's code lists them. scores: n values without NaN.
+std::vector<int> topK(const float* scores, int n, int keep);
+
+/// How many of `keep` patches are chosen by score: int(keep * share), truncated in double arithmetic.
+int countByScore(int keep, double share);
+
+/// Euclidean distances between patches divided by sqrt(values of a patch), in double precision, zero diagonal.
+/// pixels: [3,S,S] normalised. @return CV_64FC1 [L,L]
+Mat patchDistances(const float* pixels, const vit::InputConfig& input);
+/// The same for any vectors. features: CV_32FC1, one row per patch.
+Mat patchDistances(const Mat& features);
+
+/// Density-peak clusters of k nearest neighbours (Du et al., Knowledge-Based Systems 99, 2016). All of it is kept, so that
+/// every step can be held against recorded figures.
+struct Clusters
+{
+    std::vector<double> density;     ///< exp(-mean of the k smallest squared distances, itself included) + 1e-6 * noise
+    std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; if none, the largest of all
+    std::vector<int> centres;        ///< patches with the largest indicator * density, descending; equals in raster order
+    std::vector<int> assignment;     ///< cluster number (place in centres) of each patch; a centre belongs to itself
+    std::vector<int> size;           ///< members of each cluster
+};
+
+/// distances: as patchDistances() gives them. `neighbours` may exceed the number of patches: all of them count then.
+/// densityNoise: L uniform values that part equal densities, or null for none.
+Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float* densityNoise);
+
+/// What is added to the patches chosen by score.
+struct ClusterChoice
+{
+    std::vector<int> representative;   ///< one member of each cluster: the largest cluster number + noise in 32-bit floats
+    std::vector<int> effectiveSize;    ///< cluster size, 0 where the representative is kept by score already
+    std::vector<int> kept;             ///< representatives of the largest effective sizes, descending; equals in cluster order
+};
+
+/// memberNoise: L uniform values in [0, 1). count: representatives wanted, at most clusters - keptByScore.size().
+ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise, const std::vector<int>& keptByScore,
+                                 int count);
+
+}}}  // namespace
+
+#endif
