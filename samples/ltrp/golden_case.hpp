@@ -1,0 +1,157 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_GOLDEN_CASE_HPP
+#define LTRP_TOOL_GOLDEN_CASE_HPP
+
+#include "golden.hpp"
+
+#include "../../modules/ltrp/src/io/model_file.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace tool { namespace golden {
+
+using Json = nlohmann::json;
+using Shape = std::vector<int64_t>;
+
+std::string shapeText(const Shape& shape);
+size_t shapeCount(const Shape& shape);
+std::vector<std::string> splitName(const std::string& name);   ///< at the dots
+std::string joinName(const std::vector<std::string>& parts, size_t first);
+/// "pasted_denorm0", "pasted_denorm" -> 0; -1 where `text` is not `stem` and a number.
+int numberAfter(const std::string& text, const std::string& stem);
+
+/// A tensor's shape and values: floats, or integers where the case says int64.
+struct Values
+{
+    Shape shape;
+    bool integer = false;
+    std::vector<float> floats;
+    std::vector<int64_t> ints;
+
+    size_t count() const { return integer ? ints.size() : floats.size(); }
+    std::vector<int> asInts(int64_t low, int64_t high, const std::string& what) const;   ///< checks each value
+};
+Values floatValues(const Shape& shape);                              ///< zeros
+Values intValues(const Shape& shape, const std::vector<int>& values);
+
+/// One line of the `tensors` list.
+struct Entry
+{
+    std::string file, name, role;
+    Shape shape;
+    bool integer = false;
+    Json tolerance;               ///< {"abs", "rel"} or "exact" for outputs
+    double float64Deviation = 0;  ///< how far the recorded figures are from the same in 64 bits
+    std::string note;
+};
+
+/// A case folder's description and files. Everything that case.json says is checked when it is used: missing keys,
+/// sizes out of range, tensors whose shape or type is not the listed one throw with the file and the key.
+class Case
+{
+public:
+    explicit Case(const std::string& folder);
+
+    const std::string& folder() const { return folder_; }
+    const std::string& kind() const { return kind_; }
+    const std::vector<Entry>& entries() const { return entries_; }
+    const Json& json() const { return json_; }
+    const Entry* find(const std::string& name) const;   ///< null when not listed (weights are not looked at)
+    std::vector<std::string> weightFiles() const;       ///< files of the weights, relative, in the order listed
+
+    /// Values at "a.b.c" below config; the functions check type and range.
+    const Json& config(const std::string& key) const;
+    bool hasConfig(const std::string& key) const;
+    int size(const std::string& key) const;        ///< 1 to 2^20
+    double number(const std::string& key) const;   ///< finite
+    std::string ratioKey(double ratio) const;      ///< "m90" among config.visible_per_ratio
+    int visible(const std::string& ratio) const;   ///< patches that stay, checked against config.mask_ratios' rule
+
+    Values load(const Entry& entry) const;                                    ///< as listed
+    Values own(const std::string& name, const Shape& expected, bool integer) const;
+    /// A tensor of a neighbouring folder: `inputs[key]` is "path" or "path: tensor"; <ratio> in it is replaced.
+    Values input(const std::string& key, const std::string& ratio, const std::string& tensor, const Shape& expected,
+                 bool integer) const;
+    std::string inputPath(const std::string& key, const std::string& ratio = std::string()) const;
+    std::string path(const std::string& relative) const;
+
+private:
+    Values read(const std::string& file, const std::string& tensor, const Shape& expected, bool integer) const;
+    std::string inputText(const std::string& key, const std::string& ratio) const;
+
+    std::string folder_, where_, kind_;
+    Json json_;
+    std::vector<Entry> entries_;
+    mutable std::map<std::string, std::shared_ptr<const cv::ltrp::io::TensorFile>> files_;
+};
+
+/// Weights named in a case with the geometry that its config gives at `prefix` ("" or "ranker."), both checked against
+/// each other.
+std::unique_ptr<cv::ltrp::io::Model> loadMae(const Case& c, const std::string& path);
+std::unique_ptr<cv::ltrp::io::Model> loadRanker(const Case& c, const std::string& path, const std::string& prefix);
+cv::ltrp::vit::ParamArena cloneArena(const cv::ltrp::vit::ParamArena& arena);
+
+/// Counts and prints checks.
+class Report
+{
+public:
+    explicit Report(std::ostream& out) : out_(out) {}
+
+    /// Element by element |got - want| <= allowed(i); elements with a negative allowance are left out and counted in
+    /// the line. Recorded values that are not finite are left out too, but ours must be finite there.
+    void compare(const std::string& name, const Values& want, const Values& got,
+                 const std::function<double(size_t)>& allowed, const std::string& tolerance);
+    /// The rule of the list: abs + rel * |want|, or "exact".
+    void compare(const Entry& entry, const Values& want, const Values& got);
+    void passed(const std::string& name, const std::string& what);
+    void failed(const std::string& name, const std::string& why);
+    void note(const std::string& text);
+
+    const GoldenTotals& totals() const { return totals_; }
+
+private:
+    void line(bool ok, const std::string& name, const std::string& text);
+
+    std::ostream& out_;
+    GoldenTotals totals_;
+};
+double toleranceNumber(const Entry& entry, const char* key);
+
+/// Computes a case's outputs with the project's own code.
+class Runner
+{
+public:
+    Runner(const Case& c, Report& report) : case_(c), report_(report) {}
+    virtual ~Runner() = default;
+    /// Throws std::runtime_error for a tensor that no rule computes: such an output is a failure, never left out.
+    virtual Values compute(const Entry& entry) = 0;
+    virtual void compare(const Entry& entry, const Values& want, const Values& got) { report_.compare(entry, want, got); }
+    virtual void further() {}   ///< what the case says beyond its tensors
+
+protected:
+    [[noreturn]] void unknown(const Entry& entry) const;
+    const Case& case_;
+    Report& report_;
+};
+
+std::unique_ptr<Runner> makeMaeRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makePseudoScoreRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makeRankerRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makeLossRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makeSelectionRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makeTrainStepRunner(const Case& c, Report& report);
+std::unique_ptr<Runner> makePreprocessRunner(const Case& c, Report& report);
+
+}}  // namespace
+
+#endif
