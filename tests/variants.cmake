@@ -14,7 +14,10 @@ endfunction()
 
 # ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is below its bin/.
 function(ltrp_variant_test variant test command)
-  add_test(NAME ${variant}.${test} COMMAND "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
+  # Through cmake -E env: ctest looks for a program of its own before the build has made it, and complains.
+  add_test(NAME ${variant}.${test}
+    COMMAND ${CMAKE_COMMAND} -E env UBSAN_OPTIONS=print_stacktrace=1
+            "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
   set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 1800 PROCESSORS 2)
 endfunction()
 
