@@ -39,7 +39,8 @@ BOOST_AUTO_TEST_CASE(folders_files_and_lists_in_a_fixed_order)
     BOOST_TEST(std::is_sorted(folder.paths.begin(), folder.paths.end()));
 
     fs::create_directories(file("lists"));
-    testing_tools::writeText(file("lists/list"), "# two of them\r\n\n  ../images/p2.png  \r\n" + file("images/p0.png") + "\n");
+    testing_tools::writeText(file("lists/list"),
+                             "# two of them\r\n\n  ../images/p2.png  \r\n" + file("images/p0.png") + "\n");
     const Dataset list = listImages({file("lists/list"), file("images/p4.png")});
     BOOST_REQUIRE(list.paths.size() == 3u);
     BOOST_TEST(fs::equivalent(list.paths[0], file("images/p2.png")));
@@ -109,7 +110,10 @@ BOOST_AUTO_TEST_CASE(flips_mirror_and_follow_their_probability)
         augment(rgb, input, whole, random, out.data());
         const bool mirrored = out[0] > out[15];
         for (int x = 0; x < 16; x++)
-            BOOST_REQUIRE(std::abs(out[static_cast<size_t>(x)] - ((mirrored ? 15 - x : x) * 10 / 255.0 - 0.485) / 0.229) < 1e-5);
+        {
+            const double wanted = ((mirrored ? 15 - x : x) * 10 / 255.0 - 0.485) / 0.229;
+            BOOST_REQUIRE(std::abs(out[static_cast<size_t>(x)] - wanted) < 1e-5);
+        }
         flipped += mirrored;
     }
     BOOST_TEST(flipped > 150);
@@ -160,7 +164,10 @@ BOOST_AUTO_TEST_CASE(batches_do_not_depend_on_workers_cache_or_start)
     {
         std::set<int> seen;
         for (int i = 0; i < 3; i++)
-            seen.insert(wanted[static_cast<size_t>(3 * epoch + i)].images.begin(), wanted[static_cast<size_t>(3 * epoch + i)].images.end());
+        {
+            const std::vector<int>& images = wanted[static_cast<size_t>(3 * epoch + i)].images;
+            seen.insert(images.begin(), images.end());
+        }
         BOOST_TEST(seen.size() == 12u);
     }
     BOOST_TEST((wanted[0].images != wanted[3].images || wanted[1].images != wanted[4].images));
@@ -168,7 +175,8 @@ BOOST_AUTO_TEST_CASE(batches_do_not_depend_on_workers_cache_or_start)
     for (const Batch& batch : wanted)
         for (size_t row = 0; row < 4; row++)
         {
-            const std::vector<int> mask(batch.idsKeep.begin() + static_cast<long>(row * 5), batch.idsKeep.begin() + static_cast<long>(row * 5 + 5));
+            const int* first = &batch.idsKeep[row * 5];
+            const std::vector<int> mask(first, first + 5);
             BOOST_REQUIRE(std::is_sorted(mask.begin(), mask.end()));
             BOOST_REQUIRE(std::set<int>(mask.begin(), mask.end()).size() == 5u);
             BOOST_REQUIRE(mask.front() >= 0);

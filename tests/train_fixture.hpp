@@ -81,8 +81,14 @@ struct TrainFixture
         trainer->setMessage([](const cv::String&) {});
         return trainer;
     }
-    static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::MaePretrainParams& p) { return cv::ltrp::Trainer::createPretrain(p); }
-    static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::RankerTrainParams& p) { return cv::ltrp::Trainer::createRanker(p); }
+    static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::MaePretrainParams& p)
+    {
+        return cv::ltrp::Trainer::createPretrain(p);
+    }
+    static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::RankerTrainParams& p)
+    {
+        return cv::ltrp::Trainer::createRanker(p);
+    }
 
     std::string file(const std::string& name) const { return root.file(name); }
     std::string bytes(const std::string& name) const { return testing_tools::readText(root.file(name)); }

@@ -26,8 +26,8 @@ const HelpText HELP = {
     "      --decoder-embed-dim 128 --decoder-depth 2 --decoder-heads 4 --batch 128 --accumulate 1 --epochs 100\n"
     "  ltrp pretrain photos/ --out runs/mae --config mae.cfg --resume\n"
     "\n"
-    "Defaults are the paper's (ViT-B/16, 800 epochs, 4096 images an update), made for ImageNet on many GPUs: on a small\n"
-    "data set take a smaller preset and --accumulate 1, so that an epoch has more than a few updates.\n"
+    "Defaults are the paper's (ViT-B/16, 800 epochs, 4096 images an update), made for ImageNet on many GPUs: on a\n"
+    "small data set take a smaller preset and --accumulate 1, so that an epoch has more than a few updates.\n"
     "Ctrl-C finishes the update, writes a checkpoint and exits with status 130; --resume goes on.\n"};
 
 }  // namespace
@@ -36,16 +36,16 @@ int runPretrain(const std::vector<std::string>& args)
 {
     MaePretrainParams params;
     bool rawPixels = false;
-    const Geometry geometry = {{"size", &params.imageSize}, {"patch", &params.patchSize}, {"embed-dim", &params.embedDim},
-                               {"depth", &params.depth}, {"heads", &params.heads},
+    const Geometry geometry = {{"size", &params.imageSize}, {"patch", &params.patchSize},
+                               {"embed-dim", &params.embedDim}, {"depth", &params.depth}, {"heads", &params.heads},
                                {"decoder-embed-dim", &params.decoderEmbedDim}, {"decoder-depth", &params.decoderDepth},
                                {"decoder-heads", &params.decoderHeads}};
     po::options_description options("Options");
     options.add_options()("preset", po::value<std::string>()->value_name("NAME")->default_value("base"),
                           "geometry by name: tiny, small, base, large, huge; single values below go first");
     addGeometryOptions(options, geometry, {"input side in pixels (224)", "patch side in pixels", "encoder width",
-                                           "encoder blocks", "encoder attention heads", "decoder width", "decoder blocks",
-                                           "decoder attention heads"});
+                                           "encoder blocks", "encoder attention heads", "decoder width",
+                                           "decoder blocks", "decoder attention heads"});
     options.add_options()("raw-pixels", po::bool_switch(&rawPixels),
                           "predict pixels as they are instead of normalised per patch");
     addTrainOptions(options, params);

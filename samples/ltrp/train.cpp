@@ -17,12 +17,12 @@ namespace
 
 const HelpText HELP = {
     "ltrp train DATA... --mae FILE --out DIR [options]",
-    "Trains a ranker (Learning to Rank Patches, CVPR 2024): a frozen autoencoder scores the few visible patches of each\n"
-    "image by how much its reconstruction changes without them, and a vision transformer that sees the same patches\n"
-    "learns their order. DATA and the result are as for 'ltrp pretrain'.\n",
+    "Trains a ranker (Learning to Rank Patches, CVPR 2024): a frozen autoencoder scores the few visible patches of\n"
+    "each image by how much its reconstruction changes without them, and a vision transformer that sees the same\n"
+    "patches learns their order. DATA and the result are as for 'ltrp pretrain'.\n",
     "Examples:\n"
-    "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --preset tiny --batch 128 --accumulate 1 \\\n"
-    "      --epochs 100 --space pixel\n"
+    "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --preset tiny --batch 128 \\\n"
+    "      --accumulate 1 --epochs 100 --space pixel\n"
     "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --config ranker.cfg --resume\n"
     "\n"
     "Input and patch size are the autoencoder's. Defaults are the paper's (ViT-S ranker, 400 epochs, 4096 images an\n"

@@ -58,9 +58,10 @@ public:
         first_ = false;
         last_ = now;
         char text[256];
-        std::snprintf(text, sizeof text, "epoch %.2f/%g  loss %.4f  lr %.3g  %.1f images/s  data wait %.0f%%%s  %s left",
-                      state.epoch, state.epochs, state.loss, state.learningRate, state.imagesPerSecond, 100 * state.dataWait,
-                      state.skipped ? ("  skipped " + std::to_string(state.skipped)).c_str() : "",
+        std::snprintf(text, sizeof text,
+                      "epoch %.2f/%g  loss %.4f  lr %.3g  %.1f images/s  data wait %.0f%%%s  %s left",
+                      state.epoch, state.epochs, state.loss, state.learningRate, state.imagesPerSecond,
+                      100 * state.dataWait, state.skipped ? ("  skipped " + std::to_string(state.skipped)).c_str() : "",
                       clockTime(state.secondsLeft).c_str());
         if (!terminal_)
         {
@@ -68,9 +69,10 @@ public:
             return;
         }
         winsize window = {};
-        const size_t columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 20 ? window.ws_col : 80;
+        const bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 20;
+        const size_t columns = known ? window.ws_col : 80;
         std::string bar(20, '-');
-        std::fill_n(bar.begin(), static_cast<size_t>(20.0 * static_cast<double>(state.step) / static_cast<double>(state.steps)), '#');
+        std::fill_n(bar.begin(), static_cast<size_t>(20 * state.step / state.steps), '#');
         std::cerr << "\r\033[K" << ('[' + bar + "] " + text).substr(0, columns - 1) << std::flush;
         shown_ = true;
         if (end)
@@ -108,9 +110,10 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
             "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
-        ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; starts fresh where there is none")
-        ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per line; "
-            "the command line goes first")
+        ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; "
+            "starts fresh where there is none")
+        ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "
+            "line; the command line goes first")
         ("epochs", number(p.epochs), "passes over the data")
         ("warmup-epochs", number(p.warmupEpochs), "epochs in which the learning rate rises from 0")
         ("batch", count(p.batch), "images computed at a time")
@@ -128,19 +131,23 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("ratio-max", number(p.ratioMax), "random crop: largest width / height")
         ("flip", number(p.flip), "probability of a horizontal flip")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
-        ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)")
+        ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores); a resumed run "
+            "needs the same number, by which sums are rounded")
         ("workers", count(p.workers), "threads that read images ahead, 0: none; no influence on the result")
-        ("cache-mb", count(p.cacheMegabytes), "MiB of decoded images kept in memory, 0: none; no influence on the result")
+        ("cache-mb", count(p.cacheMegabytes), "MiB of decoded images kept in memory, 0: none; "
+            "no influence on the result")
         ("checkpoint-every", po::value(&p.checkpointEvery)->value_name("STEPS")->default_value(p.checkpointEvery),
             "updates between checkpoints (the newest two are kept)")
         ("export-every", po::value(&p.exportEvery)->value_name("EPOCHS")->default_value(p.exportEvery),
             "epochs between copies of the weights, epoch-NNNN.safetensors; 0: none")
-        ("log-every", po::value(&p.logEvery)->value_name("STEPS")->default_value(p.logEvery), "updates per line of log.jsonl")
+        ("log-every", po::value(&p.logEvery)->value_name("STEPS")->default_value(p.logEvery),
+            "updates per line of log.jsonl")
         ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
     // clang-format on
 }
 
-void addGeometryOptions(po::options_description& options, const Geometry& geometry, const std::vector<const char*>& meanings)
+void addGeometryOptions(po::options_description& options, const Geometry& geometry,
+                        const std::vector<const char*>& meanings)
 {
     for (size_t i = 0; i < geometry.size(); i++)
         options.add_options()(geometry[i].first, po::value<int>()->value_name("N"), meanings.at(i));

@@ -20,7 +20,8 @@ typedef std::vector<std::pair<const char*, int*>> Geometry;
 /// --out --resume --config and every hyper-parameter that both trainings share, with the defaults found in `params`.
 void addTrainOptions(po::options_description& options, cv::ltrp::TrainParams& params);
 /// One option per entry, with its default in the help text.
-void addGeometryOptions(po::options_description& options, const Geometry& geometry, const std::vector<const char*>& meanings);
+void addGeometryOptions(po::options_description& options, const Geometry& geometry,
+                        const std::vector<const char*>& meanings);
 void applyGeometry(const po::variables_map& values, const Geometry& geometry);
 /// What the option parser cannot write itself: data, seed.
 void finishTrainParams(const po::variables_map& values, cv::ltrp::TrainParams& params);

@@ -37,7 +37,8 @@ Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
     return Rect((image.width - size.width) / 2, (image.height - size.height) / 2, size.width, size.height);
 }
 
-void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random, float* out)
+void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
+             float* out)
 {
     const Rect crop = randomCrop(rgb.size(), options, random);
     const bool mirrored = random.uniform() < options.flip;

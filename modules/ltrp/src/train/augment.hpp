@@ -17,12 +17,13 @@ struct AugmentOptions
     double flip = 0.5;                               ///< probability of a horizontal flip
 };
 
-/// A rectangle of random area (uniform) and aspect ratio (log-uniform) at a random place. When ten draws do not fit, the
-/// largest centred rectangle whose ratio is within the bounds.
+/// A rectangle of random area (uniform) and aspect ratio (log-uniform) at a random place. When ten draws do not fit,
+/// the largest centred rectangle whose ratio is within the bounds.
 Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random);
 
 /// Random resized crop (bicubic, antialiased) and flip of an 8-bit RGB image, normalised: out [3,S,S].
-void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random, float* out);
+void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
+             float* out);
 
 }}}  // namespace
 

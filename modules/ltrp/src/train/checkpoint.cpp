@@ -56,7 +56,8 @@ OpenCheckpoint openCheckpoint(const std::string& path)
     result.file = io::TensorFile::open(path);
     const std::map<std::string, std::string>& metadata = result.file->metadata();
     const auto state = metadata.find(stateKey), crc = metadata.find(crcKey);
-    LTRP_REQUIRE(state != metadata.end() && crc != metadata.end(), Error::StsBadArg, path << ": not a training checkpoint");
+    LTRP_REQUIRE(state != metadata.end() && crc != metadata.end(), Error::StsBadArg,
+                 path << ": not a training checkpoint");
     Crc32 sum;
     sum.add(state->second);
     for (const char* name : {"params", "adam.m", "adam.v"})
@@ -78,8 +79,8 @@ void compareOptions(const std::string& path, const Json& stored, const OptionLis
     {
         const auto found = stored.find(option.first);
         const std::string old = found != stored.end() && found->is_string() ? found->get<std::string>() : "not given";
-        LTRP_REQUIRE(old == option.second, Error::StsBadArg, path << ": cannot resume with other options: " << option.first
-                     << " is " << option.second << ", but the checkpoint was made with " << old);
+        LTRP_REQUIRE(old == option.second, Error::StsBadArg, path << ": cannot resume with other options: "
+                     << option.first << " is " << option.second << ", but the checkpoint was made with " << old);
     }
     LTRP_REQUIRE(stored.size() == options.size(), Error::StsBadArg, path << ": cannot resume: the checkpoint has "
                  << stored.size() << " options, expected " << options.size());

@@ -23,8 +23,9 @@ std::string checkpointPath(const std::string& folder, int64_t step);
 /// Steps of the checkpoint files in a folder, newest first, whatever their state.
 std::vector<int64_t> listCheckpoints(const std::string& folder);
 
-/// Writes everything a training needs to go on: weights, AdamW's state, the step, and the options it belongs to. All random
-/// draws are functions of the step, so there is no generator to keep. Atomic; then removes all but the newest two.
+/// Writes everything a training needs to go on: weights, AdamW's state, the step, and the options it belongs to. All
+/// random draws are functions of the step, so there is no generator to keep. Atomic; then removes all but the
+/// newest two.
 void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const vit::ParamArena& params,
                      const AdamW& optimizer);
 

@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace train {
 struct Dataset
 {
     std::vector<std::string> paths;   ///< as they are opened
-    uint32_t fingerprint = 0;         ///< of all names (relative to their argument) and file sizes: tells another data set
+    uint32_t fingerprint = 0;         ///< of all names (relative to their argument) and file sizes
 };
 
 /// Images of folders (all below, sorted by relative name), single image files, and list files.

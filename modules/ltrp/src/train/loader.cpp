@@ -159,7 +159,8 @@ Mat Loader::usableImage(int index, int& used)
         if (!rgb.empty())
             return rgb;
     }
-    LTRP_ERROR(Error::StsBadArg, "none of the " << count << " images can be read, beginning with " << dataset_.paths[0]);
+    LTRP_ERROR(Error::StsBadArg, "none of the " << count << " images can be read, beginning with "
+               << dataset_.paths[0]);
 }
 
 Mat Loader::imageAt(int index)

@@ -22,7 +22,7 @@ struct Batch
 {
     std::vector<float> pixels;      ///< [B, 3, S, S], normalised
     std::vector<int> idsKeep;       ///< [B, visible], ascending in each row
-    std::vector<int> positions;     ///< [B] place of each sample in its epoch: with the epoch the key of its random streams
+    std::vector<int> positions;     ///< [B] place of each sample in its epoch: keys its random streams
     std::vector<int> images;        ///< [B] which image of the data set it came from
     uint32_t epoch = 0;
 };
@@ -45,7 +45,8 @@ std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count);
 /// Hands out the batches of a training in order, read ahead by worker threads.
 ///
 /// A sample is a function of (data, options, seed, its batch number and place): the shuffle, the crop and the mask come
-/// from counter-based streams, so neither the number of workers, nor the cache, nor a start in the middle changes a value.
+/// from counter-based streams, so neither the number of workers, nor the cache, nor a start in the middle changes a
+/// value.
 /// An unreadable image is reported once, and the next readable one of the data set takes its place everywhere.
 class Loader
 {

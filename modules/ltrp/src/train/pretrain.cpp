@@ -60,8 +60,8 @@ Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
     config.normPixLoss = params.normPixLoss;
     vit::checkConfig(config, "options");
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
-    LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio << " leaves "
-                 << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
+    LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
+                 << " leaves " << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
     return train::makeTrainer(params, std::unique_ptr<train::Objective>(new train::MaeObjective(config, params.seed)));
 }
 

@@ -30,7 +30,8 @@ struct RankerOptions
     uint64_t seed = 0;
 };
 
-/// The pseudo-scores of the visible patches are the target; the ranker sees the visible patches alone and is compared there.
+/// The pseudo-scores of the visible patches are the target; the ranker sees the visible patches alone and is compared
+/// there.
 class RankerObjective CV_FINAL : public Objective
 {
 public:
@@ -55,7 +56,8 @@ public:
         crc.add(heads, sizeof(heads));
         crc.add(&teacher_.mae.layerNormEps, sizeof(float));
         char mae[64];
-        std::snprintf(mae, sizeof(mae), "%zu parameters, checksum %08x", teacher_.params.layout.parameterCount(), crc.value());
+        std::snprintf(mae, sizeof(mae), "%zu parameters, checksum %08x", teacher_.params.layout.parameterCount(),
+                      crc.value());
         OptionList list{{"mae", mae}, {"size", std::to_string(c.input.imageSize)},
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
@@ -78,7 +80,8 @@ public:
         gradient_.resize(rows * n);
         scores_.resize(rows * patches);
 
-        scorer_.scores(pixels, images, batch.idsKeep.data(), visible, options_.scoring, target_.data(), teacherWorkspace_);
+        scorer_.scores(pixels, images, batch.idsKeep.data(), visible, options_.scoring, target_.data(),
+                       teacherWorkspace_);
         for (const float value : target_)
             if (!std::isfinite(value))
                 return std::numeric_limits<double>::quiet_NaN();   // the loop names the images
@@ -111,7 +114,8 @@ private:
         for (const int position : batch.positions)
         {
             std::iota(order.begin(), order.end(), 0);
-            RandomStream(options_.seed, RandomPurpose::Loss, batch.epoch, static_cast<uint32_t>(position)).shuffle(order);
+            RandomStream random(options_.seed, RandomPurpose::Loss, batch.epoch, static_cast<uint32_t>(position));
+            random.shuffle(order);
             columns_.insert(columns_.end(), order.begin(), order.begin() + k);
         }
     }
@@ -153,8 +157,9 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     config.encoder = {params.embedDim, params.depth, params.heads, 4 * params.embedDim};
     vit::checkConfig(config, "options");
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
-    LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio << " leaves "
-                 << visible << " of " << patches << " patches visible, expected 2 to " << patches - 1 << " to be ranked");
+    LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
+                 << " leaves " << visible << " of " << patches << " patches visible, expected 2 to " << patches - 1
+                 << " to be ranked");
     return train::makeTrainer(params, std::unique_ptr<train::Objective>(
         new train::RankerObjective(config, std::move(teacher), options)));
 }

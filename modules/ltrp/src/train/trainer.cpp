@@ -31,7 +31,8 @@ double now()
 
 double wallClock()
 {
-    return std::round(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() * 1000) / 1000;
+    const auto time = std::chrono::system_clock::now().time_since_epoch();
+    return std::round(std::chrono::duration<double>(time).count() * 1000) / 1000;
 }
 
 /// cv::setNumThreads for the time of a run.
@@ -82,7 +83,8 @@ void requireRange(const char* name, double value, bool good, const char* range)
 class Run
 {
 public:
-    Run(const TrainParams& params, Objective& objective, const Trainer::Progress& progress, const Trainer::Message& message)
+    Run(const TrainParams& params, Objective& objective, const Trainer::Progress& progress,
+        const Trainer::Message& message)
         : params_(params), objective_(objective), progress_(progress), message_(message),
           dataset_(listImages({params.data.begin(), params.data.end()})), folder_(params.out, params.resume),
           optimizer_(objective.model().params.layout)
@@ -92,7 +94,8 @@ public:
         stepsPerEpoch_ = std::max<int64_t>(1, count / effectiveBatch_);
         steps_ = std::max<int64_t>(1, std::llround(params.epochs * static_cast<double>(stepsPerEpoch_)));
         LTRP_REQUIRE(stepsPerEpoch_ * effectiveBatch_ <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
-                     "batch * accumulate is " << effectiveBatch_ << " for " << count << " images: too many samples in an epoch");
+                     "batch * accumulate is " << effectiveBatch_ << " for " << count
+                     << " images: too many samples in an epoch");
         rate_ = params.learningRate > 0 ? params.learningRate : params.baseLearningRate * effectiveBatch_ / 256.0;
         collectOptions();
     }
@@ -103,7 +106,8 @@ public:
         vit::ParamArena& weights = objective_.model().params;
         int64_t step = 0;
         if (params_.resume)
-            step = readNewestCheckpoint(params_.out, options_, weights, optimizer_, [this](const std::string& line) { say(line); });
+            step = readNewestCheckpoint(params_.out, options_, weights, optimizer_,
+                                        [this](const std::string& line) { say(line); });
         const bool resumed = step >= 0 && params_.resume;
         if (!resumed)
             step = 0;
@@ -120,8 +124,8 @@ public:
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
         loading.workers = params_.workers;
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
-        Loader loader(dataset_, loading, step * params_.accumulate, [this](const std::string& path, const std::string& why)
-                      { skipped(path, why); });
+        Loader loader(dataset_, loading, step * params_.accumulate,
+                      [this](const std::string& path, const std::string& why) { skipped(path, why); });
 
         Mat grads(1, static_cast<int>(weights.layout.total()), CV_32F);
         int64_t saved = resumed ? step : -1;
@@ -170,6 +174,8 @@ private:
             options_.emplace_back(number.first, optionText(number.second));
         options_.emplace_back("seed", std::to_string(params_.seed));
         options_.emplace_back("data", data_);
+        // Matrix libraries split long sums among their threads: another number rounds differently.
+        options_.emplace_back("threads", std::to_string(getNumThreads()));
     }
 
     void announce(int64_t step, bool resumed)
@@ -184,8 +190,9 @@ private:
         line["time"] = wallClock();
         log_->add(line.dump());
         std::ostringstream text;
-        text << io::modelKindName(objective_.model().kind) << " of " << objective_.model().params.layout.parameterCount()
-             << " parameters, " << data_ << ", " << steps_ << " updates of " << effectiveBatch_ << " images";
+        text << io::modelKindName(objective_.model().kind) << " of "
+             << objective_.model().params.layout.parameterCount() << " parameters, " << data_ << ", " << steps_
+             << " updates of " << effectiveBatch_ << " images";
         if (effectiveBatch_ > static_cast<int64_t>(dataset_.paths.size()))
             text << " (more than the data set holds: images repeat within an update)";
         text << (resumed ? ", resumed at update " : ", from update ") << step;
@@ -204,7 +211,8 @@ private:
         say("skipped " + path + ": " + reason);
     }
 
-    /// One update of the weights from `accumulate` batches. Throws before anything is changed when a value is not finite.
+    /// One update of the weights from `accumulate` batches. Throws before anything is changed when a value is not
+    /// finite.
     void update(Loader& loader, int visible, int64_t step, Mat& grads)
     {
         grads.setTo(0);
@@ -279,7 +287,8 @@ private:
         state.learningRate = usedRate_;
         state.imagesPerSecond = imagesPerSecond;
         state.dataWait = waitShare_;
-        state.secondsLeft = imagesPerSecond > 0 ? static_cast<double>(steps_ - step) * effectiveBatch_ / imagesPerSecond : 0;
+        if (imagesPerSecond > 0)
+            state.secondsLeft = static_cast<double>((steps_ - step) * effectiveBatch_) / imagesPerSecond;
         state.skipped = loader.skipped();
         return state;
     }
@@ -348,9 +357,11 @@ private:
         line["step"] = step;
         line["time"] = wallClock();
         log_->add(line.dump());
-        say(complete ? "wrote " + folder_.file("final.safetensors")
-                     : "stopped after update " + std::to_string(step) + " of " + std::to_string(steps_) + ", checkpoint "
-                           + checkpointPath(params_.out, step));
+        if (complete)
+            say("wrote " + folder_.file("final.safetensors"));
+        else
+            say("stopped after update " + std::to_string(step) + " of " + std::to_string(steps_) + ", checkpoint " +
+                checkpointPath(params_.out, step));
         return complete;
     }
 
@@ -413,7 +424,8 @@ void checkParams(const TrainParams& p)
     LTRP_REQUIRE(!p.data.empty(), Error::StsBadArg, "data: name at least one folder, image or list file");
     LTRP_REQUIRE(!p.out.empty(), Error::StsBadArg, "out: no folder given");
     requireRange("epochs", p.epochs, p.epochs > 0 && p.epochs <= 1e6, "a number above 0, at most 1000000");
-    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs >= 0 && p.warmupEpochs < p.epochs, "0 or more, below epochs");
+    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs >= 0 && p.warmupEpochs < p.epochs,
+                 "0 or more, below epochs");
     requireRange("batch", p.batch, p.batch >= 1 && p.batch <= 65536, "1 to 65536");
     requireRange("accumulate", p.accumulate, p.accumulate >= 1 && p.accumulate <= 16384, "1 to 16384");
     requireRange("blr", p.baseLearningRate, p.baseLearningRate > 0 || p.learningRate > 0, "a number above 0");

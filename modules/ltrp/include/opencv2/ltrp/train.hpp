@@ -46,17 +46,18 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW double ratioMin, ratioMax;  //!< random crop: width / height, 0 < min <= max; 3/4, 4/3
     CV_PROP_RW double flip;                //!< probability of a horizontal flip, in [0, 1]; 0.5
 
-    CV_PROP_RW int workers;                //!< threads that read and augment images ahead, 0: none; 2. No influence on the result
-    CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) while run() works, 0: as set; 0
-    CV_PROP_RW int cacheMegabytes;         //!< decoded images kept in memory, in MiB, 0: none; 2048. No influence on the result
+    CV_PROP_RW int workers;                //!< threads that read images ahead, 0: none; 2. No influence on the result
+    CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) while run() works, 0: as set; 0.
+                                           //!< It decides how long sums are split: a resumed run needs the same
+    CV_PROP_RW int cacheMegabytes;         //!< MiB of decoded images kept, 0: none; 2048. No influence on the result
     CV_PROP_RW int checkpointEvery;        //!< updates between checkpoints, >= 1; 1000. No influence on the result
-    CV_PROP_RW int exportEvery;            //!< epochs between copies of the weights (epoch-NNNN.safetensors), 0: none; 0
+    CV_PROP_RW int exportEvery;            //!< epochs between weight files epoch-NNNN.safetensors, 0: none; 0
     CV_PROP_RW int logEvery;               //!< updates per line of log.jsonl, >= 1; 10
-    CV_PROP_RW String note;                //!< free text for the result's provenance, say the data set's name and licence
+    CV_PROP_RW String note;                //!< free text kept with the result: the data set's name and licence, say
 };
 
-/** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022, ViT-B/16, 800 epochs, 40 of them warm-up,
-effective batch 4096, weight decay 0.05, mask ratio 0.75, targets normalised per patch. */
+/** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022, ViT-B/16, 800 epochs, 40 of them
+warm-up, effective batch 4096, weight decay 0.05, mask ratio 0.75, targets normalised per patch. */
 struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
 {
     CV_WRAP MaePretrainParams();
@@ -78,14 +79,14 @@ struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
     CV_PROP_RW bool normPixLoss;      //!< predict pixels normalised per patch; true
 };
 
-/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, 40 of
-them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. */
+/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, 40
+of them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. */
 struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 {
     CV_WRAP RankerTrainParams();
 
-    /** @brief Sets all widths, depths and heads by name: tiny, small, base, large, huge (192 x 12 with 3 heads, 384 x 12
-    with 6, 768 x 12 with 12, 1024 x 24 with 16, 1280 x 32 with 16).
+    /** @brief Sets all widths, depths and heads by name: tiny, small, base, large, huge (192 x 12 with 3 heads,
+    384 x 12 with 6, 768 x 12 with 12, 1024 x 24 with 16, 1280 x 32 with 16).
     @throws cv::Exception listing the names */
     CV_WRAP void setPreset(const String& name);
 
@@ -118,8 +119,9 @@ struct CV_EXPORTS_W_SIMPLE TrainProgress
 
 /** @brief Trains a network and writes it to `out`/final.safetensors.
 
-The result is a function of data, options and seed: the number of workers, the cache, checkpoints, kills and resumes do
-not change a byte of it. Beside it lie `checkpoint-<step>.safetensors` (the newest two, complete and atomic) and
+The result is a function of data, options (the number of compute threads is one of them) and seed: the number of
+workers, the cache, checkpoints, kills and resumes do not change a byte of it. Beside it lie
+`checkpoint-<step>.safetensors` (the newest two, complete and atomic) and
 `log.jsonl`, one JSON object per line: "start" (options), "skipped" (an unreadable image and the reason), "step" (epoch,
 step, loss, lr, grad_norm, images_per_s, data_wait, skipped, time), "checkpoint", "end" and "error".
 */
@@ -136,7 +138,8 @@ public:
 
     /** @brief Prepares MAE pretraining. @throws cv::Exception naming the parameter and its range */
     CV_WRAP static Ptr<Trainer> createPretrain(const MaePretrainParams& params);
-    /** @brief Prepares ranker training; reads the autoencoder. @throws cv::Exception naming the parameter or the file */
+    /** @brief Prepares ranker training; reads the autoencoder.
+    @throws cv::Exception naming the parameter or the file */
     CV_WRAP static Ptr<Trainer> createRanker(const RankerTrainParams& params);
 
     virtual void setProgress(const Progress& progress) = 0;   //!< none by default
@@ -144,9 +147,9 @@ public:
 
     /** @brief Trains to the end or until the progress callback returns false.
     @return true when final.safetensors is written; false when the callback ended it: run again with `resume`
-    @throws cv::Exception for data without a readable image, a folder that holds another run's files (without `resume`, any
-    run's), other options than the checkpoint's (naming the option), a loss or gradient that is not finite (naming step,
-    epoch and images; weights and checkpoints stay as before), and any file that cannot be written (checkpoints stay) */
+    @throws cv::Exception for data without a readable image, a folder that holds a run's files (without
+    `resume`), other options than the checkpoint's (naming the option), a loss or gradient that is not finite (naming
+    step, epoch and images; weights and checkpoints stay as before), and any file that cannot be written (checkpoints stay) */
     CV_WRAP virtual bool run() = 0;
 };
 
