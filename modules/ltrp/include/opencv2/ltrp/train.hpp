@@ -149,7 +149,8 @@ public:
     @return true when final.safetensors is written; false when the callback ended it: run again with `resume`
     @throws cv::Exception for data without a readable image, a folder that holds a run's files (without
     `resume`), other options than the checkpoint's (naming the option), a loss or gradient that is not finite (naming
-    step, epoch and images; weights and checkpoints stay as before), and any file that cannot be written (checkpoints stay) */
+    step, epoch and images; weights and checkpoints stay as before), and any file that cannot be written (checkpoints
+    stay) */
     CV_WRAP virtual bool run() = 0;
 };
 
