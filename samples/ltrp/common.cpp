@@ -272,9 +272,11 @@ void Progress::update(size_t done, const std::string& note)
         return;
     last_ = now;
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
-    const std::string left = done ? duration(elapsed / share - elapsed) + " left" : std::string();
     std::ostringstream text;
-    text << label_ << ' ' << done << '/' << total_ << ' ' << left << (note.empty() ? "" : " ") << note;
+    text << label_ << ' ' << done << '/' << total_;
+    if (done)
+        text << ' ' << duration(elapsed / share - elapsed) << " left";
+    text << (note.empty() ? "" : " ") << note;
     if (!terminal_)
     {
         std::cerr << text.str() << std::endl;

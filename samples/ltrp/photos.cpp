@@ -248,6 +248,8 @@ cv::Mat readPhoto(const std::string& path)
         try
         {
             photo = cv::imread(path, cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
+            if (photo.empty())   // OpenCV's TIFF reader cannot turn one channel of floats into three
+                photo = cv::imread(path, cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH);
         }
         catch (const cv::Exception& exception)
         {

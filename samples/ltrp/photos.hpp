@@ -21,7 +21,7 @@ using Json = nlohmann::ordered_json;
 /// @throws std::runtime_error naming a folder without images
 std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string());
 
-/// Decodes an image at its own depth, 3 channels (BGR), turned as its EXIF says. Truncated files are refused, which
+/// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says. Truncated files are refused, which
 /// cv::imread alone fills up with grey.
 /// @throws std::runtime_error "FILE: reason"
 cv::Mat readPhoto(const std::string& path);

@@ -13,7 +13,6 @@
 #include <opencv2/ltrp/select.hpp>
 
 #include <algorithm>
-#include <iomanip>
 #include <iostream>
 
 namespace tool
@@ -135,7 +134,7 @@ void rankPhotos(const Ranker& ranker, const std::vector<Photo>& photos, Job& job
 
 void rankAll(const Ranker& ranker, size_t batch, Job& job)
 {
-    Progress progress("rank", job.inputs.size());
+    Progress progress("rank: image", job.inputs.size());
     std::vector<Photo> photos;
     for (size_t i = 0; i < job.inputs.size(); ++i)
     {
