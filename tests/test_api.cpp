@@ -300,7 +300,7 @@ BOOST_AUTO_TEST_CASE(layers_check_what_a_net_gives_them)
         BOOST_REQUIRE(layer);
         const std::vector<int> shape = {1, 3, 48, 48};
         Shapes out, internal;
-        BOOST_CHECK_EXCEPTION(layer->getMemoryShapes(Shapes(1, shape), 0, out, internal), cv::Exception,
+        BOOST_CHECK_EXCEPTION(layer->getMemoryShapes(Shapes(1, Shape(shape)), 0, out, internal), cv::Exception,
                               [](const cv::Exception& e) { return e.err.find("no model") != String::npos; });
     }
     dnn::LayerParams wrong;

@@ -39,7 +39,7 @@ int main(int argc, char** argv)
     params.maskRatio = parser.get<double>("mask-ratio");
     params.space = parser.has("pixel-space") ? cv::ltrp::SPACE_PIXEL : cv::ltrp::SPACE_DECODER;
     params.average = parser.has("ranks") ? cv::ltrp::AVERAGE_RANK : cv::ltrp::AVERAGE_SCORE;
-    params.seed = parser.get<cv::uint64>("seed");
+    params.seed = parser.get<uint64>("seed");
     if (!parser.check() || imagePath.empty() || model.empty())
     {
         parser.printErrors();
