@@ -402,17 +402,22 @@ void agreeStack(const Case& c, const std::string& path, const std::string& prefi
 std::unique_ptr<cv::ltrp::io::Model> loadMae(const Case& c, const std::string& path)
 {
     cv::ltrp::io::LoadHints hints;
-    hints.heads = c.size("encoder.heads");
-    hints.decoderHeads = c.size("decoder.heads");
-    hints.layerNormEps = static_cast<float>(c.number("layer_norm_eps"));
-    if (c.hasConfig("norm_pix_loss"))
-        hints.normPixLoss = c.config("norm_pix_loss") == true ? 1 : 0;
+    if (!fs::exists(fs::path(path).parent_path() / "config.json"))   // such a file says these things for itself
+    {
+        hints.heads = c.size("encoder.heads");
+        hints.decoderHeads = c.size("decoder.heads");
+        hints.layerNormEps = static_cast<float>(c.number("layer_norm_eps"));
+        if (c.hasConfig("norm_pix_loss"))
+            hints.normPixLoss = c.config("norm_pix_loss") == true ? 1 : 0;
+    }
     std::unique_ptr<cv::ltrp::io::Model> model(
         new cv::ltrp::io::Model(cv::ltrp::io::loadModel(path, cv::ltrp::io::ModelKind::Mae, hints)));
     agreeInput(c, path, "", model->mae.input);
     agreeStack(c, path, "encoder.", c.number("mlp_ratio"), model->mae.encoder);
     agreeStack(c, path, "decoder.", c.number("mlp_ratio"), model->mae.decoder);
     agree(path, "layer norm epsilon", model->mae.layerNormEps, c.number("layer_norm_eps"));
+    if (c.hasConfig("norm_pix_loss"))
+        agree(path, "norm_pix_loss", model->mae.normPixLoss, c.config("norm_pix_loss") == true);
     return model;
 }
 
