@@ -2,19 +2,55 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
+#include "../precomp.hpp"
 #include "preprocess.hpp"
 
 #include <opencv2/imgproc.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace cv { namespace ltrp { namespace image {
 
 namespace {
 
-/// Fixed-point weights have 22 fractional bits: 8 bits of value and 2 of headroom fit beside them in 32.
-enum { weightBits = 22 };
+/// Weights are whole numbers of 2^-22: 8 bits of pixel and 2 bits for overshoot fit beside them in 32.
+enum { weightBits = 22, lowBits = 15 };
+
+/// One side of a resize: `total` samples are made of source pixels begin .. end, of which first .. first + count are
+/// wanted.
+struct Axis
+{
+    int source;
+    double begin, end;
+    int64_t total;
+    int first, count;
+
+    bool isCopy() const { return begin == 0 && end == source && total == source; }
+};
+
+/// The source samples that make an output sample. Weights lie in pairs, the last one filled up with 0.
+struct Taps
+{
+    std::vector<int> first;        ///< source sample of the first weight
+    std::vector<int> count;        ///< number of weights, without the filling
+    std::vector<size_t> offset;    ///< of the first weight
+    std::vector<int> weights;
+
+    int low() const { return *std::min_element(first.begin(), first.end()); }
+    int high() const
+    {
+        int last = 0;
+        for (size_t i = 0; i < first.size(); ++i)
+            last = std::max(last, first[i] + count[i]);
+        return last;
+    }
+};
 
 double cubic(double x)
 {
@@ -27,69 +63,202 @@ double cubic(double x)
     return 0;
 }
 
-/// Which source samples make each output sample, and by how much.
-struct Taps
+Taps makeTaps(const Axis& axis)
 {
-    int perOutput = 0;
-    std::vector<int> first, count;
-    std::vector<int> weights;   ///< perOutput for each output sample
-};
-
-Taps makeTaps(int inSize, double begin, double end, int outSize)
-{
-    const double scale = (end - begin) / outSize, widened = std::max(scale, 1.0), support = 2.0 * widened;
+    // The reference holds the box in 32-bit floats.
+    const float begin = static_cast<float>(axis.begin), end = static_cast<float>(axis.end);
+    const double scale = static_cast<double>(end - begin) / static_cast<double>(axis.total);
+    const double widened = std::max(scale, 1.0), support = 2 * widened, step = 1 / widened;
     Taps taps;
-    taps.perOutput = static_cast<int>(std::ceil(support)) * 2 + 1;
-    taps.first.resize(static_cast<size_t>(outSize));
-    taps.count.resize(static_cast<size_t>(outSize));
-    taps.weights.assign(static_cast<size_t>(outSize) * static_cast<size_t>(taps.perOutput), 0);
-    std::vector<double> exact(static_cast<size_t>(taps.perOutput));
-    for (int o = 0; o < outSize; ++o)
+    std::vector<double> exact;
+    for (int64_t o = axis.first; o < static_cast<int64_t>(axis.first) + axis.count; ++o)
     {
-        const double centre = begin + (o + 0.5) * scale;
+        const double centre = begin + (static_cast<double>(o) + 0.5) * scale;
         const int low = std::max(0, static_cast<int>(centre - support + 0.5));
-        const int high = std::min(inSize, static_cast<int>(centre + support + 0.5));
-        const int n = std::max(0, std::min(high - low, taps.perOutput));
-        double total = 0;
-        for (int i = 0; i < n; ++i)
+        const int high = std::min(axis.source, static_cast<int>(centre + support + 0.5));
+        exact.clear();
+        double sum = 0;
+        for (int i = low; i < high; ++i)
         {
-            exact[static_cast<size_t>(i)] = cubic((low + i - centre + 0.5) / widened);
-            total += exact[static_cast<size_t>(i)];
+            exact.push_back(cubic((i - centre + 0.5) * step));
+            sum += exact.back();
         }
-        int* weights = taps.weights.data() + static_cast<ptrdiff_t>(o) * taps.perOutput;
-        for (int i = 0; i < n; ++i)
+        taps.first.push_back(low);
+        taps.count.push_back(static_cast<int>(exact.size()));
+        taps.offset.push_back(taps.weights.size());
+        for (double w : exact)
         {
-            const double w = (total != 0 ? exact[static_cast<size_t>(i)] / total : 0) * (1 << weightBits);
-            weights[i] = static_cast<int>(w < 0 ? w - 0.5 : w + 0.5);
+            w = (sum != 0 ? w / sum : w) * (1 << weightBits);
+            taps.weights.push_back(static_cast<int>(w < 0 ? w - 0.5 : w + 0.5));
         }
-        taps.first[static_cast<size_t>(o)] = low;
-        taps.count[static_cast<size_t>(o)] = n;
+        if (exact.size() % 2)
+            taps.weights.push_back(0);
     }
     return taps;
 }
 
-uchar clip(int sum)
+/// to[x] = (sum over i of weights[i] * rows[i][x]) >> weightBits, rounded and clamped to 8 bit, for x below width.
+/// count is even.
+void combineRows(const uchar* const* rows, const int* weights, int count, int width, uchar* to)
 {
-    return saturate_cast<uchar>(sum >> weightBits);
+    int x = 0;
+#ifdef __SSE2__
+    // SSE2 multiplies 16-bit numbers only: a weight is its upper part * 2^15 + its lower 15 bits, two products of which
+    // the sums are put together at the end. They may wrap around on the way; the result, which fits, is the same.
+    const __m128i zero = _mm_setzero_si128(), half = _mm_set1_epi32(1 << (weightBits - 1));
+    for (; x + 8 <= width; x += 8)
+    {
+        __m128i low0 = half, low1 = half, high0 = zero, high1 = zero;
+        for (int i = 0; i < count; i += 2)
+        {
+            const int mask = (1 << lowBits) - 1;
+            const __m128i low = _mm_set1_epi32((weights[i] & mask) | ((weights[i + 1] & mask) << 16));
+            const __m128i high =
+                _mm_set1_epi32(((weights[i] >> lowBits) & 0xffff) |
+                               static_cast<int>(static_cast<unsigned>(weights[i + 1] >> lowBits) << 16));
+            const __m128i a = _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows[i] + x)), zero);
+            const __m128i b =
+                _mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(rows[i + 1] + x)), zero);
+            const __m128i ab0 = _mm_unpacklo_epi16(a, b), ab1 = _mm_unpackhi_epi16(a, b);
+            low0 = _mm_add_epi32(low0, _mm_madd_epi16(ab0, low));
+            low1 = _mm_add_epi32(low1, _mm_madd_epi16(ab1, low));
+            high0 = _mm_add_epi32(high0, _mm_madd_epi16(ab0, high));
+            high1 = _mm_add_epi32(high1, _mm_madd_epi16(ab1, high));
+        }
+        const __m128i sum0 = _mm_srai_epi32(_mm_add_epi32(low0, _mm_slli_epi32(high0, lowBits)), weightBits);
+        const __m128i sum1 = _mm_srai_epi32(_mm_add_epi32(low1, _mm_slli_epi32(high1, lowBits)), weightBits);
+        const __m128i words = _mm_packs_epi32(sum0, sum1);
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(to + x), _mm_packus_epi16(words, words));
+    }
+#endif
+    enum { block = 64 };   // sums that stay in the cache, in a loop that compilers vectorise
+    for (; x < width; x += block)
+    {
+        const int n = std::min<int>(block, width - x);
+        int sums[block];
+        std::fill(sums, sums + n, 1 << (weightBits - 1));
+        for (int i = 0; i < count; ++i)
+        {
+            const uchar* row = rows[i] + x;
+            const int w = weights[i];
+            for (int j = 0; j < n; ++j)
+                sums[j] += row[j] * w;
+        }
+        for (int j = 0; j < n; ++j)
+            to[x + j] = saturate_cast<uchar>(sums[j] >> weightBits);
+    }
 }
 
-template <int channels>
-void horizontalRow(const uchar* from, uchar* to, const Taps& taps, int outWidth)
+/// Each output row is made of rows of src; row 0 of src is source sample `base`.
+void resampleRows(const Mat& src, int base, const Taps& taps, Mat& dst)
 {
-    for (int o = 0; o < outWidth; ++o)
+    std::vector<const uchar*> rows;
+    for (int y = 0; y < dst.rows; ++y)
     {
-        const int* weights = taps.weights.data() + static_cast<ptrdiff_t>(o) * taps.perOutput;
-        const uchar* p = from + static_cast<ptrdiff_t>(taps.first[static_cast<size_t>(o)]) * channels;
-        int sum[channels];
-        for (int c = 0; c < channels; ++c)
-            sum[c] = 1 << (weightBits - 1);
-        const int n = taps.count[static_cast<size_t>(o)];
-        for (int i = 0; i < n; ++i, p += channels)
-            for (int c = 0; c < channels; ++c)
-                sum[c] += p[c] * weights[i];
-        for (int c = 0; c < channels; ++c)
-            *to++ = clip(sum[c]);
+        const size_t i = static_cast<size_t>(y);
+        rows.clear();
+        for (int k = 0; k < taps.count[i]; ++k)
+            rows.push_back(src.ptr<uchar>(taps.first[i] - base + k));
+        if (rows.size() % 2)
+            rows.push_back(rows.back());
+        combineRows(rows.data(), &taps.weights[taps.offset[i]], static_cast<int>(rows.size()),
+                    dst.cols * dst.channels(), dst.ptr<uchar>(y));
     }
+}
+
+/// The two passes, for a window of the output. Across comes first, and only for rows that the second pass reads.
+void resizeWindow(const Mat& src, Mat& dst, const Axis& across, const Axis& down)
+{
+    CV_CheckDepthEQ(src.depth(), CV_8U, "antialiased cubic resize takes 8-bit images");
+    const int channels = src.channels();
+    LTRP_REQUIRE(!src.empty() && src.dims == 2 && (channels == 1 || channels == 3 || channels == 4), Error::StsBadArg,
+                 "antialiased cubic resize takes non-empty images of 1, 3 or 4 channels, found " << src.cols << " x "
+                 << src.rows << " with " << channels);
+    const bool copyRows = down.isCopy();
+    Taps rowTaps;
+    int top = down.first, bottom = down.first + down.count;   // source rows
+    if (!copyRows)
+    {
+        rowTaps = makeTaps(down);
+        top = rowTaps.low();
+        bottom = rowTaps.high();
+    }
+
+    Mat middle;
+    if (across.isCopy())
+        middle = src(Rect(across.first, top, across.count, bottom - top));
+    else
+    {
+        // Turned by a quarter the pass runs along rows like the other one; a strip at a time, which stays in the cache.
+        const Taps columnTaps = makeTaps(across);
+        const int left = columnTaps.low(), right = columnTaps.high(), strip = 64;
+        middle.create(bottom - top, across.count, src.type());
+        Mat turned, narrowed;
+        for (int y = top; y < bottom; y += strip)
+        {
+            const int height = std::min(strip, bottom - y);
+            transpose(src(Rect(left, y, right - left, height)), turned);
+            narrowed.create(across.count, height, src.type());
+            resampleRows(turned, left, columnTaps, narrowed);
+            Mat part = middle.rowRange(y - top, y - top + height);
+            transpose(narrowed, part);
+        }
+    }
+    if (copyRows)
+    {
+        dst = across.isCopy() ? middle.clone() : middle;
+        return;
+    }
+    Mat out(down.count, across.count, src.type());   // not dst: it may be the source
+    resampleRows(middle, top, rowTaps, out);
+    dst = out;
+}
+
+/// Values in [0, 1] to bytes; false where one is not finite.
+template <typename T> bool unitToBytes(const Mat& src, Mat& dst)
+{
+    dst.create(src.size(), CV_8UC(src.channels()));
+    bool finite = true;
+    const int values = src.cols * src.channels();
+    for (int y = 0; y < src.rows; ++y)
+    {
+        const T* from = src.ptr<T>(y);
+        uchar* to = dst.ptr<uchar>(y);
+        for (int x = 0; x < values; ++x)
+        {
+            const T v = from[x];
+            finite &= std::fabs(v) <= std::numeric_limits<T>::max();
+            const T unit = v > 0 ? (v < 1 ? v : T(1)) : T(0);   // NaN becomes 0 too, so that the conversion is defined
+            to[x] = static_cast<uchar>(unit * 255 + T(0.5));
+        }
+    }
+    return finite;
+}
+
+/// 0 .. 65535 to 0 .. 255, to the nearest.
+void wordsToBytes(const Mat& src, Mat& dst)
+{
+    dst.create(src.size(), CV_8UC(src.channels()));
+    const int values = src.cols * src.channels();
+    for (int y = 0; y < src.rows; ++y)
+        for (int x = 0; x < values; ++x)
+            dst.ptr<uchar>(y)[x] = static_cast<uchar>((src.ptr<ushort>(y)[x] + 128) / 257);
+}
+
+[[noreturn]] void refuseNotFinite(const Mat& image)
+{
+    Mat doubles;
+    image.convertTo(doubles, CV_64F);
+    const int channels = image.channels();
+    for (int y = 0; y < image.rows; ++y)
+        for (int x = 0; x < image.cols * channels; ++x)
+        {
+            const double v = doubles.ptr<double>(y)[x];
+            LTRP_REQUIRE(std::isfinite(v), Error::StsBadArg,
+                         "the image holds NaN or infinite values: " << v << " at column " << x / channels << ", row "
+                                                                    << y << ", channel " << x % channels);
+        }
+    LTRP_ERROR(Error::StsBadArg, "the image holds NaN or infinite values");
 }
 
 }  // namespace
@@ -101,55 +270,16 @@ void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size)
 
 void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size, const Rect2d& box)
 {
-    CV_CheckDepthEQ(src.depth(), CV_8U, "antialiased cubic resize takes 8-bit images");
-    const int channels = src.channels();
-    LTRP_REQUIRE(!src.empty() && (channels == 1 || channels == 3 || channels == 4), Error::StsBadArg,
-                 "antialiased cubic resize takes non-empty images of 1, 3 or 4 channels, found " << src.cols << " x "
-                 << src.rows << " with " << channels);
     LTRP_REQUIRE(size.width > 0 && size.height > 0, Error::StsBadSize,
                  "cannot resize to " << size.width << " x " << size.height);
-    LTRP_REQUIRE(box.x >= 0 && box.y >= 0 && box.width > 0 && box.height > 0 && box.x + box.width <= src.cols &&
-                 box.y + box.height <= src.rows, Error::StsOutOfRange,
+    LTRP_REQUIRE(!src.empty(), Error::StsBadArg, "cannot resize an empty image");
+    const double right = box.x + box.width, bottom = box.y + box.height;
+    LTRP_REQUIRE(box.x >= 0 && box.y >= 0 && box.width > 0 && box.height > 0 && right <= src.cols && bottom <= src.rows,
+                 Error::StsOutOfRange,
                  "resize box (" << box.x << ", " << box.y << ", " << box.width << ", " << box.height
-                 << ") does not lie inside the image of " << src.cols << " x " << src.rows);
-    const Taps across = makeTaps(src.cols, box.x, box.x + box.width, size.width);
-    const Taps down = makeTaps(src.rows, box.y, box.y + box.height, size.height);
-
-    // Only the source rows that the vertical pass reads go through the horizontal one.
-    const int firstRow = down.first.front();
-    const int lastRow = down.first.back() + down.count.back();
-    Mat middle(std::max(1, lastRow - firstRow), size.width, src.type());
-    for (int y = firstRow; y < lastRow; ++y)
-    {
-        const uchar* from = src.ptr<uchar>(y);
-        uchar* to = middle.ptr<uchar>(y - firstRow);
-        if (channels == 1)
-            horizontalRow<1>(from, to, across, size.width);
-        else if (channels == 3)
-            horizontalRow<3>(from, to, across, size.width);
-        else
-            horizontalRow<4>(from, to, across, size.width);
-    }
-
-    Mat out(size, src.type());   // not dst: it may be the source
-    const int values = size.width * channels;
-    std::vector<int> sums(static_cast<size_t>(values));
-    for (int y = 0; y < size.height; ++y)
-    {
-        std::fill(sums.begin(), sums.end(), 1 << (weightBits - 1));
-        const int* weights = down.weights.data() + static_cast<ptrdiff_t>(y) * down.perOutput;
-        for (int i = 0; i < down.count[static_cast<size_t>(y)]; ++i)
-        {
-            const uchar* row = middle.ptr<uchar>(down.first[static_cast<size_t>(y)] + i - firstRow);
-            const int w = weights[i];
-            for (int x = 0; x < values; ++x)
-                sums[static_cast<size_t>(x)] += row[x] * w;
-        }
-        uchar* to = out.ptr<uchar>(y);
-        for (int x = 0; x < values; ++x)
-            to[x] = clip(sums[static_cast<size_t>(x)]);
-    }
-    dst = out;
+                                << ") does not lie inside the image of " << src.cols << " x " << src.rows);
+    resizeWindow(src, dst, Axis{src.cols, box.x, right, size.width, 0, size.width},
+                 Axis{src.rows, box.y, bottom, size.height, 0, size.height});
 }
 
 void toRgb8(InputArray image, Mat& rgb)
@@ -161,44 +291,50 @@ void toRgb8(InputArray image, Mat& rgb)
     LTRP_REQUIRE(channels == 1 || channels == 3 || channels == 4, Error::StsBadArg,
                  "the image has " << channels << " channels, expected 1 (grey), 3 (BGR) or 4 (BGRA)");
     Mat bytes;
+    bool finite = true;
     switch (source.depth())
     {
     case CV_8U:
         bytes = source;
         break;
     case CV_16U:
-        source.convertTo(bytes, CV_8U, 1.0 / 257);
+        wordsToBytes(source, bytes);
         break;
     case CV_32F:
+        finite = unitToBytes<float>(source, bytes);
+        break;
     case CV_64F:
-        LTRP_REQUIRE(cv::checkRange(source), Error::StsBadArg, "the image holds NaN or infinite values");
-        source.convertTo(bytes, CV_8U, 255);
+        finite = unitToBytes<double>(source, bytes);
         break;
     default:
-        LTRP_ERROR(Error::StsBadArg, "the image is of type " << cv::typeToString(source.type())
+        LTRP_ERROR(Error::StsBadArg, "the image is of type " << typeToString(source.type())
                    << ", expected 8U, 16U, or 32F / 64F with values in [0, 1]");
     }
+    if (!finite)
+        refuseNotFinite(source);
     Mat converted;   // not rgb: it may be the source
-    cv::cvtColor(bytes, converted, channels == 1 ? COLOR_GRAY2RGB : channels == 3 ? COLOR_BGR2RGB : COLOR_BGRA2RGB);
+    cvtColor(bytes, converted, channels == 1 ? COLOR_GRAY2RGB : channels == 3 ? COLOR_BGR2RGB : COLOR_BGRA2RGB);
     rgb = converted;
 }
 
 void centreCrop(const Mat& rgb, int imageSize, Mat& out)
 {
-    const int shorter = imageSize <= 224 ? static_cast<int>(imageSize * (256.0 / 224.0)) : imageSize;
+    CV_CheckTypeEQ(rgb.type(), CV_8UC3, "centre crop takes 8-bit RGB");
     LTRP_REQUIRE(!rgb.empty(), Error::StsBadArg, "the image is empty");
-    const int side = std::min(rgb.cols, rgb.rows);
-    const auto longer = [&](int n) { return static_cast<int>(static_cast<int64_t>(shorter) * n / side); };
-    const int64_t largest = static_cast<int64_t>(shorter) * std::max(rgb.cols, rgb.rows) / side;
-    LTRP_REQUIRE(largest <= 65536, Error::StsOutOfRange, "an image of " << rgb.cols << " x " << rgb.rows
-                 << " is too narrow for a centre crop");
-    const Size size(rgb.cols <= rgb.rows ? shorter : longer(rgb.cols), rgb.rows <= rgb.cols ? shorter : longer(rgb.rows));
-    Mat resized;
-    resizeAntialiasedCubic(rgb, resized, size);
-    // Halves go to the even neighbour, as the reference's rounding does.
-    const int left = static_cast<int>(std::nearbyint((size.width - imageSize) / 2.0));
-    const int top = static_cast<int>(std::nearbyint((size.height - imageSize) / 2.0));
-    out = resized(Rect(left, top, imageSize, imageSize)).clone();
+    LTRP_REQUIRE(imageSize > 0 && imageSize <= (1 << 16), Error::StsOutOfRange,
+                 "the side of a centre crop is " << imageSize << ", expected 1 to " << (1 << 16));
+    const int shorter = imageSize <= 224 ? imageSize * 256 / 224 : imageSize, side = std::min(rgb.cols, rgb.rows);
+    const auto axis = [&](int source)
+    {
+        const int64_t total = static_cast<int64_t>(shorter) * source / side;
+        LTRP_REQUIRE(total <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
+                     "an image of " << rgb.cols << " x " << rgb.rows << " is too narrow for a centre crop");
+        // Halves go to the even neighbour, as the reference's rounding does.
+        const int first = static_cast<int>(std::nearbyint(static_cast<double>(total - imageSize) / 2));
+        return Axis{source, 0, static_cast<double>(source), total, first, imageSize};
+    };
+    // The window alone is computed: resized as a whole, a strip of 20000 x 30 pixels would take 130 MB.
+    resizeWindow(rgb, out, axis(rgb.cols), axis(rgb.rows));
 }
 
 void normalise(const Mat& rgb, const vit::InputConfig& input, float* out)
@@ -207,18 +343,24 @@ void normalise(const Mat& rgb, const vit::InputConfig& input, float* out)
     LTRP_REQUIRE(rgb.cols == input.imageSize && rgb.rows == input.imageSize, Error::StsBadSize,
                  "the image is " << rgb.cols << " x " << rgb.rows << ", the model's input " << input.imageSize << " x "
                  << input.imageSize);
+    // In 32-bit floats and in the reference's order: the same numbers to the last bit.
     float table[3][256];
     for (int c = 0; c < 3; ++c)
         for (int v = 0; v < 256; ++v)
-            table[c][v] = static_cast<float>((v / 255.0 - input.mean[c]) / input.std[c]);
+            table[c][v] =
+                (static_cast<float>(v) / 255.f - static_cast<float>(input.mean[c])) / static_cast<float>(input.std[c]);
     const size_t plane = static_cast<size_t>(rgb.cols) * static_cast<size_t>(rgb.rows);
     for (int y = 0; y < rgb.rows; ++y)
     {
-        const uchar* row = rgb.ptr<uchar>(y);
-        float* to = out + static_cast<size_t>(y) * static_cast<size_t>(rgb.cols);
-        for (int x = 0; x < rgb.cols; ++x)
-            for (size_t c = 0; c < 3; ++c)
-                to[c * plane + static_cast<size_t>(x)] = table[c][row[3 * x + static_cast<int>(c)]];
+        const uchar* from = rgb.ptr<uchar>(y);
+        float* red = out + static_cast<size_t>(y) * static_cast<size_t>(rgb.cols);
+        float *green = red + plane, *blue = green + plane;
+        for (int x = 0; x < rgb.cols; ++x, from += 3)
+        {
+            red[x] = table[0][from[0]];
+            green[x] = table[1][from[1]];
+            blue[x] = table[2][from[2]];
+        }
     }
 }
 
