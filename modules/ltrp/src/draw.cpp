@@ -82,7 +82,8 @@ Size shownSize(Size image)
 /// Thin lines along the patch borders; they fade where patches get too small to tell apart.
 void drawGrid(Mat& picture, Size grid)
 {
-    const double cell = std::min(picture.cols / static_cast<double>(grid.width), picture.rows / static_cast<double>(grid.height));
+    const double cell =
+        std::min(picture.cols / static_cast<double>(grid.width), picture.rows / static_cast<double>(grid.height));
     if (cell < 6)
         return;
     const double weight = std::min(0.3, (cell - 4) / 40);
@@ -132,7 +133,8 @@ std::string shortNumber(double value)
 
 void drawKept(InputArray image, Size grid, const std::vector<int>& keep, OutputArray dst, double dim)
 {
-    LTRP_REQUIRE(dim >= 0 && dim <= 1, Error::StsOutOfRange, "brightness of dropped patches is " << dim << ", expected 0 to 1");
+    LTRP_REQUIRE(dim >= 0 && dim <= 1, Error::StsOutOfRange,
+                 "brightness of dropped patches is " << dim << ", expected 0 to 1");
     Mat picture = toBgr8(image);
     const std::vector<char> kept = keptMask(grid, keep);
     for (int i = 0; i < grid.area(); ++i)
@@ -146,7 +148,8 @@ void drawKept(InputArray image, Size grid, const std::vector<int>& keep, OutputA
 
 void drawHeatMap(InputArray image, InputArray scoreMap, OutputArray dst, double alpha)
 {
-    LTRP_REQUIRE(alpha >= 0 && alpha <= 1, Error::StsOutOfRange, "weight of the colours is " << alpha << ", expected 0 to 1");
+    LTRP_REQUIRE(alpha >= 0 && alpha <= 1, Error::StsOutOfRange,
+                 "weight of the colours is " << alpha << ", expected 0 to 1");
     Mat picture = toBgr8(image);
     const Mat scores = checkedScores(scoreMap), table = colourTable();
     double lowest = 0, highest = 0;

@@ -15,7 +15,8 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of megabytes.
+/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of
+/// megabytes.
 enum { maxClusteredPatches = 4096 };
 
 /// Side of a patch as clustering sees it: that of the published networks.
@@ -53,7 +54,8 @@ int keepCount(int numPatches, double keepRatio)
 {
     LTRP_REQUIRE(keepRatio > 0 && keepRatio <= 1, Error::StsOutOfRange,
                  "keep ratio is " << keepRatio << ", expected above 0 and at most 1");
-    LTRP_REQUIRE(numPatches >= 1, Error::StsOutOfRange, "number of patches is " << numPatches << ", expected at least 1");
+    LTRP_REQUIRE(numPatches >= 1, Error::StsOutOfRange,
+                 "number of patches is " << numPatches << ", expected at least 1");
     return std::max(1, static_cast<int>(numPatches * keepRatio));
 }
 
@@ -76,7 +78,8 @@ std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& 
                      "the image is " << image.size().width << " x " << image.size().height << ", the ranked one was "
                      << ranking.imageSize.width << " x " << ranking.imageSize.height);
         LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange,
-                     "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most " << int(maxClusteredPatches));
+                     "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most "
+                                        << int(maxClusteredPatches));
         kept.resize(static_cast<size_t>(byScore));
         if (byScore < keep)
         {
@@ -84,8 +87,8 @@ std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& 
             std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
             for (float& value : memberNoise)
                 value = random.uniform();
-            // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and all
-            // centres would lie there.
+            // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and
+            // all centres would lie there.
             for (float& value : densityNoise)
                 value = random.uniform();
             const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));

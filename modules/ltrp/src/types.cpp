@@ -26,9 +26,11 @@ Rect patchRect(Size imageSize, Size grid, int index)
     LTRP_REQUIRE(imageSize.width >= 0 && imageSize.height >= 0, Error::StsOutOfRange,
                  "image size " << imageSize.width << " x " << imageSize.height << " is negative");
     LTRP_REQUIRE(grid.width > 0 && grid.height > 0, Error::StsOutOfRange,
-                 "patch grid of " << grid.width << " columns and " << grid.height << " rows, expected at least 1 of each");
+                 "patch grid of " << grid.width << " columns and " << grid.height
+                                  << " rows, expected at least 1 of each");
     LTRP_REQUIRE(index >= 0 && index < static_cast<int64_t>(grid.width) * grid.height, Error::StsOutOfRange,
-                 "patch " << index << " is outside the grid of " << grid.width << " columns and " << grid.height << " rows");
+                 "patch " << index << " is outside the grid of " << grid.width << " columns and " << grid.height
+                          << " rows");
     const int column = index % grid.width, row = index / grid.width;
     const int left = border(imageSize.width, grid.width, column), top = border(imageSize.height, grid.height, row);
     return Rect(left, top, border(imageSize.width, grid.width, column + 1) - left,

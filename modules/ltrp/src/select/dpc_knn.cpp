@@ -81,7 +81,8 @@ Mat patchDistances(const Mat& features)
         distances.at<double>(i, i) = 0;
         for (int j = 0; j < i; ++j)
         {
-            const double d = std::sqrt(squaredDistance(features.ptr<float>(i), features.ptr<float>(j), features.cols)) * scale;
+            const double d =
+                std::sqrt(squaredDistance(features.ptr<float>(i), features.ptr<float>(j), features.cols)) * scale;
             distances.at<double>(i, j) = distances.at<double>(j, i) = d;
         }
     }
@@ -95,7 +96,8 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
                  "distances are " << distances.rows << " x " << distances.cols << " of type "
                  << typeToString(distances.type()) << ", expected a square matrix of 64FC1");
     LTRP_REQUIRE(clusters >= 1 && clusters <= n, Error::StsOutOfRange, clusters << " clusters of " << n << " patches");
-    LTRP_REQUIRE(neighbours >= 1, Error::StsOutOfRange, "number of neighbours is " << neighbours << ", expected at least 1");
+    LTRP_REQUIRE(neighbours >= 1, Error::StsOutOfRange,
+                 "number of neighbours is " << neighbours << ", expected at least 1");
     const int k = std::min(neighbours, n);
 
     Clusters result;
@@ -125,7 +127,8 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
         peak[at(i)] = result.indicator[at(i)] * result.density[at(i)];
     }
     result.centres = numbers(n);
-    std::stable_sort(result.centres.begin(), result.centres.end(), [&](int a, int b) { return peak[at(a)] > peak[at(b)]; });
+    std::stable_sort(result.centres.begin(), result.centres.end(),
+                     [&](int a, int b) { return peak[at(a)] > peak[at(b)]; });
     result.centres.resize(at(clusters));
 
     result.assignment.assign(at(n), 0);
@@ -145,8 +148,8 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
     return result;
 }
 
-ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise, const std::vector<int>& keptByScore,
-                                 int count)
+ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise,
+                                 const std::vector<int>& keptByScore, int count)
 {
     const int n = static_cast<int>(clusters.assignment.size()), total = static_cast<int>(clusters.centres.size());
     LTRP_REQUIRE(count >= 0 && count + static_cast<int>(keptByScore.size()) <= total, Error::StsOutOfRange,
@@ -177,8 +180,8 @@ ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNo
     {
         return choice.effectiveSize[at(a)] > choice.effectiveSize[at(b)];
     });
-    // Every cluster has a member, and at most keptByScore.size() of them have an effective size of 0: what is taken here
-    // is never one of those.
+    // Every cluster has a member, and at most keptByScore.size() of them have an effective size of 0: what is taken
+    // here is never one of those.
     for (int c = 0; c < count; ++c)
         choice.kept.push_back(choice.representative[at(order[at(c)])]);
     return choice;

@@ -22,12 +22,12 @@ Mat patchDistances(const float* pixels, const vit::InputConfig& input);
 /// The same for any vectors. features: CV_32FC1, one row per patch.
 Mat patchDistances(const Mat& features);
 
-/// Density-peak clusters of k nearest neighbours (Du et al., Knowledge-Based Systems 99, 2016). All of it is kept, so that
-/// every step can be held against recorded figures.
+/// Density-peak clusters of k nearest neighbours (Du et al., Knowledge-Based Systems 99, 2016). All of it is kept, so
+/// that every step can be held against recorded figures.
 struct Clusters
 {
     std::vector<double> density;     ///< exp(-mean of the k smallest squared distances, itself included) + 1e-6 * noise
-    std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; if none, the largest of all
+    std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; else the largest of all
     std::vector<int> centres;        ///< patches with the largest indicator * density, descending; equals in raster order
     std::vector<int> assignment;     ///< cluster number (place in centres) of each patch; a centre belongs to itself
     std::vector<int> size;           ///< members of each cluster
@@ -40,14 +40,14 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
 /// What is added to the patches chosen by score.
 struct ClusterChoice
 {
-    std::vector<int> representative;   ///< one member of each cluster: the largest cluster number + noise in 32-bit floats
+    std::vector<int> representative;   ///< one member of each cluster: largest cluster number + noise in 32-bit floats
     std::vector<int> effectiveSize;    ///< cluster size, 0 where the representative is kept by score already
-    std::vector<int> kept;             ///< representatives of the largest effective sizes, descending; equals in cluster order
+    std::vector<int> kept;             ///< representatives of the largest effective sizes, descending; ties by cluster
 };
 
 /// memberNoise: L uniform values in [0, 1). count: representatives wanted, at most clusters - keptByScore.size().
-ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise, const std::vector<int>& keptByScore,
-                                 int count);
+ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise,
+                                 const std::vector<int>& keptByScore, int count);
 
 }}}  // namespace
 

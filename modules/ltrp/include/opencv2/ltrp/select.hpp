@@ -31,7 +31,7 @@ struct CV_EXPORTS_W_SIMPLE SelectParams
     CV_PROP_RW double keepRatio;    //!< share of patches to keep, in (0, 1]; int(patches * keepRatio), at least 1
     CV_PROP_RW double scoreShare;   //!< SELECT_CLUSTER: share of the kept ones chosen by score, in [0, 1]
     CV_PROP_RW int neighbours;      //!< SELECT_CLUSTER: k of DPC-KNN, the patch itself included, >= 1
-    CV_PROP_RW uint64 seed;         //!< SELECT_CLUSTER: picks the representative within a cluster
+    CV_PROP_RW uint64 seed;         //!< SELECT_CLUSTER: picks the representative within a cluster, and the centre among equals
 };
 
 /** @brief Number of patches that a keep ratio leaves: int(numPatches * keepRatio), at least 1.
@@ -45,7 +45,8 @@ CV_EXPORTS_W int keepCount(int numPatches, double keepRatio);
 @param params how many and how
 @param image the image that was ranked (SELECT_CLUSTER clusters its patches' pixels; may be empty for SELECT_TOPK)
 @return kept patch numbers in raster order, ascending, all different
-@throws cv::Exception naming the parameter and its range, or a missing image
+@throws cv::Exception naming the parameter and its range, a missing image or one of another size than the ranked one;
+SELECT_CLUSTER takes at most 4096 patches
 
 Density-peak clustering of k nearest neighbours is Du et al., Knowledge-Based Systems 99 (2016).
 */

@@ -1,0 +1,414 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Patch rectangles, orders and the choice of patches: against recorded figures of the paper's code, against
+// plain references, and on values nobody should pass.
+
+#include "precomp.hpp"
+#include "core/random.hpp"
+#include "io/tensor_file.hpp"
+#include "opencv2/ltrp/select.hpp"
+#include "select/dpc_knn.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <set>
+
+using namespace cv;
+using namespace cv::ltrp;
+
+namespace {
+
+using Json = nlohmann::json;
+
+std::vector<std::string> goldenFolders()
+{
+    std::vector<std::string> folders = {LTRP_SOURCE_DIR "/tests/data/golden"};
+    const std::string complete = LTRP_SOURCE_DIR "/../shared/golden";
+    if (std::filesystem::exists(complete + "/selection/case.json"))
+        folders.push_back(complete);
+    return folders;
+}
+
+/// Recorded tensors of the case, found by name in whichever file is there.
+class Recorded
+{
+public:
+    explicit Recorded(const std::string& golden)
+    {
+        std::ifstream(golden + "/selection/case.json") >> description;
+        for (const auto& entry : std::filesystem::directory_iterator(golden + "/selection"))
+            if (entry.path().extension() == ".safetensors")
+                files_.push_back(io::TensorFile::open(entry.path().string()));
+        files_.push_back(io::TensorFile::open(golden + "/mae_tiny/input.safetensors"));
+    }
+
+    bool has(const std::string& name) const { return find(name) != nullptr; }
+    std::vector<float> floats(const std::string& name) const
+    {
+        const io::TensorView* view = find(name);
+        BOOST_REQUIRE_MESSAGE(view, name);
+        std::vector<float> values(view->count());
+        io::toFloat(*view, values.data());
+        return values;
+    }
+    std::vector<int> row(const std::string& name, size_t image) const
+    {
+        const io::TensorView* view = find(name);
+        BOOST_REQUIRE_MESSAGE(view, name);
+        std::vector<int64_t> values(view->count());
+        io::toInt64(*view, values.data());
+        const size_t width = static_cast<size_t>(view->shape.back());
+        return std::vector<int>(values.begin() + static_cast<ptrdiff_t>(image * width),
+                                values.begin() + static_cast<ptrdiff_t>((image + 1) * width));
+    }
+
+    Json description;
+
+private:
+    const io::TensorView* find(const std::string& name) const
+    {
+        for (const auto& file : files_)
+            if (const io::TensorView* view = file->find(name))
+                return view;
+        return nullptr;
+    }
+    std::vector<std::shared_ptr<const io::TensorFile>> files_;
+};
+
+void checkInts(const std::vector<int>& got, const std::vector<int>& want, const std::string& what)
+{
+    BOOST_TEST_CONTEXT(what)
+        BOOST_CHECK_EQUAL_COLLECTIONS(got.begin(), got.end(), want.begin(), want.end());
+}
+
+void checkNear(const std::vector<double>& got, const float* want, double absolute, double relative,
+               const std::string& what)
+{
+    for (size_t i = 0; i < got.size(); ++i)
+        BOOST_REQUIRE_MESSAGE(std::fabs(got[i] - want[i]) <= absolute + relative * std::fabs(want[i]),
+                              what << "[" << i << "] is " << got[i] << ", recorded " << want[i]);
+}
+
+PatchRanking ranking(Size imageSize, Size grid, uint64_t seed)
+{
+    PatchRanking result;
+    result.imageSize = imageSize;
+    result.scores.create(grid, CV_32F);
+    RandomStream random(seed, RandomPurpose::Baseline);
+    for (int y = 0; y < grid.height; ++y)
+        for (int x = 0; x < grid.width; ++x)
+            result.scores.at<float>(y, x) = random.uniform();
+    return result;
+}
+
+template <typename Call> std::string errorText(int code, Call call)
+{
+    try
+    {
+        call();
+    }
+    catch (const cv::Exception& e)
+    {
+        BOOST_CHECK_EQUAL(e.code, code);
+        return e.err;
+    }
+    BOOST_ERROR("no exception");
+    return std::string();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(selection)
+
+BOOST_AUTO_TEST_CASE(every_step_equals_the_recorded_one)
+{
+    for (const std::string& golden : goldenFolders())
+    {
+        const Recorded recorded(golden);
+        const Json& config = recorded.description["config"];
+        vit::InputConfig input;
+        input.patchSize = config["patch_size"];
+        input.imageSize = input.patchSize * config["grid"].get<int>();
+        const int patches = config["num_patches"], neighbours = config["dpc_k"], batch = config["batch"];
+        const std::vector<float> pixels = recorded.floats("pixel_values"), scores = recorded.floats("scores");
+        const size_t imageValues = 3 * static_cast<size_t>(input.imageSize) * static_cast<size_t>(input.imageSize);
+
+        int checked = 0;
+        for (int b = 0; b < batch; ++b)
+        {
+            const size_t image = static_cast<size_t>(b), first = image * static_cast<size_t>(patches);
+            const Mat distances = select::patchDistances(&pixels[image * imageValues], input);
+            if (b == 0 && recorded.has("distance0"))
+            {
+                const std::vector<double> values(distances.begin<double>(), distances.end<double>());
+                checkNear(values, recorded.floats("distance0").data(), 0.002, 1e-4, "distance0");
+                checkNear(values, recorded.floats("distance0_exact").data(), 1e-5, 1e-5, "distance0_exact");
+            }
+            for (const auto& item : config["keep"].items())
+            {
+                const int keep = item.value();
+                std::vector<int> best = select::topK(&scores[first], patches, keep);
+                checkInts(best, recorded.row("topk." + item.key(), image), golden + " topk." + item.key());
+                std::sort(best.begin(), best.end());
+                checkInts(best, recorded.row("topk_sorted." + item.key(), image),
+                          golden + " topk_sorted." + item.key());
+                for (const std::string variant : {"dpc", "dpc0"})
+                {
+                    const std::string name = variant + "." + item.key() + ".";
+                    if (!recorded.has(name + "density"))
+                        continue;   // the project holds some of the complete set's files
+                    ++checked;
+                    BOOST_TEST_CONTEXT(golden << " " << name << " image " << b)
+                    {
+                        const std::vector<float> member = recorded.floats(name + "member_noise");
+                        std::vector<float> noise;
+                        if (recorded.has(name + "density_noise"))
+                            noise = recorded.floats(name + "density_noise");
+                        const select::Clusters clusters =
+                            select::dpcKnn(distances, keep, neighbours, noise.empty() ? nullptr : &noise[first]);
+                        checkNear(clusters.density, &recorded.floats(name + "density")[first], 2e-5, 1e-4, "density");
+                        checkNear(clusters.indicator, &recorded.floats(name + "indicator")[first], 0.002, 1e-4,
+                                  "indicator");
+                        checkInts(clusters.centres, recorded.row(name + "centres", image), "centres");
+                        checkInts(clusters.assignment, recorded.row(name + "assignment", image), "assignment");
+                        checkInts(clusters.size, recorded.row(name + "cluster_size", image), "cluster_size");
+
+                        const int byScore = select::countByScore(keep, config["ltrp_cluster_ratio"]);
+                        std::vector<int> kept = select::topK(&scores[first], patches, byScore);
+                        checkInts(kept, recorded.row(name + "kept_by_score", image), "kept_by_score");
+                        const select::ClusterChoice choice =
+                            select::chooseFromClusters(clusters, &member[first], kept, keep - byScore);
+                        checkInts(choice.representative, recorded.row(name + "representative", image),
+                                  "representative");
+                        checkInts(choice.effectiveSize, recorded.row(name + "effective_size", image), "effective_size");
+                        checkInts(choice.kept, recorded.row(name + "kept_by_cluster", image), "kept_by_cluster");
+                        kept.insert(kept.end(), choice.kept.begin(), choice.kept.end());
+                        checkInts(kept, recorded.row(name + "final", image), "final");
+                    }
+                }
+            }
+        }
+        BOOST_TEST_MESSAGE(golden << ": " << checked << " choices equal");
+        BOOST_CHECK_GE(checked, 8);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(distances_equal_the_plain_ones)
+{
+    // Any number of values, also one that is no multiple of what is added up side by side.
+    for (int values : {1, 3, 4, 7, 768})
+    {
+        Mat features(9, values, CV_32F);
+        RNG rng(values);
+        rng.fill(features, RNG::NORMAL, 0, 2);
+        const Mat got = select::patchDistances(features);
+        Mat exact;
+        features.convertTo(exact, CV_64F);
+        for (int i = 0; i < 9; ++i)
+            for (int j = 0; j < 9; ++j)
+                BOOST_CHECK_SMALL(got.at<double>(i, j) - norm(exact.row(i), exact.row(j), NORM_L2) / std::sqrt(values),
+                                  1e-12);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(rectangles_tile_every_image)
+{
+    for (Size image : {Size(1, 1), Size(1, 500), Size(13, 14), Size(224, 224), Size(227, 341), Size(20000, 30)})
+        for (Size grid : {Size(1, 1), Size(14, 14), Size(3, 20), Size(16, 1)})
+        {
+            BOOST_TEST_CONTEXT(image.width << " x " << image.height << " in " << grid.width << " x " << grid.height)
+            {
+                Mat owners = Mat::zeros(image, CV_32S);
+                for (int i = 0; i < grid.area(); ++i)
+                {
+                    const Rect rect = patchRect(image, grid, i);
+                    BOOST_REQUIRE(rect.x >= 0 && rect.y >= 0 && rect.width >= 0 && rect.height >= 0);
+                    BOOST_REQUIRE(rect.br().x <= image.width && rect.br().y <= image.height);
+                    // No border is farther from its place than half a pixel.
+                    BOOST_CHECK_LE(std::fabs(rect.x - static_cast<double>(image.width) * (i % grid.width) / grid.width),
+                                   0.5);
+                    BOOST_CHECK_LE(
+                        std::fabs(rect.y - static_cast<double>(image.height) * (i / grid.width) / grid.height), 0.5);
+                    if (!rect.empty())
+                        add(owners(rect), Scalar(1), owners(rect));
+                }
+                BOOST_CHECK_EQUAL(countNonZero(owners != 1), 0);
+            }
+        }
+    BOOST_CHECK(patchRect(Size(0, 7), Size(2, 2), 3) == Rect(0, 4, 0, 3));
+    const int huge = std::numeric_limits<int>::max();
+    BOOST_CHECK(patchRect(Size(huge, huge), Size(2, 2), 3).br() == Point(huge, huge));
+    BOOST_CHECK(patchRect(Size(10, 10), Size(3, 3), 4) == Rect(3, 3, 4, 4));
+}
+
+BOOST_AUTO_TEST_CASE(rectangles_of_nothing_are_refused)
+{
+    errorText(Error::StsOutOfRange, [] { patchRect(Size(10, 10), Size(2, 2), 4); });
+    errorText(Error::StsOutOfRange, [] { patchRect(Size(10, 10), Size(2, 2), -1); });
+    errorText(Error::StsOutOfRange, [] { patchRect(Size(10, 10), Size(0, 2), 0); });
+    errorText(Error::StsOutOfRange, [] { patchRect(Size(-1, 10), Size(2, 2), 0); });
+}
+
+BOOST_AUTO_TEST_CASE(order_is_best_first_and_stable)
+{
+    PatchRanking result;
+    BOOST_CHECK(result.order().empty());
+    Mat wide(3, 5, CV_32F, Scalar(-9));   // scores in a view with a longer step
+    result.scores = wide(Rect(1, 0, 3, 3));
+    const float values[] = {1, 3, 3, -std::numeric_limits<float>::infinity(), 1, 3, 7, 1, 0};
+    for (int i = 0; i < 9; ++i)
+        result.scores.at<float>(i / 3, i % 3) = values[i];
+    checkInts(result.order(), {6, 1, 2, 5, 0, 4, 7, 8, 3}, "order");
+    result.scores.at<float>(1, 2) = std::numeric_limits<float>::quiet_NaN();
+    BOOST_CHECK_NE(errorText(Error::StsBadArg, [&] { result.order(); }).find("patch 5"), std::string::npos);
+    result.scores = Mat::zeros(2, 2, CV_64F);
+    errorText(Error::StsBadArg, [&] { result.order(); });
+}
+
+BOOST_AUTO_TEST_CASE(keep_counts)
+{
+    BOOST_CHECK_EQUAL(keepCount(196, 0.25), 49);
+    BOOST_CHECK_EQUAL(keepCount(196, 0.1), 19);
+    BOOST_CHECK_EQUAL(keepCount(100, 0.29), 28);   // 0.29 * 100 = 28.999999999999996 in double arithmetic
+    BOOST_CHECK_EQUAL(keepCount(196, 1), 196);
+    BOOST_CHECK_EQUAL(keepCount(3, 1e-300), 1);
+    for (double ratio : {0.0, -1.0, 1.0000001, std::numeric_limits<double>::quiet_NaN(),
+                         std::numeric_limits<double>::infinity()})
+        BOOST_CHECK_NE(errorText(Error::StsOutOfRange, [&] { keepCount(196, ratio); }).find("keep ratio"),
+                       std::string::npos);
+    errorText(Error::StsOutOfRange, [] { keepCount(0, 0.5); });
+}
+
+BOOST_AUTO_TEST_CASE(best_patches_are_kept)
+{
+    for (Size grid : {Size(14, 14), Size(5, 9), Size(1, 1)})
+        for (double ratio : {0.01, 0.25, 0.5, 1.0})
+        {
+            const PatchRanking scores = ranking(Size(200, 100), grid, 3);
+            SelectParams params;
+            params.keepRatio = ratio;
+            const std::vector<int> kept = selectPatches(scores, params);
+            std::vector<int> want = scores.order();
+            want.resize(static_cast<size_t>(keepCount(grid.area(), ratio)));
+            std::sort(want.begin(), want.end());
+            checkInts(kept, want, "kept");
+        }
+}
+
+BOOST_AUTO_TEST_CASE(clusters_keep_what_scores_would_lose)
+{
+    // A page of four flat colours; scores like the top left quarter only. Clusters must bring in the other three, one
+    // patch each before they take a second one anywhere: every colour's patches are the same pixels, so that a colour
+    // is one big cluster and single patches.
+    Mat page(224, 224, CV_8UC3);
+    const Scalar colours[] = {Scalar(255, 255, 255), Scalar(200, 30, 30), Scalar(30, 200, 30), Scalar(30, 30, 200)};
+    for (int i = 0; i < 4; ++i)
+        page(Rect(i % 2 * 112, i / 2 * 112, 112, 112)).setTo(colours[i]);
+    PatchRanking scores;
+    scores.imageSize = page.size();
+    scores.scores = Mat::zeros(14, 14, CV_32F);
+    scores.scores(Rect(0, 0, 7, 7)).setTo(1);
+    SelectParams params;
+    params.keepRatio = 10 / 196.;
+    for (uint64 seed = 0; seed < 5; ++seed)
+    {
+        params.method = SELECT_TOPK;
+        for (int patch : selectPatches(scores, params))
+            BOOST_CHECK(patch % 14 < 7 && patch / 14 < 7);
+        params.method = SELECT_CLUSTER;
+        params.seed = seed;
+        const std::vector<int> kept = selectPatches(scores, params, page);
+        BOOST_CHECK_EQUAL(kept.size(), 10u);
+        std::set<int> quarters;
+        for (int patch : kept)
+            quarters.insert(patch % 14 / 7 + 2 * (patch / 14 / 7));
+        BOOST_CHECK_EQUAL(quarters.size(), 4u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(clusters_depend_on_the_seed_alone)
+{
+    Mat image(91, 203, CV_8UC3);
+    RNG rng(1);
+    rng.fill(image, RNG::UNIFORM, 0, 256);
+    const PatchRanking scores = ranking(image.size(), Size(14, 7), 5);
+    SelectParams params;
+    params.method = SELECT_CLUSTER;
+    params.keepRatio = 0.5;
+    std::set<std::vector<int>> choices;
+    for (uint64 seed = 0; seed < 4; ++seed)
+    {
+        params.seed = seed;
+        const std::vector<int> kept = selectPatches(scores, params, image);
+        checkInts(selectPatches(scores, params, image), kept, "again");
+        BOOST_REQUIRE_EQUAL(kept.size(), 49u);
+        BOOST_CHECK(std::adjacent_find(kept.begin(), kept.end(), std::greater_equal<int>()) == kept.end());
+        BOOST_CHECK(kept.front() >= 0 && kept.back() < 98);
+        const std::vector<int> order = scores.order();
+        for (size_t i = 0; i < 34; ++i)   // int(49 * 0.7)
+            BOOST_CHECK(std::binary_search(kept.begin(), kept.end(), order[i]));
+        choices.insert(kept);
+    }
+    BOOST_CHECK_GT(choices.size(), 1u);
+
+    for (double share : {0.0, 1.0})
+        for (int neighbours : {1, 98, 100000})
+        {
+            params.scoreShare = share;
+            params.neighbours = neighbours;
+            BOOST_CHECK_EQUAL(selectPatches(scores, params, image).size(), 49u);
+        }
+    params.keepRatio = 1;
+    BOOST_CHECK_EQUAL(selectPatches(scores, params, image).size(), 98u);
+}
+
+BOOST_AUTO_TEST_CASE(all_kinds_of_images_can_be_clustered)
+{
+    SelectParams params;
+    params.method = SELECT_CLUSTER;
+    for (Size size : {Size(1, 1), Size(1, 300), Size(20000, 30), Size(64, 48)})
+        for (int type : {CV_8UC1, CV_8UC3, CV_8UC4, CV_16UC3, CV_32FC1})
+        {
+            Mat image(size, type);
+            randu(image, 0, type == CV_32FC1 ? 1 : 255);
+            BOOST_CHECK_EQUAL(selectPatches(ranking(size, Size(14, 14), 5), params, image).size(), 49u);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(senseless_parameters_are_named)
+{
+    const Mat image = Mat::zeros(64, 64, CV_8UC3);
+    const PatchRanking scores = ranking(image.size(), Size(4, 4), 1);
+    const auto refused = [&](int code, const std::string& word, const PatchRanking& of, InputArray picture, auto change)
+    {
+        SelectParams params;
+        params.method = SELECT_CLUSTER;
+        params.keepRatio = 0.5;
+        change(params);
+        const std::string text = errorText(code, [&] { selectPatches(of, params, picture); });
+        BOOST_CHECK_MESSAGE(text.find(word) != std::string::npos, text);
+    };
+    const auto nothing = [](SelectParams&) {};
+    refused(Error::StsOutOfRange, "method is 2", scores, image, [](SelectParams& p) { p.method = 2; });
+    refused(Error::StsOutOfRange, "keep ratio is 0", scores, image, [](SelectParams& p) { p.keepRatio = 0; });
+    refused(Error::StsOutOfRange, "score is -0.1", scores, image, [](SelectParams& p) { p.scoreShare = -0.1; });
+    refused(Error::StsOutOfRange, "score is nan", scores, image, [](SelectParams& p) { p.scoreShare = std::nan(""); });
+    refused(Error::StsOutOfRange, "neighbours is 0", scores, image, [](SelectParams& p) { p.neighbours = 0; });
+    refused(Error::StsBadArg, "needs the image", scores, noArray(), nothing);
+    refused(Error::StsUnmatchedSizes, "64 x 63", scores, image.rowRange(0, 63), nothing);
+    refused(Error::StsBadArg, "no scores", PatchRanking(), image, nothing);
+    refused(Error::StsOutOfRange, "at most", ranking(image.size(), Size(100, 100), 1), image, nothing);
+    Mat bad = Mat::zeros(64, 64, CV_32F);
+    bad.at<float>(3, 4) = std::nanf("");
+    refused(Error::StsBadArg, "NaN", scores, bad, nothing);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
