@@ -1,0 +1,261 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Foreground coverage and the rankings it is held against.
+
+#include "precomp.hpp"
+#include "eval/coverage.hpp"
+
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <opencv2/opencv_modules.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <set>
+
+using namespace cv;
+using namespace cv::ltrp;
+using eval::Baseline;
+
+namespace {
+
+/// A textured disc on a calm background.
+Mat scene(Size size, Point centre, int radius)
+{
+    Mat image(size, CV_8UC3, Scalar(120, 110, 100)), texture(size, CV_8UC3), mask = Mat::zeros(size, CV_8U);
+    RNG rng(5);
+    rng.fill(texture, RNG::UNIFORM, 0, 256);
+    circle(mask, centre, radius, Scalar(255), FILLED);
+    texture.copyTo(image, mask);
+    GaussianBlur(image, image, Size(), 1.5);
+    return image;
+}
+
+template <typename Call> std::string refusal(Call call)
+{
+    try
+    {
+        call();
+    }
+    catch (const cv::Exception& e)
+    {
+        return e.err;
+    }
+    return "no exception";
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(coverage)
+
+BOOST_AUTO_TEST_CASE(share_equals_counting_pixel_by_pixel)
+{
+    for (Size size : {Size(1, 1), Size(5, 300), Size(224, 224), Size(333, 217)})
+        for (Size grid : {Size(14, 14), Size(3, 5)})
+        {
+            Mat mask(size, CV_8UC1);
+            randu(mask, 0, 256);
+            mask.at<uchar>(0, 0) = 128;
+            if (size.area() > 1)
+                mask.at<uchar>(size.height - 1, size.width - 1) = 127;
+            const PatchRanking ranking = eval::baselineRanking(Mat(size, CV_8UC3), grid, Baseline::Random, 3);
+            const std::vector<double> ratios = {0.01, 0.1, 0.25, 0.5, 0.75, 1.0};
+            const std::vector<double> got = eval::keptForeground(mask, ranking, ratios);
+            for (size_t r = 0; r < ratios.size(); ++r)
+            {
+                std::vector<int> order = ranking.order();
+                order.resize(std::max<size_t>(1, static_cast<size_t>(static_cast<double>(grid.area()) * ratios[r])));
+                Mat keptPixels = Mat::zeros(size, CV_8U);
+                for (int patch : order)
+                    if (!ranking.rect(patch).empty())
+                        keptPixels(ranking.rect(patch)).setTo(1);
+                double kept = 0, all = 0;
+                for (int y = 0; y < size.height; ++y)
+                    for (int x = 0; x < size.width; ++x)
+                        if (mask.at<uchar>(y, x) > 127)
+                        {
+                            all += 1;
+                            kept += keptPixels.at<uchar>(y, x);
+                        }
+                BOOST_CHECK_CLOSE_FRACTION(got[r], kept / all, 1e-12);
+            }
+            BOOST_CHECK_EQUAL(got.back(), 1.0);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(masks_that_do_not_fit_are_refused)
+{
+    const PatchRanking ranking = eval::baselineRanking(Mat(20, 30, CV_8UC3), Size(4, 4), Baseline::Centre);
+    const auto text = [&](const Mat& mask, double ratio)
+    { return refusal([&] { eval::keptForeground(mask, ranking, {ratio}); }); };
+    BOOST_CHECK_NE(text(Mat(20, 31, CV_8U, Scalar(255)), 0.5).find("31 x 20"), std::string::npos);
+    BOOST_CHECK_NE(text(Mat(20, 30, CV_8U, Scalar(127)), 0.5).find("no foreground"), std::string::npos);
+    BOOST_CHECK_NE(text(Mat(20, 30, CV_8UC3, Scalar(255)), 0.5).find("8UC3"), std::string::npos);
+    BOOST_CHECK_NE(text(Mat(), 0.5).find("mask"), std::string::npos);
+    BOOST_CHECK_NE(text(Mat(20, 30, CV_8U, Scalar(255)), 0).find("keep ratio"), std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(random_is_seeded_and_even)
+{
+    const Mat image(64, 64, CV_8UC3, Scalar::all(0));
+    const auto order = [&](uint64_t seed, uint32_t sample)
+    {
+        return eval::baselineRanking(image, Size(14, 14), Baseline::Random, seed, sample).order();
+    };
+    BOOST_CHECK(order(1, 0) == order(1, 0));
+    BOOST_CHECK(order(1, 0) != order(2, 0));
+    BOOST_CHECK(order(1, 0) != order(1, 1));
+    // Each patch comes first about as often as any other, on average in the middle of the order.
+    std::vector<double> place(196, 0);
+    for (uint64_t seed = 0; seed < 400; ++seed)
+    {
+        const std::vector<int> one = order(seed, 0);
+        for (size_t i = 0; i < one.size(); ++i)
+            place[static_cast<size_t>(one[i])] += static_cast<double>(i) / 400;
+    }
+    for (double mean : place)
+        BOOST_CHECK_LE(std::fabs(mean - 97.5), 14.5);   // 5 standard deviations of 56.6 / sqrt(400)
+}
+
+BOOST_AUTO_TEST_CASE(centre_prefers_the_centre)
+{
+    const PatchRanking ranking = eval::baselineRanking(Mat(100, 300, CV_8UC3), Size(5, 3), Baseline::Centre);
+    const std::vector<int> order = ranking.order();
+    const std::vector<int> want = {7, 6, 8, 2, 12, 1, 3, 11, 13, 5, 9, 0, 4, 10, 14};
+    BOOST_CHECK_EQUAL_COLLECTIONS(order.begin(), order.end(), want.begin(), want.end());
+}
+
+BOOST_AUTO_TEST_CASE(gradient_energy_equals_the_plain_sum)
+{
+    // At 16 pixels a patch nothing is resized: the plain formula applies.
+    const Size grid(4, 3);
+    Mat image(48, 64, CV_8UC1);
+    randu(image, 0, 256);
+    GaussianBlur(image, image, Size(), 2);
+    const PatchRanking ranking = eval::baselineRanking(image, grid, Baseline::Gradient);
+    const auto at = [&](int y, int x)   // borders mirrored without repeating the last pixel
+    {
+        y = y < 0 ? -y : y >= 48 ? 94 - y : y;
+        x = x < 0 ? -x : x >= 64 ? 126 - x : x;
+        return static_cast<double>(image.at<uchar>(y, x));
+    };
+    for (int i = 0; i < grid.area(); ++i)
+    {
+        double sum = 0;
+        for (int y = i / 4 * 16; y < i / 4 * 16 + 16; ++y)
+            for (int x = i % 4 * 16; x < i % 4 * 16 + 16; ++x)
+            {
+                const double dx = at(y - 1, x + 1) + 2 * at(y, x + 1) + at(y + 1, x + 1) - at(y - 1, x - 1) -
+                                  2 * at(y, x - 1) - at(y + 1, x - 1);
+                const double dy = at(y + 1, x - 1) + 2 * at(y + 1, x) + at(y + 1, x + 1) - at(y - 1, x - 1) -
+                                  2 * at(y - 1, x) - at(y - 1, x + 1);
+                sum += dx * dx + dy * dy;
+            }
+        BOOST_CHECK_CLOSE_FRACTION(ranking.scores.at<float>(i / 4, i % 4), sum / 256, 1e-4);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
+{
+    const Size size(400, 300);
+    const Point centre(300, 90);
+    const Mat image = scene(size, centre, 50);
+    Mat mask = Mat::zeros(size, CV_8U);
+    circle(mask, centre, 50, Scalar(255), FILLED);
+    std::set<std::string> names;
+    for (Baseline baseline : eval::baselines())
+    {
+        const std::string name = eval::baselineName(baseline);
+        names.insert(name);
+        if (!eval::baselineAvailable(baseline))
+        {
+            BOOST_TEST_MESSAGE(name << " is not in this build");
+            BOOST_CHECK_NE(refusal([&] { eval::baselineRanking(image, Size(14, 14), baseline); }).find(name),
+                           std::string::npos);
+            continue;
+        }
+        const PatchRanking ranking = eval::baselineRanking(image, Size(14, 14), baseline);
+        BOOST_CHECK(ranking.imageSize == size);
+        BOOST_CHECK(ranking.grid() == Size(14, 14));
+        const double share = eval::keptForeground(mask, ranking, {0.15})[0];   // the disc covers 6.5 %
+        if (baseline == Baseline::Random || baseline == Baseline::Centre)
+            BOOST_CHECK_MESSAGE(share < 0.5, name << " " << share);   // they cannot see it
+        else
+            BOOST_CHECK_MESSAGE(share > 0.8, name << " " << share);
+    }
+    const std::set<std::string> want = {"random", "gradient", "spectral_residual", "fine_grained", "centre"};
+    BOOST_CHECK_EQUAL_COLLECTIONS(names.begin(), names.end(), want.begin(), want.end());
+}
+
+BOOST_AUTO_TEST_CASE(baselines_take_every_image)
+{
+    for (Size size : {Size(1, 1), Size(1, 200), Size(20000, 30), Size(37, 21)})
+        for (int type : {CV_8UC1, CV_8UC3, CV_8UC4, CV_16UC3, CV_32FC1})
+            for (bool flat : {true, false})
+            {
+                Mat image(size, type, Scalar::all(0));
+                if (!flat)
+                    randu(image, 0, type == CV_32FC1 ? 1 : 255);
+                for (Baseline baseline : eval::baselines())
+                    if (eval::baselineAvailable(baseline))
+                    {
+                        const PatchRanking ranking = eval::baselineRanking(image, Size(14, 14), baseline);
+                        BOOST_CHECK_MESSAGE(checkRange(ranking.scores), eval::baselineName(baseline) << " of " << size);
+                        BOOST_CHECK_EQUAL(ranking.order().size(), 196u);
+                    }
+            }
+    BOOST_CHECK_NE(refusal([] { eval::baselineRanking(Mat(), Size(4, 4), Baseline::Gradient); }).find("empty"),
+                   std::string::npos);
+    for (Size grid : {Size(0, 3), Size(3, -1), Size(100000, 100000)})
+        BOOST_CHECK_NE(
+            refusal([&] { eval::baselineRanking(Mat(8, 8, CV_8U), grid, Baseline::Random); }).find("patch grid"),
+            std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(the_figures_of_photos_with_masks)
+{
+    const std::string folder = LTRP_SOURCE_DIR "/../shared/data/coco128";
+    if (!std::filesystem::is_directory(folder + "/images"))
+    {
+        BOOST_TEST_MESSAGE("no photos with masks in " << folder << ": the figures stay unchecked");
+        return;
+    }
+    // Measured with plain OpenCV on a grid of 14 x 14, keep 25 and 50 %.
+    const struct
+    {
+        Baseline baseline;
+        double quarter, half;
+    } measured[] = {{Baseline::Random, 0.25, 0.50},
+                    {Baseline::Gradient, 0.439, 0.676},
+                    {Baseline::SpectralResidual, 0.446, 0.672},
+                    {Baseline::FineGrained, 0.388, 0.645},
+                    {Baseline::Centre, 0.410, 0.687}};
+    for (const auto& m : measured)
+    {
+        if (!eval::baselineAvailable(m.baseline))
+            continue;
+        double quarter = 0, half = 0;
+        uint32_t photos = 0;
+        for (const auto& entry : std::filesystem::directory_iterator(folder + "/images"))
+        {
+            const Mat image = imread(entry.path().string());
+            const Mat mask = imread(folder + "/foreground/" + entry.path().stem().string() + ".png", IMREAD_GRAYSCALE);
+            const PatchRanking ranking = eval::baselineRanking(image, Size(14, 14), m.baseline, 0, photos++);
+            const std::vector<double> shares = eval::keptForeground(mask, ranking, {0.25, 0.5});
+            quarter += shares[0];
+            half += shares[1];
+        }
+        BOOST_REQUIRE_GT(photos, 0u);
+        const double tolerance = m.baseline == Baseline::Random ? 0.03 : 0.003;
+        BOOST_TEST_MESSAGE(eval::baselineName(m.baseline) << " " << quarter / photos << " " << half / photos);
+        BOOST_CHECK_SMALL(quarter / photos - m.quarter, tolerance);
+        BOOST_CHECK_SMALL(half / photos - m.half, tolerance);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
