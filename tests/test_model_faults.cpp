@@ -4,6 +4,7 @@
 
 #include "precomp.hpp"
 #include "io/model_file.hpp"
+#include "checkpoint_builder.hpp"
 #include "model_fixture.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -234,6 +235,33 @@ BOOST_AUTO_TEST_CASE(hugging_face_config_must_fit)
     checkMentions(messageOf([&] { io::loadModel(folder.path().string()); }), {"config.json", "1048577"});
     const TemporaryFolder empty;
     checkMentions(messageOf([&] { io::loadModel(empty.path().string()); }), {"model.safetensors"});
+}
+
+BOOST_AUTO_TEST_CASE(a_small_file_cannot_claim_a_large_network)
+{
+    // All tensors look at one storage of 48 KiB: 60 blocks would need twelve times what is there.
+    const vit::ParamLayout layout = []
+    {
+        vit::RankerConfig config;
+        config.input.imageSize = 32;
+        config.encoder = {64, 60, 1, 64};
+        return vit::rankerLayout(config);
+    }();
+    const int64_t values = 64 * 3 * 16 * 16;
+    const std::string storage = checkpoints::pickle::storage("FloatStorage", "0", values);
+    checkpoints::pickle::Items items;
+    for (const vit::ParamInfo& info : layout.tensors())
+    {
+        std::vector<int64_t> shape(info.shape.begin(), info.shape.end()), strides(shape.size(), 1);
+        for (size_t k = shape.size() - 1; k-- > 0;)
+            strides[k] = strides[k + 1] * shape[k + 1];
+        items.emplace_back(info.name, checkpoints::pickle::tensor(storage, 0, shape, strides));
+    }
+    const TemporaryFolder folder;
+    const std::string pickle = checkpoints::pickle::program(checkpoints::pickle::dict(items));
+    writeText(folder.file("lie.pth"), checkpoints::checkpoint(pickle, {std::string(4 * values, '\0')}));
+    checkMentions(messageOf([&] { io::loadModel(folder.file("lie.pth")); }),
+                  {"lie.pth", "cannot hold", std::to_string(layout.parameterCount())});
 }
 
 BOOST_AUTO_TEST_SUITE_END()

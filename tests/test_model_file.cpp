@@ -4,6 +4,7 @@
 
 #include "precomp.hpp"
 #include "io/model_file.hpp"
+#include "checkpoint_builder.hpp"
 #include "model_fixture.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -105,6 +106,31 @@ BOOST_AUTO_TEST_CASE(rankers_behind_prefixes)
     BOOST_TEST(sameArena(io::loadModel(bag.save(folder.file("a.safetensors")), tinyHeads()).params, reference.params));
     bag.add("surprise", {2});
     checkMentions(loadMessage(bag.save(folder.file("b.safetensors"))), {"b.safetensors", "unknown tensor 'surprise'"});
+}
+
+BOOST_AUTO_TEST_CASE(ranker_checkpoint_of_the_paper)
+{
+    // {"model": weights, "optimizer": ..., "epoch": 7}, as training scripts save it.
+    const TensorBag bag(golden + "ranker_tiny/ranker_timm.safetensors");
+    checkpoints::pickle::Items items;
+    std::vector<std::string> storages;
+    for (const TensorBag::Item& item : bag.items)
+    {
+        items.emplace_back(item.name, checkpoints::pickle::floats(std::to_string(storages.size()), item.shape));
+        storages.emplace_back(item.bytes.begin(), item.bytes.end());
+    }
+    const std::string state = checkpoints::pickle::floats(std::to_string(storages.size()), {2});
+    storages.emplace_back(8, '\0');
+    using checkpoints::pickle::dict;
+    const std::string pickle = checkpoints::pickle::program(dict({{"model", dict(items)},
+                                                                  {"optimizer", dict({{"exp_avg", state}})},
+                                                                  {"epoch", checkpoints::pickle::integer(7)}}));
+    const TemporaryFolder folder;
+    writeText(folder.file("ranker.pth"), checkpoints::checkpoint(pickle, storages));
+    const io::Model model = io::loadModel(folder.file("ranker.pth"), io::ModelKind::Ranker, tinyHeads());
+    BOOST_TEST(model.format == "ltrp-paper");
+    BOOST_TEST(
+        sameArena(model.params, io::loadModel(golden + "ranker_tiny/ranker_timm.safetensors", tinyHeads()).params));
 }
 
 BOOST_AUTO_TEST_CASE(a_file_with_both_networks_gives_the_one_asked_for)
