@@ -27,6 +27,14 @@ using cv::ltrp::vit::ParamInfo;
 using cv::ltrp::vit::RankerConfig;
 using cv::ltrp::vit::StackConfig;
 
+/// Networks this small gain nothing from threads, and on a busy machine lose much.
+struct OneThread
+{
+    OneThread() : before(cv::getNumThreads()) { cv::setNumThreads(1); }
+    ~OneThread() { cv::setNumThreads(before); }
+    int before;
+};
+
 typedef std::vector<double> Vector;
 typedef std::vector<Vector> Matrix;   ///< rows
 typedef std::map<std::string, Vector> Params;

@@ -164,7 +164,7 @@ void checkRanker(const std::vector<int>& ids, int n)
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(gradients)
+BOOST_FIXTURE_TEST_SUITE(gradients, reference::OneThread)
 
 BOOST_AUTO_TEST_CASE(mae_normalised_targets)
 {

@@ -199,7 +199,7 @@ const char* name(int removal)
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(leave_one_out)
+BOOST_FIXTURE_TEST_SUITE(leave_one_out, reference::OneThread)
 
 BOOST_AUTO_TEST_CASE(differences_match_the_obvious_loop)
 {
@@ -318,7 +318,6 @@ BOOST_AUTO_TEST_CASE(images_do_not_mix)
 BOOST_AUTO_TEST_CASE(threads_do_not_change_scores)
 {
     const Setup s;
-    const int before = getNumThreads();
     for (int removal : {REMOVAL_DECODER, REMOVAL_ENCODER})
         for (int metric : {METRIC_L1, METRIC_SSIM})
         {
@@ -326,7 +325,6 @@ BOOST_AUTO_TEST_CASE(threads_do_not_change_scores)
             const std::vector<float> one = s.scores(makeOptions(removal, metric));
             setNumThreads(2);
             const std::vector<float> two = s.scores(makeOptions(removal, metric));
-            setNumThreads(before);
             checkClose(two, wide(one), metric == METRIC_L1 ? 1e-6 : 2e-3, std::string(name(removal)) + " metric " +
                        std::to_string(metric));
         }
