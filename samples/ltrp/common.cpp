@@ -108,10 +108,10 @@ void checkInterrupt()
 bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
                     const char* positional, int maxPositional, po::variables_map& values)
 {
-    po::options_description all;
-    all.add(options).add_options()("help,h", "print this help");
+    po::options_description general("Help");
+    general.add_options()("help,h", "print this help");
     po::options_description accepted;
-    accepted.add(all);
+    accepted.add(options).add(general);
     po::positional_options_description places;
     if (positional)
     {
@@ -125,7 +125,7 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
         po::store(po::command_line_parser(args).options(accepted).positional(places).style(style).run(), values);
         if (values.count("help"))
         {
-            std::cout << "Usage: " << help.usage << "\n\n" << help.about << "\n" << all << "\n" << help.examples;
+            std::cout << "Usage: " << help.usage << "\n\n" << help.about << "\n" << options << "\n" << general << "\n" << help.examples;
             return false;
         }
         if (options.find_nothrow("config", false) && values.count("config"))

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <map>
 #include <set>
 
 #include <fcntl.h>
@@ -385,12 +386,16 @@ OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::st
     }
     folder_ = where;
     std::set<std::string> taken;
+    std::map<std::string, int> number;   // where counting goes on for a name that was met before
     for (const std::string& input : inputs)
     {
         const std::string stem = fs::path(input).stem().string();
-        std::string name = stem + "_" + suffix + ".jpg";
-        for (int number = 2; !taken.insert(name).second; ++number)
-            name = stem + "_" + std::to_string(number) + "_" + suffix + ".jpg";
+        std::string name;
+        do
+        {
+            const int n = ++number[stem];
+            name = stem + (n > 1 ? "_" + std::to_string(n) : "") + "_" + suffix + ".jpg";
+        } while (!taken.insert(name).second);
         files_.push_back((fs::path(where) / name).string());
         refuseInput(files_.back(), inputs);
     }

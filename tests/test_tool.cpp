@@ -1,0 +1,323 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../modules/ltrp/src/precomp.hpp"
+
+#include "tool_fixture.hpp"
+
+#include <opencv2/dnn.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include <cmath>
+#include <numeric>
+
+namespace
+{
+
+using Json = nlohmann::json;
+
+/// Patch numbers sorted as the JSON's "order" must be: best score first, equal ones in raster order.
+std::vector<int> sortedByScore(const std::vector<float>& scores)
+{
+    std::vector<int> order(scores.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] > scores[b]; });
+    return order;
+}
+
+double largestDifference(const std::vector<float>& a, const std::vector<float>& b)
+{
+    BOOST_REQUIRE_EQUAL(a.size(), b.size());
+    double largest = 0;
+    for (size_t i = 0; i < a.size(); ++i)
+        largest = std::max(largest, std::abs(double(a[i]) - b[i]));
+    return largest;
+}
+
+/// A square photo; of 224 pixels the tiny models take it without resizing.
+cv::Mat squarePhoto(const std::string& path, int side)
+{
+    cv::Mat image;
+    cv::resize(cv::imread(path), image, cv::Size(side, side), 0, 0, cv::INTER_AREA);
+    return image;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(tool, ToolFixture)
+
+BOOST_AUTO_TEST_CASE(help_version_and_unknown_commands)
+{
+    const std::string help = expectOk({"--help"});
+    for (const char* command : {"rank", "score", "pretrain", "train", "eval", "convert", "info", "golden"})
+    {
+        BOOST_TEST(help.find(std::string("\n  ") + command) != std::string::npos, command << " is not listed");
+        const std::string own = expectOk({"help", command});
+        BOOST_TEST(own.find(std::string("Usage: ltrp ") + command) == 0u);
+        BOOST_TEST(own == expectOk({command, "--help"}));
+    }
+    BOOST_TEST(help.find("Examples:") != std::string::npos);
+    BOOST_TEST(expectOk({"--version"}).find("ltrp " LTRP_VERSION) == 0u);
+
+    const auto unknown = tool({"rnak", "x.jpg"});
+    BOOST_TEST(unknown.status == 2);
+    BOOST_TEST(unknown.err.find("unknown command 'rnak'; did you mean 'rank'?") != std::string::npos);
+    BOOST_TEST(tool({"evil"}).err.find("'eval'") != std::string::npos);
+    BOOST_TEST(tool({}).status == 2);
+}
+
+BOOST_AUTO_TEST_CASE(rank_writes_scores_order_and_kept_patches)
+{
+    const std::string json = folder.file("ranks.json");
+    for (const double keep : {0.1, 0.25, 1.0})
+    {
+        expectOk({"rank", photoFolder(), "--model", models().ranker, "--keep", std::to_string(keep), "--json", json});
+        const Json list = Json::parse(testing_tools::readText(json));
+        BOOST_REQUIRE_EQUAL(list.size(), photos().size());
+        for (size_t i = 0; i < list.size(); ++i)
+        {
+            const cv::Mat photo = cv::imread(photos()[i]);
+            BOOST_TEST(list[i]["image"] == photos()[i]);
+            BOOST_TEST(list[i]["width"] == photo.cols);
+            BOOST_TEST(list[i]["height"] == photo.rows);
+            BOOST_TEST(list[i]["grid"] == Json::parse("[14, 14]"));
+            const auto scores = list[i]["scores"].get<std::vector<float>>();
+            const auto order = list[i]["order"].get<std::vector<int>>();
+            BOOST_REQUIRE_EQUAL(scores.size(), 196u);
+            BOOST_TEST(order == sortedByScore(scores), boost::test_tools::per_element());
+            std::vector<int> best(order.begin(), order.begin() + int(196 * keep));
+            std::sort(best.begin(), best.end());
+            BOOST_TEST(list[i]["keep"].get<std::vector<int>>() == best, boost::test_tools::per_element());
+        }
+        BOOST_TEST(list[0]["scores"] != list[1]["scores"]);
+    }
+    BOOST_TEST(namesIn(folder.path().string()) == std::vector<std::string>{"ranks.json"}, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(rank_does_not_depend_on_batch_and_threads)
+{
+    const Json a = expectJson({"rank", photoFolder(), "--model", models().ranker, "--json", "-", "--batch", "1"});
+    const Json b = expectJson({"rank", photoFolder(), "--model", models().ranker, "--json", "-", "--batch", "3",
+                               "--threads", "1"});
+    BOOST_REQUIRE_EQUAL(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i)
+        BOOST_TEST(largestDifference(a[i]["scores"].get<std::vector<float>>(), b[i]["scores"].get<std::vector<float>>()) < 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(rank_cluster_keeps_the_best_and_others_beside_them)
+{
+    const std::vector<std::string> command = {"rank", photos()[0], "--model", models().ranker, "--json", "-",
+                                              "--select", "cluster", "--keep", "0.5", "--seed", "3"};
+    const Json entry = expectJson(command)[0];
+    const auto order = entry["order"].get<std::vector<int>>();
+    const auto keep = entry["keep"].get<std::vector<int>>();
+    BOOST_TEST(keep.size() == 98u);
+    BOOST_TEST((std::adjacent_find(keep.begin(), keep.end(), std::greater_equal<int>()) == keep.end()));
+    for (int i = 0; i < int(98 * 0.7); ++i)
+        BOOST_TEST(std::binary_search(keep.begin(), keep.end(), order[i]), "patch " << order[i] << " of place " << i);
+    std::vector<int> best(order.begin(), order.begin() + 98);
+    std::sort(best.begin(), best.end());
+    BOOST_TEST(keep != best);
+    BOOST_TEST(expectJson(command)[0] == entry);
+}
+
+BOOST_AUTO_TEST_CASE(rank_overlay_shows_kept_patches_as_they_are)
+{
+    const std::string square = folder.file("square.png"), overlay = folder.file("overlay.png");
+    const int side = 48;   // of a patch: the overlay shows images of this size as they are
+    const cv::Mat photo = squarePhoto(photos()[0], 14 * side);
+    cv::imwrite(square, photo);
+    const Json entry = expectJson({"rank", square, "--model", models().ranker, "--overlay", overlay, "--json", "-"})[0];
+    const cv::Mat picture = cv::imread(overlay);
+    BOOST_REQUIRE(picture.cols > 2 * photo.cols);
+    BOOST_REQUIRE(picture.rows >= photo.rows);
+
+    // Somewhere on the left lies the photo with its dropped patches dimmed; within their borders the kept ones must be
+    // untouched. The kept patch with most contrast says where.
+    const auto inner = [&](int patch)
+    { return cv::Rect(patch % 14 * side + 3, patch / 14 * side + 3, side - 6, side - 6); };
+    const auto contrast = [&](int patch)
+    {
+        cv::Scalar mean, deviation;
+        cv::meanStdDev(photo(inner(patch)), mean, deviation);
+        return deviation[0];
+    };
+    const auto keep = entry["keep"].get<std::vector<int>>();
+    const int clearest =
+        *std::max_element(keep.begin(), keep.end(), [&](int a, int b) { return contrast(a) < contrast(b); });
+    cv::Mat match;
+    cv::matchTemplate(picture.colRange(0, picture.cols / 2), photo(inner(clearest)), match, cv::TM_SQDIFF);
+    cv::Point place;
+    cv::minMaxLoc(match, nullptr, nullptr, &place);
+    const cv::Point corner = place - inner(clearest).tl();
+    BOOST_REQUIRE((corner.x >= 0 && corner.y >= 0 && corner.y + photo.rows <= picture.rows));
+    for (int patch = 0; patch < 196; ++patch)
+    {
+        const cv::Mat original = photo(inner(patch)), shown = picture(inner(patch) + corner);
+        const double before = cv::sum(cv::mean(original))[0], after = cv::sum(cv::mean(shown))[0];
+        if (std::binary_search(keep.begin(), keep.end(), patch))
+            BOOST_TEST(cv::norm(original, shown, cv::NORM_INF) == 0, "kept patch " << patch << " was changed");
+        else
+            BOOST_TEST(after < 0.5 * before + 3, "dropped patch " << patch << " is not dimmed");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(overlays_of_several_images_have_names_of_their_own)
+{
+    std::filesystem::create_directories(folder.path() / "a");
+    std::filesystem::create_directories(folder.path() / "b");
+    for (const char* name : {"a/x.jpg", "b/x.jpg", "a/y.jpg"})
+        std::filesystem::copy_file(photos()[0], folder.path() / name);
+    const std::string overlays = folder.file("new/overlays");
+    expectOk({"rank", folder.file("a"), folder.file("b"), "--model", models().ranker, "--overlay", overlays});
+    const std::vector<std::string> expected = {"x_2_rank.jpg", "x_rank.jpg", "y_rank.jpg"};
+    BOOST_TEST(namesIn(overlays) == expected, boost::test_tools::per_element());
+    for (const std::string& name : expected)
+        BOOST_TEST(!cv::imread(overlays + "/" + name).empty());
+
+    // A second run over the whole tree does not rank the overlays of the first.
+    const Json list = expectJson({"rank", folder.path().string(), "--model", models().ranker, "--overlay", overlays, "--json", "-"});
+    BOOST_TEST(list.size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(rank_prints_a_line_per_image_when_nothing_is_written)
+{
+    const std::string out = expectOk({"rank", photos()[0], photos()[1], "--model", models().ranker});
+    BOOST_TEST(std::count(out.begin(), out.end(), '\n') == 2);
+    const Json entry = expectJson({"rank", photos()[0], "--model", models().ranker, "--json", "-"})[0];
+    const int best = entry["order"][0];
+    const std::string place = "(" + std::to_string(best / 14) + ", " + std::to_string(best % 14) + ")";
+    BOOST_TEST(out.find(photos()[0] + ": ") == 0u);
+    BOOST_TEST(out.find("keep 49, best (row, column): " + place) != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(score_averages_masks)
+{
+    const std::string json = folder.file("scores.json");
+    expectOk({"score", photos()[0], photos()[1], "--mae", models().mae, "--masks", "12", "--json", json,
+              "--overlay", folder.file("overlays")});
+    const Json list = Json::parse(testing_tools::readText(json));
+    BOOST_REQUIRE_EQUAL(list.size(), 2u);
+    for (size_t i = 0; i < 2; ++i)
+    {
+        BOOST_TEST(list[i]["image"] == photos()[i]);
+        BOOST_TEST(list[i]["grid"] == Json::parse("[14, 14]"));
+        BOOST_TEST(list[i]["mask_ratio"] == 0.9);
+        BOOST_TEST(list[i]["removal"] == "decoder");
+        BOOST_TEST(list[i]["metric"] == "l1");
+        BOOST_TEST(list[i]["masks"] == 12);
+        BOOST_TEST(list[i]["seed"] == 0);
+        const auto scores = list[i]["scores"].get<std::vector<float>>();
+        BOOST_REQUIRE_EQUAL(scores.size(), 196u);
+        BOOST_TEST(*std::min_element(scores.begin(), scores.end()) > 0);
+    }
+    BOOST_TEST(namesIn(folder.file("overlays")).size() == 2u);
+
+    const auto run = [&](const std::vector<std::string>& more)
+    {
+        std::vector<std::string> words = {"score", photos()[0], "--mae", models().mae, "--masks", "12", "--json", "-"};
+        words.insert(words.end(), more.begin(), more.end());
+        return expectJson(words);
+    };
+    BOOST_TEST(run({})[0] == list[0]);
+    BOOST_TEST(run({"--seed", "5"})[0]["scores"] != list[0]["scores"]);
+    BOOST_TEST(run({"--removal", "encoder"})[0]["scores"] != list[0]["scores"]);
+    BOOST_TEST(run({"--metric", "l2"})[0]["scores"] != list[0]["scores"]);
+    BOOST_TEST(run({"--space", "pixel"})[0]["scores"] != list[0]["scores"]);
+    const auto ranks = run({"--average", "rank"})[0]["scores"].get<std::vector<float>>();
+    BOOST_TEST(*std::min_element(ranks.begin(), ranks.end()) >= 0);
+    BOOST_TEST(*std::max_element(ranks.begin(), ranks.end()) <= 1);
+}
+
+BOOST_AUTO_TEST_CASE(score_of_one_mask_has_visible_patches_only)
+{
+    for (const char* metric : {"l1", "ssim", "psnr"})
+    {
+        const Json entry = expectJson({"score", photos()[0], "--mae", models().mae, "--masks", "1", "--mask-ratio", "0.75",
+                                       "--metric", metric, "--json", "-", "--overlay", folder.file("o.png")})[0];
+        const auto visible = entry["visible"].get<std::vector<int>>();
+        BOOST_TEST(visible.size() == 49u);
+        BOOST_TEST((std::adjacent_find(visible.begin(), visible.end(), std::greater_equal<int>()) == visible.end()));
+        BOOST_REQUIRE_EQUAL(entry["scores"].size(), 196u);
+        for (int patch = 0; patch < 196; ++patch)
+        {
+            const auto at = std::lower_bound(visible.begin(), visible.end(), patch);
+            if (at == visible.end() || *at != patch)
+                BOOST_TEST(entry["scores"][patch].is_null());
+            else
+                BOOST_TEST(entry["scores"][patch] == entry["visible_scores"][at - visible.begin()]);
+        }
+        BOOST_TEST(!cv::imread(folder.file("o.png")).empty());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
+{
+    const std::string half = folder.file("half.safetensors"), full = folder.file("full.safetensors");
+    expectOk({"convert", models().ranker, half, "--dtype", "f16"});
+    expectOk({"convert", half, full});
+    BOOST_TEST(std::filesystem::file_size(half) < 0.6 * double(std::filesystem::file_size(models().ranker)));
+    BOOST_TEST(expectOk({"info", half}).find("F16") != std::string::npos);
+    const auto scores = [&](const std::string& model)
+    { return expectJson({"rank", photos()[0], "--model", model, "--json", "-"})[0]["scores"].get<std::vector<float>>(); };
+    const std::vector<float> wanted = scores(models().ranker), rounded = scores(half);
+    BOOST_TEST(largestDifference(wanted, rounded) > 0);
+    BOOST_TEST(largestDifference(wanted, rounded) < 0.02);
+    BOOST_TEST(largestDifference(rounded, scores(full)) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
+{
+    const std::string onnx = folder.file("ranker.onnx"), square = folder.file("square.png");
+    expectOk({"convert", models().ranker, onnx});
+    const cv::Mat photo = squarePhoto(photos()[1], 224);
+    cv::imwrite(square, photo);
+    const auto wanted = expectJson({"rank", square, "--model", models().ranker, "--json", "-"})[0]["scores"].get<std::vector<float>>();
+
+    cv::Mat blob = cv::dnn::blobFromImage(photo, 1 / 255.0, cv::Size(), cv::Scalar(), true);
+    const double mean[3] = {0.485, 0.456, 0.406}, deviation[3] = {0.229, 0.224, 0.225};
+    for (int channel = 0; channel < 3; ++channel)
+    {
+        cv::Mat plane(224, 224, CV_32F, blob.ptr<float>(0, channel));
+        plane.convertTo(plane, CV_32F, 1 / deviation[channel], -mean[channel] / deviation[channel]);
+    }
+    cv::dnn::Net net = cv::dnn::readNetFromONNX(cv::String(onnx));
+    net.setInput(blob);
+    const cv::Mat scores = net.forward();
+    BOOST_TEST(largestDifference(wanted, std::vector<float>(scores.begin<float>(), scores.end<float>())) < 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(info_describes_models)
+{
+    const std::string ranker = expectOk({"info", models().ranker}), mae = expectOk({"info", models().mae, "--tensors"});
+    for (const char* part : {"ranker", "224", "16", "48"})
+        BOOST_TEST(ranker.find(part) != std::string::npos, "'" << part << "' is not in: " << ranker);
+    for (const char* part : {"mae", "decoder_blocks.1.attn.qkv.weight"})
+        BOOST_TEST(mae.find(part) != std::string::npos, "'" << part << "' is not in: " << mae);
+    BOOST_TEST(ranker.find("attn.qkv.weight") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(models_are_found_where_the_environment_says)
+{
+    const std::string named = folder.file("models");
+    std::filesystem::create_directories(named);
+    auto outcome = tool({"rank", photos()[0]}, {{"LTRP_MODELS", named}});
+    BOOST_TEST(outcome.status == 1);
+    BOOST_TEST(outcome.err.find("no *rank*.safetensors in " + named) != std::string::npos);
+
+    std::filesystem::copy_file(models().ranker, named + "/my-ranker.safetensors");
+    std::filesystem::copy_file(models().mae, named + "/my-mae.safetensors");
+    outcome = tool({"rank", photos()[0], "--json", "-"}, {{"LTRP_MODELS", named}});
+    BOOST_TEST(outcome.status == 0);
+    BOOST_TEST(Json::parse(outcome.out) == expectJson({"rank", photos()[0], "--model", models().ranker, "--json", "-"}));
+    BOOST_TEST(tool({"score", photos()[0], "--masks", "2"}, {{"LTRP_MODELS", named}}).status == 0);
+
+    std::filesystem::copy_file(models().ranker, named + "/other-ranker.safetensors");
+    outcome = tool({"rank", photos()[0]}, {{"LTRP_MODELS", named}});
+    BOOST_TEST(outcome.status == 1);
+    BOOST_TEST(outcome.err.find("name one with --model") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
