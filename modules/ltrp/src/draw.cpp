@@ -183,11 +183,11 @@ void drawOverlay(InputArray image, const PatchRanking& ranking, const std::vecto
     Mat faded = enlarged.clone(), left, right;
     addWeighted(enlarged, 0.35, grey, 0.65, 0, faded);
     for (int i = 0; i < grid.area(); ++i)
-        if (kept[static_cast<size_t>(i)])
-        {
-            const Rect rect = patchRect(shown, grid, i);
+    {
+        const Rect rect = patchRect(shown, grid, i);
+        if (kept[static_cast<size_t>(i)] && !rect.empty())
             enlarged(rect).copyTo(faded(rect));
-        }
+    }
     drawKept(faded, grid, keep, left, 0.3);
     drawGrid(left, grid);
     drawOutline(left, grid, kept);
