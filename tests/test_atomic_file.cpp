@@ -168,6 +168,19 @@ BOOST_AUTO_TEST_CASE(refusesTargetsThatARenameWouldDestroy)
     BOOST_TEST(filesIn(folder) == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(failedReplacementLeavesNothing)
+{
+    const TemporaryFolder folder;
+    const std::string path = folder.file("out.bin");
+    auto file = std::make_unique<AtomicFile>(path);
+    file->write("complete");
+    fs::create_directory(path);   // came into being meanwhile
+    const std::string message = messageOf([&] { file->commit(); });
+    file.reset();
+    BOOST_TEST(contains(message, path + ": cannot replace: Is a directory"));
+    BOOST_TEST(filesIn(folder) == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(missingFolderIsNamedWithTheReason)
 {
     const TemporaryFolder folder;
