@@ -353,7 +353,12 @@ BOOST_AUTO_TEST_CASE(losses_go_down)
     RankerTrainParams second = ranker("ranks", file("learns/final.safetensors"));
     second.epochs = 60;
     BOOST_TEST(make(second)->run());
-    for (const char* out : {"learns", "ranks"})
+    RankerTrainParams third = ranker("ranks-all", file("learns/final.safetensors"));
+    third.epochs = 60;
+    third.seesAll = true;
+    BOOST_TEST(make(third)->run());
+    BOOST_TEST(log("ranks")[1]["loss"].get<double>() != log("ranks-all")[1]["loss"].get<double>());   // same start, other input
+    for (const char* out : {"learns", "ranks", "ranks-all"})
     {
         std::vector<double> losses;
         for (const nlohmann::json& line : log(out))

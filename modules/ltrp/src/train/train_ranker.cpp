@@ -27,11 +27,12 @@ struct RankerOptions
     vit::LeaveOneOutOptions scoring;
     RankLoss loss = RankLoss::ListMleK;
     int listK = 20;
+    bool seesAll = false;
     uint64_t seed = 0;
 };
 
-/// The pseudo-scores of the visible patches are the target; the ranker sees the visible patches alone and is compared
-/// there.
+/// The pseudo-scores of the visible patches are the target, and the ranker is compared there. It sees the visible patches
+/// alone, as the paper trains it, or the whole image, as it will at run time.
 class RankerObjective CV_FINAL : public Objective
 {
 public:
@@ -63,7 +64,7 @@ public:
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"removal", removalNames[options_.scoring.removal]},
                         {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
-                        {"loss", rankLossName(options_.loss)}};
+                        {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"}};
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
         return list;
@@ -86,7 +87,9 @@ public:
             if (!std::isfinite(value))
                 return std::numeric_limits<double>::quiet_NaN();   // the loop names the images
 
-        ranker_->forwardTrain(pixels, images, batch.idsKeep.data(), visible, scores_.data(), workspace_);
+        const int* seen = options_.seesAll ? nullptr : batch.idsKeep.data();
+        const int seenCount = options_.seesAll ? model_.ranker.input.numPatches() : visible;
+        ranker_->forwardTrain(pixels, images, seen, seenCount, scores_.data(), workspace_);
         for (size_t i = 0; i < rows * n; i++)
             predicted_[i] = scores_[i / n * patches + static_cast<size_t>(batch.idsKeep[i])];
 
@@ -101,7 +104,7 @@ public:
         std::fill(scores_.begin(), scores_.end(), 0.f);
         for (size_t i = 0; i < rows * n; i++)
             scores_[i / n * patches + static_cast<size_t>(batch.idsKeep[i])] = gradient_[i];
-        ranker_->backward(pixels, images, batch.idsKeep.data(), visible, scores_.data(), grads, workspace_);
+        ranker_->backward(pixels, images, seen, seenCount, scores_.data(), grads, workspace_);
         return loss;
     }
 
@@ -148,6 +151,7 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     options.loss = train::parseRankLoss(params.loss);
     LTRP_REQUIRE(params.listK >= 2, Error::StsOutOfRange, "list-k is " << params.listK << ", expected 2 or more");
     options.listK = params.listK;
+    options.seesAll = params.seesAll;
     options.seed = params.seed;
     LTRP_REQUIRE(!params.mae.empty(), Error::StsBadArg, "mae: no weight file of an autoencoder given");
 

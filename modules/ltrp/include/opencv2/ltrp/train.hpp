@@ -99,6 +99,9 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     CV_PROP_RW int space;        //!< cv::ltrp::ScoreSpace; SPACE_DECODER
     CV_PROP_RW String loss;      //!< list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank; list-mle-k
     CV_PROP_RW int listK;        //!< list-mle-k: columns drawn per image, >= 2; 20
+    /// false (the paper): the ranker learns from the visible patches alone, which is fast; true: from the whole image, as
+    /// at run time, still compared on the visible patches; false
+    CV_PROP_RW bool seesAll;
 };
 
 /** @brief Where a training stands; figures are those of the newest update. */
