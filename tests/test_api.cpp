@@ -48,6 +48,14 @@ std::vector<Mat> imagesOfManySizes(int count)
     return images;
 }
 
+/// Stands in for a session: counts how many were made.
+struct CountedSession
+{
+    explicit CountedSession(int& made) { made++; }
+    bool usable() const { return good; }
+    bool good = true;
+};
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(api, ApiModels)
@@ -177,6 +185,48 @@ BOOST_AUTO_TEST_CASE(ranker_serves_many_threads_at_once)
         thread.join();
     BOOST_TEST(wrong == 0);
     BOOST_TEST(refused == 8 * 24);
+}
+
+BOOST_AUTO_TEST_CASE(sessions_are_used_again_unless_broken)
+{
+    typedef SessionPool<CountedSession> Pool;
+    int made = 0;
+    bool fail = false;
+    Pool pool([&]()
+    {
+        if (fail)
+            throw std::bad_alloc();
+        return std::unique_ptr<CountedSession>(new CountedSession(made));
+    });
+    for (int i = 0; i < 3; i++)
+        Pool::Lease one(pool);
+    BOOST_TEST(made == 1);
+    {
+        Pool::Lease one(pool), two(pool), three(pool);
+        BOOST_TEST(made == 3);
+        two->good = false;
+    }
+    {
+        Pool::Lease one(pool), two(pool);
+        BOOST_TEST(made == 3);
+        BOOST_TEST((one->good && two->good));
+        Pool::Lease three(pool);
+        BOOST_TEST(made == 4);   // the broken one did not come back
+
+        fail = true;
+        BOOST_CHECK_THROW(Pool::Lease four(pool), std::bad_alloc);
+        fail = false;
+    }
+    try
+    {
+        Pool::Lease one(pool);
+        throw 1;
+    }
+    catch (int)
+    {
+    }
+    Pool::Lease one(pool), two(pool), three(pool);
+    BOOST_TEST(made == 4);
 }
 
 BOOST_AUTO_TEST_CASE(ranker_does_not_depend_on_the_number_of_threads)
