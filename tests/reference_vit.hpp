@@ -64,14 +64,16 @@ inline Vector layerNorm(const Params& params, const std::string& name, const Vec
         mean += value / x.size();
     for (double value : x)
         variance += (value - mean) * (value - mean) / x.size();
+    const Vector &w = params.at(name + ".weight"), &b = params.at(name + ".bias");
     Vector y(x.size());
     for (size_t i = 0; i < x.size(); i++)
-        y[i] = (x[i] - mean) / std::sqrt(variance + eps) * params.at(name + ".weight")[i] + params.at(name + ".bias")[i];
+        y[i] = (x[i] - mean) / std::sqrt(variance + eps) * w[i] + b[i];
     return y;
 }
 
 /// flagged: token that is neither key nor query, -1 for none.
-inline Matrix attention(const Params& params, const std::string& name, const Matrix& x, const StackConfig& stack, int flagged)
+inline Matrix attention(const Params& params, const std::string& name, const Matrix& x, const StackConfig& stack,
+                        int flagged)
 {
     const size_t tokens = x.size(), dim = stack.dim, width = stack.dim / stack.heads;
     Matrix qkv, out(tokens, Vector(dim, 0.0));
@@ -164,7 +166,8 @@ Matrix embed(const Config& config, const Params& params, const float* pixels, co
     return x;
 }
 
-inline Vector rankerScores(const RankerConfig& config, const Params& params, const float* pixels, const std::vector<int>& ids)
+inline Vector rankerScores(const RankerConfig& config, const Params& params, const float* pixels,
+                           const std::vector<int>& ids)
 {
     const Matrix x = transformer(params, "blocks", "norm", embed(config, params, pixels, ids), config.encoder,
                                  config.layerNormEps, -1);
@@ -245,9 +248,9 @@ inline void randomise(ParamArena& arena, uint64_t seed)
         const bool norm = info.name.find("norm") != std::string::npos && info.name.find("weight") != std::string::npos;
         const double inputs = info.shape.size() >= 2 ? static_cast<double>(info.count) / info.shape[0] : 4.0;
         const bool token = info.name.find("token") != std::string::npos || info.name.find("pos") != std::string::npos;
+        const double size = token ? 0.5 : 1.0 / std::sqrt(inputs);
         for (size_t i = 0; i < info.count; i++)
-            arena.data()[info.offset + i] = static_cast<float>((norm ? 1.0 : 0.0) +
-                                                               random.normal() * (token ? 0.5 : 1.0 / std::sqrt(inputs)));
+            arena.data()[info.offset + i] = static_cast<float>((norm ? 1.0 : 0.0) + random.normal() * size);
     }
 }
 

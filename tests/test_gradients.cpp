@@ -71,7 +71,8 @@ void checkGradients(const vit::ParamArena& arena, const vit::ParamArena& grads,
     }
 }
 
-void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance, const std::string& what)
+void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance,
+                const std::string& what)
 {
     BOOST_REQUIRE_EQUAL(got.size(), want.size());
     double error = 0;
@@ -116,7 +117,8 @@ void checkMae(bool normPixLoss)
     checkGradients(arena, grads, value);
 
     // A second pass adds to what stands in grads.
-    const vit::ParamArena once = [&] { vit::ParamArena copy(arena.layout); grads.values.copyTo(copy.values); return copy; }();
+    vit::ParamArena once(arena.layout);
+    grads.values.copyTo(once.values);
     mae.forwardBackward(pixels.data(), batch, keep.data(), visible, grads.data(), ws);
     for (size_t i = 0; i < arena.layout.total(); i++)
         BOOST_REQUIRE_SMALL(grads.data()[i] - 2 * once.data()[i], 1e-5f + 1e-5f * std::abs(once.data()[i]));
@@ -146,7 +148,8 @@ void checkRanker(const std::vector<int>& ids, int n)
     const vit::RankerNet net(config, arena);
     vit::Workspace ws;
     const int* places = ids.empty() ? nullptr : ids.data();
-    std::vector<float> scores(weights.size()), inference(weights.size()), cls(static_cast<size_t>(batch) * config.encoder.dim);
+    std::vector<float> scores(weights.size()), inference(weights.size());
+    std::vector<float> cls(static_cast<size_t>(batch) * config.encoder.dim);
     net.forwardTrain(pixels.data(), batch, places, n, scores.data(), ws);
     net.backward(pixels.data(), batch, places, n, weights.data(), grads.data(), ws);
     net.forward(pixels.data(), batch, places, n, inference.data(), cls.data(), ws);

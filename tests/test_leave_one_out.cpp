@@ -47,8 +47,8 @@ struct Setup
         const vit::Mae mae(config, arena);
         vit::Workspace ws;
         std::vector<float> result(static_cast<size_t>(count) * visible);
-        vit::LeaveOneOut(mae).scores(&pixels[first * image()], count, &keep[static_cast<size_t>(first) * visible], visible,
-                                     options, result.data(), ws, trace);
+        vit::LeaveOneOut(mae).scores(&pixels[first * image()], count, &keep[static_cast<size_t>(first) * visible],
+                                     visible, options, result.data(), ws, trace);
         return result;
     }
 
@@ -75,7 +75,10 @@ reference::Vector picture(const reference::Matrix& pred, int side, int size)
     for (int y = 0; y < side; y++)
         for (int x = 0; x < side; x++)
             for (int c = 0; c < 3; c++)
-                out[(c * side + y) * side + x] = pred[y / size * (side / size) + x / size][(y % size * size + x % size) * 3 + c];
+            {
+                const reference::Vector& patch = pred[y / size * (side / size) + x / size];
+                out[(c * side + y) * side + x] = patch[(y % size * size + x % size) * 3 + c];
+            }
     return out;
 }
 
@@ -134,8 +137,8 @@ double difference(const Setup& s, const float* pixels, const std::vector<int>& k
             continue;
         double mean = 0, scale = 1;
         if (options.space == SPACE_PIXEL && s.config.normPixLoss)
-            reference::statistics(reference::patch(pixels, s.config.input.imageSize, s.config.input.patchSize, id, true),
-                                  mean, scale);
+            reference::statistics(reference::patch(pixels, s.config.input.imageSize, s.config.input.patchSize, id,
+                                                   true), mean, scale);
         for (size_t i = 0; i < anchor[id].size(); i++)
         {
             const double d = (anchor[id][i] - other[id][i]) * scale;
@@ -161,7 +164,8 @@ std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options)
         {
             const reference::Matrix other = options.removal == REMOVAL_DECODER
                 ? reference::decode(s.config, params, latent, keep, 1 + keep[i])
-                : reference::decode(s.config, params, reference::encode(s.config, params, pixels, keep, 1 + i), keep, -1);
+                : reference::decode(s.config, params, reference::encode(s.config, params, pixels, keep, 1 + i), keep,
+                                    -1);
             const int side = s.config.input.imageSize, size = s.config.input.patchSize;
             if (options.metric == METRIC_SSIM)
                 result.push_back(structuralSimilarity(picture(anchor, side, size), picture(other, side, size), side));
@@ -175,7 +179,8 @@ std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options)
 }
 
 /// |got - want| relative to the largest wanted one.
-void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance, const std::string& what)
+void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance,
+                const std::string& what)
 {
     BOOST_REQUIRE_EQUAL(got.size(), want.size());
     double error = 0, largest = 0;
@@ -274,8 +279,10 @@ BOOST_AUTO_TEST_CASE(reconstructions_match_the_obvious_loop)
             const reference::Matrix latent = reference::encode(s.config, params, &s.pixels[b * s.image()], keep, -1);
             for (int i = -1; i < visible; i++)
             {
-                const reference::Matrix want = reference::decode(s.config, params, latent, keep, i < 0 ? -1 : 1 + keep[i]);
-                const float* got = i < 0 ? &anchor[b * patches * values] : &removed[(b * visible + i) * patches * values];
+                const reference::Matrix want =
+                    reference::decode(s.config, params, latent, keep, i < 0 ? -1 : 1 + keep[i]);
+                const float* got = i < 0 ? &anchor[b * patches * values]
+                                         : &removed[(b * visible + i) * patches * values];
                 for (size_t p = 0; p < patches; p++)
                     for (size_t j = 0; j < values; j++)
                     {

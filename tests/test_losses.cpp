@@ -164,7 +164,8 @@ BOOST_AUTO_TEST_CASE(gradients_with_other_parameters)
     const Lists lists = randomLists(2, 17, 1, 0, 0, 21);
     checkGradient(RankLoss::RankNet, lists, {}, "threshold 0.5, sigma 2.5", params);
     checkGradient(RankLoss::FocusedRank, lists, {}, "four best", params);
-    BOOST_CHECK_GT(std::abs(value(RankLoss::RankNet, lists, {}, nullptr, params) - value(RankLoss::RankNet, lists, {})), 1e-3);
+    BOOST_CHECK_GT(std::abs(value(RankLoss::RankNet, lists, {}, nullptr, params) -
+                            value(RankLoss::RankNet, lists, {})), 1e-3);
     BOOST_CHECK_GT(std::abs(value(RankLoss::FocusedRank, lists, {}, nullptr, params) -
                             value(RankLoss::FocusedRank, lists, {})), 1e-3);
 }
@@ -193,7 +194,8 @@ BOOST_AUTO_TEST_CASE(list_mle_floor)
 
 BOOST_AUTO_TEST_CASE(huge_predictions_stay_finite)
 {
-    for (RankLoss loss : {RankLoss::ListMleK, RankLoss::ListMle, RankLoss::RankNet, RankLoss::ListNet, RankLoss::FocusedRank})
+    for (RankLoss loss : {RankLoss::ListMleK, RankLoss::ListMle, RankLoss::RankNet, RankLoss::ListNet,
+                          RankLoss::FocusedRank})
     {
         Lists lists = randomLists(2, 14, 1e30, 0, 0, 51);
         std::vector<float> grad(lists.pred.size());
@@ -222,7 +224,8 @@ BOOST_AUTO_TEST_CASE(ties_keep_their_order)
 {
     const float targets[] = {1, 2, 1, 2, 0};
     const int columns[] = {4, 2, 3, 0, 1};
-    const std::vector<int> plain = descendingPositions(targets, nullptr, 5), drawn = descendingPositions(targets, columns, 5);
+    const std::vector<int> plain = descendingPositions(targets, nullptr, 5);
+    const std::vector<int> drawn = descendingPositions(targets, columns, 5);
     const std::vector<int> plainWanted = {1, 3, 0, 2, 4}, drawnWanted = {2, 4, 1, 3, 0};
     BOOST_TEST(plain == plainWanted, boost::test_tools::per_element());
     BOOST_TEST(drawn == drawnWanted, boost::test_tools::per_element());

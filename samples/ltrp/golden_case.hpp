@@ -135,7 +135,10 @@ public:
     virtual ~Runner() = default;
     /// Throws std::runtime_error for a tensor that no rule computes: such an output is a failure, never left out.
     virtual Values compute(const Entry& entry) = 0;
-    virtual void compare(const Entry& entry, const Values& want, const Values& got) { report_.compare(entry, want, got); }
+    virtual void compare(const Entry& entry, const Values& want, const Values& got)
+    {
+        report_.compare(entry, want, got);
+    }
     virtual void further() {}   ///< what the case says beyond its tensors
 
 protected:

@@ -92,7 +92,8 @@ private:
         if (loss == "list_mle_k")   // one draw with replacement for the whole batch
         {
             const int k = case_.size("list_mle_k");
-            const std::vector<int> row = case_.own(prefix + ".columns", {k}, true).asInts(0, n - 1, prefix + ".columns");
+            const std::string name = prefix + ".columns";
+            const std::vector<int> row = case_.own(name, {k}, true).asInts(0, n - 1, name);
             for (int i = 0; i < rows; i++)
                 columns.insert(columns.end(), row.begin(), row.end());
             return RankLoss::ListMle;

@@ -220,8 +220,8 @@ private:
             if (different)
                 report_.failed(name, std::to_string(different) + " weights differ");
             else
-                report_.passed(name, "all " + std::to_string(other->params.layout.parameterCount()) + " weights equal (" +
-                               other->format + ")");
+                report_.passed(name, "all " + std::to_string(other->params.layout.parameterCount()) +
+                               " weights equal (" + other->format + ")");
         }
         catch (const std::exception& error)
         {

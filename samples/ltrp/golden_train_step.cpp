@@ -21,7 +21,8 @@ using namespace cv::ltrp;
 namespace
 {
 
-/// AdamW steps of the ranker ("ltrp.") and of the autoencoder ("mae."): loss before each, first gradient, weights after.
+/// AdamW steps of the ranker ("ltrp.") and of the autoencoder ("mae."): loss before each, first gradient, weights
+/// after.
 class TrainStepRunner : public Runner
 {
 public:
@@ -179,7 +180,8 @@ private:
     {
         const Entry* losses = case_.find(which + ".loss");
         if (!losses || losses->shape.size() != 1 || losses->shape[0] < 1 || losses->shape[0] > 1000)
-            throw std::runtime_error(case_.path("case.json") + ": '" + which + ".loss' is not listed as [1 to 1000 steps]");
+            throw std::runtime_error(case_.path("case.json") + ": '" + which +
+                                     ".loss' is not listed as [1 to 1000 steps]");
         const Json& betas = case_.config(which + ".betas");
         if (!betas.is_array() || betas.size() != 2 || !betas[0].is_number() || !betas[1].is_number())
             throw std::runtime_error(case_.path("case.json") + ": config." + which + ".betas must be two numbers");
@@ -228,7 +230,8 @@ private:
     double field(const Json& schedule, const char* key) const
     {
         if (!schedule.is_object() || !schedule.contains(key) || !schedule[key].is_number())
-            throw std::runtime_error(case_.path("case.json") + ": an entry of 'lr_schedule' has no number '" + key + "'");
+            throw std::runtime_error(case_.path("case.json") + ": an entry of 'lr_schedule' has no number '" +
+                                     key + "'");
         return schedule[key].get<double>();
     }
 

@@ -18,7 +18,8 @@ enum class RankLoss
     PointWise,     ///< mean squared difference
     FocusedRank    ///< ListMLE on the 10 best + RankNet between those and the rest
 };
-RankLoss parseRankLoss(const std::string& name);   ///< "list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank"
+/// From "list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank".
+RankLoss parseRankLoss(const std::string& name);
 const char* rankLossName(RankLoss loss);
 
 /// What the losses other than ListMLE are made with; the defaults are the published ones.
