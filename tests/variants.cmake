@@ -9,7 +9,7 @@ function(ltrp_variant name)
   add_test(NAME ${name}.build
     COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/variants/${name}"
             --build-generator ${CMAKE_GENERATOR} --build-options -DOpenCV_DIR=${OpenCV_DIR} -DLTRP_BUILD_TESTS=ON ${ARGN})
-  set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 2400 PROCESSORS 2)
+  set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 5400 PROCESSORS 2)
 endfunction()
 
 # ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is below its bin/.
@@ -18,7 +18,7 @@ function(ltrp_variant_test variant test command)
   add_test(NAME ${variant}.${test}
     COMMAND ${CMAKE_COMMAND} -E env UBSAN_OPTIONS=print_stacktrace=1
             "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
-  set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 1800 PROCESSORS 2)
+  set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 3600 PROCESSORS 2)
 endfunction()
 
 # AddressSanitizer and UndefinedBehaviorSanitizer. Training runs and the tool's work on photos stay with the plain build:

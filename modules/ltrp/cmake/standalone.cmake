@@ -127,7 +127,7 @@ function(ltrp_module_executables name)
       # OpenCV's ts module is in no package: a small stand-in over GoogleTest takes its place.
       target_include_directories(opencv_test_${name} BEFORE PRIVATE "${LTRP_STANDALONE_DIR}/shim")
       add_test(NAME opencv_test_${name} COMMAND opencv_test_${name})
-      set_tests_properties(opencv_test_${name} PROPERTIES TIMEOUT 1200 PROCESSORS 2
+      set_tests_properties(opencv_test_${name} PROPERTIES TIMEOUT 3600 PROCESSORS 2
         ENVIRONMENT "OPENCV_TEST_DATA_PATH=${CMAKE_CURRENT_SOURCE_DIR}/testdata")
     endif()
     if(_perf)
