@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(scorer_masks_are_a_function_of_the_seed)
     std::set<std::vector<int>> masks;
     ScoreParams params;
     for (double ratio : {0.9, 0.75, 0.5, 0.01, 0.999, 1e-300})
-        for (uint64 seed : {uint64(0), uint64(1), uint64(0xFFFFFFFFFFFFFFFFull)})
+        for (uint64 seed : {uint64(0), uint64(1), uint64(1) << 32, ~uint64(0)})
         {
             params.maskRatio = ratio;
             params.seed = seed;
