@@ -219,6 +219,27 @@ BOOST_AUTO_TEST_CASE(distances_equal_the_plain_ones)
     }
 }
 
+BOOST_AUTO_TEST_CASE(equals_go_to_the_first)
+{
+    // With k = 1 every density is 1 and every indicator the largest distance: all patches are equally good centres, and
+    // the last three are equally far from both.
+    const Mat features = (Mat_<float>(6, 1) << 0, 0, 0, 10, 10, 5);
+    const select::Clusters clusters = select::dpcKnn(select::patchDistances(features), 2, 1, nullptr);
+    for (int i = 0; i < 6; ++i)
+    {
+        BOOST_CHECK_EQUAL(clusters.density[static_cast<size_t>(i)], 1);
+        BOOST_CHECK_EQUAL(clusters.indicator[static_cast<size_t>(i)], 10);
+    }
+    checkInts(clusters.centres, {0, 1}, "centres");
+    checkInts(clusters.assignment, {0, 1, 0, 0, 0, 0}, "assignment");
+    checkInts(clusters.size, {5, 1}, "size");
+    const std::vector<float> noise(6, 0.5f);
+    const select::ClusterChoice choice = select::chooseFromClusters(clusters, noise.data(), {0}, 1);
+    checkInts(choice.representative, {0, 1}, "representative");
+    checkInts(choice.effectiveSize, {0, 1}, "effective size");
+    checkInts(choice.kept, {1}, "kept");
+}
+
 BOOST_AUTO_TEST_CASE(rectangles_tile_every_image)
 {
     for (Size image : {Size(1, 1), Size(1, 500), Size(13, 14), Size(224, 224), Size(227, 341), Size(20000, 30)})

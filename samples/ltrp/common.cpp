@@ -268,7 +268,7 @@ void Progress::update(size_t done, const std::string& note)
     using Seconds = std::chrono::duration<double>;
     const auto now = std::chrono::steady_clock::now();
     const double elapsed = Seconds(now - start_).count(), sinceLast = Seconds(now - last_).count();
-    if (elapsed < 2.0 || sinceLast < (terminal_ ? 0.1 : 10.0))
+    if (done >= total_ || elapsed < 2.0 || sinceLast < (terminal_ ? 0.1 : 10.0))
         return;
     last_ = now;
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));

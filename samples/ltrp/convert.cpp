@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "common.hpp"
+#include "photos.hpp"
 #include "weights.hpp"
 
 #include <filesystem>
@@ -67,8 +68,9 @@ int runConvert(const std::vector<std::string>& args)
     const io::DType storage = parseStorage(dtype);
     if (onnx && storage != io::DType::F32)
         throw UsageError("--dtype: ONNX files hold f32");
-    std::error_code error;
-    if (!std::filesystem::is_directory(std::filesystem::absolute(out, error).parent_path(), error))
+    checkOutputFile(out, "OUT", {});
+    const std::filesystem::path folder = std::filesystem::path(out).parent_path();
+    if (!folder.empty() && !std::filesystem::is_directory(folder))
         throw std::runtime_error(out + ": its folder does not exist");
 
     const io::Model model = loadWeights(in, values);

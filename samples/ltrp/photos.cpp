@@ -301,6 +301,9 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
     std::error_code error;
     if (path.empty() || fs::is_directory(path, error))
         throw UsageError(std::string(option) + ": '" + path + "' is not a file name");
+    const fs::file_type type = fs::status(path, error).type();
+    if (type != fs::file_type::regular && type != fs::file_type::not_found)   // a complete file takes the name's place
+        throw std::runtime_error(path + ": is a device or pipe, not a file that can be replaced");
     fs::path folder = fs::absolute(path, error).parent_path();
     while (!fs::exists(folder, error) && folder.has_relative_path())
         folder = folder.parent_path();

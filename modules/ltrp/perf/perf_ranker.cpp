@@ -8,7 +8,8 @@ namespace opencv_test { namespace {
 
 using namespace perf;
 
-/// The models that are shipped with the module; LTRP_PERF_RANKER and LTRP_PERF_MAE name others.
+/// The shipped models, with OPENCV_TEST_DATA_PATH naming the folder models/; LTRP_PERF_RANKER and LTRP_PERF_MAE name
+/// others.
 String modelFile(const char* variable, const char* shipped)
 {
     const char* given = std::getenv(variable);
@@ -24,7 +25,8 @@ Mat noise(Size size)
 
 PERF_TEST(Ltrp_Ranker, rank)
 {
-    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(modelFile("LTRP_PERF_RANKER", "ranker.safetensors"));
+    const String model = modelFile("LTRP_PERF_RANKER", "ltrp-rank-tiny.safetensors");
+    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(model);
     const Mat image = noise(Size(640, 480));
     TEST_CYCLE() ranker->rank(image);
     SANITY_CHECK_NOTHING();
@@ -32,7 +34,8 @@ PERF_TEST(Ltrp_Ranker, rank)
 
 PERF_TEST(Ltrp_Ranker, rankBatch16)
 {
-    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(modelFile("LTRP_PERF_RANKER", "ranker.safetensors"));
+    const String model = modelFile("LTRP_PERF_RANKER", "ltrp-rank-tiny.safetensors");
+    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(model);
     const std::vector<Mat> images(16, noise(Size(640, 480)));
     TEST_CYCLE() ranker->rankBatch(images);
     SANITY_CHECK_NOTHING();
@@ -40,7 +43,8 @@ PERF_TEST(Ltrp_Ranker, rankBatch16)
 
 PERF_TEST(Ltrp_Scorer, score)
 {
-    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(modelFile("LTRP_PERF_MAE", "mae.safetensors"));
+    const String model = modelFile("LTRP_PERF_MAE", "ltrp-mae-small.safetensors");
+    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(model);
     const Mat image = noise(Size(640, 480));
     TEST_CYCLE() scorer->score(image);
     SANITY_CHECK_NOTHING();
@@ -48,7 +52,8 @@ PERF_TEST(Ltrp_Scorer, score)
 
 PERF_TEST(Ltrp_Scorer, scoreMap)
 {
-    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(modelFile("LTRP_PERF_MAE", "mae.safetensors"));
+    const String model = modelFile("LTRP_PERF_MAE", "ltrp-mae-small.safetensors");
+    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(model);
     const Mat image = noise(Size(640, 480));
     TEST_CYCLE() scorer->scoreMap(image);
     SANITY_CHECK_NOTHING();
