@@ -193,36 +193,50 @@ BOOST_AUTO_TEST_CASE(overlay_shows_kept_patches_bright_and_scores_in_colour)
 
 BOOST_AUTO_TEST_CASE(overlay_names_the_extreme_scores)
 {
-    // Other units change what is written at the colour bar's two ends, and nothing else.
+    // The highest score stands at the upper, light end of the colour bar, the lowest at the lower, dark one: another
+    // extreme score changes what is written at its own end only.
     const Size size(480, 480);
-    PatchRanking ranking = ramp(size, Size(14, 14)), other = ranking;
-    other.scores = Mat(ranking.scores * 0.5f);   // a matrix of its own
-    Mat one, two, difference;
-    drawOverlay(Mat(size, CV_8UC3, Scalar::all(90)), ranking, {1, 2, 3}, one);
-    drawOverlay(Mat(size, CV_8UC3, Scalar::all(90)), other, {1, 2, 3}, two);
-    const int rows = std::min(one.rows, two.rows), labels = 2 * size.width;
-    cv::compare(one(Rect(0, 0, labels, rows)), two(Rect(0, 0, labels, rows)), difference, CMP_NE);
-    BOOST_CHECK_EQUAL(countNonZero(difference.reshape(1)), 0);
-    const auto beside = [](const Mat& image)   // what stands to the right of the bar
+    const auto overlay = [&](float lowest, float highest)
+    {
+        PatchRanking ranking;
+        ranking.imageSize = size;
+        ranking.scores = (Mat_<float>(2, 2) << lowest, 20, 30, highest);
+        Mat image;
+        drawOverlay(Mat(size, CV_8UC3, Scalar::all(90)), ranking, {1}, image);
+        return image;
+    };
+    const auto barEnd = [](const Mat& image)   // the last column of the bar
     {
         int x = image.cols - 1;
         while (x > 0 && image.at<Vec3b>(image.rows / 2, x) == Vec3b(255, 255, 255))
             --x;
+        return x;
+    };
+    const Mat plain = overlay(11, 44), higher = overlay(11, 47), lower = overlay(17, 44);
+    const int end = barEnd(plain);
+    const auto luma = [&](int y)
+    {
+        const Vec3b p = plain.at<Vec3b>(y, end - 3);
+        return 0.1 * p[0] + 0.6 * p[1] + 0.3 * p[2];
+    };
+    BOOST_CHECK_GT(luma(60), 180);
+    BOOST_CHECK_LT(luma(plain.rows - 40), 40);
+
+    const auto labels = [&](const Mat& image, bool top)   // dark pixels beside the bar
+    {
+        BOOST_REQUIRE_EQUAL(barEnd(image), end);
         Mat dark;
-        inRange(image.colRange(x + 2, image.cols), Scalar::all(0), Scalar::all(120), dark);
+        inRange(image(top ? Range(0, 60) : Range(image.rows - 60, image.rows), Range(end + 2, image.cols)),
+                Scalar::all(0), Scalar::all(120), dark);
         return dark;
     };
-    for (const Mat& image : {one, two})
+    BOOST_REQUIRE(higher.size() == plain.size() && lower.size() == plain.size());
+    for (bool top : {true, false})
     {
-        const Mat ink = beside(image);
-        BOOST_CHECK_GT(countNonZero(ink.rowRange(0, 60)), 10);
-        BOOST_CHECK_EQUAL(countNonZero(ink.rowRange(60, image.rows - 60)), 0);
-        BOOST_CHECK_GT(countNonZero(ink.rowRange(image.rows - 60, image.rows)), 10);
+        BOOST_CHECK_GT(countNonZero(labels(plain, top)), 10);
+        BOOST_CHECK_EQUAL(norm(labels(plain, top), labels(higher, top), NORM_INF) > 0, top);
+        BOOST_CHECK_EQUAL(norm(labels(plain, top), labels(lower, top), NORM_INF) > 0, !top);
     }
-    const Mat a = beside(one), b = beside(two);
-    const int width = std::min(a.cols, b.cols);
-    for (Range part : {Range(0, 60), Range(rows - 60, rows)})
-        BOOST_CHECK_GT(norm(a(part, Range(0, width)), b(part, Range(0, width)), NORM_INF), 0);
 }
 
 BOOST_AUTO_TEST_CASE(what_cannot_be_drawn_is_refused)

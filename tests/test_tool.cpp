@@ -93,7 +93,8 @@ BOOST_AUTO_TEST_CASE(rank_writes_scores_order_and_kept_patches)
         }
         BOOST_TEST(list[0]["scores"] != list[1]["scores"]);
     }
-    BOOST_TEST(namesIn(folder.path().string()) == std::vector<std::string>{"ranks.json"}, boost::test_tools::per_element());
+    BOOST_TEST(namesIn(folder.path().string()) == std::vector<std::string>{"ranks.json"},
+               boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(rank_does_not_depend_on_batch_and_threads)
@@ -103,7 +104,8 @@ BOOST_AUTO_TEST_CASE(rank_does_not_depend_on_batch_and_threads)
                                "--threads", "1"});
     BOOST_REQUIRE_EQUAL(a.size(), b.size());
     for (size_t i = 0; i < a.size(); ++i)
-        BOOST_TEST(largestDifference(a[i]["scores"].get<std::vector<float>>(), b[i]["scores"].get<std::vector<float>>()) < 1e-4);
+        BOOST_TEST(largestDifference(a[i]["scores"].get<std::vector<float>>(),
+                                     b[i]["scores"].get<std::vector<float>>()) < 1e-4);
 }
 
 BOOST_AUTO_TEST_CASE(rank_cluster_keeps_the_best_and_others_beside_them)
@@ -178,7 +180,8 @@ BOOST_AUTO_TEST_CASE(overlays_of_several_images_have_names_of_their_own)
         BOOST_TEST(!cv::imread(overlays + "/" + name).empty());
 
     // A second run over the whole tree does not rank the overlays of the first.
-    const Json list = expectJson({"rank", folder.path().string(), "--model", models().ranker, "--overlay", overlays, "--json", "-"});
+    const Json list =
+        expectJson({"rank", folder.path().string(), "--model", models().ranker, "--overlay", overlays, "--json", "-"});
     BOOST_TEST(list.size() == 3u);
 }
 
@@ -235,8 +238,9 @@ BOOST_AUTO_TEST_CASE(score_of_one_mask_has_visible_patches_only)
 {
     for (const char* metric : {"l1", "ssim", "psnr"})
     {
-        const Json entry = expectJson({"score", photos()[0], "--mae", models().mae, "--masks", "1", "--mask-ratio", "0.75",
-                                       "--metric", metric, "--json", "-", "--overlay", folder.file("o.png")})[0];
+        const Json entry =
+            expectJson({"score", photos()[0], "--mae", models().mae, "--masks", "1", "--mask-ratio", "0.75", "--metric",
+                        metric, "--json", "-", "--overlay", folder.file("o.png")})[0];
         const auto visible = entry["visible"].get<std::vector<int>>();
         BOOST_TEST(visible.size() == 49u);
         BOOST_TEST((std::adjacent_find(visible.begin(), visible.end(), std::greater_equal<int>()) == visible.end()));
@@ -261,7 +265,10 @@ BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
     BOOST_TEST(std::filesystem::file_size(half) < 0.6 * double(std::filesystem::file_size(models().ranker)));
     BOOST_TEST(expectOk({"info", half}).find("F16") != std::string::npos);
     const auto scores = [&](const std::string& model)
-    { return expectJson({"rank", photos()[0], "--model", model, "--json", "-"})[0]["scores"].get<std::vector<float>>(); };
+    {
+        return expectJson({"rank", photos()[0], "--model", model, "--json", "-"})[0]["scores"]
+            .get<std::vector<float>>();
+    };
     const std::vector<float> wanted = scores(models().ranker), rounded = scores(half);
     BOOST_TEST(largestDifference(wanted, rounded) > 0);
     BOOST_TEST(largestDifference(wanted, rounded) < 0.02);
@@ -274,7 +281,8 @@ BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
     expectOk({"convert", models().ranker, onnx});
     const cv::Mat photo = squarePhoto(photos()[1], 224);
     cv::imwrite(square, photo);
-    const auto wanted = expectJson({"rank", square, "--model", models().ranker, "--json", "-"})[0]["scores"].get<std::vector<float>>();
+    const auto wanted =
+        expectJson({"rank", square, "--model", models().ranker, "--json", "-"})[0]["scores"].get<std::vector<float>>();
 
     cv::Mat blob = cv::dnn::blobFromImage(photo, 1 / 255.0, cv::Size(), cv::Scalar(), true);
     const double mean[3] = {0.485, 0.456, 0.406}, deviation[3] = {0.229, 0.224, 0.225};
@@ -311,7 +319,8 @@ BOOST_AUTO_TEST_CASE(models_are_found_where_the_environment_says)
     std::filesystem::copy_file(models().mae, named + "/my-mae.safetensors");
     outcome = tool({"rank", photos()[0], "--json", "-"}, {{"LTRP_MODELS", named}});
     BOOST_TEST(outcome.status == 0);
-    BOOST_TEST(Json::parse(outcome.out) == expectJson({"rank", photos()[0], "--model", models().ranker, "--json", "-"}));
+    BOOST_TEST(Json::parse(outcome.out) ==
+               expectJson({"rank", photos()[0], "--model", models().ranker, "--json", "-"}));
     BOOST_TEST(tool({"score", photos()[0], "--masks", "2"}, {{"LTRP_MODELS", named}}).status == 0);
 
     std::filesystem::copy_file(models().ranker, named + "/other-ranker.safetensors");

@@ -62,7 +62,8 @@ BOOST_AUTO_TEST_CASE(everything_foreground_keeps_the_share_of_patches)
         for (size_t i = 0; i < 4; ++i)
         {
             const double keep = result["keep"][i], share = result["methods"][method][i];
-            BOOST_TEST(std::abs(share - int(196 * keep) / 196.0) < 1e-12, method << " keeps " << share << " at " << keep);
+            BOOST_TEST(std::abs(share - int(196 * keep) / 196.0) < 1e-12,
+                       method << " keeps " << share << " at " << keep);
         }
     }
 }
@@ -110,8 +111,8 @@ BOOST_AUTO_TEST_CASE(autoencoder_score_maps_take_the_rankers_place)
     std::vector<double> expected(4, 0);
     for (const char* name : {"a", "b"})
     {
-        std::vector<std::string> score = {"score", folder.file(std::string("images/") + name + ".png"), "--mae", models().mae,
-                                          "--json", "-"};
+        std::vector<std::string> score = {
+            "score", folder.file(std::string("images/") + name + ".png"), "--mae", models().mae, "--json", "-"};
         score.insert(score.end(), options.begin(), options.end());
         const auto scores = expectJson(score)[0]["scores"].get<std::vector<float>>();
         std::vector<int> order(196);
@@ -142,7 +143,8 @@ BOOST_AUTO_TEST_CASE(files_without_a_partner_and_bad_masks_are_named)
     outcome = tool(command);
     BOOST_TEST(outcome.status == 1);
     BOOST_TEST(outcome.err.find("foreground/c.png: has no image") != std::string::npos);
-    BOOST_TEST(outcome.err.find("images/b.png: the foreground mask is 224 x 100, the image 224 x 224") != std::string::npos);
+    BOOST_TEST(outcome.err.find("images/b.png: the foreground mask is 224 x 100, the image 224 x 224") !=
+               std::string::npos);
 
     std::filesystem::remove(json);
     mask("a", cv::Mat(224, 224, CV_8U, cv::Scalar(0)));
@@ -154,7 +156,8 @@ BOOST_AUTO_TEST_CASE(files_without_a_partner_and_bad_masks_are_named)
 
     expectError({"eval", "coverage", folder.file("images"), "--model", models().ranker}, 1,
                 {folder.file("images"), "has no folder images"});
-    expectError({"eval", "coverage", folder.file("none"), "--model", models().ranker}, 1, {folder.file("none"), "not a folder"});
+    expectError({"eval", "coverage", folder.file("none"), "--model", models().ranker}, 1,
+                {folder.file("none"), "not a folder"});
     expectError({"eval", "coverage", root, "--model", models().ranker, "--mae", models().mae}, 2, {"name one of them"});
 }
 

@@ -39,8 +39,9 @@ struct FaultFixture : ToolFixture
     {
         expectError({"rank", path, "--model", models().ranker, "--json", out("r.json"), "--overlay", out("r.png")}, 1,
                     {path + ": ", reason});
-        expectError({"score", path, "--mae", models().mae, "--masks", "2", "--json", out("s.json"), "--overlay", out("o/")}, 1,
-                    {path + ": ", reason});
+        expectError(
+            {"score", path, "--mae", models().mae, "--masks", "2", "--json", out("s.json"), "--overlay", out("o/")}, 1,
+            {path + ": ", reason});
         BOOST_TEST(left().empty());
     }
 
@@ -110,13 +111,15 @@ BOOST_AUTO_TEST_CASE(good_images_are_done_beside_bad_ones)
     const std::string folderIn = folder.file("in");
     const std::vector<std::vector<std::string>> commands = {
         {"rank", folderIn, "--model", models().ranker, "--json", out("list.json"), "--overlay", out("overlays")},
-        {"score", folderIn, "--mae", models().mae, "--masks", "2", "--json", out("list.json"), "--overlay", out("overlays")}};
+        {"score", folderIn, "--mae", models().mae, "--masks", "2", "--json", out("list.json"), "--overlay",
+         out("overlays")}};
     for (const auto& command : commands)
     {
         const Outcome outcome = tool(command);
         BOOST_TEST(outcome.status == 1);
-        BOOST_TEST(outcome.err == "ltrp " + command[0] + ": " + in("b.jpg") + ": truncated JPEG: the end marker is missing\n" +
-                                      "ltrp " + command[0] + ": 1 of 3 images failed\n");
+        BOOST_TEST(outcome.err == "ltrp " + command[0] + ": " + in("b.jpg") +
+                                      ": truncated JPEG: the end marker is missing\n" + "ltrp " + command[0] +
+                                      ": 1 of 3 images failed\n");
         const Json list = Json::parse(readText(out("list.json")));
         BOOST_REQUIRE_EQUAL(list.size(), 2u);
         BOOST_TEST(list[0]["image"] == in("a.jpg"));
@@ -135,7 +138,8 @@ BOOST_AUTO_TEST_CASE(bad_options)
         expectError({"rank", photo, "--model", ranker, "--keep", keep, "--json", out("r.json")}, 2, {"keep", keep});
     expectError({"rank", photo, "--model", ranker, "--batch", "0"}, 2, {"--batch: 0 is outside 1 to 1024"});
     expectError({"rank", photo, "--model", ranker, "--threads", "0"}, 2, {"--threads: 0 is outside"});
-    expectError({"rank", photo, "--model", ranker, "--select", "best"}, 2, {"--select: 'best' is neither topk nor cluster"});
+    expectError({"rank", photo, "--model", ranker, "--select", "best"}, 2,
+                {"--select: 'best' is neither topk nor cluster"});
     expectError({"rank", photo, "--model", ranker, "--seed", "-1"}, 2, {"--seed: -1 is negative"});
     expectError({"rank", photo, "--modell", ranker}, 2, {"modell"});
     expectError({"rank"}, 2, {"missing PATH"});
@@ -143,7 +147,8 @@ BOOST_AUTO_TEST_CASE(bad_options)
     expectError({"score", photo, "--mae", mae, "--masks", "0"}, 2, {"--masks: 0 is outside"});
     for (const char* ratio : {"0", "1", "nan"})
         expectError({"score", photo, "--mae", mae, "--mask-ratio", ratio}, 2, {"--mask-ratio", "outside (0, 1)"});
-    expectError({"score", photo, "--mae", mae, "--mask-ratio", "0.999"}, 2, {"leaves 0 of the model's 196 patches visible"});
+    expectError({"score", photo, "--mae", mae, "--mask-ratio", "0.999"}, 2,
+                {"leaves 0 of the model's 196 patches visible"});
     expectError({"convert", ranker}, 2, {"missing IN and OUT"});
     expectError({"convert", ranker, out("r.txt")}, 2, {out("r.txt"), ".safetensors or .onnx"});
     expectError({"convert", ranker, out("r.safetensors"), "--dtype", "f8"}, 2, {"--dtype: 'f8' is none of"});
@@ -154,9 +159,12 @@ BOOST_AUTO_TEST_CASE(bad_options)
 BOOST_AUTO_TEST_CASE(bad_models)
 {
     const std::string photo = photos()[0];
-    expectError({"rank", photo, "--model", in("none.safetensors"), "--json", out("r.json")}, 1, {in("none.safetensors")});
-    expectError({"rank", photo, "--model", models().mae, "--json", out("r.json")}, 1, {models().mae, "ranker is needed"});
-    expectError({"score", photo, "--mae", models().ranker, "--json", out("s.json")}, 1, {models().ranker, "masked autoencoder is needed"});
+    expectError({"rank", photo, "--model", in("none.safetensors"), "--json", out("r.json")}, 1,
+                {in("none.safetensors")});
+    expectError({"rank", photo, "--model", models().mae, "--json", out("r.json")}, 1,
+                {models().mae, "ranker is needed"});
+    expectError({"score", photo, "--mae", models().ranker, "--json", out("s.json")}, 1,
+                {models().ranker, "masked autoencoder is needed"});
     expectError({"rank", photo, "--model", photo}, 1, {photo});
     const std::string weights = readText(models().ranker);
     writeText(in("cut.safetensors"), weights.substr(0, weights.size() - 100));
@@ -173,16 +181,19 @@ BOOST_AUTO_TEST_CASE(outputs_never_overwrite_inputs)
 {
     std::filesystem::copy_file(photos()[0], in("x.png"));
     const std::string before = readText(in("x.png"));
-    expectError({"rank", in("x.png"), "--model", models().ranker, "--overlay", in("x.png")}, 1, {in("x.png"), "is an input"});
+    expectError({"rank", in("x.png"), "--model", models().ranker, "--overlay", in("x.png")}, 1,
+                {in("x.png"), "is an input"});
     expectError({"rank", in("x.png"), "--model", models().ranker, "--json", in("../in/x.png")}, 1, {"is an input"});
     BOOST_TEST(readText(in("x.png")) == before);
     expectError({"rank", photos()[0], photos()[1], "--model", models().ranker, "--overlay", out("o.png")}, 2,
                 {out("o.png"), "there are 2 images"});
-    expectError({"rank", photos()[0], "--model", models().ranker, "--overlay", out("o.xyz/"), "--json", in("x.png/r.json")}, 1,
-                {in("x.png/r.json"), "is not a folder"});
+    expectError(
+        {"rank", photos()[0], "--model", models().ranker, "--overlay", out("o.xyz/"), "--json", in("x.png/r.json")}, 1,
+        {in("x.png/r.json"), "is not a folder"});
     expectError({"rank", photos()[0], "--model", models().ranker, "--json", "/dev/null"}, 1, {"/dev/null", "device"});
     BOOST_TEST((std::filesystem::status("/dev/null").type() == std::filesystem::file_type::character));
-    expectError({"convert", models().ranker, out("none/r.safetensors")}, 1, {out("none/r.safetensors"), "does not exist"});
+    expectError({"convert", models().ranker, out("none/r.safetensors")}, 1,
+                {out("none/r.safetensors"), "does not exist"});
     BOOST_TEST(left().empty());
 }
 
@@ -190,7 +201,8 @@ BOOST_AUTO_TEST_CASE(interrupted_runs_leave_complete_files_only)
 {
     for (const int signal : {SIGINT, SIGTERM})
     {
-        std::vector<std::string> rank = {"rank", "--model", models().ranker, "--json", out("r.json"), "--overlay", out("r")};
+        std::vector<std::string> rank = {"rank", "--model", models().ranker,
+                                         "--json", out("r.json"), "--overlay", out("r")};
         rank.insert(rank.end(), 5000, photos()[0]);
         std::vector<std::string> score = {"score", "--mae", models().mae, "--masks", "2", "--json", out("s.json"),
                                           "--overlay", out("s")};
@@ -214,7 +226,8 @@ BOOST_AUTO_TEST_CASE(interrupted_runs_leave_complete_files_only)
 BOOST_AUTO_TEST_CASE(interrupt_within_one_image)
 {
     // A million masks never finish in a test's time: the run must stop within the image.
-    Process process({LTRP_TOOL, "score", photos()[0], "--mae", models().mae, "--masks", "1000000", "--json", out("s.json")});
+    Process process(
+        {LTRP_TOOL, "score", photos()[0], "--mae", models().mae, "--masks", "1000000", "--json", out("s.json")});
     while (process.running() && !process.catches(SIGINT))
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
     std::this_thread::sleep_for(std::chrono::seconds(1));   // usually enough to be among the masks; right either way

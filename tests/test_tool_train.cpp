@@ -31,9 +31,9 @@ struct TrainingFixture : ToolFixture
 {
     const Words common = {"--batch", "2", "--accumulate", "1", "--warmup-epochs", "0", "--lr", "0.001", "--seed", "4",
                           "--threads", "1", "--log-every", "1"};
-    const Words pretrain = Words{"pretrain", photoFolder(), "--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1",
-                                 "--heads", "2", "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2"} +
-                           common;
+    const Words geometry = {"--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads", "2",
+                            "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2"};
+    const Words pretrain = Words{"pretrain", photoFolder()} + geometry + common;
 
     /// Trains; what is on stderr besides complaints (progress in plain lines) does not matter here.
     static void train(const Words& args)
@@ -55,14 +55,17 @@ BOOST_FIXTURE_TEST_SUITE(tool_train, TrainingFixture)
 BOOST_AUTO_TEST_CASE(from_photos_to_ranks_with_models_of_ones_own)
 {
     const std::string autoencoder = mae("2");
-    train(Words{"train", photoFolder(), "--mae", autoencoder, "--mask-ratio", "0.5", "--embed-dim", "24", "--depth", "1", "--heads",
-                "2", "--list-k", "4", "--epochs", "2", "--out", folder.file("ranker")} + common);
+    train(Words{"train", photoFolder(), "--mae", autoencoder, "--mask-ratio", "0.5", "--embed-dim", "24", "--depth",
+                "1", "--heads", "2", "--list-k", "4", "--epochs", "2", "--out", folder.file("ranker")} +
+          common);
     const std::string ranker = folder.file("ranker/final.safetensors");
     BOOST_TEST(expectOk({"info", autoencoder}).find("mae") != std::string::npos);
     const auto entry = expectJson({"rank", photos()[0], "--model", ranker, "--json", "-"})[0];
     BOOST_TEST(entry["grid"] == Json::parse("[4, 4]"));
     BOOST_TEST(entry["scores"].size() == 16u);
-    BOOST_TEST(expectJson({"score", photos()[0], "--mae", autoencoder, "--mask-ratio", "0.5", "--json", "-"})[0]["scores"].size() == 16u);
+    BOOST_TEST(
+        expectJson({"score", photos()[0], "--mae", autoencoder, "--mask-ratio", "0.5", "--json", "-"})[0]["scores"]
+            .size() == 16u);
     for (const char* run : {"mae", "ranker"})   // one JSON object per line
     {
         std::istringstream log(readText(folder.file(std::string(run) + "/log.jsonl")));
@@ -80,8 +83,10 @@ BOOST_AUTO_TEST_CASE(interrupted_and_resumed_training_ends_with_the_same_bytes)
 
     const std::string log = folder.file("parts/log.jsonl");
     {
-        Process process(Words{LTRP_TOOL} + run + Words{"--out", folder.file("parts")}, {{"OMP_WAIT_POLICY", "passive"}});
-        const auto begun = [&]() { return std::filesystem::exists(log) && readText(log).find("\"loss\"") != std::string::npos; };
+        Process process(Words{LTRP_TOOL} + run + Words{"--out", folder.file("parts")},
+                        {{"OMP_WAIT_POLICY", "passive"}});
+        const auto begun = [&]()
+        { return std::filesystem::exists(log) && readText(log).find("\"loss\"") != std::string::npos; };
         while (process.running() && !begun())
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         process.signal(SIGINT);
@@ -101,11 +106,14 @@ BOOST_AUTO_TEST_CASE(options_come_from_a_file_where_the_command_line_is_silent)
     const Words run = Words{pretrain.begin(), pretrain.end()};
     train(run + Words{"--config", folder.file("mae.cfg"), "--out", folder.file("a")});   // --seed 4 stands on the line
     train(run + Words{"--epochs", "3", "--out", folder.file("b")});
-    BOOST_TEST(readText(folder.file("a/final.safetensors")) == readText(folder.file("b/final.safetensors")), "other weights");
+    BOOST_TEST(readText(folder.file("a/final.safetensors")) == readText(folder.file("b/final.safetensors")),
+               "other weights");
 
     writeText(folder.file("bad.cfg"), "epochs = 3\nepoch = 4\n");
-    expectError(run + Words{"--config", folder.file("bad.cfg"), "--out", folder.file("c")}, 2, {folder.file("bad.cfg"), "epoch"});
-    expectError(run + Words{"--config", folder.file("none.cfg"), "--out", folder.file("c")}, 2, {folder.file("none.cfg")});
+    expectError(run + Words{"--config", folder.file("bad.cfg"), "--out", folder.file("c")}, 2,
+                {folder.file("bad.cfg"), "epoch"});
+    expectError(run + Words{"--config", folder.file("none.cfg"), "--out", folder.file("c")}, 2,
+                {folder.file("none.cfg")});
     BOOST_TEST(!std::filesystem::exists(folder.file("c")));
 }
 
@@ -115,7 +123,8 @@ BOOST_AUTO_TEST_CASE(training_that_cannot_begin_leaves_nothing)
     expectError(pretrain + Words{"--epochs", "0", "--out", out}, 1, {"epochs"});
     expectError(pretrain + Words{"--heads", "5", "--out", out}, 2, {"heads"});
     expectError(Words{"pretrain", folder.file("none"), "--out", out}, 1, {folder.file("none")});
-    expectError(Words{"train", photoFolder(), "--mae", folder.file("none.safetensors"), "--out", out}, 1, {"none.safetensors"});
+    expectError(Words{"train", photoFolder(), "--mae", folder.file("none.safetensors"), "--out", out}, 1,
+                {"none.safetensors"});
     expectError(Words{"train", photoFolder(), "--mae", models().ranker, "--out", out}, 1, {models().ranker});
     BOOST_TEST(!std::filesystem::exists(out));
 }

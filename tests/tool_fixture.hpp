@@ -29,7 +29,8 @@ struct ToolFixture
         {
             const std::string golden = std::string(LTRP_SOURCE_DIR) + "/tests/data/golden/";
             must({LTRP_TOOL, "convert", golden + "ranker_tiny/ranker_timm.safetensors", ranker, "--heads", "3"});
-            must({LTRP_TOOL, "convert", golden + "mae_tiny/mae_fb.safetensors", mae, "--heads", "3", "--decoder-heads", "4"});
+            must({LTRP_TOOL, "convert", golden + "mae_tiny/mae_fb.safetensors", mae, "--heads", "3", "--decoder-heads",
+                  "4"});
         }
         static void must(const std::vector<std::string>& command)
         {
@@ -64,7 +65,8 @@ struct ToolFixture
     }
     static std::string photoFolder() { return std::string(LTRP_SOURCE_DIR) + "/samples/photos"; }
 
-    static testing_tools::Outcome tool(std::vector<std::string> args, std::map<std::string, std::string> environment = {})
+    static testing_tools::Outcome tool(std::vector<std::string> args,
+                                       std::map<std::string, std::string> environment = {})
     {
         args.insert(args.begin(), LTRP_TOOL);
         environment.emplace("OMP_WAIT_POLICY", "passive");   // other tests run beside: no spinning while waiting

@@ -125,7 +125,11 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
         po::store(po::command_line_parser(args).options(accepted).positional(places).style(style).run(), values);
         if (values.count("help"))
         {
-            std::cout << "Usage: " << help.usage << "\n\n" << help.about << "\n" << options << "\n" << general << "\n" << help.examples;
+            std::cout << "Usage: " << help.usage << "\n\n"
+                      << help.about << "\n"
+                      << options << "\n"
+                      << general << "\n"
+                      << help.examples;
             return false;
         }
         if (options.find_nothrow("config", false) && values.count("config"))
@@ -152,7 +156,8 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
     return true;
 }
 
-std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast, const char* what)
+std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast,
+                                     const char* what)
 {
     std::vector<std::string> list;
     if (values.count(name))

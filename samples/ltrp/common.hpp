@@ -55,7 +55,8 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
                     const char* positional, int maxPositional, po::variables_map& values);
 
 /// A command's plain arguments; throws UsageError when there are fewer than `atLeast` (`what` names them).
-std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast, const char* what);
+std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast,
+                                     const char* what);
 
 /// Sets OpenCV's (and with it the module's) thread count from option "threads", where it was given.
 void applyThreads(const po::variables_map& values);

@@ -22,10 +22,10 @@ namespace
 
 const HelpText HELP = {
     "ltrp convert IN OUT [options]",
-    "Converts a weight file. IN: the module's own safetensors, a facebookresearch/mae or LTRP ranker .pth, a Hugging Face\n"
-    "ViTMAE safetensors (or its folder) with config.json beside it, or a timm ViT safetensors. OUT: .safetensors (the\n"
-    "module's own format, geometry in its metadata) or, for a ranker, .onnx (input \"image\" [N,3,S,S], output \"scores\"\n"
-    "[N,patches]) for cv::dnn and ONNX Runtime. Nothing in a .pth file is executed.\n",
+    "Converts a weight file. IN: the module's own safetensors, a facebookresearch/mae or LTRP ranker .pth, a Hugging\n"
+    "Face ViTMAE safetensors (or its folder) with config.json beside it, or a timm ViT safetensors. OUT: .safetensors\n"
+    "(the module's own format, geometry in its metadata) or, for a ranker, .onnx (input \"image\" [N,3,S,S], output\n"
+    "\"scores\" [N,patches]) for cv::dnn and ONNX Runtime. Nothing in a .pth file is executed.\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"

@@ -160,7 +160,8 @@ Shares measure(const Pair& pair, size_t number, const Judge& judge)
         const int seeds = baseline == eval::Baseline::Random ? RANDOM_SEEDS : 1;
         for (int seed = 0; seed < seeds; ++seed)
             add(eval::baselineName(baseline),
-                eval::baselineRanking(photo, judge.grid, baseline, static_cast<uint64_t>(seed), static_cast<uint32_t>(number)),
+                eval::baselineRanking(photo, judge.grid, baseline, static_cast<uint64_t>(seed),
+                                      static_cast<uint32_t>(number)),
                 1.0 / seeds);
     }
     return shares;
@@ -188,7 +189,8 @@ int runCoverage(const std::string& folder, const std::string& json, const Judge&
     const std::vector<Pair> pairs = findPairs(folder, failed);
     for (const eval::Baseline baseline : eval::baselines())
         if (!eval::baselineAvailable(baseline))
-            complain(std::string("warning: ") + eval::baselineName(baseline) + " is left out: OpenCV has no saliency module");
+            complain(std::string("warning: ") + eval::baselineName(baseline) +
+                     " is left out: OpenCV has no saliency module");
 
     Shares total;
     Progress progress("eval coverage: image", pairs.size());
@@ -224,7 +226,8 @@ int runCoverage(const std::string& folder, const std::string& json, const Judge&
         writeJson(json, result);
     }
     if (failed > 0)
-        complain(std::to_string(failed) + " files failed; the means are over the " + std::to_string(images) + " others");
+        complain(std::to_string(failed) + " files failed; the means are over the " + std::to_string(images) +
+                 " others");
     return failed > 0 ? 1 : 0;
 }
 

@@ -41,7 +41,8 @@ void addHintOptions(po::options_description& options)
 io::Model loadWeights(const std::string& path, const po::variables_map& values)
 {
     io::LoadHints hints;
-    for (const auto& hint : {std::make_pair("heads", &hints.heads), std::make_pair("decoder-heads", &hints.decoderHeads)})
+    for (const auto& hint :
+         {std::make_pair("heads", &hints.heads), std::make_pair("decoder-heads", &hints.decoderHeads)})
     {
         if (!values.count(hint.first))
             continue;

@@ -43,8 +43,9 @@ std::string lowerExtension(const fs::path& path)
 
 bool isImageName(const fs::path& path)
 {
-    static const std::set<std::string> known = {".bmp", ".dib", ".exr", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm",
-                                                ".pfm", ".pgm", ".pic", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"};
+    static const std::set<std::string> known = {".bmp",  ".dib", ".exr", ".hdr", ".jp2",  ".jpe",
+                                                ".jpeg", ".jpg", ".pbm", ".pfm", ".pgm",  ".pic",
+                                                ".png",  ".pnm", ".ppm", ".tif", ".tiff", ".webp"};
     return known.count(lowerExtension(path)) != 0;
 }
 
@@ -369,7 +370,8 @@ Json numbers(const cv::Mat& values)
     return list;
 }
 
-OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::string>& inputs, const std::string& suffix)
+OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::string>& inputs,
+                             const std::string& suffix)
 {
     if (where.empty())
         throw UsageError("--overlay: empty name");

@@ -34,8 +34,8 @@ void checkPhotoSize(const std::string& path, cv::Size image, cv::Size grid);
 /// The same picture as CV_8U, for drawing.
 cv::Mat toEightBit(const cv::Mat& photo);
 
-/// Before the work: an output file must be possible where it is wanted, and no input may be overwritten. Folders are made
-/// when it is written. "-" (stdout) is allowed.
+/// Before the work: an output file must be possible where it is wanted, and no input may be overwritten. Folders are
+/// made when it is written. "-" (stdout) is allowed.
 void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs);
 
 /// Encodes by the name's extension; the file appears only when it is complete.

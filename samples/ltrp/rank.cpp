@@ -64,8 +64,8 @@ struct Job
 void printLine(const std::string& path, const PatchRanking& ranking, const std::vector<int>& order, size_t kept)
 {
     const cv::Size grid = ranking.grid();
-    std::cout << path << ": " << ranking.imageSize.width << "x" << ranking.imageSize.height << ", " << grid.height << "x"
-              << grid.width << " patches, keep " << kept << ", best (row, column):";
+    std::cout << path << ": " << ranking.imageSize.width << "x" << ranking.imageSize.height << ", " << grid.height
+              << "x" << grid.width << " patches, keep " << kept << ", best (row, column):";
     for (size_t i = 0; i < std::min<size_t>(order.size(), 5); ++i)
         std::cout << " (" << order[i] / grid.width << ", " << order[i] % grid.width << ")";
     std::cout << '\n';

@@ -31,9 +31,9 @@ const HelpText HELP = {
     "reconstructed, and each visible patch is taken away in turn; its pseudo-score says how much the reconstruction\n"
     "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
     "visible); with --masks 1 only the visible patches have scores.\n",
-    "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row], \"mask_ratio\",\n"
-    "\"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}; with --masks 1 the scores of hidden patches are null,\n"
-    "and \"visible\" and \"visible_scores\" list the others.\n"
+    "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
+    "\"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}; with --masks 1 the scores of\n"
+    "hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
     "\n"
     "Examples:\n"
     "  ltrp score photo.jpg --overlay photo_scores.png\n"
@@ -70,8 +70,8 @@ Json visibleJson(const VisibleScores& visible, cv::Size grid, Json& entry)
 }
 
 /// One image; `done` counts masks of the whole run for the progress bar.
-Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRatio, const std::string& path, size_t input,
-                OverlayTarget& overlays, const Scorer::Progress& masksDone)
+Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRatio, const std::string& path,
+                size_t input, OverlayTarget& overlays, const Scorer::Progress& masksDone)
 {
     const cv::Mat photo = readPhoto(path);
     const cv::Size grid = scorer.getGrid();
@@ -147,7 +147,8 @@ int runScore(const std::vector<std::string>& args)
     po::options_description options("Options");
     std::string mae, json, overlay;
     double keepRatio = 0;
-    options.add_options()("mae", po::value(&mae)->value_name("FILE"), "autoencoder's weight file (default: the installed one)");
+    options.add_options()("mae", po::value(&mae)->value_name("FILE"),
+                          "autoencoder's weight file (default: the installed one)");
     addScoreOptions(options);
     // clang-format off
     options.add_options()

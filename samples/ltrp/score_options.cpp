@@ -84,8 +84,9 @@ void checkMaskRatio(const ScoreParams& params, cv::Size grid)
 {
     const int patches = grid.area(), visible = vit::visibleCount(patches, params.maskRatio);
     if (visible < 2 || visible >= patches)
-        throw UsageError("--mask-ratio: " + plain(params.maskRatio) + " leaves " + std::to_string(visible) + " of the model's " +
-                         std::to_string(patches) + " patches visible; at least 2 must be visible and 1 hidden");
+        throw UsageError("--mask-ratio: " + plain(params.maskRatio) + " leaves " + std::to_string(visible) +
+                         " of the model's " + std::to_string(patches) +
+                         " patches visible; at least 2 must be visible and 1 hidden");
 }
 
 }  // namespace tool

@@ -52,7 +52,6 @@ Mat saliencyMap(const Mat& rgb, Baseline baseline)
                           : saliency::StaticSaliencyFineGrained::create()->computeSaliency(bgr, map);
     LTRP_REQUIRE(done && map.size() == rgb.size(), Error::StsError,
                  "OpenCV's " << baselineName(baseline) << " gave no map");
-    patchNaNs(map, 0);   // spectral residual divides by the map's largest value, which is 0 for an image of one colour
     return map;
 #else
     CV_UNUSED(rgb);
