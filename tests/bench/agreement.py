@@ -76,6 +76,7 @@ def describe(result: dict) -> str:
     if "losses" in result:
         return f"losses within {result['relative']:.1e}"
     if "max_abs" in result:
-        return (f"Spearman {result['spearman_mean']:.4f} (least {result['spearman_min']:.4f}), kept at 25 % "
-                f"{result['kept_overlap']:.3f}, difference {result['max_abs']:.1e} ({result['relative']:.1e} of the spread)")
+        return (f"Spearman {result['spearman_mean']:.4f} (least {result['spearman_min']:.4f}), "
+                f"kept at 25 % {result['kept_overlap']:.3f}, "
+                f"difference {result['max_abs']:.1e} ({result['relative']:.1e} of the spread)")
     return f"kept {result['kept_overlap']:.4f}"

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import rows  # the other modules want packages, which --help and --list do without
@@ -50,11 +51,13 @@ def run_rows(options: argparse.Namespace, folder: Path) -> tuple[list[dict], boo
 
     limits = Options(1 if options.quick else options.rounds, 0.1 if options.quick else 0.5, options.threads)
     results: list[dict] = []
-    setting = Setting(folder, options.bin.resolve(), options.threads, options.peers,
-                      min(options.photos, 24) if options.quick else options.photos)
+    setting = Setting(folder, options.bin.resolve(), options.threads, options.peers)
+    photo_count = min(options.photos, 24) if options.quick else options.photos
     try:
         for number, row in enumerate(options.chosen):
             progress(f"[{number + 1}/{len(options.chosen)}] {row.name}")
+            if row.kind == "folder":
+                row = replace(row, images=photo_count)
             results.append(dict(measure(row, setting, limits), machine=machine()))
     except KeyboardInterrupt:
         progress("stopped; these rows were finished:")
@@ -96,9 +99,12 @@ def main() -> int:
         return 1
     versions: dict[str, str] = {}
     for result in results:
-        versions.update({name: text for name, text in result["versions"].items() if name != text})
-    rounds = results[0]["rounds"] if results else 0
-    print(report.heading(f"{options.threads} threads, {rounds} rounds, medians; load at the start {load:.1f}", versions))
+        versions.update({name: text for name, text in result["versions"].items() if not name.startswith(text)})
+    if not results:
+        return 130
+    rounds = results[0]["rounds"]
+    how = f"{options.threads} threads, {rounds} rounds, medians; load at the start {load:.1f}"
+    print(report.heading(how, versions))
     print()
     print(report.table(results))
     print()

@@ -171,8 +171,9 @@ Job trainStepJob(Models& models, const Json& command)
     LoadedModel& teacher = modelOf(models, command, "teacher", io::ModelKind::Mae);
     LoadedModel& ranker = modelOf(models, command, "id", io::ModelKind::Ranker);
     const vit::InputConfig& input = ranker.file.ranker.input;
-    LTRP_REQUIRE(teacher.file.mae.input.imageSize == input.imageSize && teacher.file.mae.input.patchSize == input.patchSize,
-                 Error::StsBadArg, "the teacher sees another grid than the ranker");
+    const vit::InputConfig& seen = teacher.file.mae.input;
+    LTRP_REQUIRE(seen.imageSize == input.imageSize && seen.patchSize == input.patchSize, Error::StsBadArg,
+                 "the teacher sees another grid than the ranker");
     prepareTraining(ranker);
     const auto s = std::make_shared<TrainState>();
     s->n = value<int>(command, "n");
@@ -190,7 +191,11 @@ Job trainStepJob(Models& models, const Json& command)
                 for (int i = 0; i < s->steps; ++i)
                     trainStep(teacher, ranker, *s, adam);
             },
-            [s]() { return Json{{"losses", s->losses}, {"scores", rowsOf(s->target, static_cast<size_t>(s->masks.visible))}}; }};
+            [s]()
+            {
+                return Json{{"losses", s->losses},
+                            {"scores", rowsOf(s->target, static_cast<size_t>(s->masks.visible))}};
+            }};
 }
 
 Job pretrainStepJob(Models& models, const Json& command)
@@ -218,8 +223,8 @@ Job pretrainStepJob(Models& models, const Json& command)
             [s]() { return Json{{"losses", s->losses}}; }};
 }
 
-/// Kept patches of n images from given scores [n, L]; "method" topk, or cluster with given noise [2, L] (of densities, of
-/// members), so that others can choose the same.
+/// Kept patches of n images from given scores [n, L]; "method" topk, or cluster with given noise [2, L] (of densities,
+/// of members), so that others can choose the same.
 Job selectJob(Models&, const Json& command)
 {
     struct State
@@ -227,7 +232,8 @@ Job selectJob(Models&, const Json& command)
         std::vector<float> pixels, scores, noise;
         std::vector<std::vector<int>> kept;
     };
-    const int n = value<int>(command, "n"), keep = value<int>(command, "keep_count"), neighbours = value<int>(command, "neighbours", 5);
+    const int n = value<int>(command, "n"), keep = value<int>(command, "keep_count");
+    const int neighbours = value<int>(command, "neighbours", 5);
     const vit::InputConfig input;   // 224 pixels in patches of 16
     const int l = input.numPatches();
     const size_t patches = static_cast<size_t>(l);
@@ -251,8 +257,9 @@ Job selectJob(Models&, const Json& command)
                     std::vector<int> kept = select::topK(s->scores.data() + i * count, l, byScore);
                     if (cluster)
                     {
-                        const select::Clusters clusters = select::dpcKnn(
-                            select::patchDistances(s->pixels.data() + i * values, input), keep, neighbours, s->noise.data());
+                        const Mat distances = select::patchDistances(s->pixels.data() + i * values, input);
+                        const select::Clusters clusters =
+                            select::dpcKnn(distances, keep, neighbours, s->noise.data());
                         const select::ClusterChoice choice =
                             select::chooseFromClusters(clusters, s->noise.data() + count, kept, keep - byScore);
                         kept.insert(kept.end(), choice.kept.begin(), choice.kept.end());

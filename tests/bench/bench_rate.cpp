@@ -30,7 +30,8 @@ std::vector<Shape> shapesOf(const Json& command)
     std::vector<Shape> shapes;
     for (const auto& sizes : value<std::vector<std::vector<int>>>(command, "shapes"))
     {
-        LTRP_REQUIRE(sizes.size() == 3, Error::StsBadSize, "a shape has " << sizes.size() << " sizes, expected m, n, k");
+        LTRP_REQUIRE(sizes.size() == 3, Error::StsBadSize,
+                     "a shape has " << sizes.size() << " sizes, expected m, n, k");
         for (const int size : sizes)
             LTRP_REQUIRE(size >= 1 && size <= 1 << 20, Error::StsOutOfRange, "a shape has the size " << size);
         const size_t largest = static_cast<size_t>(1) << 29;
@@ -51,7 +52,8 @@ typedef dnnl::memory::data_type DataType;
 
 /// A product as the library likes it best: weights in the order it asks for, packed once, bias added. That is the rate
 /// which a network of such products cannot pass.
-Product packedProduct(const dnnl::engine& engine, const Shape& shape, DataType source, DataType weights, DataType result)
+Product packedProduct(const dnnl::engine& engine, const Shape& shape, DataType source, DataType weights,
+                      DataType result)
 {
     typedef dnnl::memory::format_tag Order;
     const dnnl::memory::desc a({shape.m, shape.k}, source, Order::ab), c({shape.m, shape.n}, result, Order::ab);
@@ -63,7 +65,8 @@ Product packedProduct(const dnnl::engine& engine, const Shape& shape, DataType s
 #endif
     std::unordered_map<int, dnnl::memory> arguments;
     dnnl::stream stream(engine);
-    const dnnl::memory::desc f32A({shape.m, shape.k}, DataType::f32, Order::ab), f32B({shape.k, shape.n}, DataType::f32, Order::ab);
+    const dnnl::memory::desc f32A({shape.m, shape.k}, DataType::f32, Order::ab);
+    const dnnl::memory::desc f32B({shape.k, shape.n}, DataType::f32, Order::ab);
     const auto filled = [&](const dnnl::memory::desc& from, const dnnl::memory::desc& to, float scale)
     {
         dnnl::memory plain(from, engine), packed(to, engine);

@@ -42,7 +42,8 @@ Json info()
 /// Random weights as training would begin with, written as a model file.
 Json writeWeights(const Json& command)
 {
-    const std::string kind = bench::value<std::string>(command, "kind"), out = bench::value<std::string>(command, "out");
+    const std::string kind = bench::value<std::string>(command, "kind");
+    const std::string out = bench::value<std::string>(command, "out");
     const std::string wanted = bench::value<std::string>(command, "preset");
     const uint64_t seed = bench::value<uint64_t>(command, "seed", 1);
     for (const Preset& preset : presets)
@@ -75,7 +76,8 @@ Json load(bench::Models& models, const Json& command)
 {
     const std::string id = bench::value<std::string>(command, "id");
     std::unique_ptr<bench::LoadedModel> model =
-        bench::loadForBench(bench::value<std::string>(command, "model"), bench::value<std::string>(command, "precision"));
+        bench::loadForBench(bench::value<std::string>(command, "model"),
+                            bench::value<std::string>(command, "precision"));
     const Json answer = {{"kind", io::modelKindName(model->file.kind)},
                          {"parameters", model->file.params.layout.parameterCount()},
                          {"geometry", Json::parse(io::modelMetadata(model->file))}};
@@ -93,7 +95,8 @@ Json timeJob(bench::Models& models, const Json& command)
     {
         const auto start = std::chrono::steady_clock::now();
         job.run();
-        milliseconds.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+        const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
+        milliseconds.push_back(spent.count());
     }
     return {{"ms", milliseconds}};
 }

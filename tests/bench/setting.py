@@ -55,7 +55,6 @@ class Setting:
     binaries: Path
     threads: int
     peer_names: list[str]
-    photo_count: int
     geometries: dict[str, dict] = field(default_factory=dict)  # of the row at hand
     visible: int = 0
     _peers: dict[str, Worker] = field(default_factory=dict)
@@ -168,12 +167,14 @@ class Setting:
                       "input": self.write(f"images-{i}.f32", images[i:i + row.images])}
                      for i in range(0, len(images), row.images)]
             return Work({"net": load}, calls, calls[0], row)
-        images = self.write("images.f32", photos.batch(photos.views(row.images), geometry))
-        call = {"do": row.kind, "id": "net", "n": row.images, "input": images,
+        images = photos.batch(photos.views(row.images), geometry)
+        call = {"do": row.kind, "id": "net", "n": row.images, "input": self.write("images.f32", images),
                 "keep": photos.masks(row.images, patches, row.mask_ratio)}
-        probe = dict(call, do="score", removal=row.removal)
+        probe = dict(call, do="score", removal=row.removal, n=1, keep=call["keep"][:1],
+                     input=self.write("image.f32", images[:1]))
         if row.kind == "score":
-            return Work({"net": dict(load, probe=probe)}, [probe], probe, row)
+            call["removal"] = row.removal
+            return Work({"net": dict(load, probe=probe)}, [call], call, row)
         call["learning_rate"] = 1e-4
         loads = {"net": load}
         if row.kind == "train_step":
@@ -196,7 +197,7 @@ class Setting:
     def prepare_folder(self, row: Row) -> FolderWork:
         images = self.folder / "photos"
         if not images.exists():
-            photos.write_folder(images, min(row.images, self.photo_count))
+            photos.write_folder(images, row.images)
         path, geometry = self.model("ranker", row.preset)
         self.geometries = {"id": geometry}
         graphs, batch = self.graphs(path, geometry), 8

@@ -16,9 +16,9 @@ class Unavailable(Exception):
 
 def environment(threads: int) -> dict[str, str]:
     """Threads that wait must sleep: the processes are all alive while one of them is measured."""
-    return dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
-                OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0", OPENVINO_TELEMETRY="0",
-                PYTHONDONTWRITEBYTECODE="1")
+    count = str(threads)
+    return dict(os.environ, OMP_NUM_THREADS=count, OPENBLAS_NUM_THREADS=count, MKL_NUM_THREADS=count,
+                OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0", PYTHONDONTWRITEBYTECODE="1")
 
 
 class Worker:
