@@ -150,6 +150,72 @@ OpCase layerNormCase(int rows, int dim, double shift)
     return c;
 }
 
+OpCase normLinearCase(int rows, int in, int out)
+{
+    OpCase c;
+    c.name = cv::format("normLinear %dx%d->%d", rows, in, out);
+    c.inputs["x"] = randomFloats(z(rows) * z(in), 30, 2);
+    c.inputs["nw"] = randomFloats(z(in), 31);
+    c.inputs["nb"] = randomFloats(z(in), 32);
+    c.inputs["w"] = randomFloats(z(out) * z(in), 33, 1 / std::sqrt(in));
+    c.inputs["b"] = randomFloats(z(out), 34);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Floats y(z(rows) * z(out));
+        backend.normLinear({a.at("nw").data(), a.at("nb").data(), 1e-6f}, {a.at("w").data(), a.at("b").data(), in, out},
+                           a.at("x").data(), y.data(), rows);
+        return Arrays{{"y", y}};
+    };
+    c.reference = [=](const Arrays& a) {
+        const Doubles normed = layerNormRef(wide(a.at("x")), wide(a.at("nw")), wide(a.at("nb")), 1e-6f, rows, in);
+        return Arrays{{"y", narrow(linearRef(normed, wide(a.at("w")), wide(a.at("b")), rows, in, out))}};
+    };
+    c.absolute = 2e-5;
+    c.relative = 2e-5;
+    return c;
+}
+
+OpCase finishBlockCase(int rows, int dim, int hidden)
+{
+    OpCase c;
+    c.name = cv::format("finishBlock %dx%d hidden %d", rows, dim, hidden);
+    c.inputs["x"] = randomFloats(z(rows) * z(dim), 40);
+    c.inputs["attended"] = randomFloats(z(rows) * z(dim), 41);
+    c.inputs["proj.w"] = randomFloats(z(dim) * z(dim), 42, 1 / std::sqrt(dim));
+    c.inputs["proj.b"] = randomFloats(z(dim), 43);
+    c.inputs["norm.w"] = randomFloats(z(dim), 44);
+    c.inputs["norm.b"] = randomFloats(z(dim), 45);
+    c.inputs["fc1.w"] = randomFloats(z(hidden) * z(dim), 46, 1 / std::sqrt(dim));
+    c.inputs["fc1.b"] = randomFloats(z(hidden), 47);
+    c.inputs["fc2.w"] = randomFloats(z(dim) * z(hidden), 48, 1 / std::sqrt(hidden));
+    c.inputs["fc2.b"] = randomFloats(z(dim), 49);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Floats x = a.at("x");
+        const auto p = [&a](const char* name) { return a.at(name).data(); };
+        const cv::ltrp::ops::NormWeights norm{p("norm.w"), p("norm.b"), 1e-6f};
+        backend.finishBlock({norm, {nullptr, nullptr, dim, 3 * dim}, {p("proj.w"), p("proj.b"), dim, dim}, norm,
+                             {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}},
+                            p("attended"), x.data(), rows);
+        return Arrays{{"x", x}};
+    };
+    c.reference = [=](const Arrays& a) {
+        const auto p = [&a](const char* name) { return wide(a.at(name)); };
+        const auto added = [](Doubles to, const Doubles& what) {
+            for (size_t i = 0; i < to.size(); ++i)
+                to[i] += what[i];
+            return to;
+        };
+        const Doubles x = added(p("x"), linearRef(p("attended"), p("proj.w"), p("proj.b"), rows, dim, dim));
+        Doubles h = linearRef(layerNormRef(x, p("norm.w"), p("norm.b"), 1e-6f, rows, dim), p("fc1.w"), p("fc1.b"), rows, dim,
+                              hidden);
+        for (double& v : h)
+            v = geluRef(v);
+        return Arrays{{"x", narrow(added(x, linearRef(h, p("fc2.w"), p("fc2.b"), rows, hidden, dim)))}};
+    };
+    c.absolute = 2e-5;
+    c.relative = 2e-5;
+    return c;
+}
+
 OpCase geluCase()
 {
     OpCase c;
@@ -323,7 +389,9 @@ std::vector<OpCase> opCases()
             linearCase(197, 192, 576, true, Epilogue::Store), linearCase(61, 129, 33, true, Epilogue::Add),
             linearCase(61, 129, 33, false, Epilogue::Add), linearCase(5, 768, 7, false, Epilogue::Store),
             layerNormCase(1, 1, 0), layerNormCase(7, 5, 0), layerNormCase(197, 192, 0), layerNormCase(33, 129, 100),
-            layerNormCase(1000, 48, 0), geluCase(),
+            layerNormCase(1000, 48, 0), geluCase(), normLinearCase(1, 4, 3), normLinearCase(31, 19, 53),
+            normLinearCase(197, 192, 576), normLinearCase(401, 33, 70), finishBlockCase(1, 4, 5),
+            finishBlockCase(29, 36, 131), finishBlockCase(197, 192, 768), finishBlockCase(300, 48, 96),
             attentionCase(1, 1, 4, 1, {}, 1, 1), attentionCase(2, 20, 48, 3, {}, 1, 1),
             attentionCase(2, 197, 64, 2, {}, 1, 2), attentionCase(3, 50, 24, 3, {0, -1, 49}, 1, 1),
             attentionCase(6, 37, 32, 4, {-1, 1, 2, 36, 17, 5}, 6, 1), attentionCase(1, 257, 80, 1, {16}, 1, 1),

@@ -22,7 +22,7 @@ namespace
 std::vector<std::string> kernelSets()
 {
     std::vector<std::string> sets;
-    for (const char* name : {"avx512", "avx2", "baseline"})
+    for (const char* name : {"avx512bf16", "avx512", "avx2", "baseline"})
     {
         try
         {
@@ -84,6 +84,62 @@ BOOST_AUTO_TEST_CASE(every_operation_equals_its_plain_reference_with_every_kerne
     }
 }
 
+BOOST_AUTO_TEST_CASE(every_operation_with_kept_weights_equals_its_plain_reference)
+{
+    for (const opcases::OpCase& c : opcases::opCases())
+    {
+        const auto backend = ops::frozenCpu(ops::Precision::FP32);
+        compare(c, c.run(*backend, c.inputs), "kept weights");
+        compare(c, c.run(*backend, c.inputs), "kept weights, second call");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(reduced_precision_stays_within_its_rounding)
+{
+    // Root mean square error over root mean square of the reference. Rounding a factor to 8 bits of mantissa leaves
+    // 2^-9 / sqrt(3) = 0.11 % of it, and each product has two; large attention scores, of which the softmax takes powers,
+    // make that ten times as much; 8-bit integers over a normal row's range leave some 1 %.
+    const std::map<ops::Precision, double> bounds = {{ops::Precision::BF16, 0.012}, {ops::Precision::INT8, 0.03}};
+    for (const auto& bound : bounds)
+    {
+        const std::string missing = ops::cpuLacks(bound.first);
+        if (!missing.empty())
+        {
+            BOOST_TEST_MESSAGE(ops::precisionName(bound.first) << ": " << missing);
+            BOOST_CHECK_THROW(ops::frozenCpu(bound.first), cv::Exception);
+            continue;
+        }
+        for (const opcases::OpCase& c : opcases::opCases())
+        {
+            const auto backend = ops::frozenCpu(bound.first);
+            const opcases::Arrays got = c.run(*backend, c.inputs), want = c.reference(c.inputs);
+            for (const auto& array : want)
+            {
+                double error = 0, size = 1e-12;
+                for (size_t i = 0; i < array.second.size(); ++i)
+                {
+                    const double wanted = array.second[i], difference = got.at(array.first)[i] - wanted;
+                    error += difference * difference;
+                    size += wanted * wanted;
+                }
+                BOOST_CHECK_MESSAGE(std::sqrt(error / size) <= bound.second, ops::precisionName(bound.first) << " " << c.name
+                                    << ", " << array.first << ": " << std::sqrt(error / size));
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(reduced_precision_is_really_used)
+{
+    for (const ops::Precision precision : {ops::Precision::BF16, ops::Precision::INT8})
+        if (ops::cpuLacks(precision).empty())
+            for (const opcases::OpCase& c : opcases::opCases())
+                if (c.name.compare(0, 10, "normLinear") == 0 || c.name.compare(0, 11, "finishBlock") == 0)
+                    BOOST_CHECK_MESSAGE(c.run(*ops::frozenCpu(precision), c.inputs)
+                                        != c.run(*ops::frozenCpu(ops::Precision::FP32), c.inputs),
+                                        c.name << " gives the same bits in " << ops::precisionName(precision));
+}
+
 BOOST_AUTO_TEST_CASE(one_thread_and_several_agree_to_the_bit)
 {
     const int before = cv::getNumThreads();
@@ -93,7 +149,8 @@ BOOST_AUTO_TEST_CASE(one_thread_and_several_agree_to_the_bit)
         const opcases::Arrays one = c.run(ops::cpu(), c.inputs);
         cv::setNumThreads(3);
         const opcases::Arrays three = c.run(ops::cpu(), c.inputs);
-        if (c.name.compare(0, 6, "linear") == 0)
+        if (c.name.compare(0, 6, "linear") == 0 || c.name.compare(0, 10, "normLinear") == 0 ||
+            c.name.compare(0, 11, "finishBlock") == 0)
             compare(c, three, "3 threads");   // the matrix library may split its sums otherwise
         else
             BOOST_CHECK_MESSAGE(one == three, c.name << " differs between 1 and 3 threads");

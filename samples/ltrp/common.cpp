@@ -6,6 +6,8 @@
 
 #include "common.hpp"
 
+#include <opencv2/ltrp/types.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -178,6 +180,48 @@ void applyThreads(const po::variables_map& values)
     if (threads < 1 || threads > 4096)
         throw UsageError("--threads: " + std::to_string(threads) + " is outside 1 to 4096");
     cv::setNumThreads(threads);
+}
+
+void addPrecision(po::options_description& options)
+{
+    options.add_options()("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"),
+                          "matrix products in fp32, bf16 or int8; what the processor lacks is said, and fp32 used");
+}
+
+namespace
+{
+
+int wantedTarget(const po::variables_map& values)
+{
+    const std::string name = values["precision"].as<std::string>();
+    if (name == "fp32")
+        return cv::ltrp::TARGET_CPU;
+    if (name == "bf16")
+        return cv::ltrp::TARGET_CPU_BF16;
+    if (name == "int8")
+        return cv::ltrp::TARGET_CPU_INT8;
+    throw UsageError("--precision: '" + name + "' is none of fp32, bf16, int8");
+}
+
+}  // namespace
+
+int targetOption(const po::variables_map& values)
+{
+    const int target = wantedTarget(values);
+    const std::string missing = cv::ltrp::missingForTarget(target);
+    if (missing.empty())
+        return target;
+    complain("--precision " + values["precision"].as<std::string>() + ": " + missing + "; computing in fp32");
+    return cv::ltrp::TARGET_CPU;
+}
+
+int requiredTargetOption(const po::variables_map& values)
+{
+    const int target = wantedTarget(values);
+    const std::string missing = cv::ltrp::missingForTarget(target);
+    if (!missing.empty())   // the result depends on it, so nothing else will do
+        throw UsageError("--precision " + values["precision"].as<std::string>() + ": " + missing);
+    return target;
 }
 
 unsigned long long seedOption(const po::variables_map& values, const char* name)

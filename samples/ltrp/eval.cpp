@@ -59,12 +59,14 @@ Judge makeJudge(const std::string& model, const std::string& mae, const po::vari
     if (mae.empty())
     {
         const cv::Ptr<Ranker> ranker = Ranker::create(findModel(model, "rank", "--model"));
+        ranker->setPreferableTarget(targetOption(values));
         judge.grid = ranker->getGrid();
         judge.rank = [ranker](const cv::Mat& photo) { return ranker->rank(photo); };
         return judge;
     }
     const ScoreParams params = scoreParams(values);
     const cv::Ptr<Scorer> scorer = Scorer::create(mae);
+    scorer->setPreferableTarget(targetOption(values));
     judge.grid = scorer->getGrid();
     checkMaskRatio(params, judge.grid);
     judge.rank = [scorer, params](const cv::Mat& photo)
@@ -244,6 +246,7 @@ int runEval(const std::vector<std::string>& args)
         ("json", po::value(&json)->value_name("FILE"), "write the table; - is stdout")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
+    addPrecision(options);
     po::options_description scoring("Score maps (with --mae)");
     addScoreOptions(scoring);
     options.add(scoring);

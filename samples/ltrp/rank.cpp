@@ -183,6 +183,7 @@ int runRank(const std::vector<std::string>& args)
         ("batch", po::value(&batch)->value_name("N")->default_value(8), "images ranked in one pass, 1 to 1024")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
+    addPrecision(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "path", -1, values))
         return 0;
@@ -197,6 +198,7 @@ int runRank(const std::vector<std::string>& args)
     if (batch < 1 || batch > 1024)
         throw UsageError("--batch: " + std::to_string(batch) + " is outside 1 to 1024");
     applyThreads(values);
+    const int target = targetOption(values);
 
     job.inputs = expandImages(paths, overlay);
     if (values.count("json"))
@@ -204,6 +206,7 @@ int runRank(const std::vector<std::string>& args)
     if (values.count("overlay"))
         job.overlays = OverlayTarget(overlay, job.inputs, "rank");
     const cv::Ptr<Ranker> ranker = Ranker::create(findModel(model, "rank", "--model"));
+    ranker->setPreferableTarget(target);
     rankAll(*ranker, static_cast<size_t>(batch), job);
 
     if (!job.jsonPath.empty() && job.good > 0)

@@ -159,6 +159,7 @@ int runScore(const std::vector<std::string>& args)
             "share of patches shown bright in the overlay (with --masks 1: the visible ones)")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
+    addPrecision(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "path", -1, values))
         return 0;
@@ -167,6 +168,7 @@ int runScore(const std::vector<std::string>& args)
     if (!(keepRatio > 0 && keepRatio <= 1))
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
     applyThreads(values);
+    const int target = targetOption(values);
 
     const std::vector<std::string> inputs = expandImages(paths, overlay);
     if (values.count("json"))
@@ -175,6 +177,7 @@ int runScore(const std::vector<std::string>& args)
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, inputs, "score");
     const cv::Ptr<Scorer> scorer = Scorer::create(findModel(mae, "mae", "--mae"));
+    scorer->setPreferableTarget(target);
     checkMaskRatio(params, scorer->getGrid());
 
     Progress progress("score: image", inputs.size());

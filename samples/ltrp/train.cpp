@@ -69,7 +69,8 @@ int runTrain(const std::vector<std::string>& args)
         ("list-k", po::value(&params.listK)->value_name("K")->default_value(params.listK),
             "list-mle-k: visible patches drawn per image")
         ("sees", word("visible"), "what goes into the ranker while it learns: the visible patches alone (visible, the "
-            "paper's way, fast) or the whole image, as at run time (all)");
+            "paper's way, fast) or the whole image, as at run time (all)")
+        ("precision", word("fp32"), "of the autoencoder's matrix products: fp32, bf16 or int8");
     // clang-format on
     addTrainOptions(options, params);
     po::variables_map values;
@@ -81,6 +82,7 @@ int runTrain(const std::vector<std::string>& args)
     params.removal = wordOption(values, "removal", {"decoder", "encoder"});
     params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
     params.space = wordOption(values, "space", {"decoder", "pixel"});
+    params.target = requiredTargetOption(values);
     params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1;
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");

@@ -273,11 +273,14 @@ Job selectJob(Models&, const Json& command)
 
 }  // namespace
 
-std::unique_ptr<vit::Workspace> makeWorkspace(const std::string& precision, bool)
+std::unique_ptr<vit::Workspace> makeWorkspace(const std::string& precision, bool forTraining)
 {
-    LTRP_REQUIRE(precision == "fp32", Error::StsNotImplemented,
-                 "precision " << precision << " is not available in this build");
-    return std::unique_ptr<vit::Workspace>(new vit::Workspace);
+    if (forTraining)   // weights that change are multiplied as they lie there, in fp32
+        return std::unique_ptr<vit::Workspace>(new vit::Workspace);
+    LTRP_REQUIRE(precision == "fp32" || precision == "bf16" || precision == "int8", Error::StsBadArg,
+                 "precision is '" << precision << "', expected fp32, bf16 or int8");
+    return std::unique_ptr<vit::Workspace>(new vit::Workspace(ops::frozenCpu(
+        precision == "bf16" ? ops::Precision::BF16 : precision == "int8" ? ops::Precision::INT8 : ops::Precision::FP32)));
 }
 
 std::unique_ptr<LoadedModel> loadForBench(const std::string& path, const std::string& precision)

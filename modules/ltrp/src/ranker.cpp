@@ -5,6 +5,7 @@
 #include "precomp.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 
+#include "core/target.hpp"
 #include "dnn/session.hpp"
 
 namespace cv { namespace ltrp {
@@ -18,7 +19,7 @@ const int maxTokenRows = 4096;
 class RankerImpl CV_FINAL : public Ranker
 {
 public:
-    explicit RankerImpl(std::shared_ptr<const RankerModel> model)
+    explicit RankerImpl(std::shared_ptr<RankerModel> model)
         : model_(std::move(model)),
           sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); })
     {
@@ -62,7 +63,7 @@ public:
     }
 
     void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
-    void setPreferableTarget(int targetId) CV_OVERRIDE { requireTarget(targetId); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(precisionOf(targetId)); }
 
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
@@ -74,7 +75,7 @@ public:
         const vit::StackConfig& encoder = model_->net.config().encoder;
         std::ostringstream text;
         text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n";
-        return describeRuntime(model_->file) + text.str();
+        return describeRuntime(model_->file, model_->computing.precision) + text.str();
     }
 
 private:
@@ -104,7 +105,7 @@ private:
         }
     }
 
-    std::shared_ptr<const RankerModel> model_;
+    std::shared_ptr<RankerModel> model_;
     mutable SessionPool<RankSession> sessions_;
 };
 
@@ -112,7 +113,7 @@ private:
 
 Ptr<Ranker> Ranker::create(const String& model)
 {
-    return makePtr<RankerImpl>(std::make_shared<const RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
+    return makePtr<RankerImpl>(std::make_shared<RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
 }
 
 }}  // namespace

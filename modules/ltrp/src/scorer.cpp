@@ -6,6 +6,7 @@
 #include "opencv2/ltrp/scorer.hpp"
 
 #include "core/random.hpp"
+#include "core/target.hpp"
 #include "dnn/session.hpp"
 
 #include <algorithm>
@@ -70,7 +71,7 @@ void toRanks(std::vector<float>& scores)
 class ScorerImpl CV_FINAL : public Scorer
 {
 public:
-    explicit ScorerImpl(std::shared_ptr<const MaeModel> model)
+    explicit ScorerImpl(std::shared_ptr<MaeModel> model)
         : model_(std::move(model)),
           sessions_([this]() { return std::unique_ptr<PseudoScoreSession>(new PseudoScoreSession(model_)); })
     {
@@ -147,7 +148,7 @@ public:
     }
 
     void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
-    void setPreferableTarget(int targetId) CV_OVERRIDE { requireTarget(targetId); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(precisionOf(targetId)); }
 
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
@@ -160,7 +161,7 @@ public:
         text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n"
              << "decoder: " << decoder.depth << " blocks, " << decoder.dim << " wide, " << decoder.heads
              << " heads, predicts " << (config.normPixLoss ? "patch-normalised" : "plain") << " pixels\n";
-        return describeRuntime(model_->file) + text.str();
+        return describeRuntime(model_->file, model_->computing.precision) + text.str();
     }
 
 private:
@@ -224,7 +225,7 @@ private:
         return scores;
     }
 
-    std::shared_ptr<const MaeModel> model_;
+    std::shared_ptr<MaeModel> model_;
     mutable SessionPool<PseudoScoreSession> sessions_;
 };
 
@@ -232,7 +233,7 @@ private:
 
 Ptr<Scorer> Scorer::create(const String& model)
 {
-    return makePtr<ScorerImpl>(std::make_shared<const MaeModel>(io::loadModel(model, io::ModelKind::Mae)));
+    return makePtr<ScorerImpl>(std::make_shared<MaeModel>(io::loadModel(model, io::ModelKind::Mae)));
 }
 
 }}  // namespace

@@ -117,7 +117,8 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     const Mat pixels = contiguous(in[0], CV_32F);
     const vit::RankerNet& net = model().net;
     const int patches = net.config().input.numPatches();
-    net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, patches, out[0].ptr<float>(), nullptr, workspace_);
+    net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, patches, out[0].ptr<float>(), nullptr,
+                workspace_.of(model().computing));
 }
 
 PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
@@ -180,7 +181,7 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
     for (int row = 0; row < batch; row += step)
         leaveOneOut.scores(pixels.ptr<float>() + row * imageValues, step, ids.ptr<int>(row), visible, options_,
-                           out[0].ptr<float>(row), workspace_);
+                           out[0].ptr<float>(row), workspace_.of(model().computing));
 }
 
 }}  // namespace

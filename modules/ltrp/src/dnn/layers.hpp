@@ -25,6 +25,38 @@ typedef std::vector<MatType> Types;
 typedef dnn_names::Shape Shape;
 typedef std::vector<Shape> Shapes;
 
+/// What a model computes with; changed by setPreferableTarget(), which must not run beside a forward pass.
+struct Computing
+{
+    Computing() { set(ops::Precision::FP32); }
+    void set(ops::Precision wanted)
+    {
+        backend = ops::frozenCpu(wanted);
+        precision = wanted;
+    }
+    ops::Precision precision;
+    std::shared_ptr<const ops::Backend> backend;
+};
+
+/// The scratch memory of one layer, which belongs to the backend that the model computes with at the time.
+class LayerWorkspace
+{
+public:
+    vit::Workspace& of(const Computing& computing)
+    {
+        if (backend_ != computing.backend)
+        {
+            workspace_.reset(new vit::Workspace(computing.backend));
+            backend_ = computing.backend;
+        }
+        return *workspace_;
+    }
+
+private:
+    std::shared_ptr<const ops::Backend> backend_;
+    std::unique_ptr<vit::Workspace> workspace_;
+};
+
 /// A ranker's weights, loaded once and shared by every session. Neither copied nor moved: `net` refers to `file`.
 struct RankerModel
 {
@@ -34,6 +66,7 @@ struct RankerModel
 
     const io::Model file;
     const vit::RankerNet net;
+    Computing computing;
 };
 
 /// The same for a masked autoencoder.
@@ -45,6 +78,7 @@ struct MaeModel
 
     const io::Model file;
     const vit::Mae net;
+    Computing computing;
 };
 
 /// Makes the layer types known to cv::dnn: "LtrpRank" and "LtrpPseudoScore", each with and without the domain "ltrp."
@@ -81,7 +115,7 @@ private:
     const RankerModel& model() const;
 
     std::shared_ptr<const RankerModel> model_;
-    vit::Workspace workspace_;
+    LayerWorkspace workspace_;
 };
 
 /// The whole leave-one-out measurement as one cv::dnn layer: normalised pixels [N,3,S,S] and, for each image, the
@@ -104,7 +138,7 @@ private:
 
     std::shared_ptr<const MaeModel> model_;
     vit::LeaveOneOutOptions options_;
-    vit::Workspace workspace_;
+    LayerWorkspace workspace_;
 };
 
 }}  // namespace

@@ -81,13 +81,6 @@ void requireBackend(int backendId)
                  << ", which this build of ltrp does not have");
 }
 
-void requireTarget(int targetId)
-{
-    LTRP_REQUIRE(targetId == cv::dnn::DNN_TARGET_CPU, Error::StsNotImplemented,
-                 "setPreferableTarget: expected DNN_TARGET_CPU (" << int(cv::dnn::DNN_TARGET_CPU) << "), found "
-                 << targetId << ", which this build of ltrp does not have");
-}
-
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels)
 {
     Mat rgb, resized;
@@ -104,7 +97,7 @@ float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
     return blob.ptr<float>();
 }
 
-std::string describeRuntime(const io::Model& model)
+std::string describeRuntime(const io::Model& model, ops::Precision precision)
 {
     const vit::InputConfig& input = model.input();
     std::ostringstream text;
@@ -115,7 +108,7 @@ std::string describeRuntime(const io::Model& model)
          << input.grid() << " x " << input.grid() << "\n"
          << "backend: cv::dnn OpenCV " << CV_VERSION << ", one custom layer\n"
          << "device: CPU\n"
-         << "precision: FP32\n"
+         << "precision: " << ops::precisionName(precision) << "\n"
          << "library: " << ops::cpuLibrary() << "\n"
          << "threads: " << ops::threads() << "\n";
     return text.str();

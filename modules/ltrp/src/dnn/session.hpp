@@ -107,10 +107,9 @@ private:
     size_t lent_ = 0;
 };
 
-/// Throw Error::StsNotImplemented naming what was asked for and what there is; cv::dnn itself would, depending on its
+/// Throws Error::StsNotImplemented naming what was asked for and what there is; cv::dnn itself would, depending on its
 /// version, warn and fall back, or fail at the first forward().
 void requireBackend(int backendId);
-void requireTarget(int targetId);
 
 /// Any image -> normalised planar pixels [3,S,S] of the whole image. Returns the original size.
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
@@ -119,7 +118,7 @@ Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
 
 /// The lines of info() that Ranker and Scorer have in common.
-std::string describeRuntime(const io::Model& model);
+std::string describeRuntime(const io::Model& model, ops::Precision precision);
 
 }}  // namespace
 

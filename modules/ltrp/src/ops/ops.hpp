@@ -7,6 +7,8 @@
 
 #include "../precomp.hpp"
 
+#include <memory>
+
 namespace cv { namespace ltrp { namespace ops {
 
 /// What happens to the result of a linear layer before it is stored.
@@ -14,6 +16,39 @@ enum class Epilogue
 {
     Store,   ///< y = x w^T + b
     Add      ///< y += x w^T + b (a residual branch)
+};
+
+/// What the matrix products of a forward pass multiply; sums, norms, softmax and the residual stream are fp32 always.
+enum class Precision
+{
+    FP32,
+    BF16,   ///< weights and activations rounded to bfloat16, fp32 sums
+    INT8    ///< weights to 8 bits per output channel, activations to 8 bits per token, 32-bit integer sums
+};
+const char* precisionName(Precision precision);   ///< "FP32", "BF16", "INT8"
+
+struct NormWeights
+{
+    const float* weight;
+    const float* bias;
+    float eps;
+};
+
+/// w [out, in], b [out] or null.
+struct LinearWeights
+{
+    const float* weight;
+    const float* bias;
+    int in, out;
+};
+
+/// One pre-norm transformer block.
+struct BlockWeights
+{
+    NormWeights norm1;
+    LinearWeights qkv, proj;
+    NormWeights norm2;
+    LinearWeights fc1, fc2;
 };
 
 /// The operations that the networks are written in: row-major fp32, one implementation per device. All are
@@ -31,6 +66,12 @@ public:
     /// dw [out, in] += dy^T x; db [out] += column sums of dy (db may be null).
     virtual void linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in,
                                       int out) const = 0;
+
+    /// y [rows, out] = linear(layerNorm(x [rows, in])).
+    virtual void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
+                            int rows) const = 0;
+    /// A block behind its attention, rows of x [rows, dim] in place: x += proj(attended), then x += fc2(gelu(fc1(LN(x)))).
+    virtual void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const = 0;
 
     /// y = (x - mean) * rstd * w + b per row; mean and rstd [rows] are stored when not null. y may be x.
     virtual void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim,
@@ -65,6 +106,12 @@ public:
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).
 const Backend& cpu();
+/// The same for weights that stay as they are while the backend lives: normLinear(), finishBlock() and linear() without
+/// accumulation keep each weight matrix they meet in the form and precision that is fastest to multiply.
+/// @throws Error::StsNotImplemented when this processor or build cannot do it: cpuLacks() says why.
+std::shared_ptr<const Backend> frozenCpu(Precision precision);
+/// Empty, or what this processor or build lacks for that precision: "this processor has no AVX512_BF16 instructions".
+std::string cpuLacks(Precision precision);
 
 /// "oneDNN 2.6.3, AVX-512": the library and instruction set the CPU implementation really uses.
 std::string cpuLibrary();
@@ -76,8 +123,8 @@ int threads();
 void useKernels(const std::string& name);
 std::string kernelsInUse();
 
-/// Seconds spent and FLOP done inside matrix products since the last call with reset = true; counted only while
-/// profiling is on (all threads together).
+/// Thread-seconds spent and FLOP done inside matrix products since the last call with reset = true; counted only while
+/// profiling is on (all threads together: a product of 1 s on 2 threads counts 2 s).
 struct MatmulProfile { double seconds = 0, flop = 0; uint64_t calls = 0; };
 void profileMatmul(bool on);
 MatmulProfile matmulProfile(bool reset);

@@ -59,7 +59,7 @@ void MaePretrainParams::setPreset(const String& name)
 }
 
 RankerTrainParams::RankerTrainParams()
-    : removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), loss("list-mle-k"), listK(20), seesAll(false)
+    : removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), loss("list-mle-k"), listK(20), seesAll(false), target(TARGET_CPU)
 {
     weightDecay = 0.06;
     maskRatio = 0.9;

@@ -6,6 +6,7 @@
 #include "trainer.hpp"
 #include "checksum.hpp"
 #include "losses.hpp"
+#include "../core/target.hpp"
 #include "../vit/leave_one_out.hpp"
 #include "../vit/ranker_net.hpp"
 
@@ -29,6 +30,7 @@ struct RankerOptions
     int listK = 20;
     bool seesAll = false;
     uint64_t seed = 0;
+    ops::Precision precision = ops::Precision::FP32;   ///< of the autoencoder's passes
 };
 
 /// The pseudo-scores of the visible patches are the target, and the ranker is compared there. It sees the visible patches
@@ -37,7 +39,8 @@ class RankerObjective CV_FINAL : public Objective
 {
 public:
     RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options)
-        : teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options)
+        : teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
+          teacherWorkspace_(ops::frozenCpu(options.precision))
     {
         model_.kind = io::ModelKind::Ranker;
         model_.ranker = config;
@@ -64,7 +67,8 @@ public:
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"removal", removalNames[options_.scoring.removal]},
                         {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
-                        {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"}};
+                        {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
+                        {"precision", ops::precisionName(options_.precision)}};
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
         return list;
@@ -128,7 +132,7 @@ private:
     vit::LeaveOneOut scorer_;
     std::unique_ptr<vit::RankerNet> ranker_;
     RankerOptions options_;
-    vit::Workspace teacherWorkspace_, workspace_;
+    vit::Workspace teacherWorkspace_, workspace_;   // the autoencoder's weights never change
     std::vector<float> target_, predicted_, gradient_, scores_;
     std::vector<int> columns_;
 };
@@ -152,6 +156,7 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     LTRP_REQUIRE(params.listK >= 2, Error::StsOutOfRange, "list-k is " << params.listK << ", expected 2 or more");
     options.listK = params.listK;
     options.seesAll = params.seesAll;
+    options.precision = precisionOf(params.target);
     options.seed = params.seed;
     LTRP_REQUIRE(!params.mae.empty(), Error::StsBadArg, "mae: no weight file of an autoencoder given");
 

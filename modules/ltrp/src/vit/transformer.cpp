@@ -35,48 +35,19 @@ Transformer::Transformer(const StackConfig& config, float layerNormEps, const Pa
     : config_(config), eps_(layerNormEps), params_(params)
 {
     const auto offset = [&params](const std::string& name) { return params.layout.at(name).offset; };
+    const auto normAt = [&](const std::string& name) { return Norm{offset(name + ".weight"), offset(name + ".bias")}; };
+    const auto linearAt = [&](const std::string& name, int in, int out) {
+        return Linear{offset(name + ".weight"), offset(name + ".bias"), in, out};
+    };
     for (int i = 0; i < config.depth; ++i)
     {
         const std::string b = blocks + std::to_string(i) + ".";
-        Block block;
-        block.norm1w = offset(b + "norm1.weight");
-        block.norm1b = offset(b + "norm1.bias");
-        block.qkvw = offset(b + "attn.qkv.weight");
-        block.qkvb = offset(b + "attn.qkv.bias");
-        block.projw = offset(b + "attn.proj.weight");
-        block.projb = offset(b + "attn.proj.bias");
-        block.norm2w = offset(b + "norm2.weight");
-        block.norm2b = offset(b + "norm2.bias");
-        block.fc1w = offset(b + "mlp.fc1.weight");
-        block.fc1b = offset(b + "mlp.fc1.bias");
-        block.fc2w = offset(b + "mlp.fc2.weight");
-        block.fc2b = offset(b + "mlp.fc2.bias");
-        blocks_.push_back(block);
+        blocks_.push_back({normAt(b + "norm1"), linearAt(b + "attn.qkv", config.dim, 3 * config.dim),
+                           linearAt(b + "attn.proj", config.dim, config.dim), normAt(b + "norm2"),
+                           linearAt(b + "mlp.fc1", config.dim, config.hidden),
+                           linearAt(b + "mlp.fc2", config.hidden, config.dim)});
     }
-    normw_ = offset(norm + "weight");
-    normb_ = offset(norm + "bias");
-}
-
-float* Transformer::queriesKeysValues(const Block& block, const float* x, int rows, Workspace& ws) const
-{
-    const size_t count = static_cast<size_t>(rows) * static_cast<size_t>(config_.dim);
-    float* normed = ws.get("normed", count);
-    float* qkv = ws.get("qkv", 3 * count);
-    ws.ops().layerNorm(x, p(block.norm1w), p(block.norm1b), eps_, normed, rows, config_.dim);
-    ws.ops().linear(normed, p(block.qkvw), p(block.qkvb), qkv, rows, config_.dim, 3 * config_.dim);
-    return qkv;
-}
-
-void Transformer::finishBlock(const Block& block, const float* attended, float* x, int rows, Workspace& ws) const
-{
-    const size_t r = static_cast<size_t>(rows), hidden = r * static_cast<size_t>(config_.hidden);
-    float* normed = ws.get("normed", r * static_cast<size_t>(config_.dim));
-    float* h = ws.get("hidden", hidden);
-    ws.ops().linear(attended, p(block.projw), p(block.projb), x, rows, config_.dim, config_.dim, ops::Epilogue::Add);
-    ws.ops().layerNorm(x, p(block.norm2w), p(block.norm2b), eps_, normed, rows, config_.dim);
-    ws.ops().linear(normed, p(block.fc1w), p(block.fc1b), h, rows, config_.dim, config_.hidden);
-    ws.ops().gelu(h, h, hidden);
-    ws.ops().linear(h, p(block.fc2w), p(block.fc2b), x, rows, config_.hidden, config_.dim, ops::Epilogue::Add);
+    norm_ = normAt(norm.substr(0, norm.size() - 1));
 }
 
 void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws) const
@@ -84,17 +55,20 @@ void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flag
     const int rows = batch * tokens;
     for (int i = first; i < last; ++i)
     {
-        const Block& block = blocks_[static_cast<size_t>(i)];
-        const float* qkv = queriesKeysValues(block, x, rows, ws);
-        float* attended = ws.get("attended", static_cast<size_t>(rows) * static_cast<size_t>(config_.dim));
+        const ops::BlockWeights block = this->block(i);
+        const size_t count = static_cast<size_t>(rows) * static_cast<size_t>(config_.dim);
+        float* qkv = ws.get("qkv", 3 * count);
+        float* attended = ws.get("attended", count);
+        ws.ops().normLinear(block.norm1, block.qkv, x, qkv, rows);
         ws.ops().attention(qkv, flagged, attended, nullptr, batch, tokens, config_.dim, config_.heads);
-        finishBlock(block, attended, x, rows, ws);
+        ws.ops().finishBlock(block, attended, x, rows);
     }
 }
 
 void Transformer::finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const
 {
-    ws.ops().layerNorm(x, p(normw_), p(normb_), eps_, out, static_cast<int>(rows), config_.dim);
+    const ops::NormWeights norm = at(norm_);
+    ws.ops().layerNorm(x, norm.weight, norm.bias, norm.eps, out, static_cast<int>(rows), config_.dim);
 }
 
 void Transformer::forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const
@@ -107,18 +81,22 @@ void Transformer::forwardFlagged(const float* x0, int tokens, int variants, cons
 {
     const size_t each = static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
     float* attended = ws.get("attended", each * static_cast<size_t>(variants));
-    const float* qkv = queriesKeysValues(blocks_[0], x0, tokens, ws);
+    const ops::BlockWeights first = block(0);
+    float* qkv = ws.get("qkv", 3 * each);
+    ws.ops().normLinear(first.norm1, first.qkv, x0, qkv, tokens);
     ws.ops().attention(qkv, flagged, attended, nullptr, variants, tokens, config_.dim, config_.heads, variants);
     for (int v = 0; v < variants; ++v)
         std::memcpy(x + static_cast<size_t>(v) * each, x0, each * sizeof(float));
-    finishBlock(blocks_[0], attended, x, variants * tokens, ws);
+    ws.ops().finishBlock(first, attended, x, variants * tokens);
     forwardBlocks(x, variants, tokens, flagged, 1, config_.depth, ws);
 }
 
 void Transformer::forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const
 {
     const size_t dim = static_cast<size_t>(config_.dim), left = static_cast<size_t>(tokens - 1);
-    const float* qkv = queriesKeysValues(blocks_[0], x0, tokens, ws);
+    const ops::BlockWeights first = block(0);
+    float* qkv = ws.get("qkv", static_cast<size_t>(tokens) * 3 * dim);
+    ws.ops().normLinear(first.norm1, first.qkv, x0, qkv, tokens);
     float* gathered = ws.get("qkv.dropped", left * 3 * dim * static_cast<size_t>(variants));
     const auto without = [tokens, left](const float* from, size_t width, int token, float* to) {
         const size_t before = static_cast<size_t>(token);
@@ -134,7 +112,7 @@ void Transformer::forwardDropped(const float* x0, int tokens, int variants, cons
     }
     float* attended = ws.get("attended", left * dim * static_cast<size_t>(variants));
     ws.ops().attention(gathered, nullptr, attended, nullptr, variants, tokens - 1, config_.dim, config_.heads);
-    finishBlock(blocks_[0], attended, x, variants * (tokens - 1), ws);
+    ws.ops().finishBlock(first, attended, x, variants * (tokens - 1));
     forwardBlocks(x, variants, tokens - 1, nullptr, 1, config_.depth, ws);
 }
 
@@ -178,22 +156,23 @@ void Transformer::forwardTrain(float* x, int batch, int tokens, float* out, Work
     const ops::Backend& ops = ws.ops();
     for (int i = 0; i < config_.depth; ++i)
     {
-        const Block& b = blocks_[static_cast<size_t>(i)];
+        const ops::BlockWeights b = block(i);
         const Tape t = tapeOf(config_, i, batch, tokens, ws, tag);
         std::memcpy(t.x, x, bytes);
-        ops.layerNorm(x, p(b.norm1w), p(b.norm1b), eps_, t.norm1, rows, dim, t.mean1, t.rstd1);
-        ops.linear(t.norm1, p(b.qkvw), p(b.qkvb), t.qkv, rows, dim, 3 * dim);
+        ops.layerNorm(x, b.norm1.weight, b.norm1.bias, b.norm1.eps, t.norm1, rows, dim, t.mean1, t.rstd1);
+        ops.linear(t.norm1, b.qkv.weight, b.qkv.bias, t.qkv, rows, dim, 3 * dim);
         ops.attention(t.qkv, nullptr, t.attended, t.probabilities, batch, tokens, dim, config_.heads);
-        ops.linear(t.attended, p(b.projw), p(b.projb), x, rows, dim, dim, ops::Epilogue::Add);
+        ops.linear(t.attended, b.proj.weight, b.proj.bias, x, rows, dim, dim, ops::Epilogue::Add);
         std::memcpy(t.middle, x, bytes);
-        ops.layerNorm(x, p(b.norm2w), p(b.norm2b), eps_, t.norm2, rows, dim, t.mean2, t.rstd2);
-        ops.linear(t.norm2, p(b.fc1w), p(b.fc1b), t.before, rows, dim, config_.hidden);
+        ops.layerNorm(x, b.norm2.weight, b.norm2.bias, b.norm2.eps, t.norm2, rows, dim, t.mean2, t.rstd2);
+        ops.linear(t.norm2, b.fc1.weight, b.fc1.bias, t.before, rows, dim, config_.hidden);
         ops.gelu(t.before, t.after, static_cast<size_t>(rows) * static_cast<size_t>(config_.hidden));
-        ops.linear(t.after, p(b.fc2w), p(b.fc2b), x, rows, config_.hidden, dim, ops::Epilogue::Add);
+        ops.linear(t.after, b.fc2.weight, b.fc2.bias, x, rows, config_.hidden, dim, ops::Epilogue::Add);
     }
-    float* last = ws.get(tag + ".last", static_cast<size_t>(rows) * static_cast<size_t>(dim));
-    std::memcpy(last, x, bytes);
-    ops.layerNorm(x, p(normw_), p(normb_), eps_, out, rows, dim, ws.get(tag + ".mean", static_cast<size_t>(rows)),
+    float* kept = ws.get(tag + ".last", static_cast<size_t>(rows) * static_cast<size_t>(dim));
+    const ops::NormWeights last = at(norm_);
+    std::memcpy(kept, x, bytes);
+    ops.layerNorm(x, last.weight, last.bias, last.eps, out, rows, dim, ws.get(tag + ".mean", static_cast<size_t>(rows)),
                   ws.get(tag + ".rstd", static_cast<size_t>(rows)));
 }
 
@@ -203,30 +182,32 @@ void Transformer::backward(const float* dOut, int batch, int tokens, float* dx, 
     const int rows = batch * tokens, dim = config_.dim, hidden = config_.hidden;
     const size_t r = static_cast<size_t>(rows), n = r * static_cast<size_t>(dim);
     const ops::Backend& ops = ws.ops();
+    const ops::NormWeights last = at(norm_);
+    const auto gradOf = [this, grads](const float* weight) { return grads + (weight - params_.data()); };   // same layout
     float* d = ws.get("backward.x", n);
     std::memset(d, 0, n * sizeof(float));
-    ops.layerNormBackward(dOut, ws.get(tag + ".last", n), p(normw_), ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r), d,
-                          grads + normw_, grads + normb_, rows, dim);
+    ops.layerNormBackward(dOut, ws.get(tag + ".last", n), last.weight, ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r), d,
+                          gradOf(last.weight), gradOf(last.bias), rows, dim);
     float* dHidden = ws.get("backward.hidden", r * static_cast<size_t>(hidden));
     float* dQkv = ws.get("backward.qkv", 3 * n);
     float* dBranch = ws.get("backward.branch", n);
     for (int i = config_.depth - 1; i >= 0; --i)
     {
-        const Block& b = blocks_[static_cast<size_t>(i)];
+        const ops::BlockWeights b = block(i);
         const Tape t = tapeOf(config_, i, batch, tokens, ws, tag);
-        ops.linearBackwardWeight(d, t.after, grads + b.fc2w, grads + b.fc2b, rows, hidden, dim);
-        ops.linearBackwardInput(d, p(b.fc2w), dHidden, rows, hidden, dim);
+        ops.linearBackwardWeight(d, t.after, gradOf(b.fc2.weight), gradOf(b.fc2.bias), rows, hidden, dim);
+        ops.linearBackwardInput(d, b.fc2.weight, dHidden, rows, hidden, dim);
         ops.geluBackward(t.before, dHidden, dHidden, r * static_cast<size_t>(hidden));
-        ops.linearBackwardWeight(dHidden, t.norm2, grads + b.fc1w, grads + b.fc1b, rows, dim, hidden);
-        ops.linearBackwardInput(dHidden, p(b.fc1w), dBranch, rows, dim, hidden);
-        ops.layerNormBackward(dBranch, t.middle, p(b.norm2w), t.mean2, t.rstd2, d, grads + b.norm2w, grads + b.norm2b, rows, dim);
+        ops.linearBackwardWeight(dHidden, t.norm2, gradOf(b.fc1.weight), gradOf(b.fc1.bias), rows, dim, hidden);
+        ops.linearBackwardInput(dHidden, b.fc1.weight, dBranch, rows, dim, hidden);
+        ops.layerNormBackward(dBranch, t.middle, b.norm2.weight, t.mean2, t.rstd2, d, gradOf(b.norm2.weight), gradOf(b.norm2.bias), rows, dim);
 
-        ops.linearBackwardWeight(d, t.attended, grads + b.projw, grads + b.projb, rows, dim, dim);
-        ops.linearBackwardInput(d, p(b.projw), dBranch, rows, dim, dim);
+        ops.linearBackwardWeight(d, t.attended, gradOf(b.proj.weight), gradOf(b.proj.bias), rows, dim, dim);
+        ops.linearBackwardInput(d, b.proj.weight, dBranch, rows, dim, dim);
         ops.attentionBackward(t.qkv, t.probabilities, dBranch, dQkv, batch, tokens, dim, config_.heads);
-        ops.linearBackwardWeight(dQkv, t.norm1, grads + b.qkvw, grads + b.qkvb, rows, dim, 3 * dim);
-        ops.linearBackwardInput(dQkv, p(b.qkvw), dBranch, rows, dim, 3 * dim);
-        ops.layerNormBackward(dBranch, t.x, p(b.norm1w), t.mean1, t.rstd1, d, grads + b.norm1w, grads + b.norm1b, rows, dim);
+        ops.linearBackwardWeight(dQkv, t.norm1, gradOf(b.qkv.weight), gradOf(b.qkv.bias), rows, dim, 3 * dim);
+        ops.linearBackwardInput(dQkv, b.qkv.weight, dBranch, rows, dim, 3 * dim);
+        ops.layerNormBackward(dBranch, t.x, b.norm1.weight, t.mean1, t.rstd1, d, gradOf(b.norm1.weight), gradOf(b.norm1.bias), rows, dim);
     }
     std::memcpy(dx, d, n * sizeof(float));
 }

@@ -16,6 +16,7 @@ class Workspace
 {
 public:
     explicit Workspace(const ops::Backend& backend = ops::cpu()) : backend_(backend) {}
+    explicit Workspace(std::shared_ptr<const ops::Backend> backend) : owned_(std::move(backend)), backend_(*owned_) {}
 
     const ops::Backend& ops() const { return backend_; }
     /// At least `count` floats, 64-byte aligned; contents undefined when it has grown.
@@ -23,6 +24,7 @@ public:
     size_t bytes() const;   ///< held by all buffers
 
 private:
+    std::shared_ptr<const ops::Backend> owned_;
     const ops::Backend& backend_;
     std::unordered_map<std::string, cv::Mat> buffers_;
 };
@@ -58,21 +60,29 @@ public:
     const StackConfig& config() const { return config_; }
 
 private:
-    struct Block   // offsets into the arena
+    struct Norm { size_t weight, bias; };
+    struct Linear { size_t weight, bias; int in, out; };
+    struct Block { Norm norm1; Linear qkv, proj; Norm norm2; Linear fc1, fc2; };
+
+    ops::NormWeights at(const Norm& norm) const
     {
-        size_t norm1w, norm1b, qkvw, qkvb, projw, projb, norm2w, norm2b, fc1w, fc1b, fc2w, fc2b;
-    };
-    const float* p(size_t offset) const { return params_.data() + offset; }
-    /// The rest of a block behind its attention: x += proj(attended); x += mlp(LN(x)).
-    void finishBlock(const Block& block, const float* attended, float* x, int rows, Workspace& ws) const;
-    /// LN and qkv of `rows` tokens into ws buffer "qkv".
-    float* queriesKeysValues(const Block& block, const float* x, int rows, Workspace& ws) const;
+        return {params_.data() + norm.weight, params_.data() + norm.bias, eps_};
+    }
+    ops::LinearWeights at(const Linear& linear) const
+    {
+        return {params_.data() + linear.weight, params_.data() + linear.bias, linear.in, linear.out};
+    }
+    ops::BlockWeights at(const Block& b) const
+    {
+        return {at(b.norm1), at(b.qkv), at(b.proj), at(b.norm2), at(b.fc1), at(b.fc2)};
+    }
+    ops::BlockWeights block(int i) const { return at(blocks_[static_cast<size_t>(i)]); }
 
     StackConfig config_;
     float eps_;
-    const ParamArena& params_;
+    const ParamArena& params_;   ///< its values may move, so that only offsets into them are kept
     std::vector<Block> blocks_;
-    size_t normw_ = 0, normb_ = 0;
+    Norm norm_;
 };
 
 }}}  // namespace

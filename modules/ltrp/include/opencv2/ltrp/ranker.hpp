@@ -54,8 +54,9 @@ public:
     /** @brief cv::dnn backend; cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are available.
     @throws cv::Exception with Error::StsNotImplemented for any other: never a silent fall-back */
     CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
-    /** @brief cv::dnn target; cv::dnn::DNN_TARGET_CPU is available (32-bit floats).
-    @throws cv::Exception with Error::StsNotImplemented for any other */
+    /** @brief Precision: a cv::ltrp::ComputeTarget; TARGET_CPU (32-bit floats, also cv::dnn::DNN_TARGET_CPU) by default.
+    @throws cv::Exception with Error::StsNotImplemented for any other target, and for one that this processor or build
+    lacks, saying what is missing (see cv::ltrp::missingForTarget): never a silent fall-back */
     CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
 
     CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file

@@ -116,7 +116,7 @@ public:
 
     /** @brief As for cv::ltrp::Ranker. */
     CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
-    /** @brief As for cv::ltrp::Ranker. */
+    /** @brief Precision of the passes, see cv::ltrp::Ranker::setPreferableTarget. */
     CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
 
     CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file

@@ -102,6 +102,7 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     /// false (the paper): the ranker learns from the visible patches alone, which is fast; true: from the whole image, as
     /// at run time, still compared on the visible patches; false
     CV_PROP_RW bool seesAll;
+    CV_PROP_RW int target;       //!< cv::ltrp::ComputeTarget of the autoencoder's passes; TARGET_CPU
 };
 
 /** @brief Where a training stands; figures are those of the newest update. */

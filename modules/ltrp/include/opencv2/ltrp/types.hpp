@@ -15,6 +15,23 @@ namespace ltrp
 //! @addtogroup ltrp
 //! @{
 
+/** @brief Where and in which precision a network computes; for setPreferableTarget().
+
+Only the matrix products and attention change their precision; sums, norms, softmax, differences and means are 32-bit
+floats always. Nothing is ever chosen silently: a target that this processor or build lacks is refused with an exception.
+The numbers are those of cv::dnn::Target where that has the like. */
+enum ComputeTarget
+{
+    TARGET_CPU = 0,         //!< 32-bit floats; cv::dnn::DNN_TARGET_CPU
+    TARGET_CPU_BF16 = 10,   //!< bfloat16 products, on processors with AVX512_BF16; cv::dnn::DNN_TARGET_CPU_FP16 where it exists
+    TARGET_CPU_INT8 = 1001  //!< 8-bit products (weights per output channel, activations per token), on processors with AVX512_VNNI
+};
+
+/** @brief Empty when that target can be had here, else what is missing: "this processor has no AVX512_BF16 instructions".
+@param target a cv::ltrp::ComputeTarget
+@throws cv::Exception with Error::StsNotImplemented for a number that is no target of this module */
+CV_EXPORTS_W String missingForTarget(int target);
+
 /** @brief Where the patches of a grid lie on an image.
 
 The image, whatever its size, is divided into `grid.height` rows and `grid.width` columns; borders are rounded to

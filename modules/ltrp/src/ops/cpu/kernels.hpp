@@ -6,6 +6,7 @@
 #define OPENCV_LTRP_OPS_CPU_KERNELS_HPP
 
 #include <cstddef>
+#include <cstdint>
 
 namespace cv { namespace ltrp { namespace ops {
 
@@ -45,6 +46,20 @@ struct Kernels
     void (*attentionBackward)(const HeadArgs& args);
     void (*columnSums)(const float* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
     double (*sumDifference)(const float* a, const float* b, size_t count, float scale, bool squared);
+    void (*toBf16)(const float* x, uint16_t* y, size_t count);     ///< to nearest, ties to even; NaN stays NaN
+    void (*geluBf16)(const float* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
+    /// Per row: x = scale * q + low, q in 0 .. 255.
+    void (*quantise)(const float* x, uint8_t* q, float* scale, float* low, size_t rows, size_t columns);
+    /// y = (sums * scale + low * weightSums) * weightScales + bias (+ y when add), scale and low one a row.
+    void (*dequantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
+                       const float* weightSums, const float* bias, float* y, size_t rows, size_t columns, bool add);
+    /// quantise(GELU(dequantise(sums))), GELU within 1e-4; row: scratch for `columns` floats.
+    void (*geluQuantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
+                         const float* weightSums, const float* bias, uint8_t* q, float* scaleOut, float* lowOut, float* row,
+                         size_t rows, size_t columns);
+    /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; keeps no
+    /// probabilities. Null where the instruction set has no bfloat16 products.
+    void (*attentionBf16)(const HeadArgs& args);
 };
 
 /// Keys are padded to a multiple of 16 whatever the vector width, so that stored attention weights look alike.
@@ -63,6 +78,7 @@ const Kernels& kernelsBaseline();
 #if defined(__x86_64__) && defined(__GNUC__)
 const Kernels& kernelsAvx2();
 const Kernels& kernelsAvx512();
+const Kernels& kernelsAvx512Bf16();
 #endif
 
 /// The table in use.

@@ -16,6 +16,9 @@ namespace {
 
 typedef float VecF __attribute__((vector_size(LTRP_VECTOR * 4)));
 typedef int VecI __attribute__((vector_size(LTRP_VECTOR * 4)));
+typedef unsigned VecN __attribute__((vector_size(LTRP_VECTOR * 4)));
+typedef unsigned short VecH __attribute__((vector_size(LTRP_VECTOR * 2)));   // bfloat16 values
+typedef unsigned char VecB __attribute__((vector_size(LTRP_VECTOR)));
 typedef float VecU __attribute__((vector_size(LTRP_VECTOR * 4), aligned(4), may_alias));   // unaligned access
 
 #define LTRP_INLINE inline __attribute__((always_inline))
@@ -26,16 +29,30 @@ LTRP_INLINE VecF load(const float* p) { return *reinterpret_cast<const VecU*>(p)
 LTRP_INLINE void store(float* p, VecF v) { *reinterpret_cast<VecU*>(p) = v; }
 LTRP_INLINE VecF splat(float x) { return x - VecF{}; }
 LTRP_INLINE VecF select(VecI mask, VecF a, VecF b) { return (VecF)((mask & (VecI)a) | (~mask & (VecI)b)); }
-LTRP_INLINE VecF maximum(VecF a, VecF b) { return select(a > b, a, b); }
-LTRP_INLINE VecF minimum(VecF a, VecF b) { return select(a < b, a, b); }
+LTRP_INLINE VecF maximum(VecF a, VecF b) { return a > b ? a : b; }   // one instruction
+LTRP_INLINE VecF minimum(VecF a, VecF b) { return a < b ? a : b; }
 LTRP_INLINE VecF absolute(VecF a) { return (VecF)((VecI)a & (VecI{} + 0x7fffffff)); }
+
+/// Halves are combined until one value is left: four dependent steps for 16 values, not fifteen.
+template <class Combine>
+LTRP_INLINE float fold(VecF v, const Combine& combine)
+{
+    float t[LTRP_VECTOR];
+    store(t, v);
+    for (size_t half = W / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; ++i)
+            t[i] = combine(t[i], t[i + half]);
+    return t[0];
+}
 
 LTRP_INLINE float sum(VecF v)
 {
-    float s = 0;
-    for (size_t i = 0; i < W; ++i)
-        s += v[i];
-    return s;
+    return fold(v, [](float a, float b) __attribute__((always_inline)) { return a + b; });
+}
+
+LTRP_INLINE float largest(VecF v)
+{
+    return fold(v, [](float a, float b) __attribute__((always_inline)) { return a > b ? a : b; });
 }
 
 /// First n < W values, zeros behind them.
@@ -87,6 +104,22 @@ LTRP_INLINE void normalCdf(VecF x, VecF& cdf, VecF& bell)
     p = p * t + 2.5898970779853364e-1f;
     const VecF tail = p * t * bell * 0.5f;
     cdf = select(x > VecF{}, 1.f - tail, tail);
+}
+
+/// GELU to 1e-4, for results that are rounded to 16 or 8 bits: Phi(x) = 0.5 + x p(x^2), p fitted for |x| <= 4.
+LTRP_INLINE VecF roundedGelu(VecF x)
+{
+    const VecF near = maximum(minimum(x, splat(4.f)), splat(-4.f));
+    const VecF u = near * near * 0.0625f;
+    VecF p = splat(-0.42433061f);
+    p = p * u + 2.04194433f;
+    p = p * u - 4.30003006f;
+    p = p * u + 5.28659067f;
+    p = p * u - 4.29343503f;
+    p = p * u + 2.47420589f;
+    p = p * u - 1.05880591f;
+    p = p * u + 0.39884751f;
+    return x * (near * p + 0.5f);
 }
 
 void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, size_t rows, size_t dim, float* mean,
@@ -205,6 +238,120 @@ void geluBackward(const float* x, const float* dy, float* dx, size_t count)
     }
 }
 
+/// To bfloat16, nearest, ties to even; adding to a NaN's bits could make it a number.
+LTRP_INLINE VecH rounded16(VecF v)
+{
+#ifdef LTRP_BF16
+    return (VecH)_mm512_cvtneps_pbh((__m512)v);
+#else
+    const VecN bits = (VecN)v;
+    const VecN nearest = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const VecN nan = (VecN)(v != v);
+    return __builtin_convertvector((nan & ((bits >> 16) | 0x40u)) | (~nan & nearest), VecH);
+#endif
+}
+
+template <bool GELU>
+LTRP_INLINE void convertBf16(const float* x, uint16_t* y, size_t count)
+{
+    for (size_t i = 0; i < count; i += W)
+    {
+        const bool part = count - i < W;
+        VecF v = part ? loadPart(x + i, count - i) : load(x + i);
+        if (GELU)
+            v = roundedGelu(v);
+        const VecH h = rounded16(v);
+        std::memcpy(y + i, &h, (part ? count - i : W) * sizeof(uint16_t));
+    }
+}
+
+void toBf16(const float* x, uint16_t* y, size_t count)
+{
+    convertBf16<false>(x, y, count);
+}
+
+void geluBf16(const float* x, uint16_t* y, size_t count)
+{
+    convertBf16<true>(x, y, count);
+}
+
+void quantise(const float* x, uint8_t* q, float* scale, float* low, size_t rows, size_t columns)
+{
+    const size_t whole = columns / W * W;
+    for (size_t r = 0; r < rows; ++r, x += columns, q += columns)
+    {
+        float least = x[0], most = x[0];
+        if (whole)
+        {
+            VecF a = load(x), b = a;
+            for (size_t i = W; i < whole; i += W)
+            {
+                a = minimum(a, load(x + i));
+                b = maximum(b, load(x + i));
+            }
+            least = -largest(-a);
+            most = largest(b);
+        }
+        for (size_t i = whole; i < columns; ++i)
+        {
+            least = x[i] < least ? x[i] : least;
+            most = x[i] > most ? x[i] : most;
+        }
+        const float span = most - least, inverse = span > 0 ? 255.f / span : 0.f;
+        scale[r] = span / 255.f;
+        low[r] = least;
+        for (size_t i = 0; i < columns; i += W)
+        {
+            const bool part = columns - i < W;
+            const VecF v = ((part ? loadPart(x + i, columns - i) : load(x + i)) - least) * inverse + 0.5f;
+            const VecB b = __builtin_convertvector(__builtin_convertvector(minimum(v, splat(255.f)), VecI), VecB);
+            std::memcpy(q + i, &b, part ? columns - i : W);
+        }
+    }
+}
+
+void dequantise(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
+                const float* weightSums, const float* bias, float* y, size_t rows, size_t columns, bool add)
+{
+    typedef int VecA __attribute__((vector_size(LTRP_VECTOR * 4), aligned(4), may_alias));
+    const size_t whole = columns / W * W;
+    for (size_t r = 0; r < rows; ++r, sums += columns, y += columns)
+    {
+        for (size_t i = 0; i < whole; i += W)
+        {
+            const VecF s = __builtin_convertvector(*reinterpret_cast<const VecA*>(sums + i), VecF);
+            VecF v = (s * scale[r] + load(weightSums + i) * low[r]) * load(weightScales + i);
+            if (bias)
+                v += load(bias + i);
+            store(y + i, add ? v + load(y + i) : v);
+        }
+        for (size_t i = whole; i < columns; ++i)
+        {
+            const float v = (static_cast<float>(sums[i]) * scale[r] + weightSums[i] * low[r]) * weightScales[i]
+                          + (bias ? bias[i] : 0.f);
+            y[i] = add ? v + y[i] : v;
+        }
+    }
+}
+
+void geluQuantise(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
+                  const float* weightSums, const float* bias, uint8_t* q, float* scaleOut, float* lowOut, float* row,
+                  size_t rows, size_t columns)
+{
+    for (size_t r = 0; r < rows; ++r)   // a row at a time, so that it stays in the first cache between the passes
+    {
+        dequantise(sums + r * columns, scale + r, low + r, weightScales, weightSums, bias, row, 1, columns, false);
+        for (size_t i = 0; i < columns; i += W)
+        {
+            if (columns - i < W)
+                storePart(row + i, roundedGelu(loadPart(row + i, columns - i)), columns - i);
+            else
+                store(row + i, roundedGelu(load(row + i)));
+        }
+        quantise(row, q + r * columns, scaleOut + r, lowOut + r, 1, columns);
+    }
+}
+
 /// c [R, N] = a [R, K] b [K, N] for R rows and NV vectors of columns kept in registers.
 template <int R, int NV>
 LTRP_INLINE void tile(const float* a, size_t aRow, size_t aColumn, const float* b, size_t bRow, float* c, size_t cRow, size_t k)
@@ -277,8 +424,8 @@ void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, 
     }
 }
 
-/// Softmax of scale * row over the first `tokens` entries without `flagged`; zeros elsewhere up to `padded`.
-LTRP_INLINE void softmaxRow(float* row, size_t tokens, size_t padded, float scale, int flagged)
+/// Largest of the first `tokens` entries without `flagged`; those, and the ones up to `padded`, become -infinity.
+LTRP_INLINE float maskRow(float* row, size_t tokens, size_t padded, int flagged)
 {
     const float lowest = -std::numeric_limits<float>::infinity();
     for (size_t i = tokens; i < padded; ++i)
@@ -288,10 +435,13 @@ LTRP_INLINE void softmaxRow(float* row, size_t tokens, size_t padded, float scal
     VecF top = load(row);
     for (size_t i = W; i < padded; i += W)
         top = maximum(load(row + i), top);
-    float peak = top[0];
-    for (size_t i = 1; i < W; ++i)
-        peak = top[i] > peak ? top[i] : peak;
-    const VecF shift = splat(peak);
+    return largest(top);
+}
+
+/// e^(scale * (row - largest)) without `flagged`, zeros up to `padded`; returns 1 / sum, which makes it the softmax.
+LTRP_INLINE float exponentialRow(float* row, size_t tokens, size_t padded, float scale, int flagged)
+{
+    const VecF shift = splat(maskRow(row, tokens, padded, flagged));
     VecF total = VecF{};
     for (size_t i = 0; i < padded; i += W)
     {
@@ -299,9 +449,16 @@ LTRP_INLINE void softmaxRow(float* row, size_t tokens, size_t padded, float scal
         total += e;
         store(row + i, e);
     }
-    const float inverse = 1.f / sum(total);
-    for (size_t i = 0; i < padded; i += W)
-        store(row + i, load(row + i) * inverse);
+    return 1.f / sum(total);
+}
+
+LTRP_INLINE void scaledRow(const float* x, float factor, float* y, size_t count)
+{
+    size_t i = 0;
+    for (; i + W <= count; i += W)
+        store(y + i, load(x + i) * factor);
+    for (; i < count; ++i)
+        y[i] = x[i] * factor;
 }
 
 void attention(const HeadArgs& h)
@@ -318,19 +475,35 @@ void attention(const HeadArgs& h)
     {
         const size_t n = tokens - i < attentionBlock ? tokens - i : attentionBlock;
         float* p = h.probabilities ? h.probabilities + i * tp : rows;
+        float inverse[attentionBlock];
         smallProduct(h.q + i * h.stride, h.stride, 1, kt, tp, p, tp, n, tp, width);
         for (size_t r = 0; r < n; ++r)
         {
+            float* row = p + r * tp;
+            inverse[r] = 1.f;
             if (static_cast<int>(i + r) == h.flagged)
-                std::memset(p + r * tp, 0, tp * sizeof(float));
-            else
-                softmaxRow(p + r * tp, tokens, tp, h.scale, h.flagged);
+            {
+                std::memset(row, 0, tp * sizeof(float));
+                continue;
+            }
+            inverse[r] = exponentialRow(row, tokens, tp, h.scale, h.flagged);
+            if (!h.probabilities)
+                continue;   // then the result, which is narrower, is scaled instead
+            for (size_t j = 0; j < tp; j += W)
+                store(row + j, load(row + j) * inverse[r]);
+            inverse[r] = 1.f;
         }
         smallProduct(p, tp, 1, v, wp, result, wp, n, wp, tokens);
         for (size_t r = 0; r < n; ++r)
-            std::memcpy(h.out + (i + r) * h.outStride, result + r * wp, width * sizeof(float));
+            scaledRow(result + r * wp, inverse[r], h.out + (i + r) * h.outStride, width);
     }
 }
+
+#ifdef LTRP_BF16
+
+#include "attention_bf16.inl"
+
+#endif
 
 void attentionBackward(const HeadArgs& h)
 {
@@ -410,7 +583,13 @@ double sumDifference(const float* a, const float* b, size_t count, float scale, 
 const Kernels& LTRP_KERNELS()
 {
     static const Kernels table = {LTRP_KERNELS_NAME, LTRP_VECTOR, layerNorm, layerNormBackward, gelu, geluBackward,
-                                  attention, attentionBackward, columnSums, sumDifference};
+                                  attention, attentionBackward, columnSums, sumDifference, toBf16, geluBf16, quantise, dequantise,
+                                  geluQuantise,
+#ifdef LTRP_BF16
+                                  attentionBf16};
+#else
+                                  nullptr};
+#endif
     return table;
 }
 

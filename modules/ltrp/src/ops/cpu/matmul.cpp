@@ -4,8 +4,10 @@
 
 #include "matmul.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 
 #ifdef HAVE_LTRP_DNNL
 #include <oneapi/dnnl/dnnl.hpp>
@@ -25,7 +27,8 @@ std::atomic<uint64_t> profiledCalls(0);
 class ProfileScope
 {
 public:
-    ProfileScope(int m, int n, int k) : on_(profiling.load(std::memory_order_relaxed)), flop_(2LL * m * n * k)
+    ProfileScope(int m, int n, int k)
+        : on_(profiling.load(std::memory_order_relaxed)), flop_(2LL * m * n * k), threads_(threads())
     {
         if (on_)
             start_ = std::chrono::steady_clock::now();
@@ -35,7 +38,7 @@ public:
         if (!on_)
             return;
         const auto spent = std::chrono::steady_clock::now() - start_;
-        profiledNanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count();
+        profiledNanoseconds += std::chrono::duration_cast<std::chrono::nanoseconds>(spent).count() * threads_;
         profiledFlop += flop_;
         ++profiledCalls;
     }
@@ -43,15 +46,19 @@ public:
 private:
     bool on_;
     int64_t flop_;
+    int threads_;
     std::chrono::steady_clock::time_point start_;
 };
 
 #ifdef HAVE_LTRP_DNNL
 
+typedef dnnl::memory::data_type DataType;
+typedef dnnl::memory::format_tag FormatTag;
+
 struct Key
 {
     int m, n, k, threads;
-    unsigned flags;
+    unsigned flags;   ///< what is transposed, added, packed, and the precision
     bool operator==(const Key& o) const
     {
         return m == o.m && n == o.n && k == o.k && threads == o.threads && flags == o.flags;
@@ -70,29 +77,15 @@ struct KeyHash
     }
 };
 
-/// One engine, one stream and the primitives of one thread: a primitive's scratch memory belongs to the thread that made it.
-struct Dnnl
+/// A product of one shape, ready to run.
+struct Product
 {
-    dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-    dnnl::stream stream{engine};
-    std::unordered_map<Key, dnnl::matmul, KeyHash> primitives;
-
-    static Dnnl& local()
-    {
-        thread_local Dnnl instance;
-        return instance;
-    }
+    dnnl::matmul primitive;
+    dnnl::memory::desc a, b, bias, c;   ///< b: the order that the library wants the weights in
 };
 
-dnnl::memory::desc matrix(int rows, int columns, bool transposed)
-{
-    const dnnl::memory::dims dims = {rows, columns};
-    const dnnl::memory::dims strides = transposed ? dnnl::memory::dims{1, rows} : dnnl::memory::dims{columns, 1};
-    return dnnl::memory::desc(dims, dnnl::memory::data_type::f32, strides);
-}
-
-dnnl::matmul makePrimitive(const dnnl::engine& engine, const dnnl::memory::desc& a, const dnnl::memory::desc& b,
-                           const dnnl::memory::desc& bias, const dnnl::memory::desc& c, bool hasBias, bool accumulate)
+Product makeProduct(const dnnl::engine& engine, const dnnl::memory::desc& a, const dnnl::memory::desc& b,
+                    const dnnl::memory::desc& bias, const dnnl::memory::desc& c, bool hasBias, bool accumulate)
 {
     dnnl::primitive_attr attributes;
     if (accumulate)
@@ -109,7 +102,56 @@ dnnl::matmul makePrimitive(const dnnl::engine& engine, const dnnl::memory::desc&
     const dnnl::matmul::desc operation = hasBias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
     const dnnl::matmul::primitive_desc description(operation, attributes, engine);
 #endif
-    return dnnl::matmul(description);
+    return {dnnl::matmul(description), a, description.weights_desc(), bias, c};
+}
+
+/// One engine, one stream and the primitives of one thread: a primitive's scratch memory belongs to the thread that made it.
+struct Dnnl
+{
+    dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+    dnnl::stream stream{engine};
+    std::unordered_map<Key, Product, KeyHash> products;
+
+    static Dnnl& local()
+    {
+        thread_local Dnnl instance;
+        return instance;
+    }
+
+    template <class Make>
+    const Product& find(const Key& key, const Make& make)
+    {
+        const auto found = products.find(key);
+        if (found != products.end())
+            return found->second;
+        if (products.size() >= 256)   // shapes are few in practice; a caller with many must not grow us
+            products.clear();
+        return products.emplace(key, make()).first->second;
+    }
+
+    void run(const Product& product, const void* a, const void* b, const float* bias, void* c)
+    {
+        std::unordered_map<int, dnnl::memory> arguments;
+        arguments.emplace(DNNL_ARG_SRC, dnnl::memory(product.a, engine, const_cast<void*>(a)));
+        arguments.emplace(DNNL_ARG_WEIGHTS, dnnl::memory(product.b, engine, const_cast<void*>(b)));
+        arguments.emplace(DNNL_ARG_DST, dnnl::memory(product.c, engine, c));
+        if (bias)
+            arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(product.bias, engine, const_cast<float*>(bias)));
+        product.primitive.execute(stream, arguments);
+        stream.wait();
+    }
+};
+
+dnnl::memory::desc matrix(int rows, int columns, DataType type = DataType::f32, FormatTag order = FormatTag::ab)
+{
+    return dnnl::memory::desc({rows, columns}, type, order);
+}
+
+void rethrow(const dnnl::error& e, int m, int k, int n)
+{
+    if (e.status == dnnl_out_of_memory)
+        LTRP_ERROR(Error::StsNoMem, "oneDNN has no memory for a " << m << " x " << k << " x " << n << " product");
+    LTRP_ERROR(Error::StsError, "oneDNN refused a " << m << " x " << k << " x " << n << " product: " << e.what());
 }
 
 /// cv::setNumThreads rules the library's pool as well; the caller's own OpenMP setting comes back afterwards.
@@ -176,30 +218,84 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
         Dnnl& dnnl = Dnnl::local();
         const Key key{m, n, k, threads(),
                       (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)};
-        const dnnl::memory::desc aDesc = matrix(m, k, transposeA), bDesc = matrix(k, n, transposeB);
-        const dnnl::memory::desc biasDesc = matrix(1, n, false), cDesc = matrix(m, n, false);
-        auto found = dnnl.primitives.find(key);
-        if (found == dnnl.primitives.end())
-        {
-            if (dnnl.primitives.size() >= 256)   // shapes are few in practice; a caller with many must not grow us
-                dnnl.primitives.clear();
-            found = dnnl.primitives.emplace(key, makePrimitive(dnnl.engine, aDesc, bDesc, biasDesc, cDesc,
-                                                               bias != nullptr, accumulate)).first;
-        }
-        std::unordered_map<int, dnnl::memory> arguments;
-        arguments.emplace(DNNL_ARG_SRC, dnnl::memory(aDesc, dnnl.engine, const_cast<float*>(a)));
-        arguments.emplace(DNNL_ARG_WEIGHTS, dnnl::memory(bDesc, dnnl.engine, const_cast<float*>(b)));
-        arguments.emplace(DNNL_ARG_DST, dnnl::memory(cDesc, dnnl.engine, c));
-        if (bias)
-            arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(biasDesc, dnnl.engine, const_cast<float*>(bias)));
-        found->second.execute(dnnl.stream, arguments);
-        dnnl.stream.wait();
+        const Product& product = dnnl.find(key, [&]() {
+            return makeProduct(dnnl.engine, matrix(m, k, DataType::f32, transposeA ? FormatTag::ba : FormatTag::ab),
+                               matrix(k, n, DataType::f32, transposeB ? FormatTag::ba : FormatTag::ab), matrix(1, n),
+                               matrix(m, n), bias != nullptr, accumulate);
+        });
+        dnnl.run(product, a, b, bias, c);
     }
     catch (const dnnl::error& e)
     {
-        if (e.status == dnnl_out_of_memory)
-            LTRP_ERROR(Error::StsNoMem, "oneDNN has no memory for a " << m << " x " << k << " x " << n << " product");
-        LTRP_ERROR(Error::StsError, "oneDNN refused a " << m << " x " << k << " x " << n << " product: " << e.what());
+        rethrow(e, m, k, n);
+    }
+}
+
+std::string matmulLacks(Precision precision)
+{
+#if defined(__x86_64__) && defined(__GNUC__)
+    __builtin_cpu_init();
+    if (precision == Precision::BF16 && !__builtin_cpu_supports("avx512bf16"))
+        return "this processor has no AVX512_BF16 instructions";
+    if (precision == Precision::INT8 && !__builtin_cpu_supports("avx512vnni"))
+        return "this processor has no AVX512_VNNI instructions";
+    return std::string();
+#else
+    return precision == Precision::FP32 ? "" : "16-bit and 8-bit products are made for x86-64 processors only";
+#endif
+}
+
+struct PackedMatrix::Packed
+{
+    dnnl::memory::desc layout;
+    dnnl::memory memory;
+};
+
+PackedMatrix::~PackedMatrix() = default;
+
+/// The weights in the order the library asked for: as a rule the same for every number of rows, so made once.
+std::shared_ptr<const PackedMatrix::Packed> PackedMatrix::packed(const void* wantedLayout) const
+{
+    const dnnl::memory::desc& wanted = *static_cast<const dnnl::memory::desc*>(wantedLayout);
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& one : packed_)
+        if (one->layout == wanted)
+            return one;
+    Dnnl& dnnl = Dnnl::local();
+    const dnnl::memory from = precision_ == Precision::INT8
+        ? dnnl::memory(matrix(in_, out_, DataType::s8), dnnl.engine, const_cast<signed char*>(quantised_.data()))
+        : dnnl::memory(matrix(in_, out_, DataType::f32, FormatTag::ba), dnnl.engine, const_cast<float*>(weights_));
+    auto made = std::make_shared<Packed>(Packed{wanted, dnnl::memory(wanted, dnnl.engine)});
+    dnnl::reorder(from, made->memory).execute(dnnl.stream, const_cast<dnnl::memory&>(from), made->memory);
+    dnnl.stream.wait();
+    packed_.push_back(made);
+    return made;
+}
+
+void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias, bool accumulate) const
+{
+    if (rows <= 0)
+        return;
+    try
+    {
+        const ProfileScope profile(rows, out_, in_);
+        const ThreadScope scope(threads());
+        Dnnl& dnnl = Dnnl::local();
+        const Key key{rows, out_, in_, threads(),
+                      (bias ? 4u : 0u) | (accumulate ? 8u : 0u) | 16u | static_cast<unsigned>(precision_) << 5};
+        const Product& product = dnnl.find(key, [&]() {
+            const DataType type = precision_ == Precision::BF16 ? DataType::bf16 : DataType::f32;
+            const bool integers = precision_ == Precision::INT8;
+            return makeProduct(dnnl.engine, matrix(rows, in_, integers ? DataType::u8 : type),
+                               matrix(in_, out_, integers ? DataType::s8 : type, FormatTag::any), matrix(1, out_),
+                               matrix(rows, out_, integers ? DataType::s32 : DataType::f32), bias != nullptr, accumulate);
+        });
+        const std::shared_ptr<const Packed> weights = packed(&product.b);
+        dnnl.run(product, x, weights->memory.get_data_handle(), bias, y);
+    }
+    catch (const dnnl::error& e)
+    {
+        rethrow(e, rows, in_, out_);
     }
 }
 
@@ -234,6 +330,50 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
     }
 }
 
+std::string matmulLacks(Precision precision)
+{
+    return precision == Precision::FP32 ? "" : "this build of ltrp has no oneDNN, which multiplies in 16 and 8 bits";
+}
+
+struct PackedMatrix::Packed {};
+
+PackedMatrix::~PackedMatrix() = default;
+
+void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias, bool accumulate) const
+{
+    matmul(static_cast<const float*>(x), false, weights_, true, bias, static_cast<float*>(y), rows, out_, in_, accumulate);
+}
+
 #endif
+
+PackedMatrix::PackedMatrix(const float* weights, int out, int in, Precision precision)
+    : out_(out), in_(in), precision_(precision), weights_(weights)
+{
+    const std::string lacks = matmulLacks(precision);
+    LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, precisionName(precision) << " matrix products: " << lacks);
+    if (precision != Precision::INT8)
+        return;
+    const size_t rows = static_cast<size_t>(out), columns = static_cast<size_t>(in);
+    quantised_.resize(rows * columns);
+    scales_.resize(rows);
+    sums_.resize(rows);
+    for (size_t o = 0; o < rows; ++o)   // symmetric per output channel
+    {
+        const float* row = weights + o * columns;
+        float peak = 0;
+        for (size_t i = 0; i < columns; ++i)
+            peak = std::max(peak, std::fabs(row[i]));
+        const float scale = peak > 0 ? peak / 127.f : 1.f;
+        int sum = 0;
+        for (size_t i = 0; i < columns; ++i)
+        {
+            const int q = cvRound(row[i] / scale);
+            quantised_[i * rows + o] = static_cast<signed char>(q);
+            sum += q;
+        }
+        scales_[o] = scale;
+        sums_[o] = static_cast<float>(sum);
+    }
+}
 
 }}}  // namespace

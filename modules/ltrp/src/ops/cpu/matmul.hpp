@@ -7,13 +7,52 @@
 
 #include "../ops.hpp"
 
+#include <mutex>
+
 namespace cv { namespace ltrp { namespace ops {
 
 /// c [m, n] = op(a) op(b) (+ bias [n]) (+ c when accumulate), all row-major and dense.
 /// op(a) is [m, k]: a is stored [m, k], or [k, m] when transposeA; op(b) is [k, n]: stored [k, n], or [n, k] when transposeB.
-/// The only place that knows the matrix library: oneDNN 2.6 or 3.x, or cv::gemm.
+/// This and PackedMatrix are all that knows the matrix library: oneDNN 2.6 or 3.x, or cv::gemm.
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
             int k, bool accumulate);
+
+/// A weight matrix [out, in] in the precision and memory order that the matrix library multiplies fastest. Immutable for
+/// its users, who may be many threads.
+class PackedMatrix
+{
+public:
+    /// Copies what it needs of `weights`; without a matrix library that packs, FP32 keeps the pointer instead.
+    PackedMatrix(const float* weights, int out, int in, Precision precision);
+    ~PackedMatrix();
+    PackedMatrix(const PackedMatrix&) = delete;
+    PackedMatrix& operator=(const PackedMatrix&) = delete;
+
+    /// y [rows, out] = x w^T (+ bias) (+ y when accumulate). FP32: x and y floats. BF16: x bfloat16, y floats.
+    /// INT8: x unsigned 8-bit, y 32-bit integers without bias or accumulation. Runs on ops::threads() threads.
+    void multiply(const void* x, int rows, void* y, const float* bias, bool accumulate) const;
+
+    /// INT8: weight = scales()[o] * q; sums()[o] is the sum of q over `in`.
+    const float* scales() const { return scales_.data(); }
+    const float* sums() const { return sums_.data(); }
+    int in() const { return in_; }
+    int out() const { return out_; }
+
+private:
+    struct Packed;
+    std::shared_ptr<const Packed> packed(const void* wantedLayout) const;
+
+    int out_, in_;
+    Precision precision_;
+    const float* weights_;
+    std::vector<signed char> quantised_;   ///< INT8: [in, out]
+    std::vector<float> scales_, sums_;
+    mutable std::mutex mutex_;
+    mutable std::vector<std::shared_ptr<const Packed>> packed_;   ///< one per memory order asked for: one, as a rule
+};
+
+/// Empty when the matrix library of this build multiplies in that precision at full speed on this processor.
+std::string matmulLacks(Precision precision);
 
 /// "oneDNN 2.6.3" or "cv::gemm".
 std::string matmulLibrary();

@@ -17,6 +17,10 @@ namespace cv { namespace ltrp { namespace ops {
 
 int threads()
 {
+#ifdef HAVE_LTRP_DNNL
+    if (omp_in_parallel())
+        return 1;   // the others are at work already
+#endif
     return std::max(1, cv::getNumThreads());
 }
 

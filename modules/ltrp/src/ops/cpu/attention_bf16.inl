@@ -1,0 +1,150 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Attention on bfloat16 pairs, included by kernels.inl where the instruction set multiplies them: a 32-bit lane holds two
+// neighbours along the summed dimension, low one first, and one instruction adds both their products to an fp32 lane.
+
+LTRP_INLINE VecF addPairs(VecF s, VecI a, VecI b)
+{
+    return (VecF)_mm512_dpbf16_ps((__m512)s, (__m512bh)a, (__m512bh)b);
+}
+
+LTRP_INLINE VecI loadPairs(const uint32_t* p)
+{
+    return (VecI)_mm512_loadu_si512(p);
+}
+
+/// c [R, NV * W] = a [R, pairs] b [pairs, NV * W] over bfloat16 pairs.
+template <int R, int NV>
+LTRP_INLINE void tilePairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t pairs)
+{
+    VecF s[R][NV];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v)
+            s[r][v] = VecF{};
+    for (size_t i = 0; i < pairs; ++i)
+    {
+        VecI bv[NV];
+        for (int v = 0; v < NV; ++v)
+            bv[v] = loadPairs(b + i * bRow + static_cast<size_t>(v) * W);
+        for (int r = 0; r < R; ++r)
+        {
+            const VecI av = (VecI)_mm512_set1_epi32(static_cast<int>(a[static_cast<size_t>(r) * aRow + i]));
+            for (int v = 0; v < NV; ++v)
+                s[r][v] = addPairs(s[r][v], av, bv[v]);
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v)
+            store(c + static_cast<size_t>(r) * cRow + static_cast<size_t>(v) * W, s[r][v]);
+}
+
+template <int R, int NV>
+LTRP_INLINE void columnPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t m,
+                             size_t pairs)
+{
+    size_t i = 0;
+    for (; i + R <= m; i += R)
+        tilePairs<R, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+    for (; i + 2 <= m; i += 2)
+        tilePairs<2, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+    for (; i < m; ++i)
+        tilePairs<1, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+}
+
+/// c [m, n] = a [m, pairs] b [pairs, n]; n a multiple of 16. Tiles fill the 32 vector registers.
+void productPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t m, size_t n,
+                  size_t pairs)
+{
+    size_t j = 0;
+    for (; j + 4 * W <= n; j += 4 * W)
+        columnPairs<6, 4>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+    for (; j + 2 * W <= n; j += 2 * W)
+        columnPairs<12, 2>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+    for (; j < n; j += W)
+        columnPairs<12, 1>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+}
+
+/// exponentialRow() whose powers, good to 1e-4 like the format they go to, leave as bfloat16.
+LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, size_t padded, float scale, int flagged)
+{
+    const float factor = scale * 1.44269504f;   // powers of 2 from here on
+    const VecF offset = splat(-maskRow(row, tokens, padded, flagged) * factor), magic = splat(12582912.f);
+    VecF total = VecF{};
+    for (size_t i = 0; i < padded; i += W)
+    {
+        const VecF x = maximum(load(row + i) * factor + offset, splat(-126.f));
+        const VecF shifted = x + magic;
+        const VecF r = x - (shifted - magic);
+        const VecF power = ((r * 0.05517155f + 0.24261136f) * r + 0.69326102f) * r + 0.99992806f;
+        const VecF e = (VecF)((VecI)power + ((VecI)shifted << 23));
+        total += e;
+        const VecH half = rounded16(e);
+        std::memcpy(out + i, &half, sizeof(half));
+    }
+    if (flagged >= 0)
+        out[flagged] = 0;   // padding meets values of zero
+    return 1.f / sum(total);
+}
+
+void attentionBf16(const HeadArgs& h)
+{
+    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
+    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
+    const size_t widthPairs = wp / 2, tokenPairs = tp / 2;
+    // The scratch of the fp32 kernel holds twice what pairs need.
+    uint32_t* keys = reinterpret_cast<uint32_t*>(h.scratch);     // [width pairs, tokens]
+    uint32_t* values = keys + widthPairs * tp;                   // [token pairs, width]
+    uint32_t* queries = values + tokenPairs * wp;                // [block, width pairs]
+    uint32_t* weights = queries + attentionBlock * widthPairs;   // [block, token pairs]
+    float* rows = reinterpret_cast<float*>(weights + attentionBlock * tokenPairs);
+    float* result = rows + attentionBlock * tp;
+    uint16_t half[2][512];
+    for (size_t t = 0; t < tp; t += 2)
+    {
+        for (size_t k = 0; k < 2; ++k)   // keys: pairs along the width
+        {
+            uint16_t* row = half[k];
+            std::memset(row, 0, wp * sizeof(uint16_t));
+            if (t + k < tokens)
+                toBf16(h.k + (t + k) * h.stride, row, width);
+            for (size_t i = 0; i < widthPairs; ++i)
+                keys[i * tp + t + k] = static_cast<uint32_t>(row[2 * i + 1]) << 16 | row[2 * i];
+        }
+        for (size_t k = 0; k < 2; ++k)   // values: pairs along the tokens
+        {
+            std::memset(half[k], 0, wp * sizeof(uint16_t));
+            if (t + k < tokens)
+                toBf16(h.v + (t + k) * h.stride, half[k], width);
+        }
+        for (size_t i = 0; i < wp; ++i)
+            values[t / 2 * wp + i] = static_cast<uint32_t>(half[1][i]) << 16 | half[0][i];
+    }
+    for (size_t i = 0; i < tokens; i += attentionBlock)
+    {
+        const size_t n = tokens - i < attentionBlock ? tokens - i : attentionBlock;
+        float inverse[attentionBlock];
+        for (size_t r = 0; r < n; ++r)
+        {
+            uint16_t* row = reinterpret_cast<uint16_t*>(queries + r * widthPairs);
+            std::memset(row, 0, wp * sizeof(uint16_t));
+            toBf16(h.q + (i + r) * h.stride, row, width);
+        }
+        productPairs(queries, widthPairs, keys, tp, rows, tp, n, tp, widthPairs);
+        for (size_t r = 0; r < n; ++r)
+        {
+            uint16_t* row = reinterpret_cast<uint16_t*>(weights + r * tokenPairs);
+            if (static_cast<int>(i + r) == h.flagged)
+            {
+                std::memset(row, 0, tp * sizeof(uint16_t));
+                inverse[r] = 0.f;
+                continue;
+            }
+            inverse[r] = exponentialPairs(rows + r * tp, row, tokens, tp, h.scale, h.flagged);
+        }
+        productPairs(weights, tokenPairs, values, wp, result, wp, n, wp, tokenPairs);
+        for (size_t r = 0; r < n; ++r)
+            scaledRow(result + r * wp, inverse[r], h.out + (i + r) * h.outStride, width);
+    }
+}

@@ -1,0 +1,49 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CPU_BACKEND_HPP
+#define OPENCV_LTRP_OPS_CPU_BACKEND_HPP
+
+#include "../ops.hpp"
+
+namespace cv { namespace ltrp { namespace ops {
+
+class PackedMatrix;
+
+/// The operations on the CPU, for weights that may change between calls.
+class CpuBackend : public Backend
+{
+public:
+    void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
+                Epilogue epilogue) const CV_OVERRIDE;
+    void linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const CV_OVERRIDE;
+    void linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in,
+                              int out) const CV_OVERRIDE;
+    void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
+                   float* rstd) const CV_OVERRIDE;
+    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
+                           float* dw, float* db, int rows, int dim) const CV_OVERRIDE;
+    void gelu(const float* x, float* y, size_t count) const CV_OVERRIDE;
+    void geluBackward(const float* x, const float* dy, float* dx, size_t count) const CV_OVERRIDE;
+    int probabilityStride(int tokens) const CV_OVERRIDE;
+    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
+                   int heads, int sharedBy) const CV_OVERRIDE;
+    void attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
+                           int tokens, int dim, int heads) const CV_OVERRIDE;
+    double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
+                          bool squared) const CV_OVERRIDE;
+    void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
+                    int rows) const CV_OVERRIDE;
+    void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
+
+protected:
+    /// What the products of normLinear() and finishBlock() multiply.
+    virtual Precision precision() const { return Precision::FP32; }
+    /// The kept form of these weights, or null: they are multiplied as they lie there, in fp32.
+    virtual const PackedMatrix* packed(const LinearWeights&) const { return nullptr; }
+};
+
+}}}  // namespace
+
+#endif
