@@ -270,6 +270,113 @@ OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int>
     return c;
 }
 
+/// Blocks in a row, against their parts' references one after the other.
+OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> flagged, int queries)
+{
+    OpCase c;
+    c.name = cv::format("runBlocks %d blocks batch %d tokens %d dim %d heads %d hidden %d%s queries %d", count, batch, tokens,
+                        dim, heads, hidden, flagged.empty() ? "" : " flagged", queries);
+    c.inputs["x"] = randomFloats(z(batch) * z(tokens) * z(dim), 50);
+    const std::vector<std::pair<std::string, int>> sizes = {
+        {"norm1.w", dim}, {"norm1.b", dim}, {"qkv.w", 3 * dim * dim}, {"qkv.b", 3 * dim}, {"proj.w", dim * dim},
+        {"proj.b", dim}, {"norm2.w", dim}, {"norm2.b", dim}, {"fc1.w", hidden * dim}, {"fc1.b", hidden},
+        {"fc2.w", dim * hidden}, {"fc2.b", dim}};
+    uint32_t stream = 51;
+    for (int i = 0; i < count; ++i)
+        for (const auto& size : sizes)
+        {
+            const bool matrix = size.second % (dim * dim) == 0 || size.second == hidden * dim;
+            c.inputs[cv::format("%d.", i) + size.first] = randomFloats(z(size.second), stream++,
+                matrix ? 1 / std::sqrt(size.first == "fc2.w" ? hidden : dim) : 0.5);
+        }
+    const auto wanted = [=](const auto& x) {   // what the caller may read
+        typename std::decay<decltype(x)>::type some;
+        for (int b = 0; b < batch; ++b)
+            some.insert(some.end(), x.begin() + b * tokens * dim, x.begin() + (b * tokens + queries) * dim);
+        return some;
+    };
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        using namespace cv::ltrp::ops;
+        std::vector<BlockWeights> blocks;
+        for (int i = 0; i < count; ++i)
+        {
+            const auto p = [&](const char* name) { return a.at(cv::format("%d.", i) + name).data(); };
+            blocks.push_back({{p("norm1.w"), p("norm1.b"), 1e-6f}, {p("qkv.w"), p("qkv.b"), dim, 3 * dim},
+                              {p("proj.w"), p("proj.b"), dim, dim}, {p("norm2.w"), p("norm2.b"), 1e-6f},
+                              {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}});
+        }
+        Floats x = a.at("x"), qkv(3 * x.size()), attended(x.size());
+        backend.runBlocks(blocks.data(), count, x.data(), flagged.empty() ? nullptr : flagged.data(), batch, tokens, heads,
+                          queries, qkv.data(), attended.data());
+        return Arrays{{"x", wanted(x)}};
+    };
+    c.reference = [=](const Arrays& a) {
+        Doubles x = wide(a.at("x"));
+        const int rows = batch * tokens;
+        for (int i = 0; i < count; ++i)
+        {
+            const auto p = [&](const char* name) { return wide(a.at(cv::format("%d.", i) + name)); };
+            const auto add = [&x](const Doubles& what) {
+                for (size_t k = 0; k < x.size(); ++k)
+                    x[k] += what[k];
+            };
+            Doubles attended, probabilities;
+            attentionRef(linearRef(layerNormRef(x, p("norm1.w"), p("norm1.b"), 1e-6f, rows, dim), p("qkv.w"), p("qkv.b"), rows,
+                                   dim, 3 * dim), flagged, batch, tokens, dim, heads, 1, attended, probabilities);
+            add(linearRef(attended, p("proj.w"), p("proj.b"), rows, dim, dim));
+            Doubles h = linearRef(layerNormRef(x, p("norm2.w"), p("norm2.b"), 1e-6f, rows, dim), p("fc1.w"), p("fc1.b"), rows,
+                                  dim, hidden);
+            for (double& v : h)
+                v = geluRef(v);
+            add(linearRef(h, p("fc2.w"), p("fc2.b"), rows, hidden, dim));
+        }
+        return Arrays{{"x", wanted(narrow(x))}};
+    };
+    c.absolute = 5e-5;
+    c.relative = 5e-5;
+    return c;
+}
+
+OpCase sumDifferencesCase(int items, int rows, int in, int out, bool scaled, bool squared)
+{
+    OpCase c;
+    c.name = cv::format("sumDifferences %d items of %dx%d->%d%s%s", items, rows, in, out, scaled ? " scaled" : "",
+                        squared ? " squared" : "");
+    const int between = 5;   // rows of an item that do not count
+    c.inputs["x"] = randomFloats(z(items) * z(rows + between) * z(in), 70);
+    c.inputs["nw"] = randomFloats(z(in), 71);
+    c.inputs["nb"] = randomFloats(z(in), 72);
+    c.inputs["w"] = randomFloats(z(out) * z(in), 73, 1 / std::sqrt(in));
+    c.inputs["b"] = randomFloats(z(out), 74);
+    c.inputs["reference"] = randomFloats(z(rows) * z(out), 75);
+    c.inputs["scale"] = randomFloats(z(rows), 76);
+    c.run = [=](const Backend& backend, const Arrays& a) {
+        Doubles sums(z(items));
+        backend.sumDifferences({a.at("nw").data(), a.at("nb").data(), 1e-6f}, {a.at("w").data(), a.at("b").data(), in, out},
+                               a.at("x").data(), z(rows + between) * z(in), items, rows, a.at("reference").data(),
+                               scaled ? a.at("scale").data() : nullptr, squared, sums.data());
+        return Arrays{{"sums", narrow(sums)}};
+    };
+    c.reference = [=](const Arrays& a) {
+        Doubles sums(z(items));
+        const int all = items * (rows + between);
+        const Doubles y = linearRef(layerNormRef(wide(a.at("x")), wide(a.at("nw")), wide(a.at("nb")), 1e-6f, all, in),
+                                    wide(a.at("w")), wide(a.at("b")), all, in, out);
+        for (int i = 0; i < items; ++i)
+            for (int r = 0; r < rows; ++r)
+                for (int k = 0; k < out; ++k)
+                {
+                    const double d = (y[z((i * (rows + between) + r) * out + k)] - a.at("reference")[z(r * out + k)])
+                        * (scaled ? a.at("scale")[z(r)] : 1.f);
+                    sums[z(i)] += squared ? d * d : std::fabs(d);
+                }
+        return Arrays{{"sums", narrow(sums)}};
+    };
+    c.absolute = 1e-4;
+    c.relative = 1e-5;
+    return c;
+}
+
 OpCase differenceCase(size_t blocks, size_t perScale, bool scaled, bool squared)
 {
     OpCase c;
@@ -392,6 +499,11 @@ std::vector<OpCase> opCases()
             layerNormCase(1000, 48, 0), geluCase(), normLinearCase(1, 4, 3), normLinearCase(31, 19, 53),
             normLinearCase(197, 192, 576), normLinearCase(401, 33, 70), finishBlockCase(1, 4, 5),
             finishBlockCase(29, 36, 131), finishBlockCase(197, 192, 768), finishBlockCase(300, 48, 96),
+            runBlocksCase(2, 1, 197, 48, 3, 96, {}, 197), runBlocksCase(2, 1, 197, 48, 3, 96, {}, 1),
+            runBlocksCase(3, 5, 37, 20, 5, 70, {-1, 3, 36, 20, 19}, 18), runBlocksCase(1, 2, 20, 16, 1, 33, {}, 20),
+            runBlocksCase(1, 1, 1, 4, 1, 8, {}, 1), sumDifferencesCase(1, 1, 4, 3, false, false),
+            sumDifferencesCase(7, 31, 20, 27, true, false), sumDifferencesCase(3, 177, 64, 192, true, true),
+            sumDifferencesCase(2, 300, 33, 48, false, true),
             attentionCase(1, 1, 4, 1, {}, 1, 1), attentionCase(2, 20, 48, 3, {}, 1, 1),
             attentionCase(2, 197, 64, 2, {}, 1, 2), attentionCase(3, 50, 24, 3, {0, -1, 49}, 1, 1),
             attentionCase(6, 37, 32, 4, {-1, 1, 2, 36, 17, 5}, 6, 1), attentionCase(1, 257, 80, 1, {16}, 1, 1),

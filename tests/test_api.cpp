@@ -315,6 +315,46 @@ BOOST_AUTO_TEST_CASE(ranker_never_falls_back_in_silence)
     }
 }
 
+BOOST_AUTO_TEST_CASE(reduced_precision_is_chosen_by_target_and_named)
+{
+    const Ptr<Ranker> rankerObject = Ranker::create(rankerPath);
+    const Ptr<Scorer> scorer = Scorer::create(maePath);
+    const Mat image = photo(Size(61, 47), 9);
+    const Mat scores = rankerObject->rank(image).scores.clone();
+    const std::vector<float> pseudo = scorer->score(image).scores;
+    BOOST_TEST(rankerObject->info().find("precision: FP32") != String::npos);
+    const auto nearButNotEqual = [](const Mat& got, const Mat& want, double share)
+    {
+        const double difference = norm(got, want, NORM_L2) / norm(want, NORM_L2);
+        BOOST_TEST(difference > 0);
+        BOOST_TEST(difference < share);
+    };
+    const std::vector<std::pair<int, std::string>> targets = {{TARGET_CPU_BF16, "BF16"}, {TARGET_CPU_INT8, "INT8"}};
+    for (const auto& target : targets)
+    {
+        const String missing = missingForTarget(target.first);
+        if (!missing.empty())
+        {
+            const auto saysWhat = [&](const cv::Exception& e)
+            { return e.code == Error::StsNotImplemented && e.err.find(missing) != String::npos; };
+            BOOST_CHECK_EXCEPTION(rankerObject->setPreferableTarget(target.first), cv::Exception, saysWhat);
+            BOOST_CHECK_EXCEPTION(scorer->setPreferableTarget(target.first), cv::Exception, saysWhat);
+            continue;
+        }
+        rankerObject->setPreferableTarget(target.first);
+        scorer->setPreferableTarget(target.first);
+        BOOST_TEST(rankerObject->info().find("precision: " + target.second) != String::npos);
+        BOOST_TEST(scorer->info().find("precision: " + target.second) != String::npos);
+        nearButNotEqual(rankerObject->rank(image).scores, scores, 0.05);
+        nearButNotEqual(Mat(scorer->score(image).scores), Mat(pseudo), 0.1);   // small differences of large values
+    }
+    rankerObject->setPreferableTarget(TARGET_CPU);
+    scorer->setPreferableTarget(TARGET_CPU);
+    BOOST_TEST(norm(rankerObject->rank(image).scores, scores, NORM_INF) == 0);
+    BOOST_CHECK(scorer->score(image).scores == pseudo);
+    BOOST_CHECK_THROW(missingForTarget(-1), cv::Exception);
+}
+
 BOOST_AUTO_TEST_CASE(models_of_the_wrong_kind_are_refused)
 {
     const auto names = [](const std::string& path)

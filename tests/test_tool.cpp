@@ -7,6 +7,7 @@
 #include "tool_fixture.hpp"
 
 #include <opencv2/dnn.hpp>
+#include <opencv2/ltrp/types.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -255,6 +256,31 @@ BOOST_AUTO_TEST_CASE(score_of_one_mask_has_visible_patches_only)
         }
         BOOST_TEST(!cv::imread(folder.file("o.png")).empty());
     }
+}
+
+BOOST_AUTO_TEST_CASE(precision_changes_the_scores_a_little_or_says_why_not)
+{
+    const auto scores = [&](const std::string& precision)
+    {
+        return expectJson({"rank", photos()[0], "--model", models().ranker, "--precision", precision, "--json", "-"})[0]
+            ["scores"].get<std::vector<float>>();
+    };
+    const std::vector<float> exact = scores("fp32");
+    for (const std::string name : {"bf16", "int8"})
+    {
+        const cv::String missing = cv::ltrp::missingForTarget(name == "bf16" ? cv::ltrp::TARGET_CPU_BF16
+                                                                             : cv::ltrp::TARGET_CPU_INT8);
+        if (missing.empty())
+        {
+            BOOST_TEST(largestDifference(exact, scores(name)) > 0);
+            BOOST_TEST(largestDifference(exact, scores(name)) < 0.3);
+            continue;
+        }
+        const auto result = tool({"rank", photos()[0], "--model", models().ranker, "--precision", name, "--json", "-"});
+        BOOST_TEST(result.status == 0);
+        BOOST_TEST(result.err.find(std::string(missing) + "; computing in fp32") != std::string::npos);
+    }
+    expectError({"rank", photos()[0], "--model", models().ranker, "--precision", "fp8"}, 2, {"fp8", "fp32, bf16, int8"});
 }
 
 BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)

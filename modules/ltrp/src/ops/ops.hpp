@@ -70,6 +70,12 @@ public:
     /// y [rows, out] = linear(layerNorm(x [rows, in])).
     virtual void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                             int rows) const = 0;
+    /// `count` blocks on x [batch, tokens, dim], in place. flagged [batch] (or null): a token that is no key for anyone and
+    /// attends to nothing; -1 for none. Only the first `queries` tokens of each item go through the last block behind its
+    /// keys and values: the others then hold what they were before it. qkv [batch, tokens, 3*dim] and
+    /// attended [batch, tokens, dim] are scratch.
+    virtual void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+                           int heads, int queries, float* qkv, float* attended) const = 0;
     /// A block behind its attention, rows of x [rows, dim] in place: x += proj(attended), then x += fc2(gelu(fc1(LN(x)))).
     virtual void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const = 0;
 
@@ -102,6 +108,12 @@ public:
     /// fp32 products and double sums.
     virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                                   bool squared) const = 0;
+
+    /// sums[i] of item i: sum over its `rows` of |linear(layerNorm(x)) - reference| * scale[row] (squared: of the square),
+    /// without storing what is compared. x of item i begins at x + i * itemStride; reference [rows, out]; scale [rows] or null.
+    virtual void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                                int items, int rows, const float* reference, const float* scale, bool squared,
+                                double* sums) const = 0;
 };
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).

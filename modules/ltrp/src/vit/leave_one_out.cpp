@@ -65,6 +65,11 @@ public:
                 places_[static_cast<size_t>(i)] = i;
         }
         pixelScale(pixels);
+        if (!full_ && options_.removal == REMOVAL_DECODER)
+        {
+            decoderScores(latent, keep, visible, scores, raw);
+            return;
+        }
         const size_t tokens = static_cast<size_t>(l_) + 1, dim = static_cast<size_t>(config_.decoder.dim);
         const size_t predSize = places_.size() * values_;
         float* x0 = ws_.get("loo.x0", tokens * dim);
@@ -99,6 +104,53 @@ public:
     }
 
 private:
+    /// L1 and L2 of removal in the decoder, the common case: the anchor and its variants are one batch, the patches that
+    /// are compared come first in it (attention does not mind the order), so that the last block computes just them and
+    /// predictions are compared where they arise. A masked token and one left out are the same thing to them.
+    void decoderScores(const float* latent, const int* keep, int visible, float* scores, double* raw)
+    {
+        const int hidden = l_ - visible, tokens = l_ + 1, runs = visible + 1;
+        const size_t dim = static_cast<size_t>(config_.decoder.dim), each = static_cast<size_t>(tokens) * dim;
+        const ops::NormWeights norm = mae_.decoder().finalNormWeights();
+        const ops::LinearWeights head = mae_.predictionWeights();
+        float* natural = ws_.get("loo.x0", each);
+        float* x0 = ws_.get("loo.ordered", each);
+        float* anchor = ws_.get("loo.anchor", static_cast<size_t>(hidden) * values_);
+        mae_.decoderInput(latent, 1, keep, visible, natural, ws_);
+        float* row = x0;
+        const auto append = [&](int token) {
+            std::memcpy(row, natural + static_cast<size_t>(token) * dim, dim * sizeof(float));
+            row += dim;
+        };
+        for (const int place : removedPlaces_)
+            append(1 + place);
+        append(0);
+        for (int i = 0; i < visible; ++i)
+            append(1 + keep[i]);
+        std::vector<int> flagged(1, -1);   // the anchor
+        for (int i = 0; i < visible; ++i)
+            flagged.push_back(hidden + 1 + i);
+
+        const int chunk = std::max(2, rowsAtOnce / tokens);
+        std::vector<double> sums(static_cast<size_t>(chunk));
+        const double count = static_cast<double>(hidden) * static_cast<double>(values_);
+        for (int first = 0; first < runs; first += chunk)
+        {
+            const int n = std::min(chunk, runs - first), anchors = first == 0 ? 1 : 0;
+            float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each);
+            mae_.decoder().forwardFlagged(x0, tokens, n, flagged.data() + first, x, ws_, hidden);
+            if (anchors)
+                ws_.ops().normLinear(norm, head, x, anchor, hidden);
+            ws_.ops().sumDifferences(norm, head, x + static_cast<size_t>(anchors) * each, each, n - anchors, hidden, anchor,
+                                     scale_.empty() ? nullptr : scale_.data(), options_.metric == METRIC_L2, sums.data());
+            for (int i = anchors; i < n; ++i)
+            {
+                raw[first + i - 1] = sums[static_cast<size_t>(i - anchors)] / count;
+                scores[first + i - 1] = static_cast<float>(raw[first + i - 1]);
+            }
+        }
+    }
+
     void decoderVariants(const float* x0, const int* keep, int first, int n, float* pred)
     {
         std::vector<int> token(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1);

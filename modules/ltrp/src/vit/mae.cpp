@@ -60,6 +60,12 @@ void Mae::decoderInput(const float* latent, int batch, const int* idsKeep, int v
     }
 }
 
+ops::LinearWeights Mae::predictionWeights() const
+{
+    return {params_.at("decoder_pred.weight"), params_.at("decoder_pred.bias"), config_.decoder.dim,
+            config_.input.patchValues()};
+}
+
 void Mae::predict(const float* x, int rows, float* pred, Workspace& ws) const
 {
     float* normed = ws.get("decoder.normed", static_cast<size_t>(rows) * static_cast<size_t>(config_.decoder.dim));

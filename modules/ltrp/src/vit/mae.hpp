@@ -38,6 +38,8 @@ public:
 
     /// Embedded latent and mask tokens put back on the grid, positions added: x [B, L+1, Dd].
     void decoderInput(const float* latent, int batch, const int* idsKeep, int visible, float* x, Workspace& ws) const;
+    /// The last layer of predict(), for operations that do more with its result.
+    ops::LinearWeights predictionWeights() const;
     /// Final norm and prediction head of single decoder tokens: x [rows, Dd] -> pred [rows, P].
     void predict(const float* x, int rows, float* pred, Workspace& ws) const;
     /// What the decoder is to predict at the places ids [B, n]: normalised (normPixLoss) or plain patches [B, n, P].

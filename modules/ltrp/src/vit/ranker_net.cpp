@@ -19,7 +19,7 @@ void RankerNet::forward(const float* pixels, int batch, const int* ids, int n, f
     const size_t d = static_cast<size_t>(config_.encoder.dim), tokens = static_cast<size_t>(n) + 1;
     float* x = ws.get("x", static_cast<size_t>(batch) * tokens * d);
     embedPatches(config_.input, config_.encoder.dim, params_, pixels, batch, ids, n, x, nullptr, ws);
-    encoder_.forwardBlocks(x, batch, n + 1, nullptr, 0, config_.encoder.depth, ws);
+    encoder_.forwardBlocks(x, batch, n + 1, nullptr, 0, config_.encoder.depth, ws, 1);
     if (!cls)
         cls = ws.get("class", static_cast<size_t>(batch) * d);
     for (size_t b = 0; b < static_cast<size_t>(batch); ++b)   // only the class token goes on

@@ -50,19 +50,15 @@ Transformer::Transformer(const StackConfig& config, float layerNormEps, const Pa
     norm_ = normAt(norm.substr(0, norm.size() - 1));
 }
 
-void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws) const
+void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
+                                int queries) const
 {
-    const int rows = batch * tokens;
+    const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
+    std::vector<ops::BlockWeights> blocks;
     for (int i = first; i < last; ++i)
-    {
-        const ops::BlockWeights block = this->block(i);
-        const size_t count = static_cast<size_t>(rows) * static_cast<size_t>(config_.dim);
-        float* qkv = ws.get("qkv", 3 * count);
-        float* attended = ws.get("attended", count);
-        ws.ops().normLinear(block.norm1, block.qkv, x, qkv, rows);
-        ws.ops().attention(qkv, flagged, attended, nullptr, batch, tokens, config_.dim, config_.heads);
-        ws.ops().finishBlock(block, attended, x, rows);
-    }
+        blocks.push_back(block(i));
+    ws.ops().runBlocks(blocks.data(), last - first, x, flagged, batch, tokens, config_.heads, queries > 0 ? queries : tokens,
+                       ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 
 void Transformer::finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const
@@ -77,7 +73,8 @@ void Transformer::forward(float* x, int batch, int tokens, const int* flagged, f
     finalNorm(x, static_cast<size_t>(batch) * static_cast<size_t>(tokens), out, ws);
 }
 
-void Transformer::forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws) const
+void Transformer::forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
+                                 int queries) const
 {
     const size_t each = static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
     float* attended = ws.get("attended", each * static_cast<size_t>(variants));
@@ -88,7 +85,7 @@ void Transformer::forwardFlagged(const float* x0, int tokens, int variants, cons
     for (int v = 0; v < variants; ++v)
         std::memcpy(x + static_cast<size_t>(v) * each, x0, each * sizeof(float));
     ws.ops().finishBlock(first, attended, x, variants * tokens);
-    forwardBlocks(x, variants, tokens, flagged, 1, config_.depth, ws);
+    forwardBlocks(x, variants, tokens, flagged, 1, config_.depth, ws, queries);
 }
 
 void Transformer::forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const

@@ -42,13 +42,18 @@ public:
     /// flagged [B]: token that is neither key nor query, -1 for none; null: none in the batch.
     void forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const;
 
-    /// Blocks first .. last-1, without the final norm.
-    void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws) const;
+    /// Blocks first .. last-1, without the final norm. Where only the first `queries` tokens of an item are read
+    /// afterwards, the last of these blocks computes just them (0: all), and the others' values are no result.
+    void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
+                       int queries = 0) const;
+    ops::NormWeights finalNormWeights() const { return at(norm_); }
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
     /// `variants` runs of all blocks from one input x0 [tokens, dim], each with its own flagged[v]: x [variants, tokens,
-    /// dim], without the final norm. The first block's queries, keys and values are computed once for all.
-    void forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws) const;
+    /// dim], without the final norm. The first block's queries, keys and values are computed once for all. `queries` as
+    /// for forwardBlocks().
+    void forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
+                        int queries = 0) const;
     /// The same with token dropped[v] left out of the sequence: x [variants, tokens - 1, dim].
     void forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const;
 

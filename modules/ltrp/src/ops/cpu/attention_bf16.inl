@@ -121,9 +121,10 @@ void attentionBf16(const HeadArgs& h)
         for (size_t i = 0; i < wp; ++i)
             values[t / 2 * wp + i] = static_cast<uint32_t>(half[1][i]) << 16 | half[0][i];
     }
-    for (size_t i = 0; i < tokens; i += attentionBlock)
+    const size_t last = static_cast<size_t>(h.lastQuery);
+    for (size_t i = static_cast<size_t>(h.firstQuery); i < last; i += attentionBlock)
     {
-        const size_t n = tokens - i < attentionBlock ? tokens - i : attentionBlock;
+        const size_t n = last - i < attentionBlock ? last - i : attentionBlock;
         float inverse[attentionBlock];
         for (size_t r = 0; r < n; ++r)
         {

@@ -130,28 +130,36 @@ void CpuBackend::geluBackward(const float* x, const float* dy, float* dx, size_t
 
 int CpuBackend::probabilityStride(int tokens) const { return paddedTokens(tokens); }
 
-void CpuBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
-               int heads, int sharedBy) const
+void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens,
+                            int dim, int heads, int sharedBy, int first, int last) const
 {
     const Kernels& k = kernels();
     const size_t t = static_cast<size_t>(tokens), d = static_cast<size_t>(dim);
-    const int width = dim / heads;
-    const bool half = precision() != Precision::FP32 && k.attentionBf16 && !probabilities && width <= 512;
+    const size_t b = static_cast<size_t>(item / heads), head = static_cast<size_t>(item % heads);
+    HeadArgs args = headArgs(tokens, dim, heads);
+    const size_t width = static_cast<size_t>(args.width);
+    args.scratch = threadScratch(headScratch(tokens, args.width));
+    args.firstQuery = first;
+    args.lastQuery = last;
+    args.q = qkv + b / static_cast<size_t>(sharedBy) * t * 3 * d + head * width;
+    args.k = args.q + d;
+    args.v = args.k + d;
+    args.flagged = flagged ? flagged[b] : -1;
+    args.probabilities = probabilities
+        ? probabilities + static_cast<size_t>(item) * t * static_cast<size_t>(paddedTokens(tokens)) : nullptr;
+    args.out = out + b * t * d + head * width;
+    if (precision() != Precision::FP32 && k.attentionBf16 && !probabilities && args.width <= 512)
+        k.attentionBf16(args);
+    else
+        k.attention(args);
+}
+
+void CpuBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+                           int dim, int heads, int sharedBy) const
+{
     parallelRanges(static_cast<size_t>(batch) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
-        HeadArgs args = headArgs(tokens, dim, heads);
-        args.scratch = threadScratch(headScratch(tokens, width));
         for (size_t item = begin; item < end; ++item)
-        {
-            const size_t b = item / static_cast<size_t>(heads), head = item % static_cast<size_t>(heads);
-            args.q = qkv + b / static_cast<size_t>(sharedBy) * t * 3 * d + head * static_cast<size_t>(width);
-            args.k = args.q + d;
-            args.v = args.k + d;
-            args.flagged = flagged ? flagged[b] : -1;
-            args.probabilities = probabilities
-                ? probabilities + item * t * static_cast<size_t>(paddedTokens(tokens)) : nullptr;
-            args.out = out + b * t * d + head * static_cast<size_t>(width);
-            half ? k.attentionBf16(args) : k.attention(args);
-        }
+            attendHead(qkv, flagged, out, probabilities, static_cast<int>(item), tokens, dim, heads, sharedBy, 0, tokens);
     });
 }
 

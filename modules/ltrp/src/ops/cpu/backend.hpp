@@ -35,9 +35,16 @@ public:
                           bool squared) const CV_OVERRIDE;
     void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                     int rows) const CV_OVERRIDE;
+    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,
+                   int queries, float* qkv, float* attended) const CV_OVERRIDE;
     void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
+    void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
+                        int rows, const float* reference, const float* scale, bool squared, double* sums) const CV_OVERRIDE;
 
 protected:
+    /// One head of one item of attention(): queries first .. last - 1.
+    void attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens, int dim,
+                    int heads, int sharedBy, int first, int last) const;
     /// What the products of normLinear() and finishBlock() multiply.
     virtual Precision precision() const { return Precision::FP32; }
     /// The kept form of these weights, or null: they are multiplied as they lie there, in fp32.

@@ -18,6 +18,8 @@ struct HeadArgs
     const float* v = nullptr;
     size_t stride = 0;
     int tokens = 0;
+    int firstQuery = 0;               ///< forward: rows firstQuery .. lastQuery - 1 are computed
+    int lastQuery = 0;
     int width = 0;        ///< head width
     float scale = 1.f;
     int flagged = -1;

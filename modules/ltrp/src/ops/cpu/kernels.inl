@@ -471,9 +471,10 @@ void attention(const HeadArgs& h)
     float* result = rows + attentionBlock * tp;
     packTransposed(h.k, h.stride, tokens, width, kt, tp);
     packRows(h.v, h.stride, tokens, width, v, wp);
-    for (size_t i = 0; i < tokens; i += attentionBlock)
+    const size_t last = static_cast<size_t>(h.lastQuery);
+    for (size_t i = static_cast<size_t>(h.firstQuery); i < last; i += attentionBlock)
     {
-        const size_t n = tokens - i < attentionBlock ? tokens - i : attentionBlock;
+        const size_t n = last - i < attentionBlock ? last - i : attentionBlock;
         float* p = h.probabilities ? h.probabilities + i * tp : rows;
         float inverse[attentionBlock];
         smallProduct(h.q + i * h.stride, h.stride, 1, kt, tp, p, tp, n, tp, width);

@@ -5,7 +5,10 @@
 #include "parallel.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
+#include <memory>
+#include <thread>
 
 #ifdef HAVE_LTRP_DNNL
 #include <omp.h>
@@ -58,5 +61,104 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
     }, static_cast<double>(parts));
 #endif
 }
+
+#ifdef HAVE_LTRP_DNNL
+
+namespace {
+
+/// Waits by turning, since what it waits for is near; gives the processor away when it is not.
+class Barrier
+{
+public:
+    explicit Barrier(int parts) : parts_(parts) {}
+
+    /// False when some part has failed: nobody will come any more.
+    bool wait()
+    {
+        const int round = round_.load(std::memory_order_acquire);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parts_)
+        {
+            arrived_.store(0, std::memory_order_relaxed);
+            round_.store(round + 1, std::memory_order_release);
+            return !failed_.load(std::memory_order_acquire);
+        }
+        for (int turns = 0; round_.load(std::memory_order_acquire) == round; ++turns)
+        {
+            if (failed_.load(std::memory_order_acquire))
+                return false;
+            if (turns < 20000)
+                pause();
+            else
+                std::this_thread::yield();
+        }
+        return !failed_.load(std::memory_order_acquire);
+    }
+
+    void fail() { failed_.store(true, std::memory_order_release); }
+
+private:
+    static void pause()
+    {
+#if defined(__x86_64__) && defined(__GNUC__)
+        __builtin_ia32_pause();
+#endif
+    }
+
+    const int parts_;
+    std::atomic<int> arrived_{0}, round_{0};
+    std::atomic<bool> failed_{false};
+};
+
+}  // namespace
+
+void parallelPhases(int phases, int parts, const std::function<void(int, int, int)>& body)
+{
+    parts = std::min(parts, threads());
+    if (parts <= 1)
+    {
+        for (int phase = 0; phase < phases; ++phase)
+            body(phase, 0, 1);
+        return;
+    }
+    std::exception_ptr failure;
+    std::unique_ptr<Barrier> barrier;
+    #pragma omp parallel num_threads(parts)
+    {
+        #pragma omp single
+        barrier.reset(new Barrier(omp_get_num_threads()));   // as many as were really given; "single" waits for all
+        const int part = omp_get_thread_num(), all = omp_get_num_threads();
+        try
+        {
+            for (int phase = 0; phase < phases; ++phase)
+            {
+                if (phase > 0 && !barrier->wait())
+                    break;
+                body(phase, part, all);
+            }
+        }
+        catch (...)
+        {
+            #pragma omp critical(ltrp_parallel_failure)
+            failure = std::current_exception();
+            barrier->fail();
+        }
+    }
+    if (failure)
+        std::rethrow_exception(failure);
+}
+
+#else
+
+void parallelPhases(int phases, int parts, const std::function<void(int, int, int)>& body)
+{
+    parts = std::max(1, std::min(parts, threads()));
+    for (int phase = 0; phase < phases; ++phase)
+        parallelRanges(static_cast<size_t>(parts), 1, [&](size_t begin, size_t end) {
+            for (size_t part = begin; part < end; ++part)
+                body(phase, static_cast<int>(part), parts);
+        });
+}
+
+#endif
 
 }}}  // namespace

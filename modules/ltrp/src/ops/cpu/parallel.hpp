@@ -14,6 +14,11 @@ namespace cv { namespace ltrp { namespace ops {
 /// matrix products use too (OpenMP beside oneDNN, cv::parallel_for_ otherwise): two pools would fight for the cores.
 void parallelRanges(size_t count, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
 
+/// Runs body(phase, part, parts) for every phase from 0 on and every part, all parts of a phase before any of the next,
+/// with the same number of parts throughout: at most `parts`, and at most threads(). Beside OpenMP the threads are woken
+/// once for all phases.
+void parallelPhases(int phases, int parts, const std::function<void(int phase, int part, int parts)>& body);
+
 }}}  // namespace
 
 #endif

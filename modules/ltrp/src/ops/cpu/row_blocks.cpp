@@ -11,10 +11,14 @@
 #include "parallel.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace cv { namespace ltrp { namespace ops {
 
 namespace {
+
+/// Rows a thread takes at least: fewer would not be worth waking it.
+const size_t leastRows = 24;
 
 /// Rows per product at most: enough for the matrix library's full rate, few enough for `widest` floats of each in the L2.
 size_t rowsPerBlock(int widest)
@@ -25,7 +29,7 @@ size_t rowsPerBlock(int widest)
 /// Scratch of the calling thread that grows and stays; the slots are independent.
 void* scratch(int slot, size_t bytes)
 {
-    thread_local std::vector<unsigned char> buffers[6];
+    thread_local std::vector<unsigned char> buffers[8];
     std::vector<unsigned char>& buffer = buffers[slot];
     if (buffer.size() < bytes + 64)
         buffer.resize(bytes + 64);
@@ -134,27 +138,64 @@ private:
     size_t in_, out_;
 };
 
+/// Rows [begin, end) in blocks of nearly equal size, at most `most` rows each.
+template <class Body>
+void inBlocks(size_t begin, size_t end, size_t most, const Body& body)
+{
+    const size_t blocks = (end - begin + most - 1) / most;
+    for (size_t i = 0; i < blocks; ++i)
+    {
+        const size_t first = begin + (end - begin) * i / blocks, last = begin + (end - begin) * (i + 1) / blocks;
+        body(first, last - first);
+    }
+}
+
 /// body(first, rows) for blocks that cover all rows. So few rows that most threads would have none: one block on the
 /// calling thread, whose products then use all threads themselves.
 template <class Body>
 void forRowBlocks(int rows, int widest, const Body& body)
 {
-    const size_t total = static_cast<size_t>(rows), least = 24;
-    const size_t most = rowsPerBlock(widest);
-    if (total / least * 2 < static_cast<size_t>(threads()))
+    const size_t total = static_cast<size_t>(rows);
+    if (total / leastRows * 2 < static_cast<size_t>(threads()))
     {
         body(0, total);
         return;
     }
-    parallelRanges(total, least, [&](size_t begin, size_t end) {
-        const size_t blocks = (end - begin + most - 1) / most;
-        for (size_t i = 0; i < blocks; ++i)
-        {
-            const size_t first = begin + (end - begin) * i / blocks, last = begin + (end - begin) * (i + 1) / blocks;
-            body(first, last - first);
-        }
-    });
+    parallelRanges(total, leastRows, [&](size_t begin, size_t end) { inBlocks(begin, end, rowsPerBlock(widest), body); });
 }
+
+/// The two halves of a transformer block around its attention, for blocks of rows.
+struct BlockProducts
+{
+    BlockProducts(const BlockWeights& weights, Precision precision, const PackedMatrix* qkvPacked,
+                  const PackedMatrix* projPacked, const PackedMatrix* fc1Packed, const PackedMatrix* fc2Packed)
+        : block(weights), qkv(precision, block.qkv, qkvPacked), proj(precision, block.proj, projPacked),
+          fc1(precision, block.fc1, fc1Packed), fc2(precision, block.fc2, fc2Packed)
+    {
+    }
+    BlockProducts(const BlockProducts&) = delete;   // the products refer to `block`
+    BlockProducts& operator=(const BlockProducts&) = delete;
+
+    void before(const float* x, float* out, size_t n) const
+    {
+        const size_t dim = static_cast<size_t>(block.qkv.in);
+        float* normed = static_cast<float*>(scratch(3, n * dim * sizeof(float)));
+        kernels().layerNorm(x, block.norm1.weight, block.norm1.bias, block.norm1.eps, normed, n, dim, nullptr, nullptr);
+        qkv.run(normed, n, out, false);
+    }
+
+    void after(const float* attended, float* x, size_t n) const
+    {
+        const size_t dim = static_cast<size_t>(block.proj.out);
+        float* normed = static_cast<float*>(scratch(3, n * dim * sizeof(float)));
+        proj.run(attended, n, x, true);
+        kernels().layerNorm(x, block.norm2.weight, block.norm2.bias, block.norm2.eps, normed, n, dim, nullptr, nullptr);
+        fc2.runMlp(fc1, normed, n, x);
+    }
+
+    const BlockWeights block;
+    const RowProduct qkv, proj, fc1, fc2;
+};
 
 }  // namespace
 
@@ -172,17 +213,137 @@ void CpuBackend::normLinear(const NormWeights& norm, const LinearWeights& linear
 
 void CpuBackend::finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const
 {
-    const Kernels& k = kernels();
     const size_t dim = static_cast<size_t>(block.proj.out);
-    const RowProduct proj(precision(), block.proj, packed(block.proj)), fc1(precision(), block.fc1, packed(block.fc1)),
-        fc2(precision(), block.fc2, packed(block.fc2));
+    const BlockProducts products(block, precision(), nullptr, packed(block.proj), packed(block.fc1), packed(block.fc2));
     forRowBlocks(rows, block.fc1.out, [&](size_t first, size_t n) {
-        float* row = x + first * dim;
-        float* normed = static_cast<float*>(scratch(3, n * dim * sizeof(float)));
-        proj.run(attended + first * dim, n, row, true);
-        k.layerNorm(row, block.norm2.weight, block.norm2.bias, block.norm2.eps, normed, n, dim, nullptr, nullptr);
-        fc2.runMlp(fc1, normed, n, row);
+        products.after(attended + first * dim, x + first * dim, n);
     });
+}
+
+void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+                           int heads, int queries, float* qkv, float* attended) const
+{
+    if (count == 0)
+        return;
+    const int dimension = blocks[0].qkv.in;
+    const size_t dim = static_cast<size_t>(dimension), t = static_cast<size_t>(tokens);
+    const size_t rows = static_cast<size_t>(batch) * t, wanted = static_cast<size_t>(queries);
+    const size_t most = rowsPerBlock(blocks[0].fc1.out);
+    std::vector<std::unique_ptr<BlockProducts>> products;
+    for (int i = 0; i < count; ++i)
+        products.emplace_back(new BlockProducts(blocks[i], precision(), packed(blocks[i].qkv), packed(blocks[i].proj),
+                                                packed(blocks[i].fc1), packed(blocks[i].fc2)));
+
+    const auto before = [&](const BlockProducts& block, size_t begin, size_t end) {
+        inBlocks(begin, end, most, [&](size_t first, size_t n) { block.before(x + first * dim, qkv + first * 3 * dim, n); });
+    };
+    const auto after = [&](const BlockProducts& block, size_t begin, size_t end) {
+        inBlocks(begin, end, most, [&](size_t first, size_t n) { block.after(attended + first * dim, x + first * dim, n); });
+    };
+    /// The last block's end, for rows begin .. end - 1 of those wanted, gathered, since they lie apart from each other.
+    const auto afterWanted = [&](const BlockProducts& block, size_t begin, size_t end) {
+        inBlocks(begin, end, most, [&](size_t first, size_t n) {
+            float* a = static_cast<float*>(scratch(6, n * dim * sizeof(float)));
+            float* y = static_cast<float*>(scratch(7, n * dim * sizeof(float)));
+            const auto place = [&](size_t i) { return ((first + i) / wanted * t + (first + i) % wanted) * dim; };
+            for (size_t i = 0; i < n; ++i)
+            {
+                std::memcpy(a + i * dim, attended + place(i), dim * sizeof(float));
+                std::memcpy(y + i * dim, x + place(i), dim * sizeof(float));
+            }
+            block.after(a, y, n);
+            for (size_t i = 0; i < n; ++i)
+                std::memcpy(x + place(i), y + i * dim, dim * sizeof(float));
+        });
+    };
+    const int items = batch * heads;
+    const auto attend = [&](int part, int parts, int last) {
+        // Heads alone may not divide evenly among the threads; then each is cut into runs of queries.
+        int cuts = 1;
+        while (cuts < 4 && items * cuts % parts != 0 && items * cuts < 8 * parts)
+            ++cuts;
+        const int64_t pieces = static_cast<int64_t>(items) * cuts;
+        for (int64_t piece = pieces * part / parts; piece < pieces * (part + 1) / parts; ++piece)
+        {
+            const int item = static_cast<int>(piece / cuts), cut = static_cast<int>(piece % cuts);
+            attendHead(qkv, flagged, attended, nullptr, item, tokens, dimension, heads, 1, last * cut / cuts,
+                       last * (cut + 1) / cuts);
+        }
+    };
+
+    if (rows / leastRows * 2 < static_cast<size_t>(threads()))
+    {
+        for (int i = 0; i < count; ++i)   // the products use the threads themselves
+        {
+            const int last = i + 1 < count ? tokens : queries;
+            before(*products[static_cast<size_t>(i)], 0, rows);
+            parallelPhases(1, items, [&](int, int part, int parts) { attend(part, parts, last); });
+            if (last == tokens)
+                after(*products[static_cast<size_t>(i)], 0, rows);
+            else
+                afterWanted(*products[static_cast<size_t>(i)], 0, static_cast<size_t>(batch) * wanted);
+        }
+        return;
+    }
+    // Even phases are row by row: a block's end and the next one's beginning; odd ones attend.
+    parallelPhases(2 * count + 1, static_cast<int>(rows / leastRows), [&](int phase, int part, int parts) {
+        const size_t p = static_cast<size_t>(part), all = static_cast<size_t>(parts);
+        const size_t next = static_cast<size_t>(phase / 2), size = static_cast<size_t>(count);
+        if (phase % 2 == 1)
+        {
+            attend(part, parts, next + 1 < size ? tokens : queries);
+            return;
+        }
+        const size_t begin = rows * p / all, end = rows * (p + 1) / all;
+        if (next == size && queries < tokens)
+        {
+            const size_t some = static_cast<size_t>(batch) * wanted;
+            afterWanted(*products[next - 1], some * p / all, some * (p + 1) / all);
+            return;
+        }
+        inBlocks(begin, end, most, [&](size_t first, size_t n) {
+            if (next > 0)
+                after(*products[next - 1], first, first + n);
+            if (next < size)
+                before(*products[next], first, first + n);
+        });
+    });
+}
+
+void CpuBackend::sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                                int items, int rows, const float* reference, const float* scale, bool squared,
+                                double* sums) const
+{
+    const Kernels& k = kernels();
+    const size_t in = static_cast<size_t>(linear.in), out = static_cast<size_t>(linear.out), all = static_cast<size_t>(rows);
+    const RowProduct product(precision(), linear, packed(linear));
+    // The same blocks whatever the threads, and their sums in order: so are the results.
+    const size_t most = rowsPerBlock(linear.out), blocks = (all + most - 1) / most;
+    std::vector<double> partial(static_cast<size_t>(items) * blocks);
+    parallelRanges(partial.size(), 1, [&](size_t begin, size_t end) {
+        for (size_t task = begin; task < end; ++task)
+        {
+            const size_t first = all * (task % blocks) / blocks, n = all * (task % blocks + 1) / blocks - first;
+            float* normed = static_cast<float*>(scratch(3, n * in * sizeof(float)));
+            float* y = static_cast<float*>(scratch(4, n * out * sizeof(float)));
+            k.layerNorm(x + task / blocks * itemStride + first * in, norm.weight, norm.bias, norm.eps, normed, n, in, nullptr,
+                        nullptr);
+            product.run(normed, n, y, false);
+            if (!scale)
+            {
+                partial[task] = k.sumDifference(y, reference + first * out, n * out, 1.f, squared);
+                continue;
+            }
+            for (size_t r = 0; r < n; ++r)
+                partial[task] += k.sumDifference(y + r * out, reference + (first + r) * out, out, scale[first + r], squared);
+        }
+    });
+    for (int i = 0; i < items; ++i)
+    {
+        sums[i] = 0;
+        for (size_t b = 0; b < blocks; ++b)
+            sums[i] += partial[static_cast<size_t>(i) * blocks + b];
+    }
 }
 
 }}}  // namespace
