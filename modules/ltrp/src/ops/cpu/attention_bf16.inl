@@ -103,6 +103,11 @@ void attentionBf16(const HeadArgs& h)
     uint16_t half[2][512];
     for (size_t t = 0; t < tp; t += 2)
     {
+        for (size_t k = 0; k < 2; ++k)
+        {
+            expectRow(h.k + (t + k) * h.stride, h.stride, 12, width);
+            expectRow(h.v + (t + k) * h.stride, h.stride, 12, width);
+        }
         for (size_t k = 0; k < 2; ++k)   // keys: pairs along the width
         {
             uint16_t* row = half[k];
@@ -130,6 +135,7 @@ void attentionBf16(const HeadArgs& h)
         {
             uint16_t* row = reinterpret_cast<uint16_t*>(queries + r * widthPairs);
             std::memset(row, 0, wp * sizeof(uint16_t));
+            expectRow(h.q + (i + r) * h.stride, h.stride, 12, width);
             toBf16(h.q + (i + r) * h.stride, row, width);
         }
         productPairs(queries, widthPairs, keys, tp, rows, tp, n, tp, widthPairs);

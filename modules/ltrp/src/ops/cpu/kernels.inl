@@ -401,11 +401,19 @@ void smallProduct(const float* a, size_t aRow, size_t aColumn, const float* b, s
         tileColumn<1>(a, aRow, aColumn, b + j, bRow, c + j, cRow, m, k);
 }
 
+/// The rows of one head lie pages apart, where no processor guesses the next: asks for the row `ahead` of p.
+LTRP_INLINE void expectRow(const float* p, size_t stride, size_t ahead, size_t width)
+{
+    for (size_t i = 0; i < width; i += 16)
+        __builtin_prefetch(p + ahead * stride + i);
+}
+
 /// Rows [tokens, width] with a stride -> dense rows padded with zeros.
 void packRows(const float* x, size_t stride, size_t tokens, size_t width, float* out, size_t padded)
 {
     for (size_t t = 0; t < tokens; ++t)
     {
+        expectRow(x + t * stride, stride, 12, width);
         std::memcpy(out + t * padded, x + t * stride, width * sizeof(float));
         for (size_t i = width; i < padded; ++i)
             out[t * padded + i] = 0.f;
@@ -415,12 +423,19 @@ void packRows(const float* x, size_t stride, size_t tokens, size_t width, float*
 /// Rows [tokens, width] with a stride -> [width, padded tokens], zeros behind.
 void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, float* out, size_t padded)
 {
-    for (size_t i = 0; i < width; ++i)
+    for (size_t first = 0; first < padded; first += 16)   // 16 rows at a time: each is read once
     {
-        for (size_t t = 0; t < tokens; ++t)
-            out[i * padded + t] = x[t * stride + i];
-        for (size_t t = tokens; t < padded; ++t)
-            out[i * padded + t] = 0.f;
+        const size_t last = first + 16 < tokens ? first + 16 : tokens;
+        for (size_t t = first; t < last; ++t)
+            expectRow(x + t * stride, stride, 16, width);
+        for (size_t i = 0; i < width; ++i)
+        {
+            float* to = out + i * padded;
+            for (size_t t = first; t < last; ++t)
+                to[t] = x[t * stride + i];
+            for (size_t t = last > first ? last : first; t < first + 16; ++t)
+                to[t] = 0.f;
+        }
     }
 }
 

@@ -77,11 +77,12 @@ struct KeyHash
     }
 };
 
-/// A product of one shape, ready to run.
+/// A product of one shape, ready to run on any data of that shape.
 struct Product
 {
     dnnl::matmul primitive;
-    dnnl::memory::desc a, b, bias, c;   ///< b: the order that the library wants the weights in
+    dnnl::memory::desc b;   ///< the order that the library wants the weights in
+    std::unordered_map<int, dnnl::memory> arguments;   ///< without data; making them costs more than a small product
 };
 
 Product makeProduct(const dnnl::engine& engine, const dnnl::memory::desc& a, const dnnl::memory::desc& b,
@@ -102,7 +103,16 @@ Product makeProduct(const dnnl::engine& engine, const dnnl::memory::desc& a, con
     const dnnl::matmul::desc operation = hasBias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c);
     const dnnl::matmul::primitive_desc description(operation, attributes, engine);
 #endif
-    return {dnnl::matmul(description), a, description.weights_desc(), bias, c};
+    Product product{dnnl::matmul(description), description.weights_desc(), {}};
+    const auto declare = [&](int name, const dnnl::memory::desc& layout) {
+        product.arguments.emplace(name, dnnl::memory(layout, engine, DNNL_MEMORY_NONE));
+    };
+    declare(DNNL_ARG_SRC, a);
+    declare(DNNL_ARG_WEIGHTS, product.b);
+    declare(DNNL_ARG_DST, c);
+    if (hasBias)
+        declare(DNNL_ARG_BIAS, bias);
+    return product;
 }
 
 /// One engine, one stream and the primitives of one thread: a primitive's scratch memory belongs to the thread that made it.
@@ -119,7 +129,7 @@ struct Dnnl
     }
 
     template <class Make>
-    const Product& find(const Key& key, const Make& make)
+    Product& find(const Key& key, const Make& make)
     {
         const auto found = products.find(key);
         if (found != products.end())
@@ -129,15 +139,14 @@ struct Dnnl
         return products.emplace(key, make()).first->second;
     }
 
-    void run(const Product& product, const void* a, const void* b, const float* bias, void* c)
+    void run(Product& product, const void* a, const void* b, const float* bias, void* c)
     {
-        std::unordered_map<int, dnnl::memory> arguments;
-        arguments.emplace(DNNL_ARG_SRC, dnnl::memory(product.a, engine, const_cast<void*>(a)));
-        arguments.emplace(DNNL_ARG_WEIGHTS, dnnl::memory(product.b, engine, const_cast<void*>(b)));
-        arguments.emplace(DNNL_ARG_DST, dnnl::memory(product.c, engine, c));
+        product.arguments.at(DNNL_ARG_SRC).set_data_handle(const_cast<void*>(a));
+        product.arguments.at(DNNL_ARG_WEIGHTS).set_data_handle(const_cast<void*>(b));
+        product.arguments.at(DNNL_ARG_DST).set_data_handle(c);
         if (bias)
-            arguments.emplace(DNNL_ARG_BIAS, dnnl::memory(product.bias, engine, const_cast<float*>(bias)));
-        product.primitive.execute(stream, arguments);
+            product.arguments.at(DNNL_ARG_BIAS).set_data_handle(const_cast<float*>(bias));
+        product.primitive.execute(stream, product.arguments);
         stream.wait();
     }
 };
@@ -218,7 +227,7 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
         Dnnl& dnnl = Dnnl::local();
         const Key key{m, n, k, threads(),
                       (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)};
-        const Product& product = dnnl.find(key, [&]() {
+        Product& product = dnnl.find(key, [&]() {
             return makeProduct(dnnl.engine, matrix(m, k, DataType::f32, transposeA ? FormatTag::ba : FormatTag::ab),
                                matrix(k, n, DataType::f32, transposeB ? FormatTag::ba : FormatTag::ab), matrix(1, n),
                                matrix(m, n), bias != nullptr, accumulate);
@@ -283,7 +292,7 @@ void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias,
         Dnnl& dnnl = Dnnl::local();
         const Key key{rows, out_, in_, threads(),
                       (bias ? 4u : 0u) | (accumulate ? 8u : 0u) | 16u | static_cast<unsigned>(precision_) << 5};
-        const Product& product = dnnl.find(key, [&]() {
+        Product& product = dnnl.find(key, [&]() {
             const DataType type = precision_ == Precision::BF16 ? DataType::bf16 : DataType::f32;
             const bool integers = precision_ == Precision::INT8;
             return makeProduct(dnnl.engine, matrix(rows, in_, integers ? DataType::u8 : type),

@@ -271,6 +271,34 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         }
     };
 
+    const int workers = threads();
+    if (batch >= 2 * workers || (batch > 1 && batch % workers == 0))
+    {
+        // Whole items for each thread: an item's queries, keys and values stay in its cache, and nobody waits.
+        parallelRanges(static_cast<size_t>(batch), 1, [&](size_t begin, size_t end) {
+            float* const own = qkv + begin * t * 3 * dim;
+            for (int i = 0; i < count; ++i)
+            {
+                const BlockProducts& block = *products[static_cast<size_t>(i)];
+                const int last = i + 1 < count ? tokens : queries;
+                for (size_t item = begin; item < end; ++item)
+                {
+                    float* const rowsOf = x + item * t * dim;
+                    inBlocks(0, t, most, [&](size_t first, size_t n) {
+                        block.before(rowsOf + first * dim, own + first * 3 * dim, n);
+                    });
+                    for (int head = 0; head < heads; ++head)
+                        attendHead(own, flagged ? flagged + item : nullptr, attended + item * t * dim, nullptr, head, tokens,
+                                   dimension, heads, 1, 0, last);
+                    if (last == tokens)
+                        after(block, item * t, (item + 1) * t);
+                }
+                if (last < tokens)
+                    afterWanted(block, begin * wanted, end * wanted);
+            }
+        });
+        return;
+    }
     if (rows / leastRows * 2 < static_cast<size_t>(threads()))
     {
         for (int i = 0; i < count; ++i)   // the products use the threads themselves
