@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace cv { namespace ltrp { namespace vit {
 
@@ -57,19 +58,14 @@ public:
     {
         removedPlaces_.resize(static_cast<size_t>(l_ - visible));
         complement(keep, visible, l_, removedPlaces_.data());
-        places_ = removedPlaces_;
-        if (full_)
-        {
-            places_.resize(static_cast<size_t>(l_));
-            for (int i = 0; i < l_; ++i)
-                places_[static_cast<size_t>(i)] = i;
-        }
         pixelScale(pixels);
-        if (!full_ && options_.removal == REMOVAL_DECODER)
+        if (!full_)
         {
-            decoderScores(latent, keep, visible, scores, raw);
+            fusedScores(pixels, latent, keep, visible, scores, raw);
             return;
         }
+        places_.resize(static_cast<size_t>(l_));
+        std::iota(places_.begin(), places_.end(), 0);
         const size_t tokens = static_cast<size_t>(l_) + 1, dim = static_cast<size_t>(config_.decoder.dim);
         const size_t predSize = places_.size() * values_;
         float* x0 = ws_.get("loo.x0", tokens * dim);
@@ -104,41 +100,27 @@ public:
     }
 
 private:
-    /// L1 and L2 of removal in the decoder, the common case: the anchor and its variants are one batch, the patches that
-    /// are compared come first in it (attention does not mind the order), so that the last block computes just them and
-    /// predictions are compared where they arise. A masked token and one left out are the same thing to them.
-    void decoderScores(const float* latent, const int* keep, int visible, float* scores, double* raw)
+    /// L1 and L2, the common case: the anchor and its variants are one batch, the patches that are compared come first in
+    /// it (attention does not mind the order), so that the last block computes just them, and predictions are compared
+    /// where they arise. To them, a token masked in the decoder and one left out of it are the same thing.
+    void fusedScores(const float* pixels, const float* latent, const int* keep, int visible, float* scores, double* raw)
     {
         const int hidden = l_ - visible, tokens = l_ + 1, runs = visible + 1;
-        const size_t dim = static_cast<size_t>(config_.decoder.dim), each = static_cast<size_t>(tokens) * dim;
+        const size_t each = static_cast<size_t>(tokens) * static_cast<size_t>(config_.decoder.dim);
         const ops::NormWeights norm = mae_.decoder().finalNormWeights();
         const ops::LinearWeights head = mae_.predictionWeights();
-        float* natural = ws_.get("loo.x0", each);
-        float* x0 = ws_.get("loo.ordered", each);
         float* anchor = ws_.get("loo.anchor", static_cast<size_t>(hidden) * values_);
-        mae_.decoderInput(latent, 1, keep, visible, natural, ws_);
-        float* row = x0;
-        const auto append = [&](int token) {
-            std::memcpy(row, natural + static_cast<size_t>(token) * dim, dim * sizeof(float));
-            row += dim;
-        };
-        for (const int place : removedPlaces_)
-            append(1 + place);
-        append(0);
-        for (int i = 0; i < visible; ++i)
-            append(1 + keep[i]);
-        std::vector<int> flagged(1, -1);   // the anchor
-        for (int i = 0; i < visible; ++i)
-            flagged.push_back(hidden + 1 + i);
-
         const int chunk = std::max(2, rowsAtOnce / tokens);
         std::vector<double> sums(static_cast<size_t>(chunk));
         const double count = static_cast<double>(hidden) * static_cast<double>(values_);
-        for (int first = 0; first < runs; first += chunk)
+        for (int first = 0; first < runs; first += chunk)   // run 0 is the anchor, run 1 + i lacks visible patch i
         {
             const int n = std::min(chunk, runs - first), anchors = first == 0 ? 1 : 0;
             float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each);
-            mae_.decoder().forwardFlagged(x0, tokens, n, flagged.data() + first, x, ws_, hidden);
+            if (options_.removal == REMOVAL_DECODER)
+                decoderRuns(latent, keep, visible, first, n, x);
+            else
+                encoderRuns(pixels, keep, visible, first, n, x);
             if (anchors)
                 ws_.ops().normLinear(norm, head, x, anchor, hidden);
             ws_.ops().sumDifferences(norm, head, x + static_cast<size_t>(anchors) * each, each, n - anchors, hidden, anchor,
@@ -149,6 +131,65 @@ private:
                 scores[first + i - 1] = static_cast<float>(raw[first + i - 1]);
             }
         }
+    }
+
+    /// Decoder tokens in the order of fusedScores(): what is compared, the class token, what is visible.
+    void reorder(const float* natural, const int* keep, int visible, float* ordered)
+    {
+        const size_t dim = static_cast<size_t>(config_.decoder.dim);
+        const auto append = [&](int token) {
+            std::memcpy(ordered, natural + static_cast<size_t>(token) * dim, dim * sizeof(float));
+            ordered += dim;
+        };
+        for (const int place : removedPlaces_)
+            append(1 + place);
+        append(0);
+        for (int i = 0; i < visible; ++i)
+            append(1 + keep[i]);
+    }
+
+    void decoderRuns(const float* latent, const int* keep, int visible, int first, int n, float* x)
+    {
+        const int hidden = l_ - visible;
+        const size_t each = static_cast<size_t>(l_ + 1) * static_cast<size_t>(config_.decoder.dim);
+        float* natural = ws_.get("loo.x0", each);
+        float* ordered = ws_.get("loo.ordered", each);
+        mae_.decoderInput(latent, 1, keep, visible, natural, ws_);
+        reorder(natural, keep, visible, ordered);
+        std::vector<int> flagged;
+        for (int run = first; run < first + n; ++run)
+            flagged.push_back(run == 0 ? -1 : hidden + run);
+        mae_.decoder().forwardFlagged(ordered, l_ + 1, n, flagged.data(), x, ws_, hidden);
+    }
+
+    void encoderRuns(const float* pixels, const int* keep, int visible, int first, int n, float* x)
+    {
+        const size_t each = static_cast<size_t>(l_ + 1) * static_cast<size_t>(config_.decoder.dim);
+        std::vector<int> flagged;
+        for (int run = first; run < first + n; ++run)
+            flagged.push_back(run == 0 ? -1 : run);
+        const float* latent = encodeFlagged(pixels, keep, visible, flagged);
+        std::vector<int> keeps;
+        for (int run = 0; run < n; ++run)
+            keeps.insert(keeps.end(), keep, keep + visible);
+        float* natural = ws_.get("loo.x0", static_cast<size_t>(n) * each);
+        mae_.decoderInput(latent, n, keeps.data(), visible, natural, ws_);
+        for (size_t run = 0; run < static_cast<size_t>(n); ++run)
+            reorder(natural + run * each, keep, visible, x + run * each);
+        mae_.decoder().forwardBlocks(x, n, l_ + 1, nullptr, 0, config_.decoder.depth, ws_, l_ - visible);
+    }
+
+    /// The encoder's output [runs, 1 + visible, De], each run with its own flagged token.
+    const float* encodeFlagged(const float* pixels, const int* keep, int visible, const std::vector<int>& flagged)
+    {
+        const size_t runs = flagged.size(), tokens = static_cast<size_t>(visible) + 1;
+        const size_t dim = static_cast<size_t>(config_.encoder.dim);
+        float* e0 = ws_.get("loo.e0", tokens * dim);
+        float* latent = ws_.get("loo.latent", runs * tokens * dim);
+        embedPatches(config_.input, config_.encoder.dim, mae_.params(), pixels, 1, keep, visible, e0, nullptr, ws_);
+        mae_.encoder().forwardFlagged(e0, visible + 1, static_cast<int>(runs), flagged.data(), latent, ws_);
+        mae_.encoder().finalNorm(latent, runs * tokens, latent, ws_);
+        return latent;
     }
 
     void decoderVariants(const float* x0, const int* keep, int first, int n, float* pred)
@@ -169,19 +210,14 @@ private:
 
     void encoderVariants(const float* pixels, const int* keep, int visible, int first, int n, float* pred)
     {
-        const size_t encoderTokens = static_cast<size_t>(visible) + 1, de = static_cast<size_t>(config_.encoder.dim);
         const size_t tokens = static_cast<size_t>(l_) + 1, dd = static_cast<size_t>(config_.decoder.dim);
-        std::vector<int> flagged(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1);
+        std::vector<int> flagged(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1), keeps;
         for (int v = 0; v < n; ++v)
+        {
             flagged[static_cast<size_t>(v)] = 1 + first + v;
-        float* e0 = ws_.get("loo.e0", encoderTokens * de);
-        float* latent = ws_.get("loo.latent", static_cast<size_t>(n) * encoderTokens * de);
-        embedPatches(config_.input, config_.encoder.dim, mae_.params(), pixels, 1, keep, visible, e0, nullptr, ws_);
-        mae_.encoder().forwardFlagged(e0, visible + 1, n, flagged.data(), latent, ws_);
-        mae_.encoder().finalNorm(latent, static_cast<size_t>(n) * encoderTokens, latent, ws_);
-        std::vector<int> keeps;
-        for (int v = 0; v < n; ++v)
             keeps.insert(keeps.end(), keep, keep + visible);
+        }
+        const float* latent = encodeFlagged(pixels, keep, visible, flagged);
         float* x = ws_.get("loo.variants", static_cast<size_t>(n) * tokens * dd);
         mae_.decoderInput(latent, n, keeps.data(), visible, x, ws_);
         mae_.decoder().forwardBlocks(x, n, l_ + 1, nullptr, 0, config_.decoder.depth, ws_);
@@ -196,8 +232,6 @@ private:
             gatherPlaces(x + static_cast<size_t>(v) * static_cast<size_t>(tokens) * dim, dim, places_, dropped[v],
                          rows + static_cast<size_t>(v) * places_.size() * dim);
         mae_.predict(rows, runs * static_cast<int>(places_.size()), pred, ws_);
-        if (!full_)
-            return;
         for (int v = 0; v < runs; ++v)   // a dropped token predicts nothing
             if (dropped[v] > 0)
                 std::memset(pred + (static_cast<size_t>(v) * places_.size() + static_cast<size_t>(dropped[v] - 1)) * values_, 0,
@@ -230,8 +264,6 @@ private:
         }
         const bool squared = options_.metric == METRIC_L2;
         const float* scale = scale_.empty() ? nullptr : scale_.data();
-        if (!full_)
-            return ws_.ops().meanDifference(anchor, other, removedPlaces_.size() * values_, scale, values_, squared);
         double total = 0;
         for (size_t i = 0; i < removedPlaces_.size(); ++i)
         {
@@ -248,7 +280,7 @@ private:
     const LeaveOneOutTrace* trace_;
     int l_;
     size_t values_;
-    bool full_;   ///< all patches are predicted, not just the removed ones
+    bool full_;   ///< whole reconstructions are wanted: SSIM, PSNR, traces
     std::vector<int> removedPlaces_, places_;
     std::vector<float> scale_;
 };
