@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "dpc_knn.hpp"
 
+#include "../ops/cpu/parallel.hpp"
 #include "../vit/patches.hpp"
 
 #include <algorithm>
@@ -76,8 +77,7 @@ Mat patchDistances(const Mat& features)
     const int n = features.rows;
     const double scale = 1 / std::sqrt(static_cast<double>(features.cols));
     Mat distances(n, n, CV_64F);
-    for (int i = 0; i < n; ++i)
-    {
+    const auto fillRow = [&](int i) {
         distances.at<double>(i, i) = 0;
         for (int j = 0; j < i; ++j)
         {
@@ -85,7 +85,16 @@ Mat patchDistances(const Mat& features)
                 std::sqrt(squaredDistance(features.ptr<float>(i), features.ptr<float>(j), features.cols)) * scale;
             distances.at<double>(i, j) = distances.at<double>(j, i) = d;
         }
-    }
+    };
+    // A short row and a long one together: every pair is as much work, and no two write the same place.
+    ops::parallelRanges(at(n + 1) / 2, 8, [&](size_t begin, size_t end) {
+        for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i)
+        {
+            fillRow(i);
+            if (n - 1 - i != i)
+                fillRow(n - 1 - i);
+        }
+    });
     return distances;
 }
 
