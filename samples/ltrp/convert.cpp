@@ -9,6 +9,8 @@
 #include "photos.hpp"
 #include "weights.hpp"
 
+#include "../../modules/ltrp/src/vit/smooth_head.hpp"
+
 #include <filesystem>
 #include <iostream>
 
@@ -30,6 +32,7 @@ const HelpText HELP = {
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"
     "  ltrp convert ranker.safetensors ranker.onnx\n"
+    "  ltrp convert ranker.safetensors smoother.safetensors --smooth 1\n"
     "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n"};
 
 bool endsWith(const std::string& text, const std::string& end)
@@ -56,6 +59,9 @@ int runConvert(const std::vector<std::string>& args)
     std::string dtype;
     options.add_options()("dtype", po::value(&dtype)->value_name("TYPE")->default_value("f32"),
                           "how weights are stored in a .safetensors: f32, f16 or bf16 (rounded to nearest)");
+    options.add_options()("smooth", po::value<double>()->value_name("SIGMA"),
+                          "a ranker's scores smoothed over the patch grid by a Gaussian of SIGMA patches, built into the "
+                          "head's weights");
     addHintOptions(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "file", 2, values))
@@ -73,8 +79,20 @@ int runConvert(const std::vector<std::string>& args)
     if (!folder.empty() && !std::filesystem::is_directory(folder))
         throw std::runtime_error(out + ": its folder does not exist");
 
-    const io::Model model = loadWeights(in, values);
+    io::Model model = loadWeights(in, values);
     checkInterrupt();
+    if (values.count("smooth"))
+    {
+        const double sigma = values["smooth"].as<double>();
+        if (model.kind != io::ModelKind::Ranker)
+            throw std::runtime_error(in + ": is an autoencoder; only a ranker's scores can be smoothed");
+        const int grid = model.ranker.input.grid();
+        if (!(sigma > 0 && sigma <= grid))
+            throw UsageError("--smooth: " + plain(sigma) + " is outside (0, " + std::to_string(grid) + "]");
+        vit::smoothHead(model.ranker, sigma, model.params);
+        std::string& said = model.provenance["smoothed"];
+        said += (said.empty() ? "" : ", then ") + ("scores by a Gaussian of " + plain(sigma) + " patches");
+    }
     if (onnx)
     {
         if (model.kind != io::ModelKind::Ranker)
