@@ -141,15 +141,17 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
 
 // ---- Leave-one-out's metric -----------------------------------------------------------------------------------------
 
-/// sums[i] = sum over rows r and outputs o of |x[i, r] . weight[o]| * scale[i / perScale, r] (squared: of the square of that
-/// product): how far predictions lie apart whose normed tokens differ by x. The products never reach memory.
+/// means[i] = 1 / count * sum over rows r and outputs o of |x[i, r] . weight[o]| * scale[i / perScale, r] (squared: of the
+/// square of that product): how far predictions lie apart whose normed tokens differ by x. The products never reach memory;
+/// partial sums of a row are fp32, all others fp64.
 struct ProductSumArgs
 {
     Input x;                   ///< [items, rows, in]
     Input weight;              ///< [out, in], element as x's
     const float* scale;        ///< [items / perScale, rows] or null
     bool squared;
-    double* sums;              ///< [items]
+    double count;
+    float* means;              ///< [items]
     size_t items, perScale, rows;
     int in, out;
 };
