@@ -1,0 +1,181 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// What all kernels share: the seam between nvcc and the emulation of tests/simt, element types, reductions.
+#ifndef OPENCV_LTRP_OPS_CUDA_DEVICE_CUH
+#define OPENCV_LTRP_OPS_CUDA_DEVICE_CUH
+
+#include "../kernels.hpp"
+
+#ifdef LTRP_SIMT
+#include "device.hpp"   // of tests/simt
+#else
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#endif
+
+#include <cfloat>
+#include <cmath>
+#include <tuple>
+
+// Shared memory is declared by these two, so that the emulation can put guards around each array.
+#ifdef LTRP_SIMT
+#define LTRP_SHARED(T, name, count) \
+    static const char name##Tag = 0; \
+    T* const name = static_cast<T*>(::simt::staticShared(&name##Tag, #name, sizeof(T) * (count)))
+#define LTRP_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::simt::dynamicShared())
+#else
+#define LTRP_SHARED(T, name, count) __shared__ T name[count]
+#define LTRP_DYNAMIC_SHARED(T, name) \
+    extern __shared__ __align__(16) unsigned char ltrpDynamicShared[]; \
+    T* const name = reinterpret_cast<T*>(ltrpDynamicShared)
+#endif
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+namespace {
+
+typedef __nv_bfloat16 bf16;
+typedef __half half16;
+
+const unsigned allLanes = 0xffffffffu;
+
+/// Launches kernel(arguments...), by the name that the emulation reports. Errors stay in the runtime.
+template <class... P, class... A>
+inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamicShared, A... arguments)
+{
+#ifdef LTRP_SIMT
+    (void)stream;
+    const ::simt::Call<P...> call{kernel, std::tuple<P...>(arguments...)};
+    ::simt::run(name, grid, block, dynamicShared, ::simt::Call<P...>::invoke, &call, sizeof(call));
+#else
+    (void)name;
+    if (dynamicShared > (48 << 10) &&
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamicShared)) != cudaSuccess)
+        return;   // remembered by the runtime, as a failed launch is
+    kernel<<<grid, block, dynamicShared, stream>>>(static_cast<P>(arguments)...);
+#endif
+}
+
+inline unsigned blocksFor(size_t count, size_t perBlock) { return static_cast<unsigned>((count + perBlock - 1) / perBlock); }
+
+/// Vector loads and stores (float4, uint4 ...): the address must be a multiple of the vector's size.
+template <class V, class T>
+__device__ __forceinline__ V loadAs(const T* from)
+{
+#ifdef LTRP_SIMT
+    ::simt::requireAligned(from, sizeof(V));
+#endif
+    return *reinterpret_cast<const V*>(from);
+}
+template <class V, class T>
+__device__ __forceinline__ void storeAs(T* to, const V& value)
+{
+#ifdef LTRP_SIMT
+    ::simt::requireAligned(to, sizeof(V));
+#endif
+    *reinterpret_cast<V*>(to) = value;
+}
+
+__device__ __forceinline__ float toFloat(float x) { return x; }
+__device__ __forceinline__ float toFloat(bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float toFloat(half16 x) { return __half2float(x); }
+
+template <class T>
+__device__ __forceinline__ T fromFloat(float x);
+template <>
+__device__ __forceinline__ float fromFloat<float>(float x) { return x; }
+template <>
+__device__ __forceinline__ bf16 fromFloat<bf16>(float x) { return __float2bfloat16_rn(x); }
+template <>
+__device__ __forceinline__ half16 fromFloat<half16>(float x) { return __float2half_rn(x); }
+
+/// An array whose element type is known at run time: the kernels that are bound by memory pay nothing for the choice.
+struct AnyInput
+{
+    const void* data;
+    Element element;
+    __device__ __forceinline__ float operator[](size_t i) const
+    {
+        if (element == Element::Float32)
+            return static_cast<const float*>(data)[i];
+        if (element == Element::BFloat16)
+            return toFloat(static_cast<const bf16*>(data)[i]);
+        return toFloat(static_cast<const half16*>(data)[i]);
+    }
+};
+
+struct AnyOutput
+{
+    void* data;
+    Element element;
+    __device__ __forceinline__ void set(size_t i, float value) const
+    {
+        if (element == Element::Float32)
+            static_cast<float*>(data)[i] = value;
+        else if (element == Element::BFloat16)
+            static_cast<bf16*>(data)[i] = fromFloat<bf16>(value);
+        else
+            static_cast<half16*>(data)[i] = fromFloat<half16>(value);
+    }
+    __device__ __forceinline__ float get(size_t i) const { return AnyInput{data, element}[i]; }
+};
+
+inline AnyInput any(const Input& input) { return AnyInput{input.data, input.element}; }
+inline AnyOutput any(const Output& output) { return AnyOutput{output.data, output.element}; }
+
+/// Sum over the 32 lanes, the same in all of them.
+template <class T>
+__device__ __forceinline__ T warpSum(T value)
+{
+#pragma unroll
+    for (int bits = 16; bits > 0; bits /= 2)
+        value += __shfl_xor_sync(allLanes, value, bits);
+    return value;
+}
+
+__device__ __forceinline__ float warpMaximum(float value)
+{
+#pragma unroll
+    for (int bits = 16; bits > 0; bits /= 2)
+        value = fmaxf(value, __shfl_xor_sync(allLanes, value, bits));
+    return value;
+}
+
+/// Sum over a block of whole warps, the same in all threads, in an order that depends on nothing. `parts` [32] is shared memory.
+template <class T>
+__device__ __forceinline__ T blockSum(T value, T* parts)
+{
+    const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    value = warpSum(value);
+    __syncthreads();   // the last one's readers are done
+    if (lane == 0)
+        parts[warp] = value;
+    __syncthreads();
+    T total = parts[0];
+    for (unsigned i = 1; i < warps; ++i)
+        total += parts[i];
+    return total;
+}
+
+__device__ __forceinline__ float blockMaximum(float value, float* parts)
+{
+    const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    value = warpMaximum(value);
+    __syncthreads();
+    if (lane == 0)
+        parts[warp] = value;
+    __syncthreads();
+    float top = parts[0];
+    for (unsigned i = 1; i < warps; ++i)
+        top = fmaxf(top, parts[i]);
+    return top;
+}
+
+}  // namespace
+
+}}}}  // namespace
+
+#endif
