@@ -6,56 +6,39 @@
 
 namespace opencv_test { namespace {
 
-using namespace perf;
+using namespace cv::ltrp;
 
-/// The shipped models, with OPENCV_TEST_DATA_PATH naming the folder models/; LTRP_PERF_RANKER and LTRP_PERF_MAE name
-/// others.
-String modelFile(const char* variable, const char* shipped)
-{
-    const char* given = std::getenv(variable);
-    return given ? String(given) : String(cvtest::findDataFile(shipped));
-}
+typedef TestBaseWithParam<Size> Ltrp_Rank;
 
-Mat noise(Size size)
+PERF_TEST_P(Ltrp_Rank, one_image, Values(szVGA, sz1080p))
 {
-    Mat image(size, CV_8UC3);
-    RNG(1).fill(image, RNG::UNIFORM, 0, 256);
-    return image;
-}
-
-PERF_TEST(Ltrp_Ranker, rank)
-{
-    const String model = modelFile("LTRP_PERF_RANKER", "ltrp-rank-tiny.safetensors");
-    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(model);
-    const Mat image = noise(Size(640, 480));
+    const Ptr<Ranker> ranker = Ranker::create(rankerFile());
+    const Mat image = testImage(GetParam());
     TEST_CYCLE() ranker->rank(image);
     SANITY_CHECK_NOTHING();
 }
 
-PERF_TEST(Ltrp_Ranker, rankBatch16)
+typedef TestBaseWithParam<int> Ltrp_RankBatch;
+
+PERF_TEST_P(Ltrp_RankBatch, images, Values(1, 4, 16))
 {
-    const String model = modelFile("LTRP_PERF_RANKER", "ltrp-rank-tiny.safetensors");
-    const Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(model);
-    const std::vector<Mat> images(16, noise(Size(640, 480)));
+    const Ptr<Ranker> ranker = Ranker::create(rankerFile());
+    const std::vector<Mat> images(GetParam(), testImage(szVGA));
     TEST_CYCLE() ranker->rankBatch(images);
     SANITY_CHECK_NOTHING();
 }
 
-PERF_TEST(Ltrp_Scorer, score)
-{
-    const String model = modelFile("LTRP_PERF_MAE", "ltrp-mae-small.safetensors");
-    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(model);
-    const Mat image = noise(Size(640, 480));
-    TEST_CYCLE() scorer->score(image);
-    SANITY_CHECK_NOTHING();
-}
+typedef TestBaseWithParam<int> Ltrp_RankTarget;
 
-PERF_TEST(Ltrp_Scorer, scoreMap)
+PERF_TEST_P(Ltrp_RankTarget, one_image, Values(int(TARGET_CPU_BF16), int(TARGET_CPU_INT8)))
 {
-    const String model = modelFile("LTRP_PERF_MAE", "ltrp-mae-small.safetensors");
-    const Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(model);
-    const Mat image = noise(Size(640, 480));
-    TEST_CYCLE() scorer->scoreMap(image);
+    const String missing = missingForTarget(GetParam());
+    if (!missing.empty())
+        throw cvtest::SkipTestException(missing);
+    const Ptr<Ranker> ranker = Ranker::create(rankerFile());
+    ranker->setPreferableTarget(GetParam());
+    const Mat image = testImage(szVGA);
+    TEST_CYCLE() ranker->rank(image);
     SANITY_CHECK_NOTHING();
 }
 

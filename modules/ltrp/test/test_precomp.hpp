@@ -8,6 +8,7 @@
 #include "opencv2/ts.hpp"
 #include "opencv2/dnn.hpp"
 #include "opencv2/imgproc.hpp"
+#include "opencv2/ltrp/layers.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 #include "opencv2/ltrp/select.hpp"

@@ -320,6 +320,19 @@ Mat photo(Size size, int number)
     return image;
 }
 
+Mat pixels(const std::vector<Mat>& bgr)
+{
+    const std::vector<int> shape = {int(bgr.size()), 3, bgr[0].rows, bgr[0].cols};
+    Mat blob(shape, CV_32F);
+    float* to = blob.ptr<float>();
+    for (const Mat& image : bgr)
+        for (int c = 0; c < 3; c++)
+            for (int y = 0; y < image.rows; y++)
+                for (int x = 0; x < image.cols; x++)
+                    *to++ = float((image.at<Vec3b>(y, x)[2 - c] / 255.0 - mean[c]) / deviation[c]);
+    return blob;
+}
+
 double relativeError(const Mat& got, const std::vector<double>& expected)
 {
     EXPECT_EQ(got.total(), expected.size());

@@ -71,6 +71,9 @@ private:
 /// Something with structure, different for every number.
 Mat photo(Size size, int number);
 
+/// What a network is fed with for images that have its size: normalised planes [N,3,S,S].
+Mat pixels(const std::vector<Mat>& bgr);
+
 /// Largest difference relative to the largest expected value.
 double relativeError(const Mat& got, const std::vector<double>& expected);
 

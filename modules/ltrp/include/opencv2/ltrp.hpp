@@ -12,8 +12,7 @@ how much the reconstruction changes tells what that patch is worth, without labe
 transformer learns to rank all patches of an image by that in one pass (cv::ltrp::Ranker), so that other software can
 keep only the patches that matter (cv::ltrp::selectPatches).
 
-The method is Luo et al., "Learning to Rank Patches for Unbiased Image Redundancy Reduction", CVPR 2024
-(arXiv:2404.00680); the autoencoder is He et al., "Masked Autoencoders Are Scalable Vision Learners", CVPR 2022.
+The method is @cite Luo2024LTRP ; the autoencoder is @cite He2022MAE .
 */
 
 #include "opencv2/ltrp/types.hpp"
@@ -22,5 +21,6 @@ The method is Luo et al., "Learning to Rank Patches for Unbiased Image Redundanc
 #include "opencv2/ltrp/select.hpp"
 #include "opencv2/ltrp/draw.hpp"
 #include "opencv2/ltrp/train.hpp"
+#include "opencv2/ltrp/layers.hpp"
 
 #endif

@@ -61,6 +61,15 @@ int enumParam(const cv::dnn::LayerParams& params, const char* name, int highest)
     return value;
 }
 
+/// The model that the parameter "model" names; none without it.
+template <class Model>
+std::shared_ptr<const Model> namedModel(const cv::dnn::LayerParams& params, io::ModelKind kind)
+{
+    if (!params.has("model"))
+        return nullptr;
+    return std::make_shared<const Model>(io::loadModel(params.get<String>("model"), kind));
+}
+
 }  // namespace
 
 void registerLayers()
@@ -87,6 +96,11 @@ void FloatLayer::getTypes(const dnn_names::Types&, const int requiredOutputs, co
 }
 #endif
 
+RankLayer::RankLayer(const cv::dnn::LayerParams& params)
+    : FloatLayer(params), model_(namedModel<RankerModel>(params, io::ModelKind::Ranker))
+{
+}
+
 Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
 {
     return makePtr<RankLayer>(params);
@@ -95,7 +109,7 @@ Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
 const RankerModel& RankLayer::model() const
 {
     LTRP_REQUIRE(model_, Error::StsNullPtr,
-                 "LtrpRank: the layer has no model; cv::ltrp::Ranker makes nets with this layer");
+                 "LtrpRank: the layer has no model: expected the parameter 'model' to name a ranker's weight file");
     return *model_;
 }
 
@@ -121,7 +135,8 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
                 workspace_.of(model().computing));
 }
 
-PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
+PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params)
+    : FloatLayer(params), model_(namedModel<MaeModel>(params, io::ModelKind::Mae))
 {
     options_.removal = enumParam(params, "removal", REMOVAL_ENCODER);
     options_.metric = enumParam(params, "metric", METRIC_PSNR);
@@ -136,7 +151,8 @@ Ptr<cv::dnn::Layer> PseudoScoreLayer::create(cv::dnn::LayerParams& params)
 const MaeModel& PseudoScoreLayer::model() const
 {
     LTRP_REQUIRE(model_, Error::StsNullPtr,
-                 "LtrpPseudoScore: the layer has no model; cv::ltrp::Scorer makes nets with this layer");
+                 "LtrpPseudoScore: the layer has no model: expected the parameter 'model' to name an autoencoder's "
+                 "weight file");
     return *model_;
 }
 
@@ -144,7 +160,9 @@ bool PseudoScoreLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out,
 {
     const vit::InputConfig& input = model().net.config().input;
     const int batch = checkPixels("LtrpPseudoScore", in, 2, input);
-    LTRP_REQUIRE(in[1].size() == 2 && in[1][0] == batch && in[1][1] >= 1 && in[1][1] < input.numPatches(),
+    // 0: an importer asks about a free extent; the real one is asked about before the first pass.
+    LTRP_REQUIRE(in[1].size() == 2 && (in[1][0] == batch || in[1][0] == 0) && in[1][1] >= 1 &&
+                 in[1][1] < input.numPatches(),
                  Error::StsUnmatchedSizes,
                  "LtrpPseudoScore: visible patches: expected the shape [" << batch << ",1 to " << input.numPatches() - 1
                  << "], found " << shapeText(in[1]));
@@ -162,6 +180,7 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const Mat pixels = contiguous(in[0], CV_32F);
     const Mat ids = contiguous(in[1], CV_32S);
     const int batch = ids.size[0], visible = ids.size[1];
+    CV_Assert(batch == pixels.size[0]);
     const vit::InputConfig& input = model().net.config().input;
 
     for (int row = 0; row < batch; row++)

@@ -10,6 +10,7 @@
 #include "../vit/ranker_net.hpp"
 
 #include <opencv2/dnn.hpp>
+#include <opencv2/ltrp/layers.hpp>
 
 namespace cv { namespace ltrp {
 
@@ -81,10 +82,6 @@ struct MaeModel
     Computing computing;
 };
 
-/// Makes the layer types known to cv::dnn: "LtrpRank" and "LtrpPseudoScore", each with and without the domain "ltrp."
-/// (the engines look a custom operation up under different names). Safe to call often and from many threads.
-void registerLayers();
-
 /// What both layers share: their outputs are floats whatever their inputs are.
 class FloatLayer : public cv::dnn::Layer
 {
@@ -98,14 +95,14 @@ public:
 #endif
 };
 
-/// The whole ranker as one cv::dnn layer: normalised pixels [N,3,S,S] -> scores [N,L].
+/// The whole ranker as one cv::dnn layer: normalised pixels [N,3,S,S] -> scores [N,L]. See registerLayers().
 class RankLayer CV_FINAL : public FloatLayer
 {
 public:
-    explicit RankLayer(const cv::dnn::LayerParams& params) : FloatLayer(params) {}
+    explicit RankLayer(const cv::dnn::LayerParams& params);
     static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
 
-    /// The factory cannot pass a model that is already in memory: whoever adds the layer to a Net hands it over after.
+    /// The factory can pass a file's name, not a model that is already in memory: that is handed over afterwards.
     void setModel(std::shared_ptr<const RankerModel> model) { model_ = std::move(model); }
 
     bool getMemoryShapes(const Shapes& in, const int requiredOutputs, Shapes& out, Shapes& internal) const CV_OVERRIDE;
@@ -120,7 +117,7 @@ private:
 
 /// The whole leave-one-out measurement as one cv::dnn layer: normalised pixels [N,3,S,S] and, for each image, the
 /// ascending numbers of its visible patches [N,Lv] -> scores [N,Lv]. SSIM and PSNR are scaled within each row.
-/// Parameters: "removal", "metric", "space" (numbers of the public enumerations).
+/// See registerLayers().
 class PseudoScoreLayer CV_FINAL : public FloatLayer
 {
 public:

@@ -130,6 +130,8 @@ using std::vector;
 namespace perf
 {
 
+const cv::Size szVGA(640, 480), sz1080p(1920, 1080);
+
 /// Base of performance tests: runs the cycle at least ten times or for a second and prints the median.
 class TestBase : public ::testing::Test
 {
@@ -160,6 +162,11 @@ private:
     bool running_ = false;
 };
 
+template <typename T>
+class TestBaseWithParam : public TestBase, public ::testing::WithParamInterface<T>
+{
+};
+
 }  // namespace perf
 
 #define PERF_TEST(suite, name)                               \
@@ -172,6 +179,27 @@ private:
         #suite, #name, nullptr, nullptr, __FILE__, __LINE__, \
         []() -> ::testing::Test* { return new suite##_##name##_Perf; }); \
     void suite##_##name##_Perf::TestBody()
+
+#define PERF_TEST_P(fixture, name, params)                   \
+    class fixture##_##name : public fixture                  \
+    {                                                        \
+    protected:                                               \
+        void PerfTestBody();                                 \
+    };                                                       \
+    TEST_P(fixture##_##name, name)                           \
+    {                                                        \
+        cv::theRNG().state = 0x12345678;                     \
+        try                                                  \
+        {                                                    \
+            PerfTestBody();                                  \
+        }                                                    \
+        catch (const cvtest::SkipTestException& e)           \
+        {                                                    \
+            GTEST_SKIP() << e.what();                        \
+        }                                                    \
+    }                                                        \
+    INSTANTIATE_TEST_SUITE_P(, fixture##_##name, params);    \
+    void fixture##_##name::PerfTestBody()
 
 #define TEST_CYCLE() while (next())
 #define SANITY_CHECK_NOTHING() (void)0

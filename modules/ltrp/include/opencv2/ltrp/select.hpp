@@ -48,7 +48,7 @@ CV_EXPORTS_W int keepCount(int numPatches, double keepRatio);
 @throws cv::Exception naming the parameter and its range, a missing image or one of another size than the ranked one;
 SELECT_CLUSTER takes at most 4096 patches
 
-Density-peak clustering of k nearest neighbours is Du et al., Knowledge-Based Systems 99 (2016).
+Density-peak clustering of k nearest neighbours is @cite Du2016DPCKNN .
 */
 CV_EXPORTS_W std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& params,
                                             InputArray image = noArray());

@@ -1,0 +1,42 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_LAYERS_HPP
+#define OPENCV_LTRP_LAYERS_HPP
+
+#include <opencv2/core.hpp>
+
+namespace cv
+{
+namespace ltrp
+{
+
+//! @addtogroup ltrp
+//! @{
+
+/** @brief Makes the module's layers known to cv::dnn, so that any network may contain them.
+
+| layer type | inputs, as floats | output | parameters |
+| --- | --- | --- | --- |
+| `LtrpRank` | pixels [N,3,S,S], (value / 255 - mean) / std, R, G, B | scores [N,L], CV_32F | `model` |
+| `LtrpPseudoScore` | the same, and the ascending numbers of the visible patches [N,V] | scores [N,V], CV_32F | `model`, `removal`, `metric`, `space` |
+
+S is the model's input side, L its number of patches, V from 1 to L - 1. `model` names the weight file, as for
+cv::ltrp::Ranker::create or cv::ltrp::Scorer::create; `removal`, `metric` and `space` are numbers of cv::ltrp::Removal,
+cv::ltrp::ScoreMetric and cv::ltrp::ScoreSpace (0 where left out). In a network made by hand they are
+cv::dnn::LayerParams, in an ONNX file the attributes of an operation `LtrpRank` or `LtrpPseudoScore`, either in the
+default domain or in the domain `ltrp`: the layers are registered under both names, since the engines of OpenCV 4 and 5
+differ in which one they look up. They compute on the CPU in 32-bit floats, whatever the network's target is.
+
+cv::ltrp::Ranker and cv::ltrp::Scorer call this themselves; it is needed before cv::dnn reads a file that has such a
+layer. It may be called often and from many threads at once.
+*/
+CV_EXPORTS_W void registerLayers();
+
+//! @}
+
+}  // namespace ltrp
+}  // namespace cv
+
+#endif

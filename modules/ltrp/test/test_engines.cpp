@@ -1,0 +1,202 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// The module's layers within networks of the caller's own, made by hand and read from ONNX, in every engine that this
+// OpenCV has: the results are the reference's in all of them.
+
+#include "test_onnx_file.hpp"
+#include "test_reference.hpp"
+
+namespace opencv_test { namespace {
+
+using namespace cv::ltrp;
+using namespace reference;
+
+const Stack encoder = {24, 2, 3, 48}, decoder = {16, 2, 2, 40}, noDecoder = {0, 0, 0, 0};
+
+struct Engine
+{
+    const char* name;
+    int id;
+};
+
+std::vector<Engine> engines()
+{
+#if CV_VERSION_MAJOR >= 5
+    return {{"classic", dnn::ENGINE_CLASSIC}, {"new", dnn::ENGINE_NEW}, {"auto", dnn::ENGINE_AUTO}};
+#else
+    return {{"the only one", 0}};
+#endif
+}
+
+dnn::Net read(const std::vector<uchar>& onnxFile, const Engine& engine)
+{
+    registerLayers();
+#if CV_VERSION_MAJOR >= 5
+    return dnn::readNetFromONNX(onnxFile, engine.id);
+#else
+    (void)engine;
+    return dnn::readNetFromONNX(onnxFile);
+#endif
+}
+
+Mat integers(const std::vector<int>& values)
+{
+    Mat row(1, int(values.size()), CV_32S);
+    std::copy(values.begin(), values.end(), row.ptr<int>());
+#if CV_VERSION_MAJOR < 5
+    row.convertTo(row, CV_32F);   // all that this version's networks know
+#endif
+    return row;
+}
+
+Mat rowOf(const Mat& scores, int row)
+{
+    return Mat(1, scores.size[1], CV_32F, const_cast<float*>(scores.ptr<float>(row)));
+}
+
+TEST(Ltrp_Engines, net_made_by_hand)
+{
+    const Network network(32, 8, encoder, noDecoder, 1e-5, 1);
+    const std::vector<Mat> images = {photo(Size(32, 32), 1), photo(Size(32, 32), 2), photo(Size(32, 32), 3)};
+    registerLayers();
+    for (const char* type : {"LtrpRank", "ltrp.LtrpRank"})
+    {
+        dnn::LayerParams params;
+        params.set("model", network.path);
+        dnn::Net net;
+        net.addLayerToPrev("scores", type, params);
+        net.setPreferableBackend(dnn::DNN_BACKEND_OPENCV);
+        for (size_t batch : {1, 3, 2})
+        {
+            net.setInput(pixels(std::vector<Mat>(images.begin(), images.begin() + batch)));
+            const Mat scores = net.forward();
+            ASSERT_EQ(int(batch), scores.size[0]);
+            for (size_t i = 0; i < batch; i++)
+                EXPECT_LE(relativeError(rowOf(scores, int(i)), network.rank(images[i])), 1e-5) << type << " " << i;
+        }
+    }
+}
+
+TEST(Ltrp_Engines, net_from_onnx)
+{
+    const Network network(32, 8, encoder, noDecoder, 1e-5, 1);
+    const std::vector<Mat> images = {photo(Size(32, 32), 1), photo(Size(32, 32), 2), photo(Size(32, 32), 3)};
+    for (const char* domain : {"", "ltrp"})
+    {
+        // Something of the engine's own behind the layer: it has to know the type and the shape of what comes out.
+        const std::vector<uchar> file = onnx::model(
+            {onnx::node(domain, "LtrpRank", {"pixels"}, "scores", {{"model", network.path}}),
+             onnx::node("", "Neg", {"scores"}, "negative")},
+            {onnx::value("pixels", onnx::FLOAT, {0, 3, 32, 32})}, {onnx::value("negative", onnx::FLOAT, {0, 16})});
+        for (const Engine& engine : engines())
+        {
+            const String where = String("domain '") + domain + "', engine " + engine.name;
+            dnn::Net net = read(file, engine);
+            ASSERT_FALSE(net.empty()) << where;
+            for (size_t batch : {1, 3, 2})
+            {
+                net.setInput(pixels(std::vector<Mat>(images.begin(), images.begin() + batch)), "pixels");
+                const Mat negative = net.forward("negative");
+                ASSERT_EQ(int(batch), negative.size[0]) << where;
+                for (size_t i = 0; i < batch; i++)
+                    EXPECT_LE(relativeError(-rowOf(negative, int(i)), network.rank(images[i])), 1e-5)
+                        << where << ", image " << i << " of " << batch;
+            }
+        }
+    }
+}
+
+TEST(Ltrp_Engines, pseudo_scores_from_onnx)
+{
+    const Network network(32, 8, encoder, decoder, 1e-6, 1);
+    const Mat image = photo(Size(32, 32), 1);
+    const std::vector<int> visible = {1, 6, 7, 12};
+    for (const char* domain : {"", "ltrp"})
+        for (int removal : {int(REMOVAL_DECODER), int(REMOVAL_ENCODER)})
+        {
+            const std::vector<uchar> file = onnx::model(
+                {onnx::node(domain, "LtrpPseudoScore", {"pixels", "visible"}, "scores", {{"model", network.path}},
+                            {{"removal", removal}, {"metric", METRIC_L2}})},
+                {onnx::value("pixels", onnx::FLOAT, {0, 3, 32, 32}), onnx::value("visible", onnx::INT64, {0, 4})},
+                {onnx::value("scores", onnx::FLOAT, {0, 4})});
+            const std::vector<double> expected =
+                network.score(image, visible, removal == REMOVAL_ENCODER, true);
+            for (const Engine& engine : engines())
+            {
+                const String where = String("domain '") + domain + "', engine " + engine.name;
+                dnn::Net net = read(file, engine);
+                ASSERT_FALSE(net.empty()) << where;
+                net.setInput(pixels({image}), "pixels");
+                net.setInput(integers(visible), "visible");
+                EXPECT_LE(relativeError(rowOf(net.forward("scores"), 0), expected), 1e-4) << where;
+            }
+        }
+}
+
+TEST(Ltrp_Engines, errors_of_layers_are_clear)
+{
+    const Network ranker(32, 8, encoder, noDecoder, 1e-5, 1), mae(32, 8, encoder, decoder, 1e-5, 1);
+    registerLayers();
+    const auto failure = [](const dnn::LayerParams& given, const Mat& input)
+    {
+        try
+        {
+            dnn::LayerParams params = given;
+            dnn::Net net;
+            net.addLayerToPrev("scores", "LtrpRank", params);
+            net.setPreferableBackend(dnn::DNN_BACKEND_OPENCV);
+            net.setInput(input);
+            net.forward();
+        }
+        catch (const cv::Exception& e)
+        {
+            return e.err;
+        }
+        return String();
+    };
+    const Mat good = pixels({photo(Size(32, 32), 1)}), wrong = pixels({photo(Size(40, 40), 1)});
+    dnn::LayerParams params;
+    EXPECT_NE(String::npos, failure(params, good).find("no model"));
+    params.set("model", String("nowhere.safetensors"));
+    EXPECT_NE(String::npos, failure(params, good).find("nowhere.safetensors"));
+    params.set("model", mae.path);
+    EXPECT_NE(String::npos, failure(params, good).find(mae.path));
+    params.set("model", ranker.path);
+    EXPECT_NE(String::npos, failure(params, wrong).find("[1,3,40,40]"));
+    EXPECT_EQ(String(), failure(params, good));
+}
+
+template <class Object>
+void expectRefusals(Object& object)
+{
+    for (int backend = -1; backend < 12; backend++)
+        if (backend != dnn::DNN_BACKEND_DEFAULT && backend != dnn::DNN_BACKEND_OPENCV && backend != dnn::DNN_BACKEND_CUDA)
+        {
+            const String error = errorOf(Error::StsNotImplemented, [&]() { object.setPreferableBackend(backend); });
+            EXPECT_NE(String::npos, error.find(std::to_string(backend))) << "backend " << backend << ": " << error;
+        }
+    // By their numbers, since not every version names them all: OpenCL in two precisions, the others' devices.
+    for (int target : {1, 2, 3, 4, 5, 8, 9, 99})
+    {
+        const String error = errorOf(Error::StsNotImplemented, [&]() { object.setPreferableTarget(target); });
+        EXPECT_NE(String::npos, error.find(std::to_string(target))) << "target " << target << ": " << error;
+    }
+}
+
+TEST(Ltrp_Engines, absent_backends_are_refused)
+{
+    // cv::dnn itself would, by version and engine, warn and compute elsewhere, or fail at the first forward pass.
+    const Network ranking(32, 8, encoder, noDecoder, 1e-5, 1), scoring(32, 8, encoder, decoder, 1e-5, 1);
+    const Ptr<Ranker> ranker = Ranker::create(ranking.path);
+    const Ptr<Scorer> scorer = Scorer::create(scoring.path);
+    const Mat image = photo(Size(50, 50), 1);
+    const Mat ranks = ranker->rank(image).scores, scores = scorer->scoreMap(image).scores;
+    expectRefusals(*ranker);
+    expectRefusals(*scorer);
+    EXPECT_EQ(0, cvtest::norm(ranker->rank(image).scores, ranks, NORM_INF));
+    EXPECT_EQ(0, cvtest::norm(scorer->scoreMap(image).scores, scores, NORM_INF));
+}
+
+}}  // namespace
