@@ -23,9 +23,51 @@ std::string ownMetadata(const std::string& path)
     return io::TensorFile::open(path)->metadata().at("ltrp");
 }
 
+/// What the pretraining script of MAE saves: {"model": the golden network, "args": Namespace(norm_pix_loss=...)}.
+std::string pretrainingCheckpoint(const std::string& normPixLoss)
+{
+    using namespace checkpoints;
+    pickle::Items weights;
+    std::vector<std::string> storages;
+    for (const TensorBag::Item& item : TensorBag(golden + "mae_tiny/mae_fb.safetensors").items)
+    {
+        weights.emplace_back(item.name, pickle::floats(std::to_string(storages.size()), item.shape));
+        storages.emplace_back(item.bytes.begin(), item.bytes.end());
+    }
+    const std::string args = pickle::global("argparse", "Namespace") + ")\x81"
+        + pickle::dict({{"mask_ratio", "K\x01"}, {"norm_pix_loss", normPixLoss}}) + "b";
+    return checkpoint(pickle::program(pickle::dict({{"model", pickle::dict(weights)}, {"args", args}})), storages);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(model_file)
+
+BOOST_AUTO_TEST_CASE(facebook_checkpoints_say_what_the_decoder_predicts)
+{
+    const TemporaryFolder folder;
+    const std::string path = folder.file("checkpoint-799.pth");
+    const auto load = [&](const std::string& normPixLoss, const io::LoadHints& hints)
+    {
+        writeText(path, pretrainingCheckpoint(normPixLoss));
+        return io::loadModel(path, io::ModelKind::Mae, hints);
+    };
+    const std::string yes = "\x88", no = "\x89";
+    BOOST_TEST(load(yes, tinyHeads()).mae.normPixLoss);
+    BOOST_TEST(!load(no, tinyHeads()).mae.normPixLoss);
+    BOOST_TEST(!load("K" + std::string(1, '\0'), tinyHeads()).mae.normPixLoss);
+    BOOST_TEST(load("N", tinyHeads()).mae.normPixLoss);   // says nothing: as without it
+    io::LoadHints hints = tinyHeads();
+    hints.normPixLoss = 1;   // whoever asks knows better
+    BOOST_TEST(load(no, hints).mae.normPixLoss);
+    BOOST_CHECK_EXCEPTION(load(checkpoints::pickle::text("maybe"), tinyHeads()), cv::Exception,
+                          [&](const cv::Exception& e)
+                          {
+                              return e.code == cv::Error::StsParseError && e.err.find(path) != std::string::npos
+                                  && e.err.find("args.norm_pix_loss") != std::string::npos
+                                  && e.err.find("maybe") != std::string::npos;
+                          });
+}
 
 BOOST_AUTO_TEST_CASE(facebook_formats_agree)
 {

@@ -9,6 +9,7 @@
 #include "core/random.hpp"
 #include "io/tensor_file.hpp"
 #include "opencv2/ltrp/select.hpp"
+#include "ops/ops.hpp"
 #include "select/dpc_knn.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -203,19 +204,65 @@ BOOST_AUTO_TEST_CASE(every_step_equals_the_recorded_one)
 
 BOOST_AUTO_TEST_CASE(distances_equal_the_plain_ones)
 {
-    // Any number of values, also one that is no multiple of what is added up side by side.
-    for (int values : {1, 3, 4, 7, 768})
+    struct RestoreKernels
     {
-        Mat features(9, values, CV_32F);
-        RNG rng(values);
-        rng.fill(features, RNG::NORMAL, 0, 2);
-        const Mat got = select::patchDistances(features);
-        Mat exact;
-        features.convertTo(exact, CV_64F);
-        for (int i = 0; i < 9; ++i)
-            for (int j = 0; j < 9; ++j)
-                BOOST_CHECK_SMALL(got.at<double>(i, j) - norm(exact.row(i), exact.row(j), NORM_L2) / std::sqrt(values),
-                                  1e-12);
+        ~RestoreKernels() { ops::useKernels("auto"); }
+    } restore;
+    for (const char* kernels : {"baseline", "avx2", "avx512"})
+    {
+        try
+        {
+            ops::useKernels(kernels);
+        }
+        catch (const cv::Exception&)
+        {
+            BOOST_TEST_MESSAGE("this processor has no " << kernels << " kernels");
+            continue;
+        }
+        // Any number of values, also one that is no multiple of what is added up side by side, and any number of rows.
+        for (const Size size : {Size(1, 9), Size(3, 9), Size(4, 33), Size(7, 63), Size(768, 75)})
+        {
+            BOOST_TEST_CONTEXT(kernels << ", " << size.height << " rows of " << size.width)
+            {
+                Mat features(size, CV_32F), exact;
+                RNG rng(size.width);
+                rng.fill(features, RNG::NORMAL, 0, 2);
+                features.row(0).copyTo(features.row(5));   // equal patches are equally far from all others, to the bit
+                features.row(0).copyTo(features.row(size.height - 1));
+                const Mat got = select::patchDistances(features);
+                features.convertTo(exact, CV_64F);
+                for (int i = 0; i < size.height; ++i)
+                {
+                    for (int j = 0; j < size.height; ++j)
+                    {
+                        BOOST_CHECK_SMALL(got.at<double>(i, j)
+                                              - norm(exact.row(i), exact.row(j), NORM_L2) / std::sqrt(size.width), 1e-12);
+                        BOOST_CHECK_EQUAL(got.at<double>(i, j), got.at<double>(j, i));
+                    }
+                    BOOST_CHECK_EQUAL(got.at<double>(i, 0), got.at<double>(i, 5));
+                    BOOST_CHECK_EQUAL(got.at<double>(i, 0), got.at<double>(i, size.height - 1));
+                }
+            }
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(density_counts_the_nearest)
+{
+    Mat features(40, 5, CV_32F);
+    RNG rng(3);
+    rng.fill(features, RNG::UNIFORM, 0, 1);
+    const Mat distances = select::patchDistances(features);
+    for (int neighbours : {1, 2, 5, 16, 17, 39, 40, 1000})
+    {
+        const select::Clusters clusters = select::dpcKnn(distances, 3, neighbours, nullptr);
+        for (int i = 0; i < features.rows; ++i)
+        {
+            Mat sorted;
+            cv::sort(distances.row(i), sorted, SORT_EVERY_ROW | SORT_ASCENDING);
+            const Mat nearest = sorted.colRange(0, std::min(neighbours, features.rows));
+            BOOST_CHECK_CLOSE(clusters.density[static_cast<size_t>(i)], std::exp(-nearest.dot(nearest) / nearest.cols), 1e-9);
+        }
     }
 }
 

@@ -163,7 +163,7 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
             deduceGeometry(*file, network, model.mae);
         else
             deduceGeometry(*file, network, model.ranker);
-        completeConfig(network, hints, file->path(), model);
+        completeConfig(*file, network, hints, model);
     }
     if (model.kind == ModelKind::Mae)
     {

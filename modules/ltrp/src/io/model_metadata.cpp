@@ -3,6 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "file_bytes.hpp"
 #include "model_names.hpp"
 
 #include <cstdio>
@@ -185,6 +186,18 @@ void applyTimmConfig(const std::string& path, vit::InputConfig& input)
         triple(*it, "std", where, input.std);
 }
 
+/// The pretraining script's own options, which its checkpoints carry; the released weights have lost them.
+void applyFacebookArguments(const TensorFile& file, vit::MaeConfig& mae)
+{
+    const auto said = file.metadata().find("args.norm_pix_loss");
+    if (said == file.metadata().end())
+        return;
+    const bool yes = said->second == "True" || said->second == "1", no = said->second == "False" || said->second == "0";
+    LTRP_REQUIRE(yes || no, Error::StsParseError,
+                 file.path() << ": 'args.norm_pix_loss' is " << printable(said->second) << ", expected True or False");
+    mae.normPixLoss = yes;
+}
+
 int conventionalHeads(const vit::StackConfig& stack, bool decoder, const std::string& path)
 {
     if (decoder && stack.dim == 512)
@@ -277,8 +290,9 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
     }
 }
 
-void completeConfig(const NetworkInFile& network, const LoadHints& hints, const std::string& path, Model& model)
+void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model)
 {
+    const std::string& path = file.path();
     const bool mae = network.kind == ModelKind::Mae;
     vit::StackConfig& encoder = mae ? model.mae.encoder : model.ranker.encoder;
     float& eps = mae ? model.mae.layerNormEps : model.ranker.layerNormEps;
@@ -289,7 +303,11 @@ void completeConfig(const NetworkInFile& network, const LoadHints& hints, const 
     if (network.style == NameStyle::HuggingFace)
         applyHuggingFaceConfig(path, model.mae);
     else
+    {
+        if (mae)
+            applyFacebookArguments(file, model.mae);
         applyTimmConfig(path, mae ? model.mae.input : model.ranker.input);
+    }
 
     completeStack(encoder, hints.heads, false, path);
     if (mae)

@@ -41,9 +41,10 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::R
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);
 
-/// Applies what lies beside a foreign file (Hugging Face: config.json and preprocessor_config.json, timm: config.json),
-/// then the hints, then the published conventions. The geometry must have been deduced before.
-void completeConfig(const NetworkInFile& network, const LoadHints& hints, const std::string& path, Model& model);
+/// Applies what a foreign file says beside its tensors (facebook MAE: args.norm_pix_loss) and what lies beside it (Hugging
+/// Face: config.json and preprocessor_config.json, timm: config.json), then the hints, then the published conventions.
+/// The geometry must have been deduced before.
+void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model);
 
 }}}  // namespace
 

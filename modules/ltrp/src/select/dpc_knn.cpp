@@ -5,11 +5,13 @@
 #include "../precomp.hpp"
 #include "dpc_knn.hpp"
 
+#include "../ops/cpu/kernels.hpp"
 #include "../ops/cpu/parallel.hpp"
 #include "../vit/patches.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace cv { namespace ltrp { namespace select {
@@ -28,22 +30,34 @@ std::vector<int> numbers(int n)
     return all;
 }
 
-double squaredDistance(const float* a, const float* b, int n)
+/// Patches whose distances to each other are computed together: their values stay in the cache meanwhile.
+enum { blockRows = 32 };
+
+/// Sum of squares of the k smallest of n values that are not negative, added in ascending order.
+double sumOfSmallestSquares(const double* values, int n, int k, std::vector<double>& scratch)
 {
-    double sums[4] = {0, 0, 0, 0};   // four chains of additions keep the processor busy, one would not
-    int i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int j = 0; j < 4; ++j)
-        {
-            const double d = static_cast<double>(a[i + j]) - b[i + j];
-            sums[j] += d * d;
-        }
-    for (; i < n; ++i)
+    if (k > 16)
     {
-        const double d = static_cast<double>(a[i]) - b[i];
-        sums[0] += d * d;
+        scratch.assign(values, values + n);
+        std::partial_sort(scratch.begin(), scratch.begin() + k, scratch.end());
     }
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    else   // few: a short sorted list is quicker, since nearly every value is turned away by its last one
+    {
+        scratch.assign(at(k), std::numeric_limits<double>::infinity());
+        for (int i = 0; i < n; ++i)
+        {
+            if (!(values[i] < scratch.back()))
+                continue;
+            int place = k - 1;
+            for (; place > 0 && values[i] < scratch[at(place - 1)]; --place)
+                scratch[at(place)] = scratch[at(place - 1)];
+            scratch[at(place)] = values[i];
+        }
+    }
+    double sum = 0;
+    for (int j = 0; j < k; ++j)
+        sum += scratch[at(j)] * scratch[at(j)];
+    return sum;
 }
 
 }  // namespace
@@ -76,23 +90,29 @@ Mat patchDistances(const Mat& features)
     CV_CheckTypeEQ(features.type(), CV_32FC1, "patch features are 32-bit floats");
     const int n = features.rows;
     const double scale = 1 / std::sqrt(static_cast<double>(features.cols));
-    Mat distances(n, n, CV_64F);
-    const auto fillRow = [&](int i) {
-        distances.at<double>(i, i) = 0;
-        for (int j = 0; j < i; ++j)
+    Mat wide(n, (features.cols + 7) / 8 * 8, CV_64F), distances(n, n, CV_64F);
+    wide.colRange(features.cols, wide.cols).setTo(0);
+    features.convertTo(wide.colRange(0, features.cols), CV_64F);   // differences are exact, as a product could not be
+    std::vector<std::pair<int, int>> blocks;   // on and below the diagonal
+    for (int i = 0; i < n; i += blockRows)
+        for (int j = 0; j <= i; j += blockRows)
+            blocks.emplace_back(i, j);
+    const ops::Kernels& kernels = ops::kernels();
+    ops::parallelRanges(blocks.size(), 2, [&](size_t begin, size_t end) {
+        double squares[4 * blockRows];
+        for (size_t block = begin; block < end; ++block)
         {
-            const double d =
-                std::sqrt(squaredDistance(features.ptr<float>(i), features.ptr<float>(j), features.cols)) * scale;
-            distances.at<double>(i, j) = distances.at<double>(j, i) = d;
-        }
-    };
-    // A short row and a long one together: every pair is as much work, and no two write the same place.
-    ops::parallelRanges(at(n + 1) / 2, 8, [&](size_t begin, size_t end) {
-        for (int i = static_cast<int>(begin); i < static_cast<int>(end); ++i)
-        {
-            fillRow(i);
-            if (n - 1 - i != i)
-                fillRow(n - 1 - i);
+            const int left = blocks[block].second, bottom = std::min(n, blocks[block].first + blockRows);
+            for (int top = blocks[block].first; top < bottom; top += 4)
+            {
+                const int rows = std::min(4, bottom - top), right = std::min(left + blockRows, top + rows);
+                kernels.squaredDistances(wide.ptr<double>(top), at(rows), wide.ptr<double>(left), at(right - left),
+                                         at(wide.cols), squares, blockRows);
+                for (int i = top; i < top + rows; ++i)
+                    for (int j = left; j < std::min(right, i + 1); ++j)
+                        distances.at<double>(i, j) = distances.at<double>(j, i) =
+                            std::sqrt(squares[(i - top) * blockRows + j - left]) * scale;
+            }
         }
     });
     return distances;
@@ -112,16 +132,12 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
     Clusters result;
     result.density.resize(at(n));
     double largest = 0;
-    std::vector<double> row(at(n));
+    std::vector<double> scratch;
     for (int i = 0; i < n; ++i)
     {
         const double* d = distances.ptr<double>(i);
-        row.assign(d, d + n);
-        std::partial_sort(row.begin(), row.begin() + k, row.end());
-        double sum = 0;
-        for (int j = 0; j < k; ++j)
-            sum += row[at(j)] * row[at(j)];
-        result.density[at(i)] = std::exp(-sum / k) + (densityNoise ? 1e-6 * densityNoise[i] : 0);
+        result.density[at(i)] = std::exp(-sumOfSmallestSquares(d, n, k, scratch) / k)
+            + (densityNoise ? 1e-6 * densityNoise[i] : 0);
         largest = std::max(largest, *std::max_element(d, d + n));
     }
 

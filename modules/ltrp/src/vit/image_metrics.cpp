@@ -43,35 +43,48 @@ double rangeOf(const float* image, int side)
 
 }  // namespace
 
-double structuralSimilarity(const float* anchor, const float* other, int side)
+double AnchorImage::structuralSimilarity(const float* other)
 {
-    LTRP_REQUIRE(side >= windowSize, Error::StsBadSize,
-                 "SSIM needs images of at least 11 x 11 pixels, this model's are " << side << " x " << side);
-    const double range = std::max(rangeOf(anchor, side), rangeOf(other, side));
+    LTRP_REQUIRE(side_ >= windowSize, Error::StsBadSize,
+                 "SSIM needs images of at least 11 x 11 pixels, this model's are " << side_ << " x " << side_);
+    if (channels_.empty())
+    {
+        range_ = rangeOf(anchor_, side_);
+        for (int channel = 0; channel < 3; ++channel)
+        {
+            Channel a;
+            a.values = plane(anchor_, channel, side_);
+            a.mean = windowMean(a.values);
+            a.meanSquared = a.mean.mul(a.mean);
+            a.variance = windowMean(a.values.mul(a.values)) - a.meanSquared;
+            channels_.push_back(a);
+        }
+    }
+    const double range = std::max(range_, rangeOf(other, side_));
     const double c1 = 0.01 * range * 0.01 * range, c2 = 0.03 * range * 0.03 * range;
     double total = 0;
     for (int channel = 0; channel < 3; ++channel)
     {
-        const Mat a = plane(anchor, channel, side), b = plane(other, channel, side);
-        const Mat meanA = windowMean(a), meanB = windowMean(b);
-        const Mat meanAA = windowMean(a.mul(a)), meanBB = windowMean(b.mul(b)), meanAB = windowMean(a.mul(b));
-        const Mat varA = meanAA - meanA.mul(meanA), varB = meanBB - meanB.mul(meanB), covariance = meanAB - meanA.mul(meanB);
-        const Mat luminance = (2 * meanA.mul(meanB) + c1) / (meanA.mul(meanA) + meanB.mul(meanB) + c1);
-        const Mat structure = (2 * covariance + c2) / (varA + varB + c2);
+        const Channel& a = channels_[static_cast<size_t>(channel)];
+        const Mat b = plane(other, channel, side_), meanB = windowMean(b), meanSquaredB = meanB.mul(meanB);
+        const Mat varB = windowMean(b.mul(b)) - meanSquaredB, meanProduct = a.mean.mul(meanB);
+        const Mat covariance = windowMean(a.values.mul(b)) - meanProduct;
+        const Mat luminance = (2 * meanProduct + c1) / (a.meanSquared + meanSquaredB + c1);
+        const Mat structure = (2 * covariance + c2) / (a.variance + varB + c2);
         total += cv::mean(luminance.mul(structure))[0];
     }
     return total / 3;
 }
 
-double peakSignalToNoise(const float* anchor, const float* other, int side)
+double AnchorImage::peakSignalToNoise(const float* other) const
 {
-    const size_t count = 3 * static_cast<size_t>(side) * static_cast<size_t>(side);
+    const size_t count = 3 * static_cast<size_t>(side_) * static_cast<size_t>(side_);
     const auto ends = std::minmax_element(other, other + count);
     const double range = std::max(0.0, static_cast<double>(*ends.second)) - std::min(0.0, static_cast<double>(*ends.first));
     double squares = 0;
     for (size_t i = 0; i < count; ++i)
     {
-        const double d = static_cast<double>(anchor[i]) - static_cast<double>(other[i]);
+        const double d = static_cast<double>(anchor_[i]) - static_cast<double>(other[i]);
         squares += d * d;
     }
     return 10 * std::log10(range * range / (squares / static_cast<double>(count)));

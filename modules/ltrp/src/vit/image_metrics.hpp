@@ -9,12 +9,30 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Structural similarity (Wang et al., 2004) of two planar images [3, side, side]: Gaussian 11 x 11, sigma 1.5, k1 0.01,
-/// k2 0.03, range = the larger of the two images' own, mean over the positions where the window lies inside.
-double structuralSimilarity(const float* anchor, const float* other, int side);
+/// One planar image [3, side, side] against which many others of that size are held. What depends on it alone is computed
+/// once, when first needed. Keeps the pointer. For one thread at a time.
+class AnchorImage
+{
+public:
+    AnchorImage(const float* anchor, int side) : anchor_(anchor), side_(side) {}
 
-/// 10 log10(range^2 / mse) over all values; range = max(0, largest of other) - min(0, smallest of other).
-double peakSignalToNoise(const float* anchor, const float* other, int side);
+    /// Structural similarity (Wang et al., 2004): Gaussian 11 x 11, sigma 1.5, k1 0.01, k2 0.03, range = the larger of the
+    /// two images' own, mean over the positions where the window lies inside.
+    double structuralSimilarity(const float* other);
+    /// 10 log10(range^2 / mse) over all values; range = max(0, largest of other) - min(0, smallest of other).
+    double peakSignalToNoise(const float* other) const;
+
+private:
+    struct Channel
+    {
+        Mat values, mean, meanSquared, variance;
+    };
+
+    const float* anchor_;
+    int side_;
+    double range_ = 0;
+    std::vector<Channel> channels_;
+};
 
 }}}  // namespace
 

@@ -48,7 +48,7 @@ public:
     ImageLoop(const Mae& mae, const LeaveOneOutOptions& options, Workspace& ws, const LeaveOneOutTrace* trace)
         : mae_(mae), config_(mae.config()), options_(options), ws_(ws), trace_(trace),
           l_(config_.input.numPatches()), values_(static_cast<size_t>(config_.input.patchValues())),
-          full_(options.metric == METRIC_SSIM || options.metric == METRIC_PSNR || (trace && (trace->anchor || trace->removed)))
+          full_(comparesImages() || (trace && (trace->anchor || trace->removed)))
     {
     }
 
@@ -77,6 +77,10 @@ public:
         predictPlaces(x, 1, l_ + 1, &none, anchor);
         if (anchorOut)
             std::memcpy(anchorOut, anchor, predSize * sizeof(float));
+        float* anchorPixels = ws_.get("loo.imageA", predSize);
+        if (comparesImages())
+            unpatchify(config_.input, anchor, 1, anchorPixels);
+        AnchorImage anchorImage(anchorPixels, config_.input.imageSize);
 
         const int chunk = std::max(1, rowsAtOnce / (l_ + 1));
         for (int first = 0; first < visible; first += chunk)
@@ -92,7 +96,7 @@ public:
                 const float* one = pred + static_cast<size_t>(v) * predSize;
                 if (removedOut)
                     std::memcpy(removedOut + static_cast<size_t>(first + v) * predSize, one, predSize * sizeof(float));
-                const double value = compare(anchor, one);
+                const double value = comparesImages() ? compareImages(anchorImage, one) : compare(anchor, one);
                 raw[first + v] = value;
                 scores[first + v] = static_cast<float>(value);
             }
@@ -197,7 +201,7 @@ private:
         std::vector<int> token(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1);
         for (int v = 0; v < n; ++v)
             token[static_cast<size_t>(v)] = 1 + keep[first + v];
-        const bool drop = options_.dropToken && options_.metric != METRIC_SSIM && options_.metric != METRIC_PSNR;
+        const bool drop = options_.dropToken && !comparesImages();
         const int tokens = drop ? l_ : l_ + 1;
         float* x = ws_.get("loo.variants", static_cast<size_t>(n) * static_cast<size_t>(l_ + 1)
                                                * static_cast<size_t>(config_.decoder.dim));
@@ -250,18 +254,17 @@ private:
         patchStatistics(patches.data(), removedPlaces_.size(), values_, mean.data(), scale_.data());
     }
 
+    bool comparesImages() const { return options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR; }
+
+    double compareImages(AnchorImage& anchor, const float* other)
+    {
+        float* pixels = ws_.get("loo.imageB", static_cast<size_t>(l_) * values_);
+        unpatchify(config_.input, other, 1, pixels);
+        return options_.metric == METRIC_SSIM ? anchor.structuralSimilarity(pixels) : anchor.peakSignalToNoise(pixels);
+    }
+
     double compare(const float* anchor, const float* other)
     {
-        if (options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR)
-        {
-            const size_t size = static_cast<size_t>(l_) * values_;
-            float* a = ws_.get("loo.imageA", size);
-            float* b = ws_.get("loo.imageB", size);
-            unpatchify(config_.input, anchor, 1, a);
-            unpatchify(config_.input, other, 1, b);
-            return options_.metric == METRIC_SSIM ? structuralSimilarity(a, b, config_.input.imageSize)
-                                                  : peakSignalToNoise(a, b, config_.input.imageSize);
-        }
         const bool squared = options_.metric == METRIC_L2;
         const float* scale = scale_.empty() ? nullptr : scale_.data();
         double total = 0;

@@ -48,6 +48,10 @@ struct Kernels
     void (*attentionBackward)(const HeadArgs& args);
     void (*columnSums)(const float* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
     double (*sumDifference)(const float* a, const float* b, size_t count, float scale, bool squared);
+    /// out[i * outStride + j] = sum of (a_i - b_j)^2 over `columns`, a multiple of 8; rows of a and b lie dense. The order of
+    /// additions is the same for every pair, so that pairs of equal rows have equal sums.
+    void (*squaredDistances)(const double* a, size_t rowsA, const double* b, size_t rowsB, size_t columns, double* out,
+                             size_t outStride);
     void (*toBf16)(const float* x, uint16_t* y, size_t count);     ///< to nearest, ties to even; NaN stays NaN
     void (*geluBf16)(const float* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
     /// Per row: x = scale * q + low, q in 0 .. 255.

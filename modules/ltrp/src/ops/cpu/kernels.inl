@@ -20,6 +20,8 @@ typedef unsigned VecN __attribute__((vector_size(LTRP_VECTOR * 4)));
 typedef unsigned short VecH __attribute__((vector_size(LTRP_VECTOR * 2)));   // bfloat16 values
 typedef unsigned char VecB __attribute__((vector_size(LTRP_VECTOR)));
 typedef float VecU __attribute__((vector_size(LTRP_VECTOR * 4), aligned(4), may_alias));   // unaligned access
+typedef double VecD __attribute__((vector_size(LTRP_VECTOR * 4)));
+typedef double VecDU __attribute__((vector_size(LTRP_VECTOR * 4), aligned(8), may_alias));
 
 #define LTRP_INLINE inline __attribute__((always_inline))
 
@@ -594,13 +596,73 @@ double sumDifference(const float* a, const float* b, size_t count, float scale, 
     return total;
 }
 
+/// Eight chains of additions a pair whatever the instruction set; a tile of R x C pairs loads R + C rows, not 2 R C.
+template <int R, int C>
+LTRP_INLINE void distanceTile(const double* a, const double* b, size_t columns, double* out, size_t outStride)
+{
+    const size_t lanes = W / 2;
+    const int parts = static_cast<int>(8 / lanes);
+    VecD s[R][C][parts];
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+            for (int p = 0; p < parts; ++p)
+                s[r][c][p] = VecD{};
+    for (size_t i = 0; i < columns; i += 8)
+        for (int p = 0; p < parts; ++p)
+        {
+            const size_t at = i + static_cast<size_t>(p) * lanes;
+            VecD x[R];
+            for (int r = 0; r < R; ++r)
+                x[r] = *reinterpret_cast<const VecDU*>(a + static_cast<size_t>(r) * columns + at);
+            for (int c = 0; c < C; ++c)
+            {
+                const VecD y = *reinterpret_cast<const VecDU*>(b + static_cast<size_t>(c) * columns + at);
+                for (int r = 0; r < R; ++r)
+                {
+                    const VecD d = x[r] - y;
+                    s[r][c][p] += d * d;
+                }
+            }
+        }
+    for (int r = 0; r < R; ++r)
+        for (int c = 0; c < C; ++c)
+        {
+            double t[8];
+            for (int p = 0; p < parts; ++p)
+                *reinterpret_cast<VecDU*>(t + static_cast<size_t>(p) * lanes) = s[r][c][p];
+            out[static_cast<size_t>(r) * outStride + static_cast<size_t>(c)] =
+                ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+        }
+}
+
+template <int R, int C>
+LTRP_INLINE void distanceRows(const double* a, const double* b, size_t rowsB, size_t columns, double* out, size_t outStride)
+{
+    size_t j = 0;
+    for (; j + C <= rowsB; j += C)
+        distanceTile<R, C>(a, b + j * columns, columns, out + j, outStride);
+    for (; j < rowsB; ++j)
+        distanceTile<R, 1>(a, b + j * columns, columns, out + j, outStride);
+}
+
+void squaredDistances(const double* a, size_t rowsA, const double* b, size_t rowsB, size_t columns, double* out,
+                      size_t outStride)
+{
+    const int tallest = LTRP_VECTOR == 16 ? 4 : LTRP_VECTOR == 8 ? 2 : 1, widest = LTRP_VECTOR == 16 ? 4 : 2;   // registers
+    size_t i = 0;
+    for (; i + tallest <= rowsA; i += tallest)
+        distanceRows<tallest, widest>(a + i * columns, b, rowsB, columns, out + i * outStride, outStride);
+    for (; i < rowsA; ++i)
+        distanceRows<1, widest>(a + i * columns, b, rowsB, columns, out + i * outStride, outStride);
+}
+
 }  // namespace
 
 const Kernels& LTRP_KERNELS()
 {
     static const Kernels table = {LTRP_KERNELS_NAME, LTRP_VECTOR, layerNorm, layerNormBackward, gelu, geluBackward,
-                                  attention, attentionBackward, columnSums, sumDifference, toBf16, geluBf16, quantise, dequantise,
-                                  geluQuantise,
+                                  attention, attentionBackward, columnSums, sumDifference, squaredDistances, toBf16, geluBf16,
+                                  quantise, dequantise, geluQuantise,
 #ifdef LTRP_BF16
                                   attentionBf16};
 #else
