@@ -4,6 +4,7 @@
 
 #include "precomp.hpp"
 #include "opencv2/ltrp/ranker.hpp"
+#include "opencv2/ltrp/models.hpp"
 
 #include "core/target.hpp"
 #include "dnn/session.hpp"
@@ -114,6 +115,11 @@ private:
 Ptr<Ranker> Ranker::create(const String& model)
 {
     return makePtr<RankerImpl>(std::make_shared<RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
+}
+
+Ptr<Ranker> Ranker::create()
+{
+    return create(shippedModel("rank"));
 }
 
 }}  // namespace

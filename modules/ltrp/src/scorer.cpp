@@ -4,6 +4,7 @@
 
 #include "precomp.hpp"
 #include "opencv2/ltrp/scorer.hpp"
+#include "opencv2/ltrp/models.hpp"
 
 #include "core/random.hpp"
 #include "core/target.hpp"
@@ -234,6 +235,11 @@ private:
 Ptr<Scorer> Scorer::create(const String& model)
 {
     return makePtr<ScorerImpl>(std::make_shared<MaeModel>(io::loadModel(model, io::ModelKind::Mae)));
+}
+
+Ptr<Scorer> Scorer::create()
+{
+    return create(shippedModel("mae"));
 }
 
 }}  // namespace

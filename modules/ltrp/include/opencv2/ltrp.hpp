@@ -16,6 +16,7 @@ The method is @cite Luo2024LTRP ; the autoencoder is @cite He2022MAE .
 */
 
 #include "opencv2/ltrp/types.hpp"
+#include "opencv2/ltrp/models.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 #include "opencv2/ltrp/select.hpp"

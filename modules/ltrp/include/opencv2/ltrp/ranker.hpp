@@ -33,7 +33,9 @@ public:
     one output per patch
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
-    CV_WRAP static Ptr<Ranker> create(const String& model);
+    CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model);
+    /** @brief Loads the ranker that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
+    CV_WRAP static Ptr<Ranker> create();
 
     /** @brief Scores the patches of one image.
     @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels,

@@ -59,7 +59,7 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
     CV_PROP_RW int space;          //!< cv::ltrp::ScoreSpace
     CV_PROP_RW int average;        //!< cv::ltrp::ScoreAverage, for scoreMap()
     CV_PROP_RW int masks;          //!< random masks averaged by scoreMap(), >= 1
-    CV_PROP_RW uint64 seed;        //!< masks are a function of (seed, mask number) alone
+    CV_PROP_RW size_t seed;        //!< masks are a function of (seed, mask number) alone
 };
 
 /** @brief Pseudo-scores of the visible patches under one random mask. */
@@ -92,7 +92,9 @@ public:
     @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its
     config.json
     */
-    CV_WRAP static Ptr<Scorer> create(const String& model);
+    CV_WRAP static Ptr<Scorer> create(CV_WRAP_FILE_PATH const String& model);
+    /** @brief Loads the autoencoder that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
+    CV_WRAP static Ptr<Scorer> create();
 
     /** @brief Scores the visible patches of one random mask.
     @param image as for cv::ltrp::Ranker::rank

@@ -31,7 +31,7 @@ struct CV_EXPORTS_W_SIMPLE SelectParams
     CV_PROP_RW double keepRatio;    //!< share of patches to keep, in (0, 1]; int(patches * keepRatio), at least 1
     CV_PROP_RW double scoreShare;   //!< SELECT_CLUSTER: share of the kept ones chosen by score, in [0, 1]
     CV_PROP_RW int neighbours;      //!< SELECT_CLUSTER: k of DPC-KNN, the patch itself included, >= 1
-    CV_PROP_RW uint64 seed;         //!< SELECT_CLUSTER: picks representatives, and centres among equals
+    CV_PROP_RW size_t seed;         //!< SELECT_CLUSTER: picks representatives, and centres among equals
 };
 
 /** @brief Number of patches that a keep ratio leaves: int(numPatches * keepRatio), at least 1.

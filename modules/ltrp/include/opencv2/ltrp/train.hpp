@@ -29,7 +29,7 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
                                            //!< line, relative to the list file; lines that begin with # are comments)
     CV_PROP_RW String out;                 //!< folder for checkpoints, log.jsonl and final.safetensors; made if absent
     CV_PROP_RW bool resume;                //!< go on from the newest complete checkpoint in `out`; false
-    CV_PROP_RW uint64 seed;                //!< all random draws are functions of it; 0
+    CV_PROP_RW size_t seed;                //!< all random draws are functions of it; 0
 
     CV_PROP_RW double epochs;              //!< passes over the data, > 0
     CV_PROP_RW double warmupEpochs;        //!< linear rise of the learning rate from 0, >= 0, below epochs

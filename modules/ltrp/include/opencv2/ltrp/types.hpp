@@ -7,6 +7,10 @@
 
 #include <opencv2/core.hpp>
 
+#ifndef CV_WRAP_FILE_PATH   // for the Python bindings of OpenCV 4.7 and later
+#define CV_WRAP_FILE_PATH
+#endif
+
 namespace cv
 {
 namespace ltrp

@@ -1,0 +1,30 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_PYBIND_BIND_HPP
+#define OPENCV_LTRP_PYBIND_BIND_HPP
+
+#include "../callbacks.hpp"
+#include "arrays.hpp"
+
+#include <opencv2/ltrp.hpp>
+
+namespace ltrp_python
+{
+
+/// Runs C++ without the interpreter's lock.
+template <class Work>
+auto unlocked(Work work)
+{
+    const Unlocked release;
+    return work();
+}
+
+void bindRankings(py::module_& module);    // PatchRanking, patchRect, selection, drawing, shippedModel
+void bindNetworks(py::module_& module);    // Ranker, Scorer and their parameters
+void bindTraining(py::module_& module);    // Trainer and its parameters
+
+}  // namespace ltrp_python
+
+#endif

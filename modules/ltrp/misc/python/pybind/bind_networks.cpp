@@ -1,0 +1,196 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "bind.hpp"
+
+namespace ltrp_python
+{
+
+namespace
+{
+
+using namespace cv::ltrp;
+
+const char* const imageText =
+    "image: uint8, uint16, float32 or float64 (floating values in [0, 1]); shape (rows, columns), (rows, columns, 1),\n"
+    "(rows, columns, 3) BGR or (rows, columns, 4) BGRA; any size, finite. Views are used in place where rows of pixels lie\n"
+    "side by side, else copied.";
+
+std::string withImage(const std::string& text)
+{
+    return text + "\n" + imageText;
+}
+
+void bindConstants(py::module_& module)
+{
+    const std::pair<const char*, int> constants[] = {
+        {"REMOVAL_DECODER", REMOVAL_DECODER}, {"REMOVAL_ENCODER", REMOVAL_ENCODER}, {"METRIC_L1", METRIC_L1},
+        {"METRIC_L2", METRIC_L2}, {"METRIC_SSIM", METRIC_SSIM}, {"METRIC_PSNR", METRIC_PSNR},
+        {"SPACE_DECODER", SPACE_DECODER}, {"SPACE_PIXEL", SPACE_PIXEL}, {"AVERAGE_SCORE", AVERAGE_SCORE},
+        {"AVERAGE_RANK", AVERAGE_RANK}, {"TARGET_CPU", TARGET_CPU}, {"TARGET_CPU_BF16", TARGET_CPU_BF16},
+        {"TARGET_CPU_INT8", TARGET_CPU_INT8}};
+    for (const auto& constant : constants)
+        module.attr(constant.first) = constant.second;
+    module.def("missingForTarget", [](int target) { return missingForTarget(target); }, py::arg("target"),
+               "missingForTarget(target: int) -> str\n\n"
+               "Empty when that target can be had here, else what is missing. target: TARGET_CPU, TARGET_CPU_BF16,\n"
+               "TARGET_CPU_INT8.");
+}
+
+/// What Ranker and Scorer have in common.
+template <class Network, class Class>
+void bindCommon(Class& cls)
+{
+    cls.def("setPreferableBackend", [](Network& self, int backendId) { self.setPreferableBackend(backendId); },
+            py::arg("backendId"),
+            "setPreferableBackend(backendId: int) -> None\n\n"
+            "cv2.dnn's backend: DNN_BACKEND_OPENCV or DNN_BACKEND_DEFAULT. Not to be called beside a running call.")
+        .def("setPreferableTarget", [](Network& self, int targetId) { self.setPreferableTarget(targetId); },
+             py::arg("targetId"),
+             "setPreferableTarget(targetId: int) -> None\n\n"
+             "Precision: TARGET_CPU (default), TARGET_CPU_BF16 or TARGET_CPU_INT8; an error says what is missing for it\n"
+             "here. Not to be called beside a running call.")
+        .def("getInputSize", [](const Network& self) { return tupleOf(self.getInputSize()); },
+             "getInputSize() -> tuple[int, int]\n\n(width, height) of the network's input in pixels.")
+        .def("getGrid", [](const Network& self) { return tupleOf(self.getGrid()); },
+             "getGrid() -> tuple[int, int]\n\n(columns, rows) of the patch grid.")
+        .def("info", [](const Network& self) { return self.info(); },
+             "info() -> str\n\nModel, geometry, backend, device, precision and library really in use.");
+}
+
+/// Loading takes a while, so other threads go on.
+template <class Network>
+std::shared_ptr<Network> load(const py::object& model)
+{
+    if (model.is_none())
+        return unlocked([]() { return Network::create(); });
+    const std::string path = pathArgument(model);
+    return unlocked([&]() { return Network::create(path); });
+}
+
+const char* const createText =
+    "\nmodel: path of a weight file; without it the one that comes with the package, see shippedModel.\n"
+    "Raises error naming the file, the tensor, the expected and the found.";
+
+void bindRanker(py::module_& module)
+{
+    py::class_<Ranker, std::shared_ptr<Ranker>> cls(
+        module, "Ranker",
+        "Ranks the patches of images with a trained vision transformer.\n\n"
+        "One object may be used from many threads at once, but for the setters. Made by Ranker.create.");
+    const auto text = "create(model=None) -> Ranker\n\nLoads a ranker." + std::string(createText);
+    cls.def_static("create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
+    module.def("Ranker_create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
+    bindCommon<Ranker>(cls);
+    cls.def("rank",
+            [](const Ranker& self, const py::object& image)
+            {
+                const ArrayArgument array = arrayArgument(image, "image");
+                return unlocked([&]() { return self.rank(array.mat); });
+            },
+            py::arg("image"),
+            withImage("rank(image) -> PatchRanking\n\nScores the patches of one image.").c_str())
+        .def("rankBatch",
+             [](const Ranker& self, const py::object& images)
+             {
+                 const ArrayList list = arrayList(images, "images");
+                 const std::vector<PatchRanking> rankings = unlocked([&]() { return self.rankBatch(list.mats); });
+                 return py::tuple(py::cast(rankings));
+             },
+             py::arg("images"),
+             withImage("rankBatch(images) -> tuple[PatchRanking, ...]\n\n"
+                       "Scores a list of images of any sizes in one pass; one ranking per image, in order.").c_str())
+        .def("getInputMean", [](const Ranker& self) { return tupleOf(self.getInputMean()); },
+             "getInputMean() -> tuple[float, float, float, float]\n\nR, G, B for values in [0, 1], and 0.")
+        .def("getInputStd", [](const Ranker& self) { return tupleOf(self.getInputStd()); },
+             "getInputStd() -> tuple[float, float, float, float]\n\nR, G, B for values in [0, 1], and 0.");
+}
+
+void bindScoring(py::module_& module)
+{
+    py::class_<ScoreParams>(module, "ScoreParams", "What Scorer is to compute.")
+        .def(py::init<>())
+        .def_readwrite("maskRatio", &ScoreParams::maskRatio,
+                       "share hidden, in (0, 1); int(patches * (1 - maskRatio)) patches stay, 2 or more; 0.9")
+        .def_readwrite("removal", &ScoreParams::removal, "REMOVAL_DECODER (default) or REMOVAL_ENCODER")
+        .def_readwrite("metric", &ScoreParams::metric, "METRIC_L1 (default), METRIC_L2, METRIC_SSIM or METRIC_PSNR")
+        .def_readwrite("space", &ScoreParams::space, "SPACE_DECODER (default) or SPACE_PIXEL")
+        .def_readwrite("average", &ScoreParams::average, "AVERAGE_SCORE (default) or AVERAGE_RANK, for scoreMap()")
+        .def_readwrite("masks", &ScoreParams::masks, "random masks averaged by scoreMap(), >= 1; 32")
+        .def_readwrite("seed", &ScoreParams::seed, "masks are a function of (seed, mask number) alone; 0");
+
+    py::class_<VisibleScores>(module, "VisibleScores", "Pseudo-scores of the visible patches under one random mask.")
+        .def(py::init<>())
+        .def_property("patches", [](const VisibleScores& self) { return arrayOf(self.patches); },
+                      [](VisibleScores& self, const std::vector<int>& patches) { self.patches = patches; },
+                      "int32 array: visible patch numbers, raster order, ascending")
+        .def_property("scores", [](const VisibleScores& self) { return arrayOf(self.scores); },
+                      [](VisibleScores& self, const std::vector<float>& scores) { self.scores = scores; },
+                      "float32 array: one score per visible patch, same order");
+}
+
+PatchRanking scoreMap(const Scorer& self, const py::object& image, const ScoreParams& params, const py::object& progress)
+{
+    const ArrayArgument array = arrayArgument(image, "image");
+    const ScoreParams paramsNow = params;
+    if (!checkCallable(progress.ptr(), "progress"))
+        throw py::error_already_set();
+    Callbacks callbacks;
+    try
+    {
+        return unlocked([&]()
+        {
+            return self.scoreMap(array.mat, paramsNow, [&](int done, int total)
+            {
+                return callbacks.goOn(progress.ptr(), [&]() { return Py_BuildValue("(ii)", done, total); });
+            });
+        });
+    }
+    catch (const cv::Exception&)
+    {
+        if (callbacks.raise())
+            throw py::error_already_set();
+        throw;
+    }
+}
+
+void bindScorer(py::module_& module)
+{
+    py::class_<Scorer, std::shared_ptr<Scorer>> cls(
+        module, "Scorer",
+        "Measures what patches are worth with a masked autoencoder, no labels and no trained ranker needed.\n\n"
+        "One object may be used from many threads at once, but for the setters. Made by Scorer.create.");
+    const auto text = "create(model=None) -> Scorer\n\nLoads a masked autoencoder (encoder and decoder)." +
+                      std::string(createText);
+    cls.def_static("create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
+    module.def("Scorer_create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
+    bindCommon<Scorer>(cls);
+    cls.def("score",
+            [](const Scorer& self, const py::object& image, const ScoreParams& params)
+            {
+                const ArrayArgument array = arrayArgument(image, "image");
+                const ScoreParams paramsNow = params;
+                return unlocked([&]() { return self.score(array.mat, paramsNow); });
+            },
+            py::arg("image"), py::arg("params") = ScoreParams(),
+            withImage("score(image, params=ScoreParams()) -> VisibleScores\n\n"
+                      "Scores the visible patches of one random mask, which params.seed picks.").c_str())
+        .def("scoreMap", &scoreMap, py::arg("image"), py::arg("params") = ScoreParams(), py::arg("progress") = py::none(),
+             withImage("scoreMap(image, params=ScoreParams(), progress=None) -> PatchRanking\n\n"
+                       "A full score map: every patch's mean over those of many random masks in which it was visible.\n"
+                       "progress: function of (masks done, masks in all); returning False cancels with an error, raising\n"
+                       "cancels too.").c_str());
+}
+
+}  // namespace
+
+void bindNetworks(py::module_& module)
+{
+    bindConstants(module);
+    bindRanker(module);
+    bindScoring(module);
+    bindScorer(module);
+}
+
+}  // namespace ltrp_python

@@ -1,0 +1,192 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "bind.hpp"
+
+namespace ltrp_python
+{
+
+namespace
+{
+
+using namespace cv::ltrp;
+
+void bindTrainParams(py::module_& module)
+{
+    using P = TrainParams;
+    py::class_<P>(module, "TrainParams", "What both kinds of training share.\n\n"
+                  "An effective batch is batch * accumulate images: one update of the weights.")
+        .def(py::init<>())
+        .def_property("data", [](const P& self) { return py::tuple(py::cast(self.data)); },
+                      [](P& self, const std::vector<std::string>& data) { self.data.assign(data.begin(), data.end()); },
+                      "folders (searched recursively), image files, or list files (one path per line)")
+        .def_readwrite("out", &P::out, "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
+        .def_readwrite("resume", &P::resume, "go on from the newest complete checkpoint in `out`; False")
+        .def_readwrite("seed", &P::seed, "all random draws are functions of it; 0")
+        .def_readwrite("epochs", &P::epochs, "passes over the data, > 0")
+        .def_readwrite("warmupEpochs", &P::warmupEpochs, "linear rise of the learning rate, >= 0, below epochs")
+        .def_readwrite("batch", &P::batch, "images computed at a time, >= 1; 64")
+        .def_readwrite("accumulate", &P::accumulate, "batches whose gradients are averaged for one update, >= 1; 64")
+        .def_readwrite("baseLearningRate", &P::baseLearningRate,
+                       "rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4")
+        .def_readwrite("learningRate", &P::learningRate, "the rate itself; 0: from baseLearningRate; 0")
+        .def_readwrite("minLearningRate", &P::minLearningRate, "rate at the end of the half-cosine, >= 0; 0")
+        .def_readwrite("weightDecay", &P::weightDecay, "AdamW's, not on biases and norms, >= 0")
+        .def_readwrite("beta1", &P::beta1, "AdamW's, in [0, 1); 0.9")
+        .def_readwrite("beta2", &P::beta2, "AdamW's, in [0, 1); 0.95")
+        .def_readwrite("maskRatio", &P::maskRatio, "share of patches hidden, in (0, 1)")
+        .def_readwrite("scaleMin", &P::scaleMin, "random crop: least share of the image's area; 0.2")
+        .def_readwrite("scaleMax", &P::scaleMax, "random crop: greatest share of the image's area, at most 1; 1")
+        .def_readwrite("ratioMin", &P::ratioMin, "random crop: least width / height; 3/4")
+        .def_readwrite("ratioMax", &P::ratioMax, "random crop: greatest width / height; 4/3")
+        .def_readwrite("flip", &P::flip, "probability of a horizontal flip, in [0, 1]; 0.5")
+        .def_readwrite("workers", &P::workers, "threads that read images ahead, 0: none; 2")
+        .def_readwrite("threads", &P::threads, "compute threads while run() works, 0: as set; 0")
+        .def_readwrite("cacheMegabytes", &P::cacheMegabytes, "MiB of decoded images kept, 0: none; 2048")
+        .def_readwrite("checkpointEvery", &P::checkpointEvery, "updates between checkpoints, >= 1; 1000")
+        .def_readwrite("exportEvery", &P::exportEvery, "epochs between weight files, 0: none; 0")
+        .def_readwrite("logEvery", &P::logEvery, "updates per line of log.jsonl, >= 1; 10")
+        .def_readwrite("note", &P::note, "free text kept with the result");
+}
+
+void bindKinds(py::module_& module)
+{
+    using M = MaePretrainParams;
+    py::class_<M, TrainParams>(module, "MaePretrainParams",
+                               "Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022, ViT-B/16.")
+        .def(py::init<>())
+        .def("setPreset", [](M& self, const std::string& name) { self.setPreset(name); }, py::arg("name"),
+             "setPreset(name: str) -> None\n\nSets patch size, widths, depths and heads: tiny, small, base, large, huge.")
+        .def_readwrite("imageSize", &M::imageSize, "input side in pixels, a multiple of patchSize; 224")
+        .def_readwrite("patchSize", &M::patchSize, "patch side in pixels; 16")
+        .def_readwrite("embedDim", &M::embedDim, "encoder width, a multiple of 4 and of heads; 768")
+        .def_readwrite("depth", &M::depth, "encoder blocks; 12")
+        .def_readwrite("heads", &M::heads, "encoder attention heads; 12")
+        .def_readwrite("decoderEmbedDim", &M::decoderEmbedDim, "decoder width, a multiple of 4 and of decoderHeads; 512")
+        .def_readwrite("decoderDepth", &M::decoderDepth, "decoder blocks; 8")
+        .def_readwrite("decoderHeads", &M::decoderHeads, "decoder attention heads; 16")
+        .def_readwrite("normPixLoss", &M::normPixLoss, "predict pixels normalised per patch; True");
+
+    using R = RankerTrainParams;
+    py::class_<R, TrainParams>(module, "RankerTrainParams",
+                               "Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR "
+                               "2024.")
+        .def(py::init<>())
+        .def("setPreset", [](R& self, const std::string& name) { self.setPreset(name); }, py::arg("name"),
+             "setPreset(name: str) -> None\n\nSets widths, depths and heads: tiny, small, base, large, huge.")
+        .def_readwrite("mae", &R::mae, "weight file of the autoencoder")
+        .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
+        .def_readwrite("depth", &R::depth, "ranker blocks; 12")
+        .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
+        .def_readwrite("removal", &R::removal, "REMOVAL_DECODER (default) or REMOVAL_ENCODER")
+        .def_readwrite("metric", &R::metric, "METRIC_L1 (default), METRIC_L2, METRIC_SSIM or METRIC_PSNR")
+        .def_readwrite("space", &R::space, "SPACE_DECODER (default) or SPACE_PIXEL")
+        .def_readwrite("loss", &R::loss,
+                       "list-mle-k (default), list-mle, rank-net, list-net, point-wise or focused-rank")
+        .def_readwrite("listK", &R::listK, "list-mle-k: columns drawn per image, >= 2; 20")
+        .def_readwrite("seesAll", &R::seesAll,
+                       "False: the ranker learns from the visible patches alone; True: from the whole image; False")
+        .def_readwrite("target", &R::target, "TARGET_CPU (default), ...: precision of the autoencoder's passes");
+}
+
+void bindProgress(py::module_& module)
+{
+    using P = TrainProgress;
+    py::class_<P>(module, "TrainProgress", "Where a training stands; figures are those of the newest update.")
+        .def(py::init<>())
+        .def_readwrite("step", &P::step, "updates done")
+        .def_readwrite("steps", &P::steps, "updates in all")
+        .def_readwrite("epoch", &P::epoch, "passes over the data done")
+        .def_readwrite("epochs", &P::epochs, "passes over the data in all")
+        .def_readwrite("loss", &P::loss, "mean over the effective batch")
+        .def_readwrite("learningRate", &P::learningRate, "used in this update")
+        .def_readwrite("imagesPerSecond", &P::imagesPerSecond, "smoothed over about the last minute")
+        .def_readwrite("dataWait", &P::dataWait, "share of this update's time spent waiting for images, 0 to 1")
+        .def_readwrite("secondsLeft", &P::secondsLeft, "estimate")
+        .def_readwrite("skipped", &P::skipped, "unreadable images met so far in this process");
+}
+
+bool run(Trainer& self, const py::object& progress, const py::object& message)
+{
+    if (!checkCallable(progress.ptr(), "progress") || !checkCallable(message.ptr(), "message"))
+        throw py::error_already_set();
+    const Exclusive exclusive(&self);
+    if (!exclusive.mine())
+        CV_Error(cv::Error::StsError, "this Trainer is running already");
+    Callbacks callbacks;
+    self.setProgress([&](const TrainProgress& state)
+    {
+        return callbacks.goOn(progress.ptr(), [&]() { return py::make_tuple(state).release().ptr(); });
+    });
+    if (!message.is_none())
+        self.setMessage([&](const cv::String& line) { callbacks.tell(message.ptr(), line); });
+    struct Reset   // the functions hold references to what is local here
+    {
+        Trainer& trainer;
+        ~Reset()
+        {
+            trainer.setProgress(Trainer::Progress());
+            trainer.setMessage(Trainer::Message());
+        }
+    } const reset{self};
+    bool finished = false;
+    try
+    {
+        finished = unlocked([&]() { return self.run(); });
+    }
+    catch (const cv::Exception&)
+    {
+        if (!callbacks.raise())
+            throw;
+        throw py::error_already_set();
+    }
+    if (callbacks.raise())
+        throw py::error_already_set();
+    return finished;
+}
+
+template <class Params, cv::Ptr<Trainer> (*create)(const Params&)>
+std::shared_ptr<Trainer> prepare(const Params& params)
+{
+    const Params paramsNow = params;
+    return unlocked([&]() { return create(paramsNow); });
+}
+
+void bindTrainer(py::module_& module)
+{
+    const char* const pretrainText =
+        "createPretrain(params: MaePretrainParams) -> Trainer\n\nPrepares MAE pretraining.";
+    const char* const rankerText =
+        "createRanker(params: RankerTrainParams) -> Trainer\n\nPrepares ranker training; reads the autoencoder.";
+    const auto pretrain = &prepare<MaePretrainParams, &Trainer::createPretrain>;
+    const auto ranker = &prepare<RankerTrainParams, &Trainer::createRanker>;
+    py::class_<Trainer, std::shared_ptr<Trainer>>(
+        module, "Trainer",
+        "Trains a network and writes it to `out`/final.safetensors, beside checkpoints and log.jsonl.\n\n"
+        "The result is a function of data, options and seed. Made by Trainer.createPretrain and Trainer.createRanker.")
+        .def_static("createPretrain", pretrain, py::arg("params"), pretrainText)
+        .def_static("createRanker", ranker, py::arg("params"), rankerText)
+        .def("run", &run, py::arg("progress") = py::none(), py::arg("message") = py::none(),
+             "run(progress=None, message=None) -> bool\n\n"
+             "Trains to the end or until a callback ends it. True when final.safetensors is written, False when the\n"
+             "callback ended it: run again with params.resume.\n"
+             "progress: function of a TrainProgress, called after every update; returning False writes a checkpoint and\n"
+             "ends the training, and so does raising, which reaches the caller (Ctrl-C does, with a callback or without).\n"
+             "message: function of a str: resumed from where, images that were skipped, checkpoints; it may be called\n"
+             "from a reading thread. Without it the lines go to OpenCV's log.");
+    module.def("Trainer_createPretrain", pretrain, py::arg("params"), pretrainText);
+    module.def("Trainer_createRanker", ranker, py::arg("params"), rankerText);
+}
+
+}  // namespace
+
+void bindTraining(py::module_& module)
+{
+    bindTrainParams(module);
+    bindKinds(module);
+    bindProgress(module);
+    bindTrainer(module);
+}
+
+}  // namespace ltrp_python

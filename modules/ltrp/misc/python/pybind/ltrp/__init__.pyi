@@ -1,0 +1,221 @@
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+
+import os
+from typing import Any, Callable, Final, List, Optional, Sequence, Tuple, Union, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__: List[str]
+__version__: str
+
+_Image = Union[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], NDArray[np.float64]]
+_Pair = Union[Sequence[int], NDArray[np.integer[Any]]]
+_Numbers = Union[Sequence[int], NDArray[np.integer[Any]]]
+_Path = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
+_Size = Tuple[int, int]
+_Rect = Tuple[int, int, int, int]
+_Scalar = Tuple[float, float, float, float]
+
+SELECT_TOPK: Final[int]
+SELECT_CLUSTER: Final[int]
+REMOVAL_DECODER: Final[int]
+REMOVAL_ENCODER: Final[int]
+METRIC_L1: Final[int]
+METRIC_L2: Final[int]
+METRIC_SSIM: Final[int]
+METRIC_PSNR: Final[int]
+SPACE_DECODER: Final[int]
+SPACE_PIXEL: Final[int]
+AVERAGE_SCORE: Final[int]
+AVERAGE_RANK: Final[int]
+TARGET_CPU: Final[int]
+TARGET_CPU_BF16: Final[int]
+TARGET_CPU_INT8: Final[int]
+
+class error(Exception):
+    code: int
+    err: str
+    func: str
+    file: str
+    line: int
+    msg: str
+
+class PatchRanking:
+    imageSize: _Size
+    def __init__(self) -> None: ...
+    @property
+    def scores(self) -> Optional[NDArray[np.float32]]: ...
+    @scores.setter
+    def scores(self, scores: Optional[NDArray[np.float32]]) -> None: ...
+    def grid(self) -> _Size: ...
+    def order(self) -> NDArray[np.int32]: ...
+    def rect(self, index: int) -> _Rect: ...
+
+class SelectParams:
+    method: int
+    keepRatio: float
+    scoreShare: float
+    neighbours: int
+    seed: int
+    def __init__(self) -> None: ...
+
+class ScoreParams:
+    maskRatio: float
+    removal: int
+    metric: int
+    space: int
+    average: int
+    masks: int
+    seed: int
+    def __init__(self) -> None: ...
+
+class VisibleScores:
+    def __init__(self) -> None: ...
+    @property
+    def patches(self) -> NDArray[np.int32]: ...
+    @patches.setter
+    def patches(self, patches: _Numbers) -> None: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+    @scores.setter
+    def scores(self, scores: Union[Sequence[float], NDArray[np.floating[Any]]]) -> None: ...
+
+@final
+class Ranker:
+    @staticmethod
+    def create(model: Optional[_Path] = None) -> Ranker: ...
+    def rank(self, image: _Image) -> PatchRanking: ...
+    def rankBatch(self, images: Sequence[_Image]) -> Tuple[PatchRanking, ...]: ...
+    def setPreferableBackend(self, backendId: int) -> None: ...
+    def setPreferableTarget(self, targetId: int) -> None: ...
+    def getInputSize(self) -> _Size: ...
+    def getGrid(self) -> _Size: ...
+    def getInputMean(self) -> _Scalar: ...
+    def getInputStd(self) -> _Scalar: ...
+    def info(self) -> str: ...
+
+@final
+class Scorer:
+    @staticmethod
+    def create(model: Optional[_Path] = None) -> Scorer: ...
+    def score(self, image: _Image, params: ScoreParams = ...) -> VisibleScores: ...
+    def scoreMap(
+        self, image: _Image, params: ScoreParams = ..., progress: Optional[Callable[[int, int], object]] = None
+    ) -> PatchRanking: ...
+    def setPreferableBackend(self, backendId: int) -> None: ...
+    def setPreferableTarget(self, targetId: int) -> None: ...
+    def getInputSize(self) -> _Size: ...
+    def getGrid(self) -> _Size: ...
+    def info(self) -> str: ...
+
+class TrainParams:
+    out: str
+    resume: bool
+    seed: int
+    epochs: float
+    warmupEpochs: float
+    batch: int
+    accumulate: int
+    baseLearningRate: float
+    learningRate: float
+    minLearningRate: float
+    weightDecay: float
+    beta1: float
+    beta2: float
+    maskRatio: float
+    scaleMin: float
+    scaleMax: float
+    ratioMin: float
+    ratioMax: float
+    flip: float
+    workers: int
+    threads: int
+    cacheMegabytes: int
+    checkpointEvery: int
+    exportEvery: int
+    logEvery: int
+    note: str
+    def __init__(self) -> None: ...
+    @property
+    def data(self) -> Tuple[str, ...]: ...
+    @data.setter
+    def data(self, data: Sequence[str]) -> None: ...
+
+class MaePretrainParams(TrainParams):
+    imageSize: int
+    patchSize: int
+    embedDim: int
+    depth: int
+    heads: int
+    decoderEmbedDim: int
+    decoderDepth: int
+    decoderHeads: int
+    normPixLoss: bool
+    def __init__(self) -> None: ...
+    def setPreset(self, name: str) -> None: ...
+
+class RankerTrainParams(TrainParams):
+    mae: str
+    embedDim: int
+    depth: int
+    heads: int
+    removal: int
+    metric: int
+    space: int
+    loss: str
+    listK: int
+    seesAll: bool
+    target: int
+    def __init__(self) -> None: ...
+    def setPreset(self, name: str) -> None: ...
+
+class TrainProgress:
+    step: int
+    steps: int
+    epoch: float
+    epochs: float
+    loss: float
+    learningRate: float
+    imagesPerSecond: float
+    dataWait: float
+    secondsLeft: float
+    skipped: int
+    def __init__(self) -> None: ...
+
+@final
+class Trainer:
+    @staticmethod
+    def createPretrain(params: MaePretrainParams) -> Trainer: ...
+    @staticmethod
+    def createRanker(params: RankerTrainParams) -> Trainer: ...
+    def run(
+        self,
+        progress: Optional[Callable[[TrainProgress], object]] = None,
+        message: Optional[Callable[[str], object]] = None,
+    ) -> bool: ...
+
+def setNumThreads(nthreads: int) -> None: ...
+def getNumThreads() -> int: ...
+def missingForTarget(target: int) -> str: ...
+def shippedModel(kind: str) -> str: ...
+def patchRect(imageSize: _Pair, grid: _Pair, index: int) -> _Rect: ...
+def keepCount(numPatches: int, keepRatio: float) -> int: ...
+def selectPatches(
+    ranking: PatchRanking, params: SelectParams, image: Optional[_Image] = None
+) -> NDArray[np.int32]: ...
+def drawKept(
+    image: NDArray[np.uint8], grid: _Pair, keep: _Numbers, dst: Optional[NDArray[np.uint8]] = None, dim: float = 0.25
+) -> NDArray[np.uint8]: ...
+def drawHeatMap(
+    image: NDArray[np.uint8], scores: NDArray[np.float32], dst: Optional[NDArray[np.uint8]] = None, alpha: float = 0.55
+) -> NDArray[np.uint8]: ...
+def drawOverlay(
+    image: NDArray[np.uint8], ranking: PatchRanking, keep: _Numbers, dst: Optional[NDArray[np.uint8]] = None
+) -> NDArray[np.uint8]: ...
+def Ranker_create(model: Optional[_Path] = None) -> Ranker: ...
+def Scorer_create(model: Optional[_Path] = None) -> Scorer: ...
+def Trainer_createPretrain(params: MaePretrainParams) -> Trainer: ...
+def Trainer_createRanker(params: RankerTrainParams) -> Trainer: ...
