@@ -4,14 +4,30 @@
 
 # What the module adds when OpenCV's own build makes it (OPENCV_EXTRA_MODULES_PATH). The counterpart of standalone.cmake.
 
-# Hidden visibility leaves instances of standard templates exported; this names what may go out. In a library that holds
-# other modules as well (BUILD_opencv_world) and in a static one there is nothing to name.
-if(TARGET opencv_ltrp AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
-  get_target_property(_type opencv_ltrp TYPE)
-  if(_type STREQUAL "SHARED_LIBRARY")
-    target_link_options(opencv_ltrp PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map")
-    set_property(TARGET opencv_ltrp APPEND PROPERTY LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/exports.map")
-  endif()
+# ltrp_use(TARGET...): links imported targets, by their files. A static OpenCV hands the dependencies of its modules on to
+# whoever links it, and by the names of targets that nobody there has found.
+function(ltrp_use)
+  foreach(_used ${ARGN})
+    foreach(_kind INCLUDE_DIRECTORIES COMPILE_OPTIONS LINK_LIBRARIES)
+      get_target_property(_values ${_used} INTERFACE_${_kind})
+      if(NOT _values)
+        continue()
+      elseif(_kind STREQUAL "INCLUDE_DIRECTORIES")
+        ocv_target_include_directories(opencv_ltrp SYSTEM ${_values})
+      elseif(_kind STREQUAL "COMPILE_OPTIONS")
+        target_compile_options(opencv_ltrp PRIVATE ${_values})
+      else()
+        ocv_target_link_libraries(opencv_ltrp PRIVATE ${_values})
+      endif()
+    endforeach()
+  endforeach()
+endfunction()
+
+# Hidden visibility leaves instances of standard templates exported; this names what may go out.
+get_target_property(_type opencv_ltrp TYPE)
+if(_type STREQUAL "SHARED_LIBRARY" AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  target_link_options(opencv_ltrp PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map")
+  set_property(TARGET opencv_ltrp APPEND PROPERTY LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/exports.map")
 endif()
 
 # OpenCV's own flags ask for more warnings than a usual build; here they become errors, for what belongs to the module.
@@ -25,3 +41,11 @@ if(LTRP_WERROR AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     endif()
   endforeach()
 endif()
+
+# The shipped models where shippedModel() looks for them, seen from the library: share/ltrp in the build and installed.
+file(GLOB _models "${CMAKE_CURRENT_SOURCE_DIR}/models/*.safetensors")
+foreach(_model ${_models})
+  get_filename_component(_name "${_model}" NAME)
+  configure_file("${_model}" "${CMAKE_BINARY_DIR}/share/ltrp/${_name}" COPYONLY)
+endforeach()
+install(FILES ${_models} DESTINATION share/ltrp COMPONENT libs)

@@ -1,8 +1,9 @@
-# Shared by samples/rank-photos and tests/run: to be sourced by bash, not run.
+# Shared by samples/rank-photos, tests/run and tests/intree/run: to be sourced by bash, not run.
 # Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
 ltrpTestPackages=(libboost-test-dev libgtest-dev)
+ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)
 
 ltrpFail()
 {

@@ -74,6 +74,11 @@ macro(ocv_target_link_libraries target)
   endforeach()
 endmacro()
 
+# ltrp_use(TARGET...): links imported targets, see intree.cmake.
+macro(ltrp_use)
+  ocv_target_link_libraries(opencv_ltrp PRIVATE ${ARGN})
+endmacro()
+
 macro(ocv_target_compile_definitions target)
   foreach(_definition ${ARGN})
     if(NOT _definition MATCHES "^(PUBLIC|PRIVATE)$")

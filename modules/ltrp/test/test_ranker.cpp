@@ -75,7 +75,7 @@ TEST(Ltrp_Ranker, patches_tile_the_original_image)
         {
             const Rect rect = ranking.rect(i);
             if (rect.area() > 0)   // an image may have fewer pixels than the grid has places
-                add(covered(rect), Scalar(1), covered(rect));
+                cv::add(covered(rect), Scalar(1), covered(rect));   // unqualified it is ambiguous within ts
         }
         EXPECT_EQ(0, cvtest::norm(covered, Mat(size, CV_32SC1, Scalar(1)), NORM_INF)) << size;
         EXPECT_FALSE(errorOf(Error::StsOutOfRange, [&]() { ranking.rect(16); }).empty());
