@@ -150,6 +150,56 @@ BOOST_AUTO_TEST_CASE(ranker_stopped_and_resumed_ends_with_the_same_bytes)
     BOOST_TEST((bytes("whole-list-mle-k/final.safetensors") != bytes("whole-rank-net/final.safetensors")));
 }
 
+BOOST_AUTO_TEST_CASE(in_bfloat16_it_is_refused_or_learns_alike_and_resumes_to_the_same_bytes)
+{
+    MaePretrainParams params = pretrain("half");
+    params.target = TARGET_CPU_BF16;
+    const std::string missing = missingForTarget(TARGET_CPU_BF16);
+    if (!missing.empty())
+    {
+        BOOST_TEST(contains(messageOf([&] { make(params); }), missing));
+        return;
+    }
+    MaePretrainParams exact = pretrain("exact");
+    params.epochs = exact.epochs = 30;
+    BOOST_TEST(make(exact)->run());
+    BOOST_TEST(make(params)->run());
+    BOOST_TEST((bytes("half/final.safetensors") != bytes("exact/final.safetensors")));
+    const std::vector<nlohmann::json> a = log("exact"), b = log("half");
+    double first = 0, last = 0, difference = 0;
+    for (size_t i = 0; i < a.size(); i++)
+        if (a[i]["event"] == "step")
+        {
+            first = first == 0 ? a[i]["loss"].get<double>() : first;
+            last = a[i]["loss"].get<double>();
+            difference = std::max(difference, std::abs(b.at(i)["loss"].get<double>() - last));
+        }
+    BOOST_TEST_MESSAGE("loss " << first << " -> " << last << ", bfloat16 within " << difference);
+    BOOST_TEST(last < 0.95 * first);
+    BOOST_TEST(difference < 0.05 * (first - last));   // the curves lie on each other, seen from how far they fall
+
+    MaePretrainParams stops = params;
+    stops.out = file("half-stops");
+    runWithStops(stops, {1, 5, 40});
+    BOOST_TEST((bytes("half-stops/final.safetensors") == bytes("half/final.safetensors")));
+
+    RankerTrainParams whole = ranker("half-rank", file("half/final.safetensors"));
+    whole.target = TARGET_CPU_BF16;
+    BOOST_TEST(make(whole)->run());
+    RankerTrainParams again = whole;
+    again.out = file("half-rank-stops");
+    runWithStops(again, {4, 7});
+    BOOST_TEST((bytes("half-rank-stops/final.safetensors") == bytes("half-rank/final.safetensors")));
+    again.target = TARGET_CPU;
+    again.resume = true;
+    BOOST_TEST(contains(messageOf([&] { make(again)->run(); }), "cannot resume with other options: precision is "));
+    again.target = TARGET_CPU_BF16;
+    again.scoreTarget = TARGET_CPU_BF16;
+    BOOST_TEST(contains(messageOf([&] { make(again)->run(); }), "cannot resume with other options: score-precision is "));
+    again.target = TARGET_CPU_INT8;
+    BOOST_TEST(contains(messageOf([&] { make(again); }), "INT8"));
+}
+
 BOOST_AUTO_TEST_CASE(killed_at_any_moment_and_resumed_it_ends_with_the_same_bytes)
 {
     const int threads = cv::getNumThreads();

@@ -191,23 +191,23 @@ void addPrecision(po::options_description& options)
 namespace
 {
 
-int wantedTarget(const po::variables_map& values)
+int wantedTarget(const po::variables_map& values, const char* option)
 {
-    const std::string name = values["precision"].as<std::string>();
+    const std::string name = values[option].as<std::string>();
     if (name == "fp32")
         return cv::ltrp::TARGET_CPU;
     if (name == "bf16")
         return cv::ltrp::TARGET_CPU_BF16;
     if (name == "int8")
         return cv::ltrp::TARGET_CPU_INT8;
-    throw UsageError("--precision: '" + name + "' is none of fp32, bf16, int8");
+    throw UsageError(std::string("--") + option + ": '" + name + "' is none of fp32, bf16, int8");
 }
 
 }  // namespace
 
 int targetOption(const po::variables_map& values)
 {
-    const int target = wantedTarget(values);
+    const int target = wantedTarget(values, "precision");
     const std::string missing = cv::ltrp::missingForTarget(target);
     if (missing.empty())
         return target;
@@ -215,12 +215,12 @@ int targetOption(const po::variables_map& values)
     return cv::ltrp::TARGET_CPU;
 }
 
-int requiredTargetOption(const po::variables_map& values)
+int requiredTargetOption(const po::variables_map& values, const char* option)
 {
-    const int target = wantedTarget(values);
+    const int target = wantedTarget(values, option);
     const std::string missing = cv::ltrp::missingForTarget(target);
     if (!missing.empty())   // the result depends on it, so nothing else will do
-        throw UsageError("--precision " + values["precision"].as<std::string>() + ": " + missing);
+        throw UsageError(std::string("--") + option + " " + values[option].as<std::string>() + ": " + missing);
     return target;
 }
 

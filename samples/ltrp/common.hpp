@@ -66,7 +66,7 @@ void addPrecision(po::options_description& options);
 /// Its cv::ltrp::ComputeTarget; what this processor lacks is said on stderr, and it is fp32 then.
 int targetOption(const po::variables_map& values);
 /// The same, but what this processor lacks is an error.
-int requiredTargetOption(const po::variables_map& values);
+int requiredTargetOption(const po::variables_map& values, const char* option = "precision");
 
 /// An integer seed of option `name`, refused when negative.
 unsigned long long seedOption(const po::variables_map& values, const char* name);

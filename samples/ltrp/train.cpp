@@ -70,7 +70,8 @@ int runTrain(const std::vector<std::string>& args)
             "list-mle-k: visible patches drawn per image")
         ("sees", word("visible"), "what goes into the ranker while it learns: the visible patches alone (visible, the "
             "paper's way, fast) or the whole image, as at run time (all)")
-        ("precision", word("fp32"), "of the autoencoder's matrix products: fp32, bf16 or int8");
+        ("score-precision", po::value<std::string>()->value_name("NAME"), "of the autoencoder's matrix products, where "
+            "most of the time goes: fp32, bf16 or int8 (default: as --precision)");
     // clang-format on
     addTrainOptions(options, params);
     po::variables_map values;
@@ -82,7 +83,7 @@ int runTrain(const std::vector<std::string>& args)
     params.removal = wordOption(values, "removal", {"decoder", "encoder"});
     params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
     params.space = wordOption(values, "space", {"decoder", "pixel"});
-    params.target = requiredTargetOption(values);
+    params.scoreTarget = values.count("score-precision") ? requiredTargetOption(values, "score-precision") : params.target;
     params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1;
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");

@@ -130,6 +130,8 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("ratio-min", number(p.ratioMin), "random crop: smallest width / height")
         ("ratio-max", number(p.ratioMax), "random crop: largest width / height")
         ("flip", number(p.flip), "probability of a horizontal flip")
+        ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"), "of the matrix products of the "
+            "network in training: fp32, or bf16 on processors that multiply in it; the result depends on it")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores); a resumed run "
             "needs the same number, by which sums are rounded")
@@ -166,6 +168,9 @@ void finishTrainParams(const po::variables_map& values, TrainParams& params)
         params.data.push_back(path);
     params.seed = seedOption(values, "seed");
     applyThreads(values);
+    params.target = requiredTargetOption(values);
+    if (params.target == TARGET_CPU_INT8)
+        throw UsageError("--precision: no network is trained in int8; expected fp32 or bf16");
 }
 
 int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)

@@ -164,6 +164,7 @@ void trainStep(LoadedModel& teacher, LoadedModel& ranker, TrainState& s, const t
     ranker.ranker->backward(s.pixels.data(), s.n, s.masks.ids.data(), s.masks.visible, s.scores.data(),
                             ranker.grads.data(), ws);
     ranker.optimizer->step(ranker.file.params, ranker.grads.data(), adam);
+    ws.ops().weightsChanged();
 }
 
 Job trainStepJob(Models& models, const Json& command)
@@ -218,6 +219,7 @@ Job pretrainStepJob(Models& models, const Json& command)
                                                                    s->masks.visible, model.grads.data(),
                                                                    *model.trainWorkspace));
                     model.optimizer->step(model.file.params, model.grads.data(), adam);
+                    model.trainWorkspace->ops().weightsChanged();
                 }
             },
             [s]() { return Json{{"losses", s->losses}}; }};
@@ -275,12 +277,12 @@ Job selectJob(Models&, const Json& command)
 
 std::unique_ptr<vit::Workspace> makeWorkspace(const std::string& precision, bool forTraining)
 {
-    if (forTraining)   // weights that change are multiplied as they lie there, in fp32
-        return std::unique_ptr<vit::Workspace>(new vit::Workspace);
     LTRP_REQUIRE(precision == "fp32" || precision == "bf16" || precision == "int8", Error::StsBadArg,
                  "precision is '" << precision << "', expected fp32, bf16 or int8");
-    return std::unique_ptr<vit::Workspace>(new vit::Workspace(ops::frozenCpu(
-        precision == "bf16" ? ops::Precision::BF16 : precision == "int8" ? ops::Precision::INT8 : ops::Precision::FP32)));
+    const ops::Precision wanted =
+        precision == "bf16" ? ops::Precision::BF16 : precision == "int8" ? ops::Precision::INT8 : ops::Precision::FP32;
+    return std::unique_ptr<vit::Workspace>(
+        new vit::Workspace(forTraining ? ops::trainingCpu(wanted) : ops::frozenCpu(wanted)));
 }
 
 std::unique_ptr<LoadedModel> loadForBench(const std::string& path, const std::string& precision)

@@ -51,6 +51,17 @@ struct BlockWeights
     LinearWeights fc1, fc2;
 };
 
+/// Where gradients of parameters are added to, field by field as for the weights.
+struct ParamGrads
+{
+    float* weight;
+    float* bias;
+};
+struct BlockGrads
+{
+    ParamGrads norm1, qkv, proj, norm2, fc1, fc2;
+};
+
 /// The operations that the networks are written in: row-major fp32, one implementation per device. All are
 /// deterministic for a given number of threads, and safe to call from several threads at once.
 class Backend
@@ -104,6 +115,19 @@ public:
     virtual void attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
                                    int tokens, int dim, int heads) const = 0;
 
+    /// A block in training, on x [batch, tokens, dim] in place. tape [tapeFloats()] keeps what backwardBlock() will read.
+    /// These four are written in the operations above unless a device knows better, and with it what its tape holds.
+    virtual void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
+                            float* scratch) const;
+    /// d [batch, tokens, dim], in place: from the gradient behind the block to the one before it; adds to `grads`.
+    virtual void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch,
+                               int tokens, int heads, float* scratch) const;
+    virtual size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const;
+    /// Of the scratch of both, which all blocks may share.
+    virtual size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const;
+    /// To be called whenever the values of weights have changed that a backend for training has met before.
+    virtual void weightsChanged() const {}
+
     /// Mean over `count` values of |a-b| * scale (squared: (a-b)^2 * scale^2), scale [count / perScale] or null; in
     /// fp32 products and double sums.
     virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
@@ -122,6 +146,11 @@ const Backend& cpu();
 /// accumulation keep each weight matrix they meet in the form and precision that is fastest to multiply.
 /// @throws Error::StsNotImplemented when this processor or build cannot do it: cpuLacks() says why.
 std::shared_ptr<const Backend> frozenCpu(Precision precision);
+/// For training: the products of trainBlock() and backwardBlock() multiply in FP32 or BF16. In BF16 what goes into a
+/// product is rounded, weights once after each weightsChanged(), and so is what waits between two products; sums, the
+/// weights themselves, their gradients, the residual stream and its gradient, norms and softmax are fp32.
+/// @throws Error::StsNotImplemented as frozenCpu(), and for INT8
+std::shared_ptr<const Backend> trainingCpu(Precision precision);
 /// Empty, or what this processor or build lacks for that precision: "this processor has no AVX512_BF16 instructions".
 std::string cpuLacks(Precision precision);
 

@@ -13,7 +13,8 @@ namespace train { namespace {
 class MaeObjective CV_FINAL : public Objective
 {
 public:
-    MaeObjective(const vit::MaeConfig& config, uint64_t seed) : seed_(seed)
+    MaeObjective(const vit::MaeConfig& config, uint64_t seed, ops::Precision precision)
+        : workspace_(ops::trainingCpu(precision)), seed_(seed), precision_(precision)
     {
         model_.kind = io::ModelKind::Mae;
         model_.mae = config;
@@ -31,8 +32,10 @@ public:
                 {"embed-dim", std::to_string(c.encoder.dim)}, {"depth", std::to_string(c.encoder.depth)},
                 {"heads", std::to_string(c.encoder.heads)}, {"decoder-embed-dim", std::to_string(c.decoder.dim)},
                 {"decoder-depth", std::to_string(c.decoder.depth)}, {"decoder-heads", std::to_string(c.decoder.heads)},
-                {"norm-pix-loss", c.normPixLoss ? "1" : "0"}};
+                {"norm-pix-loss", c.normPixLoss ? "1" : "0"}, {"precision", ops::precisionName(precision_)}};
     }
+
+    void weightsChanged() CV_OVERRIDE { workspace_.ops().weightsChanged(); }
 
     double forwardBackward(const Batch& batch, int visible, float* grads) CV_OVERRIDE
     {
@@ -45,6 +48,7 @@ private:
     std::unique_ptr<vit::Mae> mae_;
     vit::Workspace workspace_;
     uint64_t seed_;
+    ops::Precision precision_;
 };
 
 }}  // namespace
@@ -62,7 +66,8 @@ Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
     LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
-    return train::makeTrainer(params, std::unique_ptr<train::Objective>(new train::MaeObjective(config, params.seed)));
+    return train::makeTrainer(params, std::unique_ptr<train::Objective>(
+        new train::MaeObjective(config, params.seed, train::trainingPrecision(params))));
 }
 
 }}  // namespace

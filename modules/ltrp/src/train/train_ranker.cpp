@@ -30,7 +30,8 @@ struct RankerOptions
     int listK = 20;
     bool seesAll = false;
     uint64_t seed = 0;
-    ops::Precision precision = ops::Precision::FP32;   ///< of the autoencoder's passes
+    ops::Precision precision = ops::Precision::FP32;        ///< of the ranker
+    ops::Precision scorePrecision = ops::Precision::FP32;   ///< of the autoencoder's passes
 };
 
 /// The pseudo-scores of the visible patches are the target, and the ranker is compared there. It sees the visible patches
@@ -40,7 +41,8 @@ class RankerObjective CV_FINAL : public Objective
 public:
     RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options)
         : teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
-          teacherWorkspace_(ops::frozenCpu(options.precision))
+          teacherWorkspace_(ops::frozenCpu(options.scorePrecision)),
+          workspace_(ops::trainingCpu(options.precision))
     {
         model_.kind = io::ModelKind::Ranker;
         model_.ranker = config;
@@ -68,11 +70,14 @@ public:
                         {"removal", removalNames[options_.scoring.removal]},
                         {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
                         {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
-                        {"precision", ops::precisionName(options_.precision)}};
+                        {"precision", ops::precisionName(options_.precision)},
+                        {"score-precision", ops::precisionName(options_.scorePrecision)}};
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
         return list;
     }
+
+    void weightsChanged() CV_OVERRIDE { workspace_.ops().weightsChanged(); }
 
     double forwardBackward(const Batch& batch, int visible, float* grads) CV_OVERRIDE
     {
@@ -156,7 +161,8 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     LTRP_REQUIRE(params.listK >= 2, Error::StsOutOfRange, "list-k is " << params.listK << ", expected 2 or more");
     options.listK = params.listK;
     options.seesAll = params.seesAll;
-    options.precision = precisionOf(params.target);
+    options.precision = train::trainingPrecision(params);
+    options.scorePrecision = precisionOf(params.scoreTarget);
     options.seed = params.seed;
     LTRP_REQUIRE(!params.mae.empty(), Error::StsBadArg, "mae: no weight file of an autoencoder given");
 

@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "trainer.hpp"
 #include "run_folder.hpp"
+#include "../core/target.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
@@ -109,6 +110,7 @@ public:
             step = readNewestCheckpoint(params_.out, options_, weights, optimizer_,
                                         [this](const std::string& line) { say(line); });
         const bool resumed = step >= 0 && params_.resume;
+        objective_.weightsChanged();
         if (!resumed)
             step = 0;
         log_.reset(new RunLog(folder_.file("log.jsonl"), resumed ? step : -1));
@@ -240,6 +242,7 @@ private:
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
         optimizer_.step(objective_.model().params, grads.ptr<float>(), adam);
+        objective_.weightsChanged();
         loss_ = loss;
         usedRate_ = adam.learningRate;
         waitShare_ = waited / std::max(now() - begin, 1e-9);
@@ -446,6 +449,14 @@ void checkParams(const TrainParams& p)
     requireRange("checkpoint-every", p.checkpointEvery, p.checkpointEvery >= 1, "1 or more");
     requireRange("export-every", p.exportEvery, p.exportEvery >= 0, "0 or more");
     requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
+}
+
+ops::Precision trainingPrecision(const TrainParams& params)
+{
+    const ops::Precision precision = precisionOf(params.target);
+    LTRP_REQUIRE(precision != ops::Precision::INT8, Error::StsNotImplemented, "target is " << params.target
+                 << " (TARGET_CPU_INT8), in which no network is trained; expected TARGET_CPU or TARGET_CPU_BF16");
+    return precision;
 }
 
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective)

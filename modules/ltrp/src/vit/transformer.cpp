@@ -113,100 +113,47 @@ void Transformer::forwardDropped(const float* x0, int tokens, int variants, cons
     forwardBlocks(x, variants, tokens - 1, nullptr, 1, config_.depth, ws);
 }
 
-namespace {
-
-/// Activations of one block that its backward pass reads.
-struct Tape
-{
-    float *x, *mean1, *rstd1, *norm1, *qkv, *probabilities, *attended, *middle, *mean2, *rstd2, *norm2, *before, *after;
-};
-
-Tape tapeOf(const StackConfig& config, int block, int batch, int tokens, Workspace& ws, const std::string& tag)
-{
-    const std::string t = tag + "." + std::to_string(block) + ".";
-    const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(tokens), n = rows * static_cast<size_t>(config.dim);
-    const size_t hidden = rows * static_cast<size_t>(config.hidden);
-    const size_t weights = rows * static_cast<size_t>(config.heads) * static_cast<size_t>(ws.ops().probabilityStride(tokens));
-    Tape tape;
-    tape.x = ws.get(t + "x", n);
-    tape.mean1 = ws.get(t + "mean1", rows);
-    tape.rstd1 = ws.get(t + "rstd1", rows);
-    tape.norm1 = ws.get(t + "norm1", n);
-    tape.qkv = ws.get(t + "qkv", 3 * n);
-    tape.probabilities = ws.get(t + "probabilities", weights);
-    tape.attended = ws.get(t + "attended", n);
-    tape.middle = ws.get(t + "middle", n);
-    tape.mean2 = ws.get(t + "mean2", rows);
-    tape.rstd2 = ws.get(t + "rstd2", rows);
-    tape.norm2 = ws.get(t + "norm2", n);
-    tape.before = ws.get(t + "before", hidden);
-    tape.after = ws.get(t + "after", hidden);
-    return tape;
-}
-
-}  // namespace
-
 void Transformer::forwardTrain(float* x, int batch, int tokens, float* out, Workspace& ws, const std::string& tag) const
 {
     const int rows = batch * tokens, dim = config_.dim;
-    const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(dim) * sizeof(float);
+    const size_t r = static_cast<size_t>(rows), n = r * static_cast<size_t>(dim);
     const ops::Backend& ops = ws.ops();
+    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(0), batch, tokens, config_.heads));
     for (int i = 0; i < config_.depth; ++i)
-    {
-        const ops::BlockWeights b = block(i);
-        const Tape t = tapeOf(config_, i, batch, tokens, ws, tag);
-        std::memcpy(t.x, x, bytes);
-        ops.layerNorm(x, b.norm1.weight, b.norm1.bias, b.norm1.eps, t.norm1, rows, dim, t.mean1, t.rstd1);
-        ops.linear(t.norm1, b.qkv.weight, b.qkv.bias, t.qkv, rows, dim, 3 * dim);
-        ops.attention(t.qkv, nullptr, t.attended, t.probabilities, batch, tokens, dim, config_.heads);
-        ops.linear(t.attended, b.proj.weight, b.proj.bias, x, rows, dim, dim, ops::Epilogue::Add);
-        std::memcpy(t.middle, x, bytes);
-        ops.layerNorm(x, b.norm2.weight, b.norm2.bias, b.norm2.eps, t.norm2, rows, dim, t.mean2, t.rstd2);
-        ops.linear(t.norm2, b.fc1.weight, b.fc1.bias, t.before, rows, dim, config_.hidden);
-        ops.gelu(t.before, t.after, static_cast<size_t>(rows) * static_cast<size_t>(config_.hidden));
-        ops.linear(t.after, b.fc2.weight, b.fc2.bias, x, rows, config_.hidden, dim, ops::Epilogue::Add);
-    }
-    float* kept = ws.get(tag + ".last", static_cast<size_t>(rows) * static_cast<size_t>(dim));
+        ops.trainBlock(block(i), x, batch, tokens, config_.heads, tapeOf(i, batch, tokens, ws, tag), scratch);
+    float* kept = ws.get(tag + ".last", n);
     const ops::NormWeights last = at(norm_);
-    std::memcpy(kept, x, bytes);
-    ops.layerNorm(x, last.weight, last.bias, last.eps, out, rows, dim, ws.get(tag + ".mean", static_cast<size_t>(rows)),
-                  ws.get(tag + ".rstd", static_cast<size_t>(rows)));
+    std::memcpy(kept, x, n * sizeof(float));
+    ops.layerNorm(x, last.weight, last.bias, last.eps, out, rows, dim, ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r));
 }
 
 void Transformer::backward(const float* dOut, int batch, int tokens, float* dx, float* grads, Workspace& ws,
                            const std::string& tag) const
 {
-    const int rows = batch * tokens, dim = config_.dim, hidden = config_.hidden;
+    const int rows = batch * tokens, dim = config_.dim;
     const size_t r = static_cast<size_t>(rows), n = r * static_cast<size_t>(dim);
     const ops::Backend& ops = ws.ops();
     const ops::NormWeights last = at(norm_);
-    const auto gradOf = [this, grads](const float* weight) { return grads + (weight - params_.data()); };   // same layout
+    const auto gradOf = [this, grads](const auto& of) {   // same layout
+        return ops::ParamGrads{grads + (of.weight - params_.data()), grads + (of.bias - params_.data())};
+    };
     float* d = ws.get("backward.x", n);
     std::memset(d, 0, n * sizeof(float));
     ops.layerNormBackward(dOut, ws.get(tag + ".last", n), last.weight, ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r), d,
-                          gradOf(last.weight), gradOf(last.bias), rows, dim);
-    float* dHidden = ws.get("backward.hidden", r * static_cast<size_t>(hidden));
-    float* dQkv = ws.get("backward.qkv", 3 * n);
-    float* dBranch = ws.get("backward.branch", n);
+                          gradOf(last).weight, gradOf(last).bias, rows, dim);
+    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(0), batch, tokens, config_.heads));
     for (int i = config_.depth - 1; i >= 0; --i)
     {
         const ops::BlockWeights b = block(i);
-        const Tape t = tapeOf(config_, i, batch, tokens, ws, tag);
-        ops.linearBackwardWeight(d, t.after, gradOf(b.fc2.weight), gradOf(b.fc2.bias), rows, hidden, dim);
-        ops.linearBackwardInput(d, b.fc2.weight, dHidden, rows, hidden, dim);
-        ops.geluBackward(t.before, dHidden, dHidden, r * static_cast<size_t>(hidden));
-        ops.linearBackwardWeight(dHidden, t.norm2, gradOf(b.fc1.weight), gradOf(b.fc1.bias), rows, dim, hidden);
-        ops.linearBackwardInput(dHidden, b.fc1.weight, dBranch, rows, dim, hidden);
-        ops.layerNormBackward(dBranch, t.middle, b.norm2.weight, t.mean2, t.rstd2, d, gradOf(b.norm2.weight), gradOf(b.norm2.bias), rows, dim);
-
-        ops.linearBackwardWeight(d, t.attended, gradOf(b.proj.weight), gradOf(b.proj.bias), rows, dim, dim);
-        ops.linearBackwardInput(d, b.proj.weight, dBranch, rows, dim, dim);
-        ops.attentionBackward(t.qkv, t.probabilities, dBranch, dQkv, batch, tokens, dim, config_.heads);
-        ops.linearBackwardWeight(dQkv, t.norm1, gradOf(b.qkv.weight), gradOf(b.qkv.bias), rows, dim, 3 * dim);
-        ops.linearBackwardInput(dQkv, b.qkv.weight, dBranch, rows, dim, 3 * dim);
-        ops.layerNormBackward(dBranch, t.x, b.norm1.weight, t.mean1, t.rstd1, d, gradOf(b.norm1.weight), gradOf(b.norm1.bias), rows, dim);
+        ops.backwardBlock(b, {gradOf(b.norm1), gradOf(b.qkv), gradOf(b.proj), gradOf(b.norm2), gradOf(b.fc1), gradOf(b.fc2)},
+                          tapeOf(i, batch, tokens, ws, tag), d, batch, tokens, config_.heads, scratch);
     }
     std::memcpy(dx, d, n * sizeof(float));
+}
+
+float* Transformer::tapeOf(int i, int batch, int tokens, Workspace& ws, const std::string& tag) const
+{
+    return ws.get(tag + "." + std::to_string(i), ws.ops().tapeFloats(block(i), batch, tokens, config_.heads));
 }
 
 }}}  // namespace

@@ -82,6 +82,7 @@ private:
         return {at(b.norm1), at(b.qkv), at(b.proj), at(b.norm2), at(b.fc1), at(b.fc2)};
     }
     ops::BlockWeights block(int i) const { return at(blocks_[static_cast<size_t>(i)]); }
+    float* tapeOf(int block, int batch, int tokens, Workspace& ws, const std::string& tag) const;
 
     StackConfig config_;
     float eps_;

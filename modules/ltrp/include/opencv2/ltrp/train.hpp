@@ -46,6 +46,9 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW double ratioMin, ratioMax;  //!< random crop: width / height, 0 < min <= max; 3/4, 4/3
     CV_PROP_RW double flip;                //!< probability of a horizontal flip, in [0, 1]; 0.5
 
+    /// cv::ltrp::ComputeTarget of the network in training: TARGET_CPU (fp32), or TARGET_CPU_BF16, whose matrix products round
+    /// what goes into them to bfloat16 while weights, gradients, sums and optimizer stay 32-bit; TARGET_CPU
+    CV_PROP_RW int target;
     CV_PROP_RW int workers;                //!< threads that read images ahead, 0: none; 2. No influence on the result
     CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) while run() works, 0: as set; 0.
                                            //!< It decides how long sums are split: a resumed run needs the same
@@ -102,7 +105,7 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     /// false (the paper): the ranker learns from the visible patches alone, which is fast; true: from the whole image, as
     /// at run time, still compared on the visible patches; false
     CV_PROP_RW bool seesAll;
-    CV_PROP_RW int target;       //!< cv::ltrp::ComputeTarget of the autoencoder's passes; TARGET_CPU
+    CV_PROP_RW int scoreTarget;  //!< cv::ltrp::ComputeTarget of the autoencoder's passes; TARGET_CPU
 };
 
 /** @brief Where a training stands; figures are those of the newest update. */

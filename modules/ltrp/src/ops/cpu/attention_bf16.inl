@@ -15,8 +15,8 @@ LTRP_INLINE VecI loadPairs(const uint32_t* p)
     return (VecI)_mm512_loadu_si512(p);
 }
 
-/// c [R, NV * W] = a [R, pairs] b [pairs, NV * W] over bfloat16 pairs.
-template <int R, int NV>
+/// c [R, NV * W] = a [R, pairs] b [pairs, NV * W] over bfloat16 pairs. TURNED: a lies as [pairs, R], aRow between its rows.
+template <int R, int NV, bool TURNED>
 LTRP_INLINE void tilePairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t pairs)
 {
     VecF s[R][NV];
@@ -30,7 +30,7 @@ LTRP_INLINE void tilePairs(const uint32_t* a, size_t aRow, const uint32_t* b, si
             bv[v] = loadPairs(b + i * bRow + static_cast<size_t>(v) * W);
         for (int r = 0; r < R; ++r)
         {
-            const VecI av = (VecI)_mm512_set1_epi32(static_cast<int>(a[static_cast<size_t>(r) * aRow + i]));
+            const VecI av = (VecI)_mm512_set1_epi32(static_cast<int>(TURNED ? a[i * aRow + static_cast<size_t>(r)] : a[static_cast<size_t>(r) * aRow + i]));
             for (int v = 0; v < NV; ++v)
                 s[r][v] = addPairs(s[r][v], av, bv[v]);
         }
@@ -40,30 +40,32 @@ LTRP_INLINE void tilePairs(const uint32_t* a, size_t aRow, const uint32_t* b, si
             store(c + static_cast<size_t>(r) * cRow + static_cast<size_t>(v) * W, s[r][v]);
 }
 
-template <int R, int NV>
+template <int R, int NV, bool TURNED>
 LTRP_INLINE void columnPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t m,
                              size_t pairs)
 {
+    const size_t step = TURNED ? 1 : aRow;
     size_t i = 0;
     for (; i + R <= m; i += R)
-        tilePairs<R, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+        tilePairs<R, NV, TURNED>(a + i * step, aRow, b, bRow, c + i * cRow, cRow, pairs);
     for (; i + 2 <= m; i += 2)
-        tilePairs<2, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+        tilePairs<2, NV, TURNED>(a + i * step, aRow, b, bRow, c + i * cRow, cRow, pairs);
     for (; i < m; ++i)
-        tilePairs<1, NV>(a + i * aRow, aRow, b, bRow, c + i * cRow, cRow, pairs);
+        tilePairs<1, NV, TURNED>(a + i * step, aRow, b, bRow, c + i * cRow, cRow, pairs);
 }
 
 /// c [m, n] = a [m, pairs] b [pairs, n]; n a multiple of 16. Tiles fill the 32 vector registers.
+template <bool TURNED>
 void productPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t m, size_t n,
                   size_t pairs)
 {
     size_t j = 0;
     for (; j + 4 * W <= n; j += 4 * W)
-        columnPairs<6, 4>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+        columnPairs<6, 4, TURNED>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
     for (; j + 2 * W <= n; j += 2 * W)
-        columnPairs<12, 2>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+        columnPairs<12, 2, TURNED>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
     for (; j < n; j += W)
-        columnPairs<12, 1>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
+        columnPairs<12, 1, TURNED>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
 }
 
 /// exponentialRow() whose powers, good to 1e-4 like the format they go to, leave as bfloat16.
@@ -88,7 +90,63 @@ LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, siz
     return 1.f / sum(total);
 }
 
-void attentionBf16(const HeadArgs& h)
+LTRP_INLINE void copy16(const float* x, uint16_t* y, size_t count) { toBf16(x, y, count); }
+LTRP_INLINE void copy16(const uint16_t* x, uint16_t* y, size_t count) { std::memcpy(y, x, count * sizeof(uint16_t)); }
+
+LTRP_INLINE void expectRow(const uint16_t* p, size_t stride, size_t ahead, size_t width)
+{
+    for (size_t i = 0; i < width; i += 32)
+        __builtin_prefetch(p + ahead * stride + i);
+}
+
+/// One row in 16 bits with zeros behind it; zeros alone for a row that there is none of.
+template <class Value>
+LTRP_INLINE void halfRow(const Value* x, bool present, size_t width, uint16_t* row, size_t padded)
+{
+    std::memset(row, 0, padded * sizeof(uint16_t));
+    if (present)
+        copy16(x, row, width);
+}
+
+/// Rows [tokens, width] with a stride -> pairs along the width, [padded width / 2, padded tokens].
+template <class Value>
+void packWidthPairs(const Value* x, size_t stride, size_t tokens, size_t width, uint32_t* out, size_t tp, size_t wp)
+{
+    uint16_t row[512];
+    for (size_t t = 0; t < tp; ++t)
+    {
+        expectRow(x + t * stride, stride, 12, width);
+        halfRow(x + t * stride, t < tokens, width, row, wp);
+        for (size_t i = 0; i < wp / 2; ++i)
+            out[i * tp + t] = static_cast<uint32_t>(row[2 * i + 1]) << 16 | row[2 * i];
+    }
+}
+
+/// Rows [tokens, width] with a stride -> pairs along the tokens, [padded tokens / 2, padded width].
+template <class Value>
+void packTokenPairs(const Value* x, size_t stride, size_t tokens, size_t width, uint32_t* out, size_t tp, size_t wp)
+{
+    uint16_t row[2][512];
+    for (size_t t = 0; t < tp; t += 2)
+    {
+        for (size_t k = 0; k < 2; ++k)
+        {
+            expectRow(x + (t + k) * stride, stride, 12, width);
+            halfRow(x + (t + k) * stride, t + k < tokens, width, row[k], wp);
+        }
+        for (size_t i = 0; i < wp; ++i)
+            out[t / 2 * wp + i] = static_cast<uint32_t>(row[1][i]) << 16 | row[0][i];
+    }
+}
+
+LTRP_INLINE void scaledRow(const float* x, float factor, uint16_t* y, size_t count)
+{
+    for (size_t i = 0; i < count; i += W)   // x is padded
+        store16(y + i, rounded16(load(x + i) * factor), count - i < W ? count - i : W);
+}
+
+template <class Value>
+void attentionPairs(const HeadArgsOf<Value>& h)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
     const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
@@ -100,32 +158,8 @@ void attentionBf16(const HeadArgs& h)
     uint32_t* weights = queries + attentionBlock * widthPairs;   // [block, token pairs]
     float* rows = reinterpret_cast<float*>(weights + attentionBlock * tokenPairs);
     float* result = rows + attentionBlock * tp;
-    uint16_t half[2][512];
-    for (size_t t = 0; t < tp; t += 2)
-    {
-        for (size_t k = 0; k < 2; ++k)
-        {
-            expectRow(h.k + (t + k) * h.stride, h.stride, 12, width);
-            expectRow(h.v + (t + k) * h.stride, h.stride, 12, width);
-        }
-        for (size_t k = 0; k < 2; ++k)   // keys: pairs along the width
-        {
-            uint16_t* row = half[k];
-            std::memset(row, 0, wp * sizeof(uint16_t));
-            if (t + k < tokens)
-                toBf16(h.k + (t + k) * h.stride, row, width);
-            for (size_t i = 0; i < widthPairs; ++i)
-                keys[i * tp + t + k] = static_cast<uint32_t>(row[2 * i + 1]) << 16 | row[2 * i];
-        }
-        for (size_t k = 0; k < 2; ++k)   // values: pairs along the tokens
-        {
-            std::memset(half[k], 0, wp * sizeof(uint16_t));
-            if (t + k < tokens)
-                toBf16(h.v + (t + k) * h.stride, half[k], width);
-        }
-        for (size_t i = 0; i < wp; ++i)
-            values[t / 2 * wp + i] = static_cast<uint32_t>(half[1][i]) << 16 | half[0][i];
-    }
+    packWidthPairs(h.k, h.stride, tokens, width, keys, tp, wp);
+    packTokenPairs(h.v, h.stride, tokens, width, values, tp, wp);
     const size_t last = static_cast<size_t>(h.lastQuery);
     for (size_t i = static_cast<size_t>(h.firstQuery); i < last; i += attentionBlock)
     {
@@ -133,12 +167,10 @@ void attentionBf16(const HeadArgs& h)
         float inverse[attentionBlock];
         for (size_t r = 0; r < n; ++r)
         {
-            uint16_t* row = reinterpret_cast<uint16_t*>(queries + r * widthPairs);
-            std::memset(row, 0, wp * sizeof(uint16_t));
             expectRow(h.q + (i + r) * h.stride, h.stride, 12, width);
-            toBf16(h.q + (i + r) * h.stride, row, width);
+            halfRow(h.q + (i + r) * h.stride, true, width, reinterpret_cast<uint16_t*>(queries + r * widthPairs), wp);
         }
-        productPairs(queries, widthPairs, keys, tp, rows, tp, n, tp, widthPairs);
+        productPairs<false>(queries, widthPairs, keys, tp, rows, tp, n, tp, widthPairs);
         for (size_t r = 0; r < n; ++r)
         {
             uint16_t* row = reinterpret_cast<uint16_t*>(weights + r * tokenPairs);
@@ -150,7 +182,7 @@ void attentionBf16(const HeadArgs& h)
             }
             inverse[r] = exponentialPairs(rows + r * tp, row, tokens, tp, h.scale, h.flagged);
         }
-        productPairs(weights, tokenPairs, values, wp, result, wp, n, wp, tokenPairs);
+        productPairs<false>(weights, tokenPairs, values, wp, result, wp, n, wp, tokenPairs);
         for (size_t r = 0; r < n; ++r)
             scaledRow(result + r * wp, inverse[r], h.out + (i + r) * h.outStride, width);
     }

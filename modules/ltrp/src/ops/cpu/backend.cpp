@@ -12,9 +12,6 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-namespace {
-
-/// Scratch floats of the calling thread, 64-byte aligned, kept between calls.
 float* threadScratch(size_t count)
 {
     thread_local std::vector<float> buffer;
@@ -22,36 +19,6 @@ float* threadScratch(size_t count)
         buffer.resize(count + 16);
     return alignPtr(buffer.data(), 64);
 }
-
-/// Rows are summed in a fixed number of parts that does not depend on the threads, so that sums do not either.
-template <typename Body>
-void sumInParts(size_t rows, size_t width, int sums, const Body& body)
-{
-    const size_t parts = std::min<size_t>(16, std::max<size_t>(1, rows / 64));
-    const size_t each = width * static_cast<size_t>(sums);
-    std::vector<float> partial(parts * each, 0.f);
-    parallelRanges(parts, 1, [&](size_t begin, size_t end) {
-        for (size_t part = begin; part < end; ++part)
-            body(rows * part / parts, rows * (part + 1) / parts, partial.data() + part * each);
-    });
-    for (size_t part = 1; part < parts; ++part)
-        for (size_t i = 0; i < each; ++i)
-            partial[i] += partial[part * each + i];
-    body(0, 0, partial.data());   // hands over the total
-}
-
-HeadArgs headArgs(int tokens, int dim, int heads)
-{
-    HeadArgs args;
-    args.stride = 3 * static_cast<size_t>(dim);
-    args.outStride = static_cast<size_t>(dim);
-    args.tokens = tokens;
-    args.width = dim / heads;
-    args.scale = 1.f / std::sqrt(static_cast<float>(dim / heads));
-    return args;
-}
-
-}  // namespace
 
 void CpuBackend::linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
             Epilogue epilogue) const
@@ -72,13 +39,11 @@ void CpuBackend::linearBackwardWeight(const float* dy, const float* x, float* dw
         return;
     const Kernels& k = kernels();
     const size_t columns = static_cast<size_t>(out);
-    sumInParts(static_cast<size_t>(rows), columns, 1, [&](size_t begin, size_t end, float* sums) {
-        if (begin == end)
-            for (size_t i = 0; i < columns; ++i)
-                db[i] += sums[i];
-        else
-            k.columnSums(dy + begin * columns, sums, end - begin, columns);
+    const std::vector<float> sums = sumInParts(static_cast<size_t>(rows), columns, [&](size_t begin, size_t end, float* part) {
+        k.columnSums(dy + begin * columns, part, end - begin, columns);
     });
+    for (size_t i = 0; i < columns; ++i)
+        db[i] += sums[i];
 }
 
 void CpuBackend::layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
@@ -97,19 +62,15 @@ void CpuBackend::layerNormBackward(const float* dy, const float* x, const float*
 {
     const Kernels& k = kernels();
     const size_t width = static_cast<size_t>(dim);
-    sumInParts(static_cast<size_t>(rows), width, 2, [&](size_t begin, size_t end, float* sums) {
-        if (begin == end)
-        {
-            for (size_t i = 0; i < width; ++i)
-            {
-                dw[i] += sums[i];
-                db[i] += sums[width + i];
-            }
-            return;
-        }
+    const std::vector<float> sums = sumInParts(static_cast<size_t>(rows), 2 * width, [&](size_t begin, size_t end, float* part) {
         k.layerNormBackward(dy + begin * width, x + begin * width, w, mean + begin, rstd + begin, dx + begin * width,
-                            sums, sums + width, end - begin, width);
+                            part, part + width, end - begin, width);
     });
+    for (size_t i = 0; i < width; ++i)
+    {
+        dw[i] += sums[i];
+        db[i] += sums[width + i];
+    }
 }
 
 void CpuBackend::gelu(const float* x, float* y, size_t count) const
@@ -124,7 +85,7 @@ void CpuBackend::geluBackward(const float* x, const float* dy, float* dx, size_t
 {
     const Kernels& k = kernels();
     parallelRanges((count + 15) / 16, 512, [&](size_t begin, size_t end) {
-        k.geluBackward(x + begin * 16, dy + begin * 16, dx + begin * 16, std::min(count, end * 16) - begin * 16);
+        k.geluBackward(x + begin * 16, dy + begin * 16, dx + begin * 16, nullptr, std::min(count, end * 16) - begin * 16);
     });
 }
 
@@ -136,7 +97,7 @@ void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, fl
     const Kernels& k = kernels();
     const size_t t = static_cast<size_t>(tokens), d = static_cast<size_t>(dim);
     const size_t b = static_cast<size_t>(item / heads), head = static_cast<size_t>(item % heads);
-    HeadArgs args = headArgs(tokens, dim, heads);
+    HeadArgs args = headArgs<float>(tokens, dim, heads);
     const size_t width = static_cast<size_t>(args.width);
     args.scratch = threadScratch(headScratch(tokens, args.width));
     args.firstQuery = first;
@@ -170,7 +131,7 @@ void CpuBackend::attentionBackward(const float* qkv, const float* probabilities,
     const size_t t = static_cast<size_t>(tokens), d = static_cast<size_t>(dim);
     const int width = dim / heads;
     parallelRanges(static_cast<size_t>(batch) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
-        HeadArgs args = headArgs(tokens, dim, heads);
+        HeadArgs args = headArgs<float>(tokens, dim, heads);
         args.scratch = threadScratch(headScratch(tokens, width));
         for (size_t item = begin; item < end; ++item)
         {

@@ -6,10 +6,29 @@
 #define OPENCV_LTRP_OPS_CPU_BACKEND_HPP
 
 #include "../ops.hpp"
+#include "kernels.hpp"
+
+#include <cmath>
 
 namespace cv { namespace ltrp { namespace ops {
 
 class PackedMatrix;
+
+/// Scratch floats of the calling thread for one head of attention, 64-byte aligned, kept between calls.
+float* threadScratch(size_t count);
+
+/// Sizes of one head; its places are still to be set.
+template <class Value>
+HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
+{
+    HeadArgsOf<Value> args;
+    args.stride = 3 * static_cast<size_t>(dim);
+    args.outStride = static_cast<size_t>(dim);
+    args.tokens = args.lastQuery = tokens;
+    args.width = dim / heads;
+    args.scale = 1.f / std::sqrt(static_cast<float>(dim / heads));
+    return args;
+}
 
 /// The operations on the CPU, for weights that may change between calls.
 class CpuBackend : public Backend
@@ -38,6 +57,12 @@ public:
     void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,
                    int queries, float* qkv, float* attended) const CV_OVERRIDE;
     void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
+    void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
+                    float* scratch) const CV_OVERRIDE;
+    void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch, int tokens,
+                       int heads, float* scratch) const CV_OVERRIDE;
+    size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
+    size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
                         int rows, const float* reference, const float* scale, bool squared, double* sums) const CV_OVERRIDE;
 

@@ -10,12 +10,13 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// One head of one batch item: q, k, v rows are `stride` floats apart.
-struct HeadArgs
+/// One head of one batch item: q, k, v rows are `stride` values apart. Values are floats, or bfloat16 (uint16_t).
+template <class Value>
+struct HeadArgsOf
 {
-    const float* q = nullptr;
-    const float* k = nullptr;
-    const float* v = nullptr;
+    const Value* q = nullptr;
+    const Value* k = nullptr;
+    const Value* v = nullptr;
     size_t stride = 0;
     int tokens = 0;
     int firstQuery = 0;               ///< forward: rows firstQuery .. lastQuery - 1 are computed
@@ -23,15 +24,17 @@ struct HeadArgs
     int width = 0;        ///< head width
     float scale = 1.f;
     int flagged = -1;
-    float* probabilities = nullptr;   ///< [tokens, probabilityStride] or null (forward: written; backward: read)
-    float* out = nullptr;             ///< forward: rows `outStride` apart
+    float* probabilities = nullptr;   ///< [tokens, probabilityStride] (forward: written; backward: read) or null
+    Value* out = nullptr;             ///< forward: rows `outStride` apart
     size_t outStride = 0;
-    const float* dOut = nullptr;      ///< backward: rows `outStride` apart
-    float* dq = nullptr;              ///< backward: rows `stride` apart, overwritten
-    float* dk = nullptr;
-    float* dv = nullptr;
+    const Value* dOut = nullptr;      ///< backward: rows `outStride` apart
+    Value* dq = nullptr;              ///< backward: rows `stride` apart, overwritten
+    Value* dk = nullptr;
+    Value* dv = nullptr;
     float* scratch = nullptr;         ///< headScratch() floats, 64-byte aligned
 };
+typedef HeadArgsOf<float> HeadArgs;
+typedef HeadArgsOf<uint16_t> HeadArgs16;
 
 /// Single-threaded vectorised kernels over a range of rows; one table per instruction set, all from kernels.inl.
 struct Kernels
@@ -43,7 +46,8 @@ struct Kernels
     void (*layerNormBackward)(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
                               float* dx, float* dw, float* db, size_t rows, size_t dim);
     void (*gelu)(const float* x, float* y, size_t count);
-    void (*geluBackward)(const float* x, const float* dy, float* dx, size_t count);
+    /// y, unless it is null, receives GELU(x) once more.
+    void (*geluBackward)(const float* x, const float* dy, float* dx, float* y, size_t count);
     void (*attention)(const HeadArgs& args);
     void (*attentionBackward)(const HeadArgs& args);
     void (*columnSums)(const float* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
@@ -66,6 +70,14 @@ struct Kernels
     /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; keeps no
     /// probabilities. Null where the instruction set has no bfloat16 products.
     void (*attentionBf16)(const HeadArgs& args);
+    // Training in bfloat16: values between two products are kept in 16 bits, whatever is computed from them is fp32.
+    void (*fromBf16)(const uint16_t* x, float* y, size_t count);
+    void (*gelu16)(const uint16_t* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
+    void (*geluBackward16)(const uint16_t* x, const uint16_t* dy, uint16_t* dx, uint16_t* y, size_t count);
+    void (*columnSums16)(const uint16_t* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
+    /// As attentionBf16, and its gradients; both keep no probabilities. Null where attentionBf16 is.
+    void (*attention16)(const HeadArgs16& args);
+    void (*attentionBackward16)(const HeadArgs16& args);
 };
 
 /// Keys are padded to a multiple of 16 whatever the vector width, so that stored attention weights look alike.
@@ -77,7 +89,7 @@ constexpr size_t attentionBlock = 24;
 inline size_t headScratch(int tokens, int width)
 {
     const size_t t = static_cast<size_t>(paddedTokens(tokens)), w = static_cast<size_t>(paddedWidth(width));
-    return 6 * t * w + t * t + (attentionBlock + 8) * (t + w);
+    return 6 * t * w + 2 * t * t + (attentionBlock + 8) * (2 * t + w);
 }
 
 const Kernels& kernelsBaseline();

@@ -161,53 +161,6 @@ void layerNorm(const float* x, const float* w, const float* b, float eps, float*
     }
 }
 
-void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
-                       float* dw, float* db, size_t rows, size_t dim)
-{
-    const size_t whole = dim / W * W, rest = dim - whole;
-    const float inverse = 1.f / static_cast<float>(dim);
-    for (size_t r = 0; r < rows; ++r, x += dim, dy += dim, dx += dim)
-    {
-        const VecF m = splat(mean[r]), rs = splat(rstd[r]);
-        VecF g0 = VecF{}, g1 = VecF{};
-        for (size_t i = 0; i < dim; i += W)
-        {
-            const bool part = i == whole && rest;
-            const VecF d = part ? loadPart(dy + i, rest) : load(dy + i);
-            const VecF xi = part ? loadPart(x + i, rest) : load(x + i);
-            const VecF wi = part ? loadPart(w + i, rest) : load(w + i);
-            const VecF h = (xi - m) * rs;   // in a part, the lanes behind the end meet d = 0
-            const VecF g = d * wi;
-            g0 += g;
-            g1 += g * h;
-            if (part)
-            {
-                storePart(dw + i, loadPart(dw + i, rest) + d * h, rest);
-                storePart(db + i, loadPart(db + i, rest) + d, rest);
-            }
-            else
-            {
-                store(dw + i, load(dw + i) + d * h);
-                store(db + i, load(db + i) + d);
-            }
-        }
-        const VecF a = splat(sum(g0) * inverse), c = splat(sum(g1) * inverse);
-        for (size_t i = 0; i < dim; i += W)
-        {
-            const bool part = i == whole && rest;
-            const VecF d = part ? loadPart(dy + i, rest) : load(dy + i);
-            const VecF xi = part ? loadPart(x + i, rest) : load(x + i);
-            const VecF wi = part ? loadPart(w + i, rest) : load(w + i);
-            const VecF h = (xi - m) * rs;
-            const VecF g = (d * wi - a - h * c) * rs;
-            if (part)
-                storePart(dx + i, loadPart(dx + i, rest) + g, rest);
-            else
-                store(dx + i, load(dx + i) + g);
-        }
-    }
-}
-
 void gelu(const float* x, float* y, size_t count)
 {
     for (size_t i = 0; i < count; i += W)
@@ -223,23 +176,6 @@ void gelu(const float* x, float* y, size_t count)
     }
 }
 
-void geluBackward(const float* x, const float* dy, float* dx, size_t count)
-{
-    for (size_t i = 0; i < count; i += W)
-    {
-        const bool part = count - i < W;
-        const VecF v = part ? loadPart(x + i, count - i) : load(x + i);
-        const VecF d = part ? loadPart(dy + i, count - i) : load(dy + i);
-        VecF cdf, bell;
-        normalCdf(v, cdf, bell);
-        const VecF g = d * (cdf + v * bell * 0.39894228f);   // 1 / sqrt(2 pi)
-        if (part)
-            storePart(dx + i, g, count - i);
-        else
-            store(dx + i, g);
-    }
-}
-
 /// To bfloat16, nearest, ties to even; adding to a NaN's bits could make it a number.
 LTRP_INLINE VecH rounded16(VecF v)
 {
@@ -252,6 +188,20 @@ LTRP_INLINE VecH rounded16(VecF v)
     return __builtin_convertvector((nan & ((bits >> 16) | 0x40u)) | (~nan & nearest), VecH);
 #endif
 }
+
+LTRP_INLINE VecH load16(const uint16_t* p, size_t n = W)
+{
+    VecH h = VecH{};
+    std::memcpy(&h, p, n * sizeof(uint16_t));
+    return h;
+}
+
+LTRP_INLINE void store16(uint16_t* p, VecH h, size_t n = W)
+{
+    std::memcpy(p, &h, n * sizeof(uint16_t));
+}
+
+LTRP_INLINE VecF widened(VecH h) { return (VecF)(__builtin_convertvector(h, VecN) << 16); }
 
 template <bool GELU>
 LTRP_INLINE void convertBf16(const float* x, uint16_t* y, size_t count)
@@ -523,54 +473,7 @@ void attention(const HeadArgs& h)
 
 #endif
 
-void attentionBackward(const HeadArgs& h)
-{
-    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
-    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
-    float* vt = h.scratch;
-    float* q = vt + tp * wp;
-    float* k = q + tp * wp;
-    float* d = k + tp * wp;
-    float* result = d + tp * wp;
-    float* ds = result + tp * wp;
-    packTransposed(h.v, h.stride, tokens, width, vt, tp);
-    packRows(h.q, h.stride, tokens, width, q, wp);
-    packRows(h.k, h.stride, tokens, width, k, wp);
-    packRows(h.dOut, h.outStride, tokens, width, d, wp);
-    smallProduct(d, wp, 1, vt, tp, ds, tp, tokens, tp, width);
-    for (size_t t = 0; t < tokens; ++t)   // through the softmax: ds = p * (dp - sum(p * dp)) * scale
-    {
-        const float* p = h.probabilities + t * tp;
-        float* row = ds + t * tp;
-        VecF s = VecF{};
-        for (size_t i = 0; i < tp; i += W)
-            s += load(p + i) * load(row + i);
-        const VecF mean = splat(sum(s));
-        for (size_t i = 0; i < tp; i += W)
-            store(row + i, load(p + i) * (load(row + i) - mean) * h.scale);
-    }
-    smallProduct(ds, tp, 1, k, wp, result, wp, tokens, wp, tokens);
-    for (size_t t = 0; t < tokens; ++t)
-        std::memcpy(h.dq + t * h.stride, result + t * wp, width * sizeof(float));
-    smallProduct(ds, 1, tp, q, wp, result, wp, tokens, wp, tokens);
-    for (size_t t = 0; t < tokens; ++t)
-        std::memcpy(h.dk + t * h.stride, result + t * wp, width * sizeof(float));
-    smallProduct(h.probabilities, 1, tp, d, wp, result, wp, tokens, wp, tokens);
-    for (size_t t = 0; t < tokens; ++t)
-        std::memcpy(h.dv + t * h.stride, result + t * wp, width * sizeof(float));
-}
-
-void columnSums(const float* x, float* sums, size_t rows, size_t columns)
-{
-    for (size_t r = 0; r < rows; ++r, x += columns)
-    {
-        size_t i = 0;
-        for (; i + W <= columns; i += W)
-            store(sums + i, load(sums + i) + load(x + i));
-        for (; i < columns; ++i)
-            sums[i] += x[i];
-    }
-}
+#include "kernels_train.inl"
 
 double sumDifference(const float* a, const float* b, size_t count, float scale, bool squared)
 {
@@ -664,9 +567,10 @@ const Kernels& LTRP_KERNELS()
                                   attention, attentionBackward, columnSums, sumDifference, squaredDistances, toBf16, geluBf16,
                                   quantise, dequantise, geluQuantise,
 #ifdef LTRP_BF16
-                                  attentionBf16};
+                                  attentionPairs<float>, fromBf16, gelu16, geluBackward16, columnSums16,
+                                  attentionPairs<uint16_t>, attentionBackward16};
 #else
-                                  nullptr};
+                                  nullptr, fromBf16, gelu16, geluBackward16, columnSums16, nullptr, nullptr};
 #endif
     return table;
 }

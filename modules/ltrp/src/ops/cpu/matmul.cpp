@@ -215,8 +215,11 @@ std::string matmulLibrary()
     return cv::format("oneDNN %d.%d.%d", v->major, v->minor, v->patch);
 }
 
-void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate)
+namespace {
+
+/// One matmul(): a and b of type `in`, c of type `out`.
+void multiplyPlain(DataType in, DataType out, const void* a, bool transposeA, const void* b, bool transposeB,
+                   const float* bias, void* c, int m, int n, int k, bool accumulate)
 {
     if (m <= 0 || n <= 0)
         return;
@@ -226,11 +229,12 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
         const ThreadScope scope(threads());
         Dnnl& dnnl = Dnnl::local();
         const Key key{m, n, k, threads(),
-                      (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)};
+                      (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)
+                          | (in == DataType::bf16 ? 128u : 0u) | (out == DataType::bf16 ? 256u : 0u)};
         Product& product = dnnl.find(key, [&]() {
-            return makeProduct(dnnl.engine, matrix(m, k, DataType::f32, transposeA ? FormatTag::ba : FormatTag::ab),
-                               matrix(k, n, DataType::f32, transposeB ? FormatTag::ba : FormatTag::ab), matrix(1, n),
-                               matrix(m, n), bias != nullptr, accumulate);
+            return makeProduct(dnnl.engine, matrix(m, k, in, transposeA ? FormatTag::ba : FormatTag::ab),
+                               matrix(k, n, in, transposeB ? FormatTag::ba : FormatTag::ab), matrix(1, n),
+                               matrix(m, n, out), bias != nullptr, accumulate);
         });
         dnnl.run(product, a, b, bias, c);
     }
@@ -238,6 +242,34 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
     {
         rethrow(e, m, k, n);
     }
+}
+
+void requireBf16()
+{
+    const std::string lacks = matmulLacks(Precision::BF16);
+    LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, "BF16 matrix products: " << lacks);
+}
+
+}  // namespace
+
+void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
+            int k, bool accumulate)
+{
+    multiplyPlain(DataType::f32, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
+}
+
+void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, float* c, int m, int n,
+            int k, bool accumulate)
+{
+    requireBf16();
+    multiplyPlain(DataType::bf16, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
+}
+
+void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
+            int n, int k, bool accumulate)
+{
+    requireBf16();
+    multiplyPlain(DataType::bf16, DataType::bf16, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
 }
 
 std::string matmulLacks(Precision precision)
@@ -342,6 +374,16 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
 std::string matmulLacks(Precision precision)
 {
     return precision == Precision::FP32 ? "" : "this build of ltrp has no oneDNN, which multiplies in 16 and 8 bits";
+}
+
+void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, float*, int, int, int, bool)
+{
+    LTRP_ERROR(Error::StsNotImplemented, "BF16 matrix products: " << matmulLacks(Precision::BF16));
+}
+
+void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, uint16_t*, int, int, int, bool)
+{
+    LTRP_ERROR(Error::StsNotImplemented, "BF16 matrix products: " << matmulLacks(Precision::BF16));
 }
 
 struct PackedMatrix::Packed {};

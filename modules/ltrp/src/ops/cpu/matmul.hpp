@@ -17,6 +17,13 @@ namespace cv { namespace ltrp { namespace ops {
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
             int k, bool accumulate);
 
+/// The same for a and b in bfloat16, with fp32 sums; c is fp32, or bfloat16 (rounded once, and without accumulation). Where
+/// matmulLacks(BF16) is not empty it throws.
+void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, float* c, int m, int n,
+            int k, bool accumulate);
+void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
+            int n, int k, bool accumulate);
+
 /// A weight matrix [out, in] in the precision and memory order that the matrix library multiplies fastest. Immutable for
 /// its users, who may be many threads.
 class PackedMatrix

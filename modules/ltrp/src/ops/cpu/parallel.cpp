@@ -62,6 +62,21 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
 #endif
 }
 
+std::vector<float> sumInParts(size_t rows, size_t width, const std::function<void(size_t, size_t, float*)>& body)
+{
+    const size_t parts = std::min<size_t>(16, std::max<size_t>(1, rows / 64));
+    std::vector<float> partial(parts * width, 0.f);
+    parallelRanges(parts, 1, [&](size_t begin, size_t end) {
+        for (size_t part = begin; part < end; ++part)
+            body(rows * part / parts, rows * (part + 1) / parts, partial.data() + part * width);
+    });
+    for (size_t part = 1; part < parts; ++part)
+        for (size_t i = 0; i < width; ++i)
+            partial[i] += partial[part * width + i];
+    partial.resize(width);
+    return partial;
+}
+
 #ifdef HAVE_LTRP_DNNL
 
 namespace {

@@ -14,6 +14,10 @@ namespace cv { namespace ltrp { namespace ops {
 /// matrix products use too (OpenMP beside oneDNN, cv::parallel_for_ otherwise): two pools would fight for the cores.
 void parallelRanges(size_t count, size_t grain, const std::function<void(size_t begin, size_t end)>& body);
 
+/// Sums [width] of what body(begin, end, sums) adds for rows begin .. end - 1. The rows are divided into parts whose number
+/// does not depend on the threads, so that the sums do not either.
+std::vector<float> sumInParts(size_t rows, size_t width, const std::function<void(size_t, size_t, float*)>& body);
+
 /// Runs body(phase, part, parts) for every phase from 0 on and every part, all parts of a phase before any of the next,
 /// with the same number of parts throughout: at most `parts`, and at most threads(). Beside OpenMP the threads are woken
 /// once for all phases.

@@ -1,0 +1,34 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CUTTER_HPP
+#define OPENCV_LTRP_OPS_CUTTER_HPP
+
+#include <cstddef>
+
+namespace cv { namespace ltrp { namespace ops {
+
+/// Cuts one run of floats into arrays that begin at multiples of 64 bytes; without a base it only counts.
+class Cutter
+{
+public:
+    explicit Cutter(float* base) : base_(base) {}
+
+    template <class Value = float>
+    Value* take(size_t count)
+    {
+        float* const part = base_ ? base_ + used_ : nullptr;
+        used_ += (count * sizeof(Value) + 63) / 64 * 16;
+        return reinterpret_cast<Value*>(part);
+    }
+    size_t used() const { return used_; }   ///< floats
+
+private:
+    float* base_;
+    size_t used_ = 0;
+};
+
+}}}  // namespace
+
+#endif
