@@ -15,6 +15,14 @@ int atomicOr(int* address, int value)
     return before;
 }
 
+float bf16ToFloat(uint16_t bits) { return __uint_as_float(static_cast<unsigned>(bits) << 16); }
+
+uint16_t floatToBf16(float value)
+{
+    const unsigned bits = __float_as_uint(value);
+    return value != value ? 0x7fff : static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
 float halfToFloat(uint16_t bits)
 {
     const int exponent = bits >> 10 & 31, fraction = bits & 1023;
@@ -57,7 +65,7 @@ struct Product
 float part(uint32_t word, unsigned h, bool bf16)
 {
     const uint16_t bits = static_cast<uint16_t>(word >> 16 * h);
-    return bf16 ? __bfloat162float({bits}) : halfToFloat(bits);
+    return bf16 ? bf16ToFloat(bits) : halfToFloat(bits);
 }
 
 /// PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type".

@@ -8,6 +8,7 @@
 // The part of CUDA's language and headers that the project's kernels use, for a C++ compiler. Atomics on floating-point
 // numbers are left out on purpose: sums must not depend on the order of threads.
 
+#include "halves.hpp"
 #include "simt.hpp"
 
 #include <cmath>
@@ -95,9 +96,6 @@ inline unsigned ballot(const char* site, unsigned mask, bool predicate)
 }
 
 int atomicOr(int* address, int value);   ///< behind ::atomicOr
-float halfToFloat(uint16_t bits);
-uint16_t floatToHalf(float value);   ///< to the nearest, ties to even
-
 /// ldmatrix.x4 of 16-bit values, each lane's row being in shared memory.
 void loadMatrices(const char* site, uint32_t r[4], const void* row, bool transposed);
 /// mma.m16n8k16 with fp32 sums, c += a b.
@@ -128,14 +126,8 @@ inline unsigned __float_as_uint(float value)
     std::memcpy(&bits, &value, 4);
     return bits;
 }
-inline float __bfloat162float(__nv_bfloat16 value) { return __uint_as_float(static_cast<unsigned>(value.bits) << 16); }
-inline __nv_bfloat16 __float2bfloat16_rn(float value)
-{
-    const unsigned bits = __float_as_uint(value);
-    if (value != value)
-        return {0x7fff};
-    return {static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
-}
+inline float __bfloat162float(__nv_bfloat16 value) { return ::simt::bf16ToFloat(value.bits); }
+inline __nv_bfloat16 __float2bfloat16_rn(float value) { return {::simt::floatToBf16(value)}; }
 inline float __half2float(__half value) { return ::simt::halfToFloat(value.bits); }
 inline __half __float2half_rn(float value) { return {::simt::floatToHalf(value)}; }
 

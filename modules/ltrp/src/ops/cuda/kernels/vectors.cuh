@@ -21,6 +21,12 @@ inline bool aligned4(const void* data, Element element)
     return reinterpret_cast<uintptr_t>(data) % (4 * elementSize(element)) == 0;
 }
 
+/// How many of a row's values stand in the run of four that begins at a column.
+__device__ __forceinline__ int valuesHere(int dim, int column)
+{
+    return column >= dim ? 0 : dim - column < 4 ? dim - column : 4;
+}
+
 __device__ __forceinline__ void unpack(uint32_t bits, bool brain, float& low, float& high)
 {
     if (brain)

@@ -1,0 +1,118 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Between pixels and patch vectors. A thread a value; bound by memory.
+#include "vectors.cuh"
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+namespace {
+
+const int perBlock = 256;
+
+
+/// One pixel's channel, normalised in the CPU's arithmetic.
+__device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image, int c, int y, int x, int side)
+{
+    const size_t s = static_cast<size_t>(side), at = static_cast<size_t>(y) * s + static_cast<size_t>(x);
+    if (pixels.planes)
+        return pixels.planes[(image * 3 + static_cast<size_t>(c)) * s * s + at];
+    const float value = static_cast<float>(pixels.bytes[(image * s * s + at) * 3 + static_cast<size_t>(c)]);
+    const float mean = c == 0 ? pixels.mean[0] : c == 1 ? pixels.mean[1] : pixels.mean[2];
+    const float deviation = c == 0 ? pixels.deviation[0] : c == 1 ? pixels.deviation[1] : pixels.deviation[2];
+    return __fdiv_rn(__fsub_rn(__fdiv_rn(value, 255.f), mean), deviation);
+}
+
+/// Value i of the patch vector of a place.
+__device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t image, int place, int i, bool channelLast, int side,
+                                            int patch)
+{
+    const int grid = side / patch;
+    const int c = channelLast ? i % 3 : i / (patch * patch), within = channelLast ? i / 3 : i % (patch * patch);
+    return pixelAt(pixels, image, c, place / grid * patch + within / patch, place % grid * patch + within % patch, side);
+}
+
+__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, size_t count, int n, int side,
+                               int patch)
+{
+    const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= count)
+        return;
+    const size_t values = static_cast<size_t>(3 * patch * patch), item = at / values;
+    const int place = ids ? ids[item] : static_cast<int>(item % static_cast<size_t>(n));
+    out.set(at, patchValue(pixels, item / static_cast<size_t>(n), place, static_cast<int>(at % values), channelLast, side, patch));
+}
+
+__global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, int side, int patch)
+{
+    const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= count)
+        return;
+    const size_t s = static_cast<size_t>(side), plane = s * s;
+    const size_t image = at / (3 * plane), c = at / plane % 3;
+    const int y = static_cast<int>(at / s % s), x = static_cast<int>(at % s), grid = side / patch;
+    const int place = y / patch * grid + x / patch, within = y % patch * patch + x % patch;
+    const size_t values = static_cast<size_t>(3 * patch * patch);
+    pixels[at] = patches[(image * static_cast<size_t>(grid * grid) + static_cast<size_t>(place)) * values
+                         + static_cast<size_t>(within) * 3 + c];
+}
+
+/// A warp a patch; its values are read up to three times, from the first cache all but once.
+__global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalised, float* out, float* mean, float* deviation,
+                              size_t rows, int n, int side, int patch)
+{
+    const size_t row = static_cast<size_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+    if (row >= rows)
+        return;
+    const int lane = static_cast<int>(threadIdx.x % 32), values = 3 * patch * patch;
+    const size_t image = row / static_cast<size_t>(n);
+    const int place = ids ? ids[row] : static_cast<int>(row % static_cast<size_t>(n));
+    double total = 0, squares = 0;
+    for (int i = lane; i < values; i += 32)
+        total += static_cast<double>(patchValue(pixels, image, place, i, true, side, patch));
+    const double m = warpSum(total) / values;
+    for (int i = lane; i < values; i += 32)
+    {
+        const double d = static_cast<double>(patchValue(pixels, image, place, i, true, side, patch)) - m;
+        squares += d * d;
+    }
+    const float centre = static_cast<float>(m), spread = static_cast<float>(sqrt(warpSum(squares) / (values - 1) + 1e-6));
+    if (lane == 0 && mean)
+        mean[row] = centre;
+    if (lane == 0 && deviation)
+        deviation[row] = spread;
+    if (!out)
+        return;
+    for (int i = lane; i < values; i += 32)
+    {
+        const float v = patchValue(pixels, image, place, i, true, side, patch);
+        out[row * static_cast<size_t>(values) + static_cast<size_t>(i)] = normalised ? (v - centre) / spread : v;
+    }
+}
+
+}  // namespace
+
+void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n, int side,
+              int patch)
+{
+    const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(n) * static_cast<size_t>(3 * patch * patch);
+    launch(stream, "patchify", patchifyKernel, blocksFor(count, perBlock), perBlock, 0, pixels, ids, channelLast, any(out), count, n,
+           side, patch);
+}
+
+void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch)
+{
+    const size_t count = static_cast<size_t>(batch) * 3 * static_cast<size_t>(side) * static_cast<size_t>(side);
+    launch(stream, "unpatchify", unpatchifyKernel, blocksFor(count, perBlock), perBlock, 0, any(patches), pixels, count, side, patch);
+}
+
+void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
+                  float* deviation, int batch, int n, int side, int patch)
+{
+    const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(n);
+    launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, mean, deviation, rows, n,
+           side, patch);
+}
+
+}}}}  // namespace
