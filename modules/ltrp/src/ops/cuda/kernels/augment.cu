@@ -1,0 +1,175 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Random resized crops: image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights come from
+// double arithmetic without fused operations, which would round otherwise.
+#include "device.cuh"
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+namespace {
+
+const int weightBits = 22;
+
+/// Most source samples that make one output sample, when a crop is at most that large.
+inline int mostTaps(int side, int largest)
+{
+    const double scale = largest > side ? static_cast<double>(largest) / side : 1.0;
+    return static_cast<int>(4 * scale) + 3;
+}
+
+/// What lies where in the scratch: taps of [batch, 2 directions, side] outputs, then the rows between the two passes.
+struct Layout
+{
+    int side, maxTaps, maxHeight;
+    int* taps;         ///< each: first sample, number, weights
+    uint8_t* middle;   ///< [batch, maxHeight, side, 3]
+
+    __device__ __forceinline__ int* tapsOf(size_t item, int direction, int output) const
+    {
+        return taps + ((item * 2 + static_cast<size_t>(direction)) * static_cast<size_t>(side) + static_cast<size_t>(output))
+                    * static_cast<size_t>(maxTaps + 2);
+    }
+    __device__ __forceinline__ uint8_t* middleOf(size_t item) const
+    {
+        return middle + item * static_cast<size_t>(maxHeight) * static_cast<size_t>(side) * 3;
+    }
+};
+
+__device__ double cubic(double x)
+{
+    x = fabs(x);
+    if (x < 1)
+        return __dadd_rn(__dmul_rn(__dmul_rn(__dadd_rn(__dmul_rn(1.5, x), -2.5), x), x), 1.0);
+    if (x < 2)
+        return __dmul_rn(__dadd_rn(__dmul_rn(__dadd_rn(__dmul_rn(__dadd_rn(x, -5.0), x), 8.0), x), -4.0), -0.5);
+    return 0;
+}
+
+/// A thread an output sample of one direction.
+__global__ void tapsKernel(const AugmentItem* items, Layout layout)
+{
+    const int o = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), direction = static_cast<int>(blockIdx.y);
+    if (o >= layout.side)
+        return;
+    const AugmentItem item = items[blockIdx.z];
+    const int source = direction == 0 ? item.width : item.height;
+    int* const taps = layout.tapsOf(blockIdx.z, direction, o);
+    if (source == layout.side)
+    {
+        taps[0] = o;
+        taps[1] = 1;
+        taps[2] = 1 << weightBits;
+        return;
+    }
+    const double scale = static_cast<double>(source) / static_cast<double>(layout.side);
+    const double widened = scale > 1 ? scale : 1.0, support = 2 * widened, step = 1 / widened;
+    const double centre = __dmul_rn(static_cast<double>(o) + 0.5, scale);
+    const int low = static_cast<int>(__dadd_rn(__dadd_rn(centre, -support), 0.5));
+    const int high = static_cast<int>(__dadd_rn(__dadd_rn(centre, support), 0.5));
+    const int first = low > 0 ? low : 0, last = high < source ? high : source;
+    double sum = 0;
+    for (int i = first; i < last; ++i)
+        sum = __dadd_rn(sum, cubic(__dmul_rn(__dadd_rn(__dadd_rn(static_cast<double>(i), -centre), 0.5), step)));
+    taps[0] = first;
+    taps[1] = last - first;
+    for (int i = first; i < last; ++i)
+    {
+        double w = cubic(__dmul_rn(__dadd_rn(__dadd_rn(static_cast<double>(i), -centre), 0.5), step));
+        w = __dmul_rn(sum != 0 ? w / sum : w, static_cast<double>(1 << weightBits));
+        taps[2 + i - first] = static_cast<int>(w < 0 ? __dadd_rn(w, -0.5) : __dadd_rn(w, 0.5));
+    }
+}
+
+__device__ __forceinline__ int toByte(int sum)
+{
+    const int value = sum >> weightBits;
+    return value < 0 ? 0 : value > 255 ? 255 : value;
+}
+
+/// Across: the block's rows of the crop, 64 outputs of each at a time.
+__global__ void acrossKernel(const AugmentItem* items, Layout layout)
+{
+    const AugmentItem item = items[blockIdx.y];
+    const int y = static_cast<int>(blockIdx.x) * 4 + static_cast<int>(threadIdx.x / 64);
+    if (y >= item.height)
+        return;
+    const uint8_t* row = item.data + static_cast<size_t>(item.y + y) * item.step + static_cast<size_t>(item.x) * 3;
+    uint8_t* to = layout.middleOf(blockIdx.y) + static_cast<size_t>(y) * static_cast<size_t>(layout.side) * 3;
+    for (int o = static_cast<int>(threadIdx.x % 64); o < layout.side; o += 64)
+    {
+        const int* taps = layout.tapsOf(blockIdx.y, 0, o);
+        const uint8_t* from = row + static_cast<size_t>(taps[0]) * 3;
+        const int count = taps[1];
+        int sums[3] = {1 << (weightBits - 1), 1 << (weightBits - 1), 1 << (weightBits - 1)};
+        for (int i = 0; i < count; ++i)
+        {
+            const int w = taps[2 + i];
+            for (int c = 0; c < 3; ++c)
+                sums[c] += from[3 * i + c] * w;
+        }
+        for (int c = 0; c < 3; ++c)
+            to[3 * o + c] = static_cast<uint8_t>(toByte(sums[c]));
+    }
+}
+
+struct Normalisation
+{
+    float mean[3], deviation[3];
+};
+
+/// Down, mirrored and normalised.
+__global__ void downKernel(const AugmentItem* items, Layout layout, Normalisation normal, float* out)
+{
+    const size_t side = static_cast<size_t>(layout.side), plane = side * side;
+    const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+    if (at >= plane)
+        return;
+    const size_t y = at / side, x = at % side;
+    const int* taps = layout.tapsOf(blockIdx.y, 1, static_cast<int>(y));
+    const uint8_t* from = layout.middleOf(blockIdx.y)
+                        + (static_cast<size_t>(taps[0]) * side + (items[blockIdx.y].mirrored ? side - 1 - x : x)) * 3;
+    const int count = taps[1];
+    int sums[3] = {1 << (weightBits - 1), 1 << (weightBits - 1), 1 << (weightBits - 1)};
+    for (int i = 0; i < count; ++i)
+    {
+        const int w = taps[2 + i];
+        for (int c = 0; c < 3; ++c)
+            sums[c] += from[static_cast<size_t>(i) * side * 3 + static_cast<size_t>(c)] * w;
+    }
+    for (int c = 0; c < 3; ++c)
+    {
+        const float unit = __fdiv_rn(static_cast<float>(toByte(sums[c])), 255.f);
+        out[(blockIdx.y * 3 + static_cast<size_t>(c)) * plane + at] = __fdiv_rn(__fsub_rn(unit, normal.mean[c]), normal.deviation[c]);
+    }
+}
+
+size_t tapsBytes(int batch, int side, int maxWidth, int maxHeight)
+{
+    const int taps = mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight);
+    return static_cast<size_t>(batch) * 2 * static_cast<size_t>(side) * static_cast<size_t>(taps + 2) * sizeof(int);
+}
+
+}  // namespace
+
+size_t augmentScratch(int batch, int side, int maxWidth, int maxHeight)
+{
+    return tapsBytes(batch, side, maxWidth, maxHeight)
+         + static_cast<size_t>(batch) * static_cast<size_t>(maxHeight) * static_cast<size_t>(side) * 3;
+}
+
+void augment(Stream stream, const AugmentItem* items, float* out, int batch, int side, int maxWidth, int maxHeight,
+             const float mean[3], const float deviation[3], void* scratch)
+{
+    const Layout layout{side, mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight), maxHeight, static_cast<int*>(scratch),
+                        static_cast<uint8_t*>(scratch) + tapsBytes(batch, side, maxWidth, maxHeight)};
+    const Normalisation normal{{mean[0], mean[1], mean[2]}, {deviation[0], deviation[1], deviation[2]}};
+    const unsigned images = static_cast<unsigned>(batch);
+    launch(stream, "augment", tapsKernel, dim3(blocksFor(static_cast<size_t>(side), 64), 2, images), 64, 0, items, layout);
+    launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items, layout);
+    launch(stream, "augment", downKernel, dim3(blocksFor(static_cast<size_t>(side) * static_cast<size_t>(side), 256), images), 256, 0,
+           items, layout, normal, out);
+}
+
+}}}}  // namespace
