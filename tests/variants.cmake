@@ -25,7 +25,7 @@ endfunction()
 # instrumented they take long, and the code they share with the loaders and the API is reached from there.
 ltrp_variant(sanitize -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON)
 foreach(_suite ${LTRP_SUITES})
-  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_train)$")
+  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_train|samples)$")
     ltrp_variant_test(sanitize ${_suite} ltrp_tests --run_test=${_suite} --log_level=test_suite --report_level=short)
   endif()
 endforeach()

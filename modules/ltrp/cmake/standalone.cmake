@@ -36,7 +36,8 @@ macro(ocv_define_module name)
   target_link_libraries(ltrp_objects PUBLIC ${_required})
 
   add_library(${the_module} SHARED $<TARGET_OBJECTS:ltrp_objects>)
-  set_target_properties(${the_module} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINKER_LANGUAGE CXX)
+  set_target_properties(${the_module} PROPERTIES VERSION ${PROJECT_VERSION}
+    SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} LINKER_LANGUAGE CXX)   # below 1.0 every minor version may break
   target_include_directories(${the_module} PUBLIC
     $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_link_libraries(${the_module} PUBLIC ${_required})
@@ -95,12 +96,14 @@ function(ltrp_module_install)
     "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfig.cmake" INSTALL_DESTINATION "${_package}" PATH_VARS CMAKE_INSTALL_DATADIR)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/opencv_ltrpConfigVersion.cmake"
     VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
+  # Components are the packages of cmake/packages.cmake; without naming one, all are installed.
   install(TARGETS opencv_ltrp EXPORT opencv_ltrpTargets
-    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-  install(EXPORT opencv_ltrpTargets DESTINATION "${_package}")
+    LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT library NAMELINK_COMPONENT dev
+    ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT dev)
+  install(EXPORT opencv_ltrpTargets DESTINATION "${_package}" COMPONENT dev)
   install(FILES "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfig.cmake"
-    "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfigVersion.cmake" DESTINATION "${_package}")
-  install(DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+    "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfigVersion.cmake" DESTINATION "${_package}" COMPONENT dev)
+  install(DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev)
 
   # The tool looks for the shipped models in ../share/ltrp, seen from its own place: the same in build and install.
   file(GLOB _models CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/models/*.safetensors")
@@ -113,7 +116,7 @@ function(ltrp_module_install)
   endforeach()
   add_custom_target(ltrp_models ALL DEPENDS ${_copies})
   if(_models)
-    install(FILES ${_models} DESTINATION "${CMAKE_INSTALL_DATADIR}/ltrp")
+    install(FILES ${_models} DESTINATION "${CMAKE_INSTALL_DATADIR}/ltrp" COMPONENT library)
   endif()
 endfunction()
 
@@ -145,7 +148,13 @@ function(ltrp_module_executables name)
     foreach(_sample ${_samples})
       get_filename_component(_base "${_sample}" NAME_WE)
       add_executable(example_${name}_${_base} "${_sample}")
+      set_property(GLOBAL APPEND PROPERTY LTRP_SAMPLES example_${name}_${_base})
       target_link_libraries(example_${name}_${_base} PRIVATE opencv_${name} opencv_imgproc opencv_imgcodecs opencv_dnn)
+      foreach(_library opencv_videoio opencv_highgui)   # OpenCV's own build gives these to every sample
+        if(TARGET ${_library})
+          target_link_libraries(example_${name}_${_base} PRIVATE ${_library})
+        endif()
+      endforeach()
     endforeach()
   endif()
 endfunction()

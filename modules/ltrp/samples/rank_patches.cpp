@@ -16,7 +16,7 @@
 static const char* keys =
     "{ help h usage ? |      | print this message }"
     "{ @image         |      | image to rank }"
-    "{ model m        |      | ranker's weights (.safetensors or .pth) }"
+    "{ model m        |      | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
     "{ keep k         | 0.25 | share of patches to keep, in (0, 1] }"
     "{ cluster        |      | keep varied patches (70 % by score, the rest from clusters) instead of the best only }"
     "{ output o       |      | picture to write: kept patches bright beside a heat map }";
@@ -35,10 +35,10 @@ int main(int argc, char** argv)
     cv::ltrp::SelectParams params;
     params.keepRatio = parser.get<double>("keep");
     params.method = parser.has("cluster") ? cv::ltrp::SELECT_CLUSTER : cv::ltrp::SELECT_TOPK;
-    if (!parser.check() || imagePath.empty() || model.empty())
+    if (!parser.check() || imagePath.empty())
     {
         parser.printErrors();
-        std::cerr << "An image and --model are needed; --help says more." << std::endl;
+        std::cerr << "An image is needed; --help says more." << std::endl;
         return 1;
     }
 
@@ -51,7 +51,8 @@ int main(int argc, char** argv)
             return 1;
         }
         //! [rank]
-        cv::Ptr<cv::ltrp::Ranker> ranker = cv::ltrp::Ranker::create(model);
+        cv::Ptr<cv::ltrp::Ranker> ranker =
+            model.empty() ? cv::ltrp::Ranker::create() : cv::ltrp::Ranker::create(model);
         cv::ltrp::PatchRanking ranking = ranker->rank(image);
         std::vector<int> keep = cv::ltrp::selectPatches(ranking, params, image);
         //! [rank]

@@ -15,7 +15,7 @@
 static const char* keys =
     "{ help h usage ? |     | print this message }"
     "{ @image         |     | image to score }"
-    "{ mae            |     | masked autoencoder's weights, with decoder (.safetensors or .pth) }"
+    "{ mae            |     | masked autoencoder's weights, with decoder; the shipped ones unless told }"
     "{ masks n        | 32  | random masks to average over }"
     "{ mask-ratio     | 0.9 | share of patches hidden by a mask, in (0, 1) }"
     "{ pixel-space    |     | compare real pixel contrast instead of the decoder's output as it is }"
@@ -40,10 +40,10 @@ int main(int argc, char** argv)
     params.space = parser.has("pixel-space") ? cv::ltrp::SPACE_PIXEL : cv::ltrp::SPACE_DECODER;
     params.average = parser.has("ranks") ? cv::ltrp::AVERAGE_RANK : cv::ltrp::AVERAGE_SCORE;
     params.seed = parser.get<uint64>("seed");
-    if (!parser.check() || imagePath.empty() || model.empty())
+    if (!parser.check() || imagePath.empty())
     {
         parser.printErrors();
-        std::cerr << "An image and --mae are needed; --help says more." << std::endl;
+        std::cerr << "An image is needed; --help says more." << std::endl;
         return 1;
     }
 
@@ -56,7 +56,8 @@ int main(int argc, char** argv)
             return 1;
         }
         //! [score]
-        cv::Ptr<cv::ltrp::Scorer> scorer = cv::ltrp::Scorer::create(model);
+        cv::Ptr<cv::ltrp::Scorer> scorer =
+            model.empty() ? cv::ltrp::Scorer::create() : cv::ltrp::Scorer::create(model);
         cv::ltrp::PatchRanking map = scorer->scoreMap(image, params, [](int done, int total)
         {
             std::cerr << "\rmask " << done << " of " << total << std::flush;

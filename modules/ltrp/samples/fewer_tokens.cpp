@@ -1,0 +1,336 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Runs a vision transformer's classifier on the best-ranked patches only: how much faster it gets, and how often it
+// says the same as with all patches.
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <sstream>
+
+#include <opencv2/core.hpp>
+#include <opencv2/core/utils/filesystem.hpp>
+#include <opencv2/dnn.hpp>
+#include <opencv2/imgproc.hpp>
+#include <opencv2/ltrp/draw.hpp>
+#include <opencv2/ltrp/ranker.hpp>
+#include <opencv2/ltrp/select.hpp>
+
+#include "sample_tools.hpp"
+
+static const char* keys =
+    "{ help h usage ? |                | print this message }"
+    "{ @input         |                | photo, or folder of photos, searched recursively }"
+    "{ classifier c   |                | classifier that vit_to_onnx.py made: NAME.onnx with NAME.yml beside it }"
+    "{ model m        |                | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
+    "{ keep k         | 0.75,0.5,0.25  | shares of patches to try, each in (0, 1) }"
+    "{ picture        |                | picture to write: up to four photos, what each run saw and said }";
+
+/// A classifier whose network takes any subset of the patches.
+class Classifier
+{
+public:
+    explicit Classifier(const cv::String& path)
+    {
+        const size_t dot = path.find_last_of('.');
+        const cv::String about = path.substr(0, dot) + ".yml";
+        cv::FileStorage file;
+        if (!file.open(about, cv::FileStorage::READ))
+            CV_Error(cv::Error::StsError, about + ": cannot be opened; vit_to_onnx.py writes it beside the .onnx");
+        file["size"] >> size_;
+        file["grid"] >> grid_;
+        file["classes"] >> classes_;
+        if (size_ < 1 || size_ > 4096 || grid_ < 1 || grid_ > size_ || classes_.empty())
+            CV_Error(cv::Error::StsError, about + ": size, grid and classes are expected");
+        net_ = cv::dnn::readNetFromONNX(path);
+        if (net_.empty())
+            CV_Error(cv::Error::StsError, path + ": cannot be read as a network");
+    }
+
+    int size() const { return size_; }   //!< input side in pixels
+    cv::Size grid() const { return cv::Size(grid_, grid_); }   //!< of patches
+    const std::vector<cv::String>& classes() const { return classes_; }   //!< names
+
+    //! [classify]
+    /// @param image CV_8UC3 of size() x size() pixels
+    /// @param patches the numbers of those that go in
+    /// @return one probability per class
+    std::vector<float> run(const cv::Mat& image, const std::vector<int>& patches)
+    {
+        // Row by row which token goes in: the class token first, then the patches. The rest of the network never sees
+        // the others, so that its time falls with their number.
+        cv::Mat keep = cv::Mat::zeros(static_cast<int>(patches.size()) + 1, grid().area() + 1, CV_32F);
+        keep.at<float>(0, 0) = 1;
+        for (size_t i = 0; i < patches.size(); i++)
+            keep.at<float>(static_cast<int>(i) + 1, patches[i] + 1) = 1;
+        const int shape[] = {1, keep.rows, keep.cols};
+        net_.setInput(cv::dnn::blobFromImage(image, 1 / 255., cv::Size(), cv::Scalar(), true), "image");
+        net_.setInput(keep.reshape(1, 3, shape), "keep");
+        const cv::Mat logits = net_.forward("logits");
+        if (logits.total() != classes_.size())
+            CV_Error(cv::Error::StsError, "the classifier names another number of classes than it scores");
+        const float* first = logits.ptr<float>();
+        std::vector<float> shares(first, first + logits.total());
+        const float largest = *std::max_element(shares.begin(), shares.end());
+        float sum = 0;
+        for (float& value : shares)
+            sum += value = std::exp(value - largest);
+        for (float& value : shares)
+            value /= sum;
+        return shares;
+    }
+    //! [classify]
+
+private:
+    cv::dnn::Net net_;
+    int size_ = 0, grid_ = 0;
+    std::vector<cv::String> classes_;
+};
+
+struct Photo
+{
+    cv::String path;
+    cv::Mat input;   ///< as the classifier sees it
+    cv::ltrp::PatchRanking ranking;   ///< on the classifier's grid
+    int label = -1;   ///< class that the photo's folder is named after; -1: none
+    int answer = 0;   ///< with all patches
+    cv::String said;   ///< "all: cup 83.1 %, ..."
+};
+
+/// What one number of patches gave, over all photos.
+struct Row
+{
+    cv::String name;
+    int tokens = 0, agree = 0, right = 0, randomAgree = 0, randomRight = 0;
+    double milliseconds = 0;
+};
+
+static int best(const std::vector<float>& shares)
+{
+    return static_cast<int>(std::max_element(shares.begin(), shares.end()) - shares.begin());
+}
+
+static double median(std::vector<double> values)
+{
+    std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+}
+
+static std::vector<double> parseShares(const cv::String& text)
+{
+    std::vector<double> shares;
+    std::istringstream list(text);
+    for (std::string word; std::getline(list, word, ',');)
+    {
+        std::istringstream number(word);
+        double share = 0;
+        if (!(number >> share) || !number.eof() || !(share > 0 && share < 1))
+            CV_Error(cv::Error::StsError, "--keep: '" + word + "' is no number above 0 and below 1");
+        shares.push_back(share);
+    }
+    if (shares.empty())
+        CV_Error(cv::Error::StsError, "--keep: no share given");
+    return shares;
+}
+
+static std::vector<Photo> readPhotos(const cv::String& input, const Classifier& classifier, cv::ltrp::Ranker& ranker,
+                                     double& rankMilliseconds)
+{
+    std::vector<cv::String> files(1, input);
+    if (cv::utils::fs::isDirectory(input))
+    {
+        std::vector<cv::String> all;
+        cv::glob(cv::utils::fs::join(input, "*"), all, true);
+        files.clear();
+        for (const cv::String& file : all)
+            if (cv::haveImageReader(file))
+                files.push_back(file);
+        std::sort(files.begin(), files.end());
+        if (files.empty())
+            CV_Error(cv::Error::StsError, input + ": no photo in this folder");
+    }
+    std::vector<Photo> photos;
+    std::vector<double> times;
+    sample::Progress progress("ranking photo", static_cast<int>(files.size()));
+    for (const cv::String& file : files)
+    {
+        if (sample::interrupted())
+            break;
+        Photo photo;
+        photo.path = file;
+        const cv::Mat image = sample::readImage(file);
+        cv::TickMeter timer;
+        timer.start();
+        photo.ranking = ranker.rank(image);
+        timer.stop();
+        times.push_back(timer.getTimeMilli());
+        // The classifier sees the whole photo, like the ranker, so that a score belongs to the same place in both.
+        const cv::Size size(classifier.size(), classifier.size());
+        cv::resize(image, photo.input, size, 0, 0, cv::INTER_AREA);
+        if (photo.ranking.grid() != classifier.grid())
+            cv::resize(photo.ranking.scores, photo.ranking.scores, classifier.grid(), 0, 0, cv::INTER_LINEAR);
+        photo.ranking.imageSize = size;
+        const cv::String folder = cv::utils::fs::getParent(file);
+        const size_t slash = folder.find_last_of("/\\");
+        const std::vector<cv::String>& classes = classifier.classes();
+        const std::vector<cv::String>::const_iterator named =
+            std::find(classes.begin(), classes.end(), slash == cv::String::npos ? folder : folder.substr(slash + 1));
+        if (named != classes.end())
+            photo.label = static_cast<int>(named - classes.begin());
+        photos.push_back(photo);
+        progress.step(static_cast<int>(photos.size()));
+    }
+    rankMilliseconds = times.empty() ? 0 : median(times);
+    return photos;
+}
+
+static std::vector<int> randomPatches(int patches, int count, uint64 seed)
+{
+    std::vector<int> all(static_cast<size_t>(patches));
+    std::iota(all.begin(), all.end(), 0);
+    cv::RNG random(seed + 1);
+    for (int i = 0; i < count; i++)
+        std::swap(all[static_cast<size_t>(i)], all[static_cast<size_t>(random.uniform(i, patches))]);
+    all.resize(static_cast<size_t>(count));
+    std::sort(all.begin(), all.end());
+    return all;
+}
+
+/// One share over all photos, so that the network is laid out for that number of tokens once. share 1 sets the answers.
+static Row runShare(Classifier& classifier, std::vector<Photo>& photos, double share, std::vector<cv::Mat>& pictures)
+{
+    Row row;
+    row.name = share < 1 ? cv::format("%.0f %%", 100 * share) : cv::String("all");
+    cv::ltrp::SelectParams select;
+    select.keepRatio = share;
+    std::vector<double> times;
+    sample::Progress progress(row.name + " of the patches, photo", static_cast<int>(photos.size()));
+    for (size_t i = 0; i < photos.size() && !sample::interrupted(); i++)
+    {
+        Photo& photo = photos[i];
+        const std::vector<int> patches = cv::ltrp::selectPatches(photo.ranking, select);
+        if (i == 0)
+            classifier.run(photo.input, patches);   // lays out memory, which is not what is to be timed
+        cv::TickMeter timer;
+        timer.start();
+        const std::vector<float> shares = classifier.run(photo.input, patches);
+        timer.stop();
+        times.push_back(timer.getTimeMilli());
+        const int answer = best(shares), kept = static_cast<int>(patches.size());
+        if (share == 1)
+            photo.answer = answer;
+        photo.said += (share < 1 ? ", " : "") + row.name + ": " + classifier.classes()[static_cast<size_t>(answer)] +
+                      cv::format(" %.1f %%", 100 * shares[static_cast<size_t>(answer)]);
+        row.tokens = kept + 1;
+        row.agree += answer == photo.answer;
+        row.right += answer == photo.label;
+        if (share < 1)
+        {
+            const int random = best(
+                classifier.run(photo.input, randomPatches(classifier.grid().area(), kept, static_cast<uint64>(i))));
+            row.randomAgree += random == photo.answer;
+            row.randomRight += random == photo.label;
+        }
+        if (i < pictures.size())
+        {
+            cv::Mat large, text(28, 240, CV_8UC3, cv::Scalar::all(24)), view;
+            cv::ltrp::PatchRanking shown = photo.ranking;
+            cv::resize(sample::readImage(photo.path), large, cv::Size(240, 180), 0, 0, cv::INTER_AREA);
+            cv::ltrp::drawKept(large, shown.grid(), patches, view, 0.12);
+            cv::putText(text,
+                        classifier.classes()[static_cast<size_t>(answer)] +
+                            cv::format(" %.0f %%", 100 * shares[static_cast<size_t>(answer)]),
+                        cv::Point(6, 19), cv::FONT_HERSHEY_SIMPLEX, 0.5,
+                        answer == photo.answer ? cv::Scalar(180, 235, 180) : cv::Scalar(120, 120, 255), 1, cv::LINE_AA);
+            cv::vconcat(view, text, view);
+            if (pictures[i].empty())
+                pictures[i] = view;
+            else
+                cv::hconcat(pictures[i], view, pictures[i]);
+        }
+        progress.step(static_cast<int>(i) + 1);
+    }
+    row.milliseconds = times.empty() ? 0 : median(times);
+    return row;
+}
+
+static void printRows(const std::vector<Row>& rows, const std::vector<Photo>& photos)
+{
+    const int labelled =
+        static_cast<int>(std::count_if(photos.begin(), photos.end(), [](const Photo& p) { return p.label >= 0; }));
+    const auto percent = [](int count, int of) { return 100. * count / of; };
+    std::cout << "patches  tokens  ms/photo  speed  same answer" << (labelled ? "  right" : "")
+              << "   random patches: same answer" << (labelled ? "  right" : "") << "\n";
+    for (const Row& row : rows)
+    {
+        std::cout << cv::format("%7s  %6d  %8.2f  %4.2fx  %9.1f %%", row.name.c_str(), row.tokens, row.milliseconds,
+                                rows[0].milliseconds / row.milliseconds,
+                                percent(row.agree, static_cast<int>(photos.size())));
+        if (labelled)
+            std::cout << cv::format("  %3.0f %%", percent(row.right, labelled));
+        if (&row != &rows[0])
+            std::cout << cv::format("   %25.1f %%", percent(row.randomAgree, static_cast<int>(photos.size())));
+        if (labelled && &row != &rows[0])
+            std::cout << cv::format("  %3.0f %%", percent(row.randomRight, labelled));
+        std::cout << "\n";
+    }
+}
+
+int main(int argc, char** argv)
+{
+    cv::CommandLineParser parser(argc, argv, keys);
+    parser.about("Fewer tokens: a vision transformer classifies photos by their best-ranked patches alone.");
+    if (parser.has("help"))
+    {
+        parser.printMessage();
+        return 0;
+    }
+    const cv::String input = parser.get<cv::String>("@input"), model = parser.get<cv::String>("model");
+    const cv::String path = parser.get<cv::String>("classifier"), picture = parser.get<cv::String>("picture");
+    const cv::String keep = parser.get<cv::String>("keep");
+    if (!parser.check() || input.empty() || path.empty())
+    {
+        parser.printErrors();
+        std::cerr << "A photo or folder and --classifier are needed; --help says more." << std::endl;
+        return 1;
+    }
+
+    try
+    {
+        const std::vector<double> shares = parseShares(keep);
+        Classifier classifier(path);
+        cv::Ptr<cv::ltrp::Ranker> ranker = model.empty() ? cv::ltrp::Ranker::create() : cv::ltrp::Ranker::create(model);
+        sample::catchInterrupt();
+        double rankMilliseconds = 0;
+        std::vector<Photo> photos = readPhotos(input, classifier, *ranker, rankMilliseconds);
+        std::vector<cv::Mat> pictures(picture.empty() ? 0 : std::min<size_t>(4, photos.size()));
+        std::vector<Row> rows(1, runShare(classifier, photos, 1, pictures));
+        for (double share : shares)
+            if (!sample::interrupted())
+                rows.push_back(runShare(classifier, photos, share, pictures));
+        if (sample::interrupted())
+            return sample::INTERRUPTED;   // half a table would mislead
+
+        std::cout << cv::format("%d photos, %d x %d patches, %d classes; ranking took %.2f ms a photo\n",
+                                static_cast<int>(photos.size()), classifier.grid().width, classifier.grid().height,
+                                static_cast<int>(classifier.classes().size()), rankMilliseconds);
+        printRows(rows, photos);
+        if (photos.size() <= 10)
+            for (const Photo& photo : photos)
+                std::cout << photo.path << ": " << photo.said << "\n";
+        if (!picture.empty())
+        {
+            cv::Mat sheet;
+            cv::vconcat(pictures, sheet);
+            sample::writeImage(picture, sheet);
+        }
+    }
+    catch (const cv::Exception& e)
+    {
+        std::cerr << e.err << std::endl;
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+"""Fewer tokens: a vision transformer classifies photos by their best-ranked patches alone.
+
+Prints how much faster it gets and how often it says the same as with all patches, beside as many patches drawn at
+random.
+"""
+import argparse
+import os
+import sys
+import time
+
+import cv2
+import numpy as np
+
+from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker, interrupted, ltrp, read_image, run,
+                          select_params)
+
+
+class Classifier:
+    """A classifier whose network takes any subset of the patches: NAME.onnx and NAME.yml of vit_to_onnx.py."""
+
+    def __init__(self, path):
+        about = os.path.splitext(path)[0] + ".yml"
+        for file in (about, path):
+            if not os.path.isfile(file):
+                raise RuntimeError(f"{file}: is missing; vit_to_onnx.py writes it")
+        file = cv2.FileStorage(about, cv2.FILE_STORAGE_READ)
+        self.size, self.grid = (int(file.getNode(name).real()) for name in ("size", "grid"))
+        classes = file.getNode("classes")
+        self.classes = [classes.at(i).string() for i in range(classes.size())]
+        if self.size < 1 or self.grid < 1 or not self.classes:
+            raise RuntimeError(f"{about}: size, grid and classes are expected")
+        self.net = cv2.dnn.readNetFromONNX(path)
+
+    # ! [classify]
+    def run(self, image, patches):
+        """image: uint8 [size,size,3]; patches: the numbers of those that go in. Returns one probability per class."""
+        # Row by row which token goes in: the class token first, then the patches. The rest of the network never sees
+        # the others, so that its time falls with their number.
+        keep = np.zeros((1, len(patches) + 1, self.grid ** 2 + 1), np.float32)
+        keep[0, np.arange(len(patches) + 1), np.concatenate([[0], np.asarray(patches, int) + 1])] = 1
+        self.net.setInput(cv2.dnn.blobFromImage(image, 1 / 255, swapRB=True), "image")
+        self.net.setInput(keep, "keep")
+        logits = self.net.forward("logits").reshape(-1)
+        shares = np.exp(logits - logits.max())
+        return shares / shares.sum()
+    # ! [classify]
+
+
+def find_photos(path):
+    if not os.path.isdir(path):
+        return [path]
+    photos = sorted(os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names
+                    if cv2.haveImageReader(os.path.join(folder, name)))
+    if not photos:
+        raise RuntimeError(f"{path}: no photo in this folder")
+    return photos
+
+
+def on_grid(ranking, grid):
+    """The same scores on the classifier's grid: both see the whole photo, so that places stay what they are."""
+    same = ltrp.PatchRanking()
+    same.imageSize = ranking.imageSize
+    scores = np.asarray(ranking.scores)
+    same.scores = scores if scores.shape == (grid, grid) else cv2.resize(scores, (grid, grid))
+    return same
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("input", help="photo, or folder of photos, searched recursively")
+    arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, NAME.yml beside it")
+    arguments.add_argument("--model", "-m", help="ranker's weights (.safetensors or .pth); shipped ones unless told")
+    arguments.add_argument("--keep", "-k", default="0.75,0.5,0.25", help="shares of patches to try, each in (0, 1)")
+    args = arguments.parse_args()
+    try:
+        shares = [float(word) for word in args.keep.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share < 1 for share in shares):
+        arguments.error(f"--keep: '{args.keep}' is no list of numbers above 0 and below 1")
+
+    classifier, ranker = Classifier(args.classifier), create_ranker(args.model)
+    catch_interrupt()
+    files, inputs, rankings, labels, times = find_photos(args.input), [], [], [], []
+    with Progress("ranking photo", len(files)) as progress:
+        for file in files:
+            image = read_image(file)
+            start = time.perf_counter()
+            ranking = ranker.rank(image)
+            times.append(time.perf_counter() - start)
+            rankings.append(on_grid(ranking, classifier.grid))
+            inputs.append(cv2.resize(image, (classifier.size,) * 2, interpolation=cv2.INTER_AREA))
+            folder = os.path.basename(os.path.dirname(os.path.abspath(file)))
+            labels.append(classifier.classes.index(folder) if folder in classifier.classes else -1)
+            progress.step(len(inputs))
+            if interrupted():
+                return INTERRUPTED
+    labels, rank_time = np.array(labels), np.median(times)
+    labelled = int((labels >= 0).sum())
+
+    lines, full_answers, full_time, draw = [], None, None, np.random.default_rng(0)
+    said = [[] for _ in files]
+    for share in [1.0] + shares:
+        answers, random_answers, times = [], [], []
+        name = "all" if share == 1 else f"{100 * share:.0f} %"
+        with Progress(f"{name} of the patches, photo", len(files)) as progress:
+            for i, (image, ranking) in enumerate(zip(inputs, rankings)):
+                patches = ltrp.selectPatches(ranking, select_params(share))
+                if i == 0:
+                    classifier.run(image, patches)   # lays out memory, which is not what is to be timed
+                start = time.perf_counter()
+                result = classifier.run(image, patches)
+                times.append(time.perf_counter() - start)
+                answers.append(int(result.argmax()))
+                said[i].append(f"{name}: {classifier.classes[answers[-1]]} {100 * result.max():.1f} %")
+                if share < 1:
+                    other = np.sort(draw.permutation(classifier.grid ** 2)[:len(patches)])
+                    random_answers.append(int(classifier.run(image, other).argmax()))
+                progress.step(i + 1)
+                if interrupted():
+                    return INTERRUPTED   # half a table would mislead
+        if share == 1:
+            full_answers, full_time = np.array(answers), np.median(times)
+
+        def percentages(found):
+            right = f"  {100 * (found == labels).sum() / labelled:3.0f} %" if labelled else ""
+            return f"{100 * (found == full_answers).mean():.1f} %" + right
+
+        line = f"{name:>7}  {len(patches) + 1:6}  {1000 * np.median(times):8.2f}  {full_time / np.median(times):4.2f}x"
+        line += f"  {percentages(np.array(answers)):>11}"
+        lines.append(line + (f"   random {percentages(np.array(random_answers))}" if share < 1 else ""))
+
+    print(f"{len(files)} photos, {classifier.grid} x {classifier.grid} patches, {len(classifier.classes)} classes; "
+          f"ranking took {1000 * rank_time:.2f} ms a photo")
+    print("patches  tokens  ms/photo  speed  same answer" + ("  right" if labelled else ""))
+    print("\n".join(lines))
+    if len(files) <= 10:
+        for file, words in zip(files, said):
+            print(f"{file}: {', '.join(words)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
