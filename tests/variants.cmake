@@ -4,11 +4,17 @@
 
 # The long checks of .ci/run: the project built in other ways, each build a test that the variant's own tests wait for.
 
-# ltrp_variant(NAME OPTION...): builds everything into variants/NAME.
+# ltrp_variant(NAME [TARGET target] OPTION...): builds everything, or that target alone, into variants/NAME.
 function(ltrp_variant name)
+  cmake_parse_arguments(PARSE_ARGV 1 _variant "" "TARGET" "")
+  set(_target "")
+  if(_variant_TARGET)
+    set(_target --build-target ${_variant_TARGET})
+  endif()
   add_test(NAME ${name}.build
     COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/variants/${name}"
-            --build-generator ${CMAKE_GENERATOR} --build-options -DOpenCV_DIR=${OpenCV_DIR} -DLTRP_BUILD_TESTS=ON ${ARGN})
+            --build-generator ${CMAKE_GENERATOR} ${_target}
+            --build-options -DOpenCV_DIR=${OpenCV_DIR} -DLTRP_BUILD_TESTS=ON ${_variant_UNPARSED_ARGUMENTS})
   set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 5400 PROCESSORS 2)
 endfunction()
 
@@ -33,6 +39,8 @@ if(TARGET opencv_test_ltrp)
   ltrp_variant_test(sanitize opencv_test_ltrp opencv_test_ltrp)
 endif()
 
+ltrp_variant_test(sanitize manners.exit ltrp_manners exit)
+
 # A minute of changed inputs for each loader, under the sanitizers.
 file(GLOB _targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.cpp")
 foreach(_target ${_targets})
@@ -48,3 +56,12 @@ foreach(_case ${_cases})
   get_filename_component(_name "${_folder}" NAME)
   ltrp_variant_test(gemm golden.${_name} ltrp golden "${_folder}")
 endforeach()
+
+# ThreadSanitizer, without oneDNN: neither its code nor OpenMP's is instrumented, and what they do to keep threads apart
+# would not be seen. `ltrp_manners threads 1000` is the full count of images; here it is the tenth part.
+ltrp_variant(tsan TARGET ltrp_manners -DLTRP_WITH_DNNL=OFF -DLTRP_SANITIZE=thread -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_BUILD_TOOL=OFF)
+ltrp_variant_test(tsan threads ltrp_manners threads 100)
+
+# The Python package in a fresh environment: its own build, the script that cv2.ltrp passes too, and the types.
+add_test(NAME python COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/python/run" "${PROJECT_BINARY_DIR}/python-test")
+set_tests_properties(python PROPERTIES TIMEOUT 3600 PROCESSORS 2)

@@ -10,17 +10,44 @@
 
 #include <Python.h>
 
+#include <chrono>
 #include <set>
 #include <string>
+#include <thread>
+
+#ifdef __GLIBCXX__
+#include <cxxabi.h>
+#endif
 
 namespace ltrp_python
 {
+
+/// Takes the interpreter's lock by `take`. A thread that comes when the interpreter is on its way out never gets it:
+/// Python up to 3.13 ends such a thread, which unwinds its stack, and behind a destructor the C++ runtime then ends the
+/// process. Such a thread waits here for the end instead, as it does in Python itself from 3.14 on.
+template <class Take>
+void takeLock(Take take)
+{
+#ifdef __GLIBCXX__
+    try
+    {
+        take();
+    }
+    catch (abi::__forced_unwind&)
+    {
+        for (;;)
+            std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+#else
+    take();
+#endif
+}
 
 /// Holds the interpreter's lock, taken in whichever thread.
 class Locked
 {
 public:
-    Locked() : state_(PyGILState_Ensure()) {}
+    Locked() { takeLock([this]() { state_ = PyGILState_Ensure(); }); }
     ~Locked() { PyGILState_Release(state_); }
     Locked(const Locked&) = delete;
     Locked& operator=(const Locked&) = delete;
@@ -34,7 +61,7 @@ class Unlocked
 {
 public:
     Unlocked() : state_(PyEval_SaveThread()) {}
-    ~Unlocked() { PyEval_RestoreThread(state_); }
+    ~Unlocked() { takeLock([this]() { PyEval_RestoreThread(state_); }); }
     Unlocked(const Unlocked&) = delete;
     Unlocked& operator=(const Unlocked&) = delete;
 

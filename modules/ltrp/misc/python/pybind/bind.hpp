@@ -21,6 +21,14 @@ auto unlocked(Work work)
     return work();
 }
 
+/// Refuses Class() and Class.__new__(Class): without this pybind11 would make an object around memory that nobody filled.
+template <class Class>
+void onlyMadeBy(Class& cls, const char* makers)
+{
+    const std::string text = py::cast<std::string>(cls.attr("__name__")) + " objects are made by " + makers;
+    cls.def_static("__new__", [text](const py::args&, const py::kwargs&) -> py::object { throw py::type_error(text); });
+}
+
 void bindRankings(py::module_& module);    // PatchRanking, patchRect, selection, drawing, shippedModel
 void bindNetworks(py::module_& module);    // Ranker, Scorer and their parameters
 void bindTraining(py::module_& module);    // Trainer and its parameters

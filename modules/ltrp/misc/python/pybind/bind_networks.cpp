@@ -82,6 +82,7 @@ void bindRanker(py::module_& module)
     const auto text = "create(model=None) -> Ranker\n\nLoads a ranker." + std::string(createText);
     cls.def_static("create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
     module.def("Ranker_create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
+    onlyMadeBy(cls, "Ranker.create");
     bindCommon<Ranker>(cls);
     cls.def("rank",
             [](const Ranker& self, const py::object& image)
@@ -165,6 +166,7 @@ void bindScorer(py::module_& module)
                       std::string(createText);
     cls.def_static("create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
     module.def("Scorer_create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
+    onlyMadeBy(cls, "Scorer.create");
     bindCommon<Scorer>(cls);
     cls.def("score",
             [](const Scorer& self, const py::object& image, const ScoreParams& params)

@@ -161,11 +161,12 @@ void bindTrainer(py::module_& module)
         "createRanker(params: RankerTrainParams) -> Trainer\n\nPrepares ranker training; reads the autoencoder.";
     const auto pretrain = &prepare<MaePretrainParams, &Trainer::createPretrain>;
     const auto ranker = &prepare<RankerTrainParams, &Trainer::createRanker>;
-    py::class_<Trainer, std::shared_ptr<Trainer>>(
+    py::class_<Trainer, std::shared_ptr<Trainer>> cls(
         module, "Trainer",
         "Trains a network and writes it to `out`/final.safetensors, beside checkpoints and log.jsonl.\n\n"
-        "The result is a function of data, options and seed. Made by Trainer.createPretrain and Trainer.createRanker.")
-        .def_static("createPretrain", pretrain, py::arg("params"), pretrainText)
+        "The result is a function of data, options and seed. Made by Trainer.createPretrain and Trainer.createRanker.");
+    onlyMadeBy(cls, "Trainer.createPretrain and Trainer.createRanker");
+    cls.def_static("createPretrain", pretrain, py::arg("params"), pretrainText)
         .def_static("createRanker", ranker, py::arg("params"), rankerText)
         .def("run", &run, py::arg("progress") = py::none(), py::arg("message") = py::none(),
              "run(progress=None, message=None) -> bool\n\n"

@@ -3,12 +3,20 @@
 # of this distribution and at http://opencv.org/license.html.
 
 import os
-from typing import Any, Callable, Final, List, Optional, Sequence, Tuple, Union, final
+from typing import Any, Callable, Final, Optional, Sequence, Tuple, Union, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__: List[str]
+__all__ = [
+    "AVERAGE_RANK", "AVERAGE_SCORE", "METRIC_L1", "METRIC_L2", "METRIC_PSNR", "METRIC_SSIM", "MaePretrainParams",
+    "PatchRanking", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
+    "SELECT_CLUSTER", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer", "Scorer_create",
+    "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8", "TrainParams", "TrainProgress", "Trainer",
+    "Trainer_createPretrain", "Trainer_createRanker", "VisibleScores", "__version__", "drawHeatMap", "drawKept",
+    "drawOverlay", "error", "getNumThreads", "keepCount", "missingForTarget", "patchRect", "selectPatches",
+    "setNumThreads", "shippedModel",
+]
 __version__: str
 
 _Image = Union[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], NDArray[np.float64]]

@@ -1,0 +1,174 @@
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+
+"""What only the package ltrp promises: no copies, life beside the cv2 wheel, models inside the wheel.
+
+python test_package.py; needs opencv-python-headless. The API itself: modules/ltrp/misc/python/test/test_ltrp.py.
+"""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+import unittest
+
+import numpy as np
+
+import ltrp
+
+PHOTO = os.path.join(os.path.dirname(__file__), "..", "..", "samples", "photos", "cat.jpg")
+
+
+def peak_of(call):
+    """Most memory that NumPy held during a call, beyond what it held before."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def python(code):
+    """Standard output of a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", code, PHOTO], capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise AssertionError("exit status %d: %s" % (done.returncode, done.stderr))
+    return done.stdout
+
+
+class Memory(unittest.TestCase):
+    def test_no_copy_of_an_image(self):
+        ranker = ltrp.Ranker.create()
+        big = np.zeros((2000, 3000, 3), np.uint8)
+        ranker.rank(big)
+        for image in (big, big[100:1900, 50:2950], big[::2]):
+            self.assertLess(peak_of(lambda image=image: ranker.rank(image)), 100000)
+        # The measure sees a copy where one is needed:
+        self.assertGreater(peak_of(lambda: ranker.rank(big[:, ::-1])), big.nbytes)
+
+    def test_results_share_memory_with_what_they_came_from(self):
+        ranking = ltrp.Ranker.create().rank(np.zeros((50, 50, 3), np.uint8))
+        first, second = ranking.scores, ranking.scores
+        self.assertTrue(np.shares_memory(first, second))
+        first[3, 4] = 77
+        self.assertEqual(ranking.order()[0], 3 * 14 + 4)
+        self.assertFalse(first.flags.owndata)
+
+    def test_a_new_picture_is_not_copied(self):
+        picture = ltrp.drawKept(np.zeros((50, 50, 3), np.uint8), (2, 2), [0])
+        self.assertFalse(picture.flags.owndata)
+        self.assertTrue(picture.flags.writeable)
+
+
+class Hostile(unittest.TestCase):
+    def test_what_cv2_would_take_for_something_else(self):
+        ranker, image = ltrp.Ranker.create(), np.zeros((9, 9, 3), np.uint8)
+        for bad in (5, 5.0, (1, 2, 3), image.tolist(), image.astype(">u2"), image.astype(">f4"), image.astype(bool)):
+            self.assertRaises(TypeError, ranker.rank, bad)
+        for bad in (image, image[0], "abc", b"abc", {1: image}, iter([image]), None):
+            self.assertRaises(TypeError, ranker.rankBatch, bad)
+        self.assertEqual(len(ranker.rankBatch(np.zeros((2, 9, 9, 3), np.uint8))), 2)
+        self.assertEqual(len(ranker.rankBatch((image, image[:5]))), 2)
+
+    def test_array_subclasses_and_odd_strides(self):
+        ranker, image = ltrp.Ranker.create(), np.arange(9 * 9 * 3, dtype=np.uint8).reshape(9, 9, 3)
+        expected = ranker.rank(image).scores
+        np.testing.assert_array_equal(ranker.rank(np.ma.array(image)).scores, expected)
+        shifted = np.frombuffer(b"x" + (image.astype(np.float32) / 255).tobytes(), np.float32, offset=1).reshape(9, 9, 3)
+        self.assertFalse(shifted.flags.aligned)
+        np.testing.assert_allclose(ranker.rank(shifted).scores, expected, atol=1e-4)
+
+    def test_classes_that_nobody_can_make(self):
+        for cls in (ltrp.Ranker, ltrp.Scorer, ltrp.Trainer):
+            self.assertRaises(TypeError, cls)
+            self.assertRaises(TypeError, cls.__new__, cls)
+
+        class Lazy(ltrp.SelectParams):
+            def __init__(self):
+                pass
+        self.assertRaises(TypeError, Lazy)
+
+    def test_file_names_are_bytes(self):
+        for name in (b"/no/\xff\xfe.safetensors", "/no/\udcff.safetensors", "/no/\u00fc.safetensors"):
+            self.assertRaises(ltrp.error, ltrp.Ranker.create, name)
+        self.assertRaises(ValueError, ltrp.Ranker.create, "a\0b")
+
+    def test_number_of_threads(self):
+        before = ltrp.getNumThreads()
+        ltrp.setNumThreads(1)
+        self.assertEqual(ltrp.getNumThreads(), 1)
+        self.assertRaises(ltrp.error, ltrp.setNumThreads, 10 ** 6)
+        ltrp.setNumThreads(before)
+
+
+class Neighbours(unittest.TestCase):
+    CODE = """
+import sys
+{imports}
+import numpy as np
+photo = cv2.imread(sys.argv[1])
+assert photo is not None
+ranker = ltrp.Ranker.create()
+ranking = ranker.rank(photo)
+keep = ltrp.selectPatches(ranking, ltrp.SelectParams())
+heat = cv2.applyColorMap(cv2.normalize(ranking.scores, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U), cv2.COLORMAP_JET)
+picture = cv2.resize(ltrp.drawOverlay(photo, ranking, keep), (64, 32))
+cv2.setNumThreads(1)
+assert np.array_equal(ranker.rank(cv2.flip(cv2.flip(photo, 1), 1)).scores, ranking.scores)
+for library in (cv2, ltrp):
+    try:
+        library.drawKept(None, (1, 1), []) if library is ltrp else cv2.resize(None, (1, 1))
+        raise SystemExit("no error")
+    except library.error as refusal:
+        assert type(refusal) is library.error and not isinstance(refusal, (ltrp if library is cv2 else cv2).error)
+print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
+"""
+
+    def test_beside_the_cv2_wheel_in_any_order(self):
+        orders = "import cv2, ltrp", "import ltrp, cv2"
+        outputs = {python(self.CODE.format(imports=imports)) for imports in orders}
+        self.assertEqual(len(outputs), 1, outputs)
+
+    def test_threads_that_outlive_the_interpreter(self):
+        # A thread in the middle of a call when the interpreter goes down must not crash it.
+        python("""
+import threading, time, numpy as np, ltrp
+scorer, image = ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
+params = ltrp.ScoreParams()
+params.masks = 2000
+started = threading.Event()
+threading.Thread(target=lambda: scorer.scoreMap(image, params, lambda done, total: started.set()), daemon=True).start()
+started.wait()
+""")
+
+    def test_objects_that_live_to_the_end(self):
+        python("""
+import numpy as np, ltrp, builtins
+builtins.kept = [ltrp.Ranker.create(), ltrp.Scorer.create()]
+builtins.kept += [builtins.kept[0].rank(np.zeros((64, 64, 3), np.uint8)).scores]
+class Last:
+    ranker = builtins.kept[0]
+    def __del__(self):
+        self.ranker.rank(np.zeros((64, 64, 3), np.uint8))
+builtins.last = Last()
+""")
+
+
+class Package(unittest.TestCase):
+    def test_models_are_inside(self):
+        folder = os.path.dirname(os.path.realpath(ltrp.__file__))
+        for kind in ("rank", "mae"):
+            self.assertEqual(os.path.dirname(ltrp.shippedModel(kind)), os.path.join(folder, "models"))
+
+    def test_names_say_where_they_are_from(self):
+        self.assertEqual(ltrp.Ranker.__module__, "ltrp")
+        self.assertEqual(ltrp.error.__module__, "ltrp")
+        for name in ltrp.__all__:
+            self.assertTrue(getattr(ltrp, name).__doc__, name)
+        self.assertTrue(os.path.exists(os.path.join(os.path.dirname(ltrp.__file__), "py.typed")))
+
+
+if __name__ == "__main__":
+    unittest.main()

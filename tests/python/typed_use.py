@@ -1,0 +1,38 @@
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+
+"""Uses the package as a program would; `mypy --strict` must find nothing, and see through the mistakes at the end."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ltrp
+
+
+def overlay(photo: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
+    ranking = ltrp.Ranker.create().rank(photo)
+    params = ltrp.SelectParams()
+    params.keepRatio = ratio
+    keep = ltrp.selectPatches(ranking, params, photo)
+    x, y, width, height = ranking.rect(int(keep[0]))
+    photo[y:y + height, x:x + width] = 0
+    return ltrp.drawOverlay(photo, ranking, keep)
+
+
+def pretrain(folder: Path) -> bool:
+    params = ltrp.MaePretrainParams()
+    params.data = [str(folder)]
+
+    def progress(state: ltrp.TrainProgress) -> bool:
+        return state.step < 100
+    return ltrp.Trainer.createPretrain(params).run(progress, print)
+
+
+def mistakes() -> None:   # an ignored line without a mistake is an error for mypy --strict
+    ltrp.Ranker.create(5)   # type: ignore[arg-type]
+    ltrp.SelectParams().keepRatio = "half"   # type: ignore[assignment]
+    ltrp.Scorer.create().score("photo.jpg")   # type: ignore[arg-type]
+    ltrp.keepCount(1.5, 0.5)   # type: ignore[arg-type]
