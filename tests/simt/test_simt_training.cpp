@@ -1,0 +1,347 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Tokens, patches, masks, augmentation and the optimizer, against the CPU's own code.
+
+#include "typed.hpp"
+#include "image/preprocess.hpp"
+#include "train/augment.hpp"
+#include "train/optimizer.hpp"
+#include "vit/patches.hpp"
+
+#include <opencv2/core.hpp>
+
+using namespace simttest;
+using namespace cv::ltrp;
+using simt::Buffer;
+
+BOOST_AUTO_TEST_SUITE(simt_training)
+
+namespace
+{
+
+/// An image's ascending random places, as masks are.
+std::vector<int> places(int batch, int visible, int all, uint32_t stream)
+{
+    std::vector<int> ids(z(batch * visible));
+    for (int b = 0; b < batch; ++b)
+    {
+        const Floats noise = randomFloats(z(all), stream + static_cast<uint32_t>(b));
+        vit::maskFromNoise(noise.data(), all, visible, ids.data() + b * visible);
+    }
+    return ids;
+}
+
+vit::InputConfig inputOf(int side, int patch)
+{
+    vit::InputConfig input;
+    input.imageSize = side;
+    input.patchSize = patch;
+    return input;
+}
+
+kernels::PixelSource sourceOf(const vit::InputConfig& input, const float* planes, const uint8_t* bytes)
+{
+    kernels::PixelSource source{planes, bytes, {}, {}};
+    for (int c = 0; c < 3; ++c)
+    {
+        source.mean[c] = static_cast<float>(input.mean[c]);
+        source.deviation[c] = static_cast<float>(input.std[c]);
+    }
+    return source;
+}
+
+cv::Mat noisyImage(cv::Size size, int seed)
+{
+    cv::Mat image(size, CV_8UC3);
+    cv::RNG rng(static_cast<uint64_t>(seed));
+    rng.fill(image, cv::RNG::UNIFORM, 0, 256);
+    return image;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
+{
+    const vit::InputConfig input = inputOf(20, 5);
+    const int batch = 2, n = 7, values = input.patchValues();
+    std::vector<uint8_t> bytes;
+    Floats pixels(z(batch) * 3 * 400);
+    for (int b = 0; b < batch; ++b)
+    {
+        const cv::Mat image = noisyImage({20, 20}, b + 1);
+        bytes.insert(bytes.end(), image.datastart, image.dataend);
+        image::normalise(image, input, pixels.data() + b * 1200);
+    }
+    const std::vector<int> some = places(batch, n, 16, 1);
+    const Buffer<float> planes(pixels, "planes");
+    const Buffer<uint8_t> interleaved(bytes, "bytes");
+    const Buffer<int> ids(some, "ids");
+    for (const bool fromBytes : {false, true})
+        for (const bool all : {false, true})
+        {
+            const kernels::PixelSource source = sourceOf(input, fromBytes ? nullptr : planes.get(), interleaved);
+            const int each = all ? 16 : n;
+            for (const bool last : {false, true})
+                for (const Element element : everyElement)
+                {
+                    Floats want(z(batch * each * values));
+                    vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each,
+                                  last ? vit::PatchOrder::ChannelLast : vit::PatchOrder::ChannelFirst, want.data());
+                    const Typed out(want.size(), element, "patches");
+                    kernels::patchify(nullptr, source, all ? nullptr : ids.get(), last, out, batch, each, 20, 5);
+                    BOOST_REQUIRE(out.values() == rounded(want, element));
+                    if (all && last && element == Element::Float32)
+                    {
+                        const Buffer<float> back(pixels.size(), "pixels");
+                        kernels::unpatchify(nullptr, out, back, batch, 20, 5);
+                        BOOST_REQUIRE(back.values() == pixels);
+                    }
+                }
+            Floats patches(z(batch * each * values)), mean(z(batch * each)), deviation(mean.size());
+            vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each, vit::PatchOrder::ChannelLast, patches.data());
+            vit::patchStatistics(patches.data(), mean.size(), z(values), mean.data(), deviation.data());
+            for (const bool normalised : {false, true})
+            {
+                const Buffer<float> out(patches.size(), "targets"), dm(mean.size(), "mean"), dd(mean.size(), "deviation");
+                kernels::patchTargets(nullptr, source, all ? nullptr : ids.get(), normalised, out, dm, dd, batch, each, 20, 5);
+                Floats want = patches;
+                for (size_t i = 0; normalised && i < want.size(); ++i)
+                    want[i] = (want[i] - mean[i / z(values)]) / deviation[i / z(values)];
+                checkNear(out.values(), want, 1e-6, 1e-6, "targets");
+                checkNear(dm.values(), mean, 1e-7, 1e-6, "mean");
+                checkNear(dd.values(), deviation, 1e-7, 1e-6, "deviation");
+            }
+        }
+}
+
+BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
+{
+    for (const int dim : {5, 36, 520})
+        for (const Element element : everyElement)
+        {
+            const int batch = 3, visible = 4, all = 11, hidden = all - visible;
+            const size_t d = z(dim);
+            const std::vector<int> keep = places(batch, visible, all, 7);
+            std::vector<int> removed(z(batch * hidden));
+            for (int b = 0; b < batch; ++b)
+                vit::complement(keep.data() + b * visible, visible, all, removed.data() + b * hidden);
+            const Buffer<int> dKeep(keep, "keep"), dRemoved(removed.size(), "removed");
+            kernels::complementPlaces(nullptr, dKeep, dRemoved, batch, visible, all);
+            BOOST_TEST(dRemoved.values() == removed, boost::test_tools::per_element());
+
+            const Floats positions = randomFloats(z(all + 1) * d, 1), cls = randomFloats(d, 2), mask = randomFloats(d, 3);
+            const Floats tokens = rounded(randomFloats(z(batch * visible) * d, 4), element);
+            const Floats embedded = rounded(randomFloats(z(batch * (visible + 1)) * d, 5), element);
+            const Buffer<float> dp(positions, "positions"), dc(cls, "classToken"), dm(mask, "maskToken");
+            const Typed dt(tokens, element, "tokens"), de(embedded, element, "embedded");
+            const auto place = [&](int b, int i) { return z(keep[z(b * visible + i)]); };
+
+            const Buffer<float> x(z(batch * (visible + 1)) * d, "x");
+            kernels::embedTokens(nullptr, dt, dc, dp, dKeep, x, batch, visible, dim);
+            const Floats gotX = x.values();
+            Buffer<float> natural(z(batch * (all + 1)) * d, "x"), ordered(natural.size(), "x");
+            kernels::DecoderInputArgs args{de, dm, dp, dKeep, dRemoved, false, natural, batch, visible, all, dim};
+            kernels::decoderInput(nullptr, args);
+            args.hiddenFirst = true;
+            args.x = ordered;
+            kernels::decoderInput(nullptr, args);
+            const Floats gotNatural = natural.values(), gotOrdered = ordered.values();
+            const Floats dx = randomFloats(natural.size(), 6), maskBefore = randomFloats(d, 8), classBefore = randomFloats(d, 9);
+            const Buffer<float> ddx(dx, "dx");
+            const Typed dEmbedded(embedded.size(), element, "dEmbedded"), dTokens(z(batch * all) * d, element, "dTokens");
+            const Floats sums = inEveryOrder([&] {
+                const Buffer<float> dMask(maskBefore, "dMask"), dClass(classBefore, "dClass");
+                const Buffer<uint8_t> scratch(kernels::decoderInputBackwardScratch(batch, visible, all, dim), "scratch");
+                kernels::decoderInputBackward(nullptr, ddx, dKeep, dRemoved, dEmbedded, dMask, batch, visible, all, dim, scratch.get());
+                kernels::embedTokensBackward(nullptr, ddx, dTokens, dClass, batch, all, dim);
+                Floats both = dMask.values();
+                append(both, dClass.values());
+                return both;
+            });
+            const Floats gotEmbedded = dEmbedded.values(), gotTokens = dTokens.values();
+            Floats wantSums = maskBefore;
+            append(wantSums, classBefore);
+            for (int b = 0; b < batch; ++b)
+                for (size_t c = 0; c < d; ++c)
+                {
+                    const auto row = [&](const Floats& a, int each, int r) { return a[(z(b) * z(each) + z(r)) * d + c]; };
+                    BOOST_REQUIRE_EQUAL(row(gotX, visible + 1, 0), cls[c] + positions[c]);
+                    BOOST_REQUIRE_EQUAL(row(gotNatural, all + 1, 0), row(embedded, visible + 1, 0) + positions[c]);
+                    BOOST_REQUIRE_EQUAL(row(gotOrdered, all + 1, hidden), row(embedded, visible + 1, 0) + positions[c]);
+                    BOOST_REQUIRE_EQUAL(row(gotEmbedded, visible + 1, 0), rounded(row(dx, all + 1, 0), element));
+                    wantSums[d + c] += row(dx, all + 1, 0);
+                    for (int i = 0; i < visible; ++i)
+                    {
+                        const float position = positions[(1 + place(b, i)) * d + c], from = row(embedded, visible + 1, 1 + i) + position;
+                        BOOST_REQUIRE_EQUAL(row(gotX, visible + 1, 1 + i), row(tokens, visible, i) + position);
+                        BOOST_REQUIRE_EQUAL(row(gotNatural, all + 1, 1 + keep[z(b * visible + i)]), from);
+                        BOOST_REQUIRE_EQUAL(row(gotOrdered, all + 1, hidden + 1 + i), from);
+                        BOOST_REQUIRE_EQUAL(row(gotEmbedded, visible + 1, 1 + i),
+                                            rounded(row(dx, all + 1, 1 + keep[z(b * visible + i)]), element));
+                    }
+                    for (int i = 0; i < hidden; ++i)
+                    {
+                        const int at = removed[z(b * hidden + i)];
+                        const float want = mask[c] + positions[z(1 + at) * d + c];
+                        BOOST_REQUIRE_EQUAL(row(gotNatural, all + 1, 1 + at), want);
+                        BOOST_REQUIRE_EQUAL(row(gotOrdered, all + 1, i), want);
+                        wantSums[c] += row(dx, all + 1, 1 + at);
+                    }
+                    for (int i = 0; i < all; ++i)
+                        BOOST_REQUIRE_EQUAL(row(gotTokens, all, i), rounded(row(dx, all + 1, 1 + i), element));
+                }
+            checkNear(sums, wantSums, 1e-5, 1e-5, "sums of token gradients");
+
+            // Rows by index, there and back.
+            const std::vector<int> ids = {3, -5, 0, 10, 2, 4};
+            const Buffer<int> dIds(ids, "ids");
+            const Typed gathered(6 * d, element, "gathered");
+            const size_t stride = z(all + 1) * d;
+            kernels::gatherRows(nullptr, ddx.get(), stride, dIds, 1, gathered, 2, 3, dim);
+            const Floats rows = gathered.values();
+            const Buffer<float> back(dx, "back");
+            const Buffer<int> forward(std::vector<int>{1, 0, 2, 5, 10, 3}, "ids");
+            kernels::scatterRows(nullptr, gathered, forward, 1, back.get(), stride, 2, 3, dim);
+            Floats wantBack = dx;
+            for (size_t i = 0; i < 6; ++i)
+                for (size_t c = 0; c < d; ++c)
+                {
+                    const float from = ids[i] < 0 ? 0.f : rounded(dx[i / 3 * stride + z(1 + ids[i]) * d + c], element);
+                    BOOST_REQUIRE_EQUAL(rows[i * d + c], from);
+                    wantBack[i / 3 * stride + z(1 + forward.values()[i]) * d + c] = from;
+                }
+            BOOST_REQUIRE(back.values() == wantBack);
+            kernels::gatherRows(nullptr, ddx.get(), stride, nullptr, 2, gathered, 2, 3, dim);
+            BOOST_REQUIRE_EQUAL(gathered.values()[4 * d], rounded(dx[stride + 3 * d], element));
+        }
+}
+
+BOOST_AUTO_TEST_CASE(masks_and_draws_equal_the_cpu_bit_for_bit)
+{
+    const uint64_t seed = 0x123456789abcdef0ull;
+    const std::vector<kernels::SampleKey> keys = {{0, 0}, {0, 1}, {7, 123456}, {0xffffffffu, 0xfffffffeu}, {2, 3}};
+    const Buffer<kernels::SampleKey> dKeys(keys, "keys");
+    const int batch = static_cast<int>(keys.size());
+    for (const auto& size : std::vector<std::pair<int, int>>{{196, 19}, {196, 196}, {1, 1}, {257, 1}, {1024, 100}, {9, 4}})
+    {
+        std::vector<int> masks, draws;
+        for (const kernels::SampleKey& key : keys)
+        {
+            RandomStream random(seed, RandomPurpose::Mask, key.epoch, key.sample);
+            Floats noise(z(size.first));
+            for (float& v : noise)
+                v = random.uniform();
+            std::vector<int> keep(z(size.second));
+            vit::maskFromNoise(noise.data(), size.first, size.second, keep.data());
+            masks.insert(masks.end(), keep.begin(), keep.end());
+            RandomStream loss(seed, RandomPurpose::Loss, key.epoch, key.sample);
+            std::vector<int> order(z(size.first));
+            for (int i = 0; i < size.first; ++i)
+                order[z(i)] = i;
+            loss.shuffle(order);
+            draws.insert(draws.end(), order.begin(), order.begin() + size.second);
+        }
+        const std::vector<int> gotMasks = inEveryOrder([&] {
+            const Buffer<int> keep(masks.size(), "keep");
+            kernels::sampleMasks(nullptr, seed, dKeys, keep, batch, size.second, size.first);
+            return keep.values();
+        });
+        BOOST_TEST(gotMasks == masks, boost::test_tools::per_element());
+        const Buffer<int> columns(draws.size(), "columns");
+        kernels::drawColumns(nullptr, seed, dKeys, columns, batch, size.first, size.second);
+        BOOST_TEST(columns.values() == draws, boost::test_tools::per_element());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
+{
+    const int side = 21;
+    const vit::InputConfig input = inputOf(side, 7);
+    const train::AugmentOptions options;
+    const kernels::PixelSource normal = sourceOf(input, nullptr, nullptr);
+    std::vector<kernels::AugmentItem> items;
+    std::vector<std::unique_ptr<Buffer<uint8_t>>> images;
+    Floats want;
+    int maxWidth = 1, maxHeight = 1;
+    const cv::Size sizes[] = {{60, 47}, {21, 21}, {13, 90}, {100, 9}, {3, 2}, {40, 21}, {33, 64}, {1, 1}};
+    for (size_t i = 0; i < 8; ++i)
+    {
+        const cv::Mat image = noisyImage(sizes[i], static_cast<int>(i) + 1);
+        RandomStream random(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i)), same(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i));
+        Floats one(3 * side * side);
+        train::augment(image, input, options, random, one.data());
+        append(want, one);
+        const cv::Rect crop = train::randomCrop(image.size(), options, same);
+        images.emplace_back(new Buffer<uint8_t>(std::vector<uint8_t>(image.datastart, image.dataend), "image"));
+        items.push_back({images.back()->get(), image.step[0], crop.x, crop.y, crop.width, crop.height, same.uniform() < options.flip});
+        maxWidth = std::max(maxWidth, crop.width);
+        maxHeight = std::max(maxHeight, crop.height);
+    }
+    const Buffer<kernels::AugmentItem> dItems(items, "items");
+    const Floats got = inEveryOrder([&] {
+        const Buffer<float> out(want.size(), "out");
+        const Buffer<uint8_t> scratch(kernels::augmentScratch(8, side, maxWidth, maxHeight), "scratch");
+        kernels::augment(nullptr, dItems, out, 8, side, maxWidth, maxHeight, normal.mean, normal.deviation, scratch.get());
+        return out.values();
+    });
+    for (size_t i = 0; i < want.size(); ++i)
+        BOOST_REQUIRE_MESSAGE(got[i] == want[i], "image " << i / (3 * side * side) << ", value " << i % (3 * side * side) << ": " << got[i]
+                              << ", expected " << want[i]);
+}
+
+BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
+{
+    vit::ParamLayout layout;
+    layout.add("a.weight", {7, 9});
+    layout.add("a.bias", {7});
+    layout.add("table", {5, 4}, false);
+    layout.add("b.weight", {33, 3});
+    vit::ParamArena params(layout);
+    const size_t total = layout.total();
+    std::vector<uint8_t> kind(total / 16, 0);
+    for (const vit::ParamInfo& info : layout.tensors())
+        for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
+            kind[i] = info.decay ? 2 : 1;
+    const Floats start = randomFloats(total, 1);
+    std::copy(start.begin(), start.end(), params.data());
+    train::AdamW cpu(layout);
+    train::AdamWParams options;
+    options.learningRate = 0.01;
+    const Buffer<float> w(start, "w"), m(Floats(total, 0.f), "m"), v(Floats(total, 0.f), "v");
+    const Buffer<uint8_t> kinds(kind, "kind");
+    for (int step = 1; step <= 3; ++step)
+    {
+        const Floats gradient = randomFloats(total, static_cast<uint32_t>(step) + 10);
+        cpu.step(params, gradient.data(), options);
+        kernels::AdamWFactors f;
+        f.decayed = static_cast<float>(1 - options.learningRate * options.weightDecay);
+        f.beta1 = static_cast<float>(options.beta1);
+        f.oneMinusBeta1 = static_cast<float>(1 - options.beta1);
+        f.beta2 = static_cast<float>(options.beta2);
+        f.oneMinusBeta2 = static_cast<float>(1 - options.beta2);
+        f.rate = static_cast<float>(options.learningRate / (1 - std::pow(options.beta1, step)));
+        f.inverseRoot2 = static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, step)));
+        f.eps = static_cast<float>(options.eps);
+        const Buffer<kernels::AdamWFactors> factors(std::vector<kernels::AdamWFactors>(1, f), "factors");
+        const Buffer<float> g(gradient, "gradient");
+        const Typed copy(total, Element::BFloat16, "copy");
+        const Buffer<int> skip(std::vector<int>(1, 0), "skip"), stop(std::vector<int>(1, 1), "skip");
+        kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, stop);
+        kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, step == 2 ? nullptr : skip.get());
+        const Floats got = w.values(), moments = m.values(), squares = v.values();
+        BOOST_TEST(copy.values() == rounded(got, Element::BFloat16), boost::test_tools::per_element());
+        for (const vit::ParamInfo& info : layout.tensors())
+            for (size_t i = info.offset; i < info.offset + info.count; ++i)
+            {
+                BOOST_REQUIRE_SMALL(std::fabs(got[i] - params.data()[i]), 3e-7f * (1 + std::fabs(got[i])));
+                if (!info.trainable)
+                    BOOST_REQUIRE_EQUAL(got[i], start[i]);
+                BOOST_REQUIRE_SMALL(std::fabs(moments[i] - cpu.m.ptr<float>()[i]), 1e-6f);
+                BOOST_REQUIRE_SMALL(std::fabs(squares[i] - cpu.v.ptr<float>()[i]), 1e-6f);
+            }
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
