@@ -91,7 +91,8 @@ class Names(Shared):
                    'RankerTrainParams TrainProgress Trainer').split()
         for name in functions + classes:
             self.assertTrue(callable(getattr(lib, name)), name)
-            self.assertTrue(getattr(lib, name).__doc__, name)
+            if name in functions or not in_cv2:   # OpenCV's generator gives classes no text
+                self.assertTrue(getattr(lib, name).__doc__, name)
         constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
                          METRIC_SSIM=2, METRIC_PSNR=3, SPACE_DECODER=0, SPACE_PIXEL=1, AVERAGE_SCORE=0, AVERAGE_RANK=1,
                          TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001)
