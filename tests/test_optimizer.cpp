@@ -132,6 +132,36 @@ BOOST_AUTO_TEST_CASE(padding_stays_zero)
     BOOST_CHECK_GT(padding, 0u);
 }
 
+BOOST_AUTO_TEST_CASE(gradients_are_cleared_on_request_and_measured_alike_by_any_threads)
+{
+    vit::ParamArena params(mixedLayout()), grads(params.layout);
+    fill(params, 1, 1);
+    fill(grads, 2, 1);
+    double squares = 0;
+    for (size_t i = 0; i < grads.layout.total(); i++)
+        squares += static_cast<double>(grads.data()[i]) * grads.data()[i];
+    const int before = getNumThreads();
+    setNumThreads(1);
+    const double one = gradientNorm(grads.values);
+    setNumThreads(3);
+    BOOST_CHECK_EQUAL(gradientNorm(grads.values), one);
+    setNumThreads(before);
+    BOOST_CHECK_CLOSE(one, std::sqrt(squares), 1e-6);
+
+    vit::ParamArena kept(params.layout), cleared(params.layout);
+    params.values.copyTo(kept.values);
+    params.values.copyTo(cleared.values);
+    vit::ParamArena copy(params.layout);
+    grads.values.copyTo(copy.values);
+    AdamW(params.layout).step(kept, grads.data(), options(1));
+    BOOST_CHECK(sameBytes(grads.values, copy.values));
+    AdamW(params.layout).step(cleared, grads.data(), options(1), true);
+    BOOST_CHECK(sameBytes(cleared.values, kept.values));
+    for (const vit::ParamInfo& info : grads.layout.tensors())
+        for (size_t i = 0; info.trainable && i < info.count; i++)
+            BOOST_REQUIRE_EQUAL(grads.data()[info.offset + i], 0.f);
+}
+
 BOOST_AUTO_TEST_CASE(threads_do_not_change_a_bit)
 {
     const int before = getNumThreads();

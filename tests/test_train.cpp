@@ -386,6 +386,9 @@ BOOST_AUTO_TEST_CASE(other_options_or_data_refuse_to_resume)
     changed.data.push_back(file("images/p0.png"));
     refused("data", changed);
     changed = params;
+    changed.reduceJpegs = false;
+    refused("jpeg", changed);
+    changed = params;
     changed.threads = cv::getNumThreads() == 1 ? 2 : 1;
     refused("threads", changed);
     changed = params;

@@ -9,6 +9,8 @@
 #include "train/loader.hpp"
 #include "vit/config.hpp"
 
+#include <opencv2/imgproc.hpp>
+
 #include <cmath>
 #include <set>
 
@@ -125,6 +127,89 @@ BOOST_AUTO_TEST_CASE(flips_mirror_and_follow_their_probability)
         augment(rgb, input, whole, random, out.data());
         BOOST_REQUIRE(out[0] < out[15]);
     }
+}
+
+BOOST_AUTO_TEST_CASE(every_crop_of_a_reduced_image_has_the_pixels_that_are_wanted)
+{
+    AugmentOptions wide;
+    wide.scaleMin = 0.5;
+    wide.ratioMin = 0.3;
+    wide.ratioMax = 0.6;
+    std::set<int> met;
+    for (const AugmentOptions& options : {AugmentOptions(), wide})
+        for (const cv::Size size : {cv::Size(4000, 3000), cv::Size(3000, 4000), cv::Size(640, 480), cv::Size(2000, 1500),
+                                    cv::Size(9000, 300), cv::Size(40, 9000), cv::Size(1024, 1024), cv::Size(16000, 12000)})
+        {
+            const int side = 112, reduction = reductionFor(size, side, options);
+            met.insert(reduction);
+            const cv::Size reduced((size.width + reduction - 1) / reduction, (size.height + reduction - 1) / reduction);
+            bool larger = reduction < 8;   // the next one would be too much for some crop, or nearly
+            double least = 1e9;
+            for (uint32_t i = 0; i < 3000; i++)
+            {
+                RandomStream random(8, RandomPurpose::Augment, 0, i);
+                const cv::Rect crop = randomCrop(reduced, options, random);
+                least = std::min(least, static_cast<double>(std::min(crop.width, crop.height)));
+            }
+            BOOST_TEST((reduction == 1 || least >= side - 1), size << " by " << reduction << ": " << least);
+            BOOST_TEST((!larger || least < 2 * side * 1.35), size << " by " << reduction << ": " << least);
+        }
+    BOOST_TEST(met.size() == 4u);
+}
+
+BOOST_AUTO_TEST_CASE(jpegs_are_decoded_smaller_others_in_full)
+{
+    cv::Mat photo(301, 403, CV_8UC3);
+    for (int y = 0; y < photo.rows; y++)
+        for (int x = 0; x < photo.cols; x++)
+            photo.at<cv::Vec3b>(y, x) = cv::Vec3b(static_cast<uchar>(x / 2), static_cast<uchar>(y / 2),
+                                                  static_cast<uchar>(128 + 100 * std::sin(x * 0.05) * std::cos(y * 0.04)));
+    cv::imwrite(file("photo.jpg"), photo, {cv::IMWRITE_JPEG_QUALITY, 98});
+    cv::imwrite(file("photo.png"), photo);
+    std::string reason;
+    const cv::Mat whole = readImage(file("photo.jpg"), reason);
+    BOOST_REQUIRE(whole.size() == photo.size());
+    for (const int reduction : {1, 2, 4, 8})
+    {
+        const auto by = [&](cv::Size size)
+        {
+            BOOST_TEST((size == photo.size()));
+            return reduction;
+        };
+        const cv::Mat small = readImage(file("photo.jpg"), reason, by);
+        BOOST_REQUIRE((small.size() == cv::Size((403 + reduction - 1) / reduction, (301 + reduction - 1) / reduction)));
+        cv::Mat expected;   // means of blocks, but for the last row and column, which the picture ends within
+        cv::resize(whole(cv::Rect(0, 0, 400, 296)), expected, cv::Size(400 / reduction, 296 / reduction), 0, 0, cv::INTER_AREA);
+        BOOST_TEST(cv::norm(expected, small(cv::Rect(cv::Point(), expected.size())), cv::NORM_INF) <= 12);
+        BOOST_TEST(cv::norm(small, readImage(file("photo.jpg"), reason, by), cv::NORM_INF) == 0);
+        BOOST_TEST((readImage(file("photo.png"), reason, by).size() == photo.size()));
+    }
+
+    // Through the loader: the same batches whatever is cached, other ones than from full decoding, and nearly equal to them.
+    const Dataset dataset = listImages({file("photo.jpg")});
+    LoaderOptions options;
+    options.input.imageSize = 24;
+    options.input.patchSize = 8;
+    options.visible = 5;
+    options.batch = 2;
+    options.workers = 0;
+    Loader full(dataset, options, 0, nullptr);
+    options.reduceJpegs = true;
+    Loader reduced(dataset, options, 0, nullptr);
+    options.cacheBytes = 1 << 20;
+    options.workers = 2;
+    Loader cached(dataset, options, 0, nullptr);
+    for (int i = 0; i < 5; i++)
+    {
+        const std::vector<float> a = full.next().pixels, b = reduced.next().pixels;
+        BOOST_TEST((cached.next().pixels == b));
+        BOOST_TEST((a != b));
+        double difference = 0;
+        for (size_t k = 0; k < a.size(); k++)
+            difference += std::abs(a[k] - b[k]) / static_cast<double>(a.size());
+        BOOST_TEST(difference < 0.1);
+    }
+    BOOST_TEST(cached.cachedBytes() < full.cachedBytes() + static_cast<size_t>(403 * 301 * 3) / 4);
 }
 
 BOOST_AUTO_TEST_CASE(batches_do_not_depend_on_workers_cache_or_start)

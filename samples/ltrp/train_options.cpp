@@ -129,6 +129,8 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("scale-max", number(p.scaleMax), "random crop: largest share of the image's area")
         ("ratio-min", number(p.ratioMin), "random crop: smallest width / height")
         ("ratio-max", number(p.ratioMax), "random crop: largest width / height")
+        ("full-decode", po::bool_switch(), "decode JPEG files in full even where a half, a quarter or an eighth of their size is enough for every "
+            "crop; slower")
         ("flip", number(p.flip), "probability of a horizontal flip")
         ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"), "of the matrix products of the "
             "network in training: fp32, or bf16 on processors that multiply in it; the result depends on it")
@@ -168,6 +170,7 @@ void finishTrainParams(const po::variables_map& values, TrainParams& params)
         params.data.push_back(path);
     params.seed = seedOption(values, "seed");
     applyThreads(values);
+    params.reduceJpegs = !values["full-decode"].as<bool>();
     params.target = requiredTargetOption(values);
     if (params.target == TARGET_CPU_INT8)
         throw UsageError("--precision: no network is trained in int8; expected fp32 or bf16");

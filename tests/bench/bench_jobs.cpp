@@ -160,10 +160,9 @@ void trainStep(LoadedModel& teacher, LoadedModel& ranker, TrainState& s, const t
     std::fill(s.scores.begin(), s.scores.end(), 0.f);
     for (size_t i = 0; i < count; ++i)
         s.scores[i / visible * patches + static_cast<size_t>(s.masks.ids[i])] = s.gradient[i];
-    std::fill(ranker.grads.begin(), ranker.grads.end(), 0.f);
     ranker.ranker->backward(s.pixels.data(), s.n, s.masks.ids.data(), s.masks.visible, s.scores.data(),
                             ranker.grads.data(), ws);
-    ranker.optimizer->step(ranker.file.params, ranker.grads.data(), adam);
+    ranker.optimizer->step(ranker.file.params, ranker.grads.data(), adam, true);
     ws.ops().weightsChanged();
 }
 
@@ -214,11 +213,10 @@ Job pretrainStepJob(Models& models, const Json& command)
                 s->losses.clear();
                 for (int i = 0; i < s->steps; ++i)
                 {
-                    std::fill(model.grads.begin(), model.grads.end(), 0.f);
                     s->losses.push_back(model.mae->forwardBackward(s->pixels.data(), s->n, s->masks.ids.data(),
                                                                    s->masks.visible, model.grads.data(),
                                                                    *model.trainWorkspace));
-                    model.optimizer->step(model.file.params, model.grads.data(), adam);
+                    model.optimizer->step(model.file.params, model.grads.data(), adam, true);
                     model.trainWorkspace->ops().weightsChanged();
                 }
             },

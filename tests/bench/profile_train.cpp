@@ -74,7 +74,7 @@ int main(int argc, char** argv)
         vit::maskFromNoise(noise.data(), patches, visible, keep.data() + b * static_cast<size_t>(visible));
     }
 
-    cv::Mat grads(1, static_cast<int>(params.layout.total()), CV_32F);
+    cv::Mat grads = cv::Mat::zeros(1, static_cast<int>(params.layout.total()), CV_32F);
     train::AdamW optimizer(params.layout);
     std::cout << (ranks ? "ranker ViT-S" : "autoencoder ViT-B") << ", " << precision << ", batches of " << batch << ", "
               << ops::cpuLibrary() << ", " << ops::threads() << " threads\n"
@@ -84,7 +84,6 @@ int main(int argc, char** argv)
     {
         ops::matmulProfile(true);
         const double start = now();
-        grads.setTo(0);
         if (ranks)
         {
             ranker->forwardTrain(pixels.data(), batch, keep.data(), visible, scores.data(), ws);
@@ -93,9 +92,9 @@ int main(int argc, char** argv)
         else
             mae->forwardBackward(pixels.data(), batch, keep.data(), visible, grads.ptr<float>(), ws);
         const double passed = now();
-        const double size = cv::norm(grads, cv::NORM_L2);
+        const double size = train::gradientNorm(grads);
         const double normed = now();
-        optimizer.step(params, grads.ptr<float>(), train::AdamWParams());
+        optimizer.step(params, grads.ptr<float>(), train::AdamWParams(), true);
         ws.ops().weightsChanged();
         const double end = now();
         const ops::MatmulProfile profile = ops::matmulProfile(true);

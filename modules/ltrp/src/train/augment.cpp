@@ -11,6 +11,19 @@
 
 namespace cv { namespace ltrp { namespace train {
 
+int reductionFor(Size image, int side, const AugmentOptions& options)
+{
+    const double area = static_cast<double>(image.width) * image.height, narrow = std::min(image.width, image.height);
+    // A drawn crop of least area and most extreme ratio; and the centred one that stands in where none fits.
+    const double drawn = std::sqrt(options.scaleMin * area * std::min(options.ratioMin, 1 / options.ratioMax));
+    const double centred = narrow * std::min(1.0, std::min(1 / options.ratioMin, options.ratioMax));
+    const double shortest = std::min(drawn, centred);
+    int reduction = 8;
+    while (reduction > 1 && shortest < static_cast<double>(side) * reduction)
+        reduction /= 2;
+    return reduction;
+}
+
 Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
 {
     const double area = static_cast<double>(image.width) * image.height;

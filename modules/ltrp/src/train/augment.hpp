@@ -17,6 +17,11 @@ struct AugmentOptions
     double flip = 0.5;                               ///< probability of a horizontal flip
 };
 
+/// How many times smaller, 1, 2, 4 or 8, an image of this size may be decoded so that even the smallest crop that these
+/// options can draw from it has `side` pixels on its shorter side. A function of nothing else: whichever crop is drawn, and
+/// whether the image was kept from an earlier epoch, makes no difference.
+int reductionFor(Size image, int side, const AugmentOptions& options);
+
 /// A rectangle of random area (uniform) and aspect ratio (log-uniform) at a random place. When ten draws do not fit,
 /// the largest centred rectangle whose ratio is within the bounds.
 Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random);

@@ -71,23 +71,42 @@ void addList(const fs::path& list, std::vector<Entry>& entries)
     LTRP_REQUIRE(in.eof(), Error::StsError, list.string() << ": read error");
 }
 
-/// A JPEG that ends before its end-of-image marker decodes to rows that depend on what was in memory before.
-bool jpegIsTruncated(const std::vector<uchar>& bytes)
+/// What the headers of a JPEG say, and whether its end is there.
+struct JpegFrame
 {
-    size_t at = 2;
-    while (at + 4 <= bytes.size() && bytes[at] == 0xff && bytes[at + 1] != 0xda)   // segments up to the first scan
+    explicit JpegFrame(const std::vector<uchar>& bytes)
     {
-        if (bytes[at + 1] == 0xff)   // fill byte
+        size_t at = 2;
+        while (at + 4 <= bytes.size() && bytes[at] == 0xff && bytes[at + 1] != 0xda)   // segments up to the first scan
         {
-            at++;
-            continue;
+            const uchar marker = bytes[at + 1];
+            if (marker == 0xff)   // fill byte
+            {
+                at++;
+                continue;
+            }
+            const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+            if (frame && at + 9 <= bytes.size())
+                size = Size(bytes[at + 7] << 8 | bytes[at + 8], bytes[at + 5] << 8 | bytes[at + 6]);
+            at += 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
         }
-        at += 2 + (static_cast<size_t>(bytes[at + 2]) << 8 | bytes[at + 3]);
+        for (size_t i = bytes.size(); truncated && i >= at + 2 && i >= 2; i--)
+            truncated = !(bytes[i - 2] == 0xff && bytes[i - 1] == 0xd9);
     }
-    for (size_t i = bytes.size(); i >= at + 2 && i >= 2; i--)
-        if (bytes[i - 2] == 0xff && bytes[i - 1] == 0xd9)
-            return false;
-    return true;
+
+    Size size;               ///< of the stored picture; empty where no header says it
+    bool truncated = true;   ///< then rows would depend on what was in memory before
+};
+
+int decodingFlag(int reduction)
+{
+    switch (reduction)
+    {
+    case 2: return IMREAD_REDUCED_COLOR_2;
+    case 4: return IMREAD_REDUCED_COLOR_4;
+    case 8: return IMREAD_REDUCED_COLOR_8;
+    default: return IMREAD_COLOR;
+    }
 }
 
 }  // namespace
@@ -140,7 +159,7 @@ Dataset listImages(const std::vector<std::string>& data)
     return dataset;
 }
 
-Mat readImage(const std::string& path, std::string& reason)
+Mat readImage(const std::string& path, std::string& reason, const Reduction& reduction)
 {
     Mat rgb;
     try
@@ -164,12 +183,19 @@ Mat readImage(const std::string& path, std::string& reason)
             reason = "cannot be read";
             return Mat();
         }
-        if (bytes.size() > 3 && bytes[0] == 0xff && bytes[1] == 0xd8 && jpegIsTruncated(bytes))
+        int flag = IMREAD_COLOR;
+        if (bytes.size() > 3 && bytes[0] == 0xff && bytes[1] == 0xd8)
         {
-            reason = "truncated JPEG: no end-of-image marker";
-            return Mat();
+            const JpegFrame frame(bytes);
+            if (frame.truncated)
+            {
+                reason = "truncated JPEG: no end-of-image marker";
+                return Mat();
+            }
+            if (reduction && !frame.size.empty())
+                flag = decodingFlag(reduction(frame.size));
         }
-        const Mat decoded = imdecode(bytes, IMREAD_COLOR);
+        const Mat decoded = imdecode(bytes, flag);
         if (decoded.empty())
         {
             reason = "not an image that OpenCV can decode";

@@ -7,6 +7,8 @@
 
 #include "../precomp.hpp"
 
+#include <functional>
+
 namespace cv { namespace ltrp { namespace train {
 
 /// The images of a training, in an order that does not depend on the file system.
@@ -23,8 +25,12 @@ Dataset listImages(const std::vector<std::string>& data);
 /// Whether the name ends as that of an image (any case).
 bool hasImageExtension(const std::string& path);
 
-/// Decoded 8-bit RGB (EXIF orientation applied), or an empty Mat and the reason.
-Mat readImage(const std::string& path, std::string& reason);
+/// How many times smaller (1, 2, 4 or 8) an image of that size is wanted at most.
+typedef std::function<int(Size)> Reduction;
+
+/// Decoded 8-bit RGB (EXIF orientation applied), or an empty Mat and the reason. JPEG files are decoded at the size that
+/// `reduction`, where given, asks for (the decoder leaves out what the smaller picture has no room for); all others in full.
+Mat readImage(const std::string& path, std::string& reason, const Reduction& reduction = nullptr);
 
 }}}  // namespace
 

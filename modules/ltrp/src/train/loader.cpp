@@ -172,7 +172,9 @@ Mat Loader::imageAt(int index)
             return cache_[i];
     }
     std::string reason;
-    Mat rgb = readImage(dataset_.paths[i], reason);
+    Mat rgb = readImage(dataset_.paths[i], reason, options_.reduceJpegs ? Reduction([this](Size size) {
+        return reductionFor(size, options_.input.imageSize, options_.augment);
+    }) : Reduction());
     bool report = false;
     {
         std::lock_guard<std::mutex> lock(cacheMutex_);

@@ -37,6 +37,7 @@ struct LoaderOptions
     int64_t batchesPerEpoch = 1;
     int workers = 2;              ///< 0: next() does the work itself
     size_t cacheBytes = 0;
+    bool reduceJpegs = false;     ///< see reductionFor()
 };
 
 /// Which image is at each position of an epoch: a permutation, a function of (seed, epoch) alone.

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -31,7 +32,7 @@ struct StepFactors
 
 /// Loops without calls or branches, so that the compiler vectorises them; the square root is OpenCV's vectorised one
 /// because the compiler's own keeps errno and stays scalar.
-void updatePiece(float* w, const float* g, float* m, float* v, size_t count, const StepFactors& f)
+void updatePiece(float* w, float* g, float* m, float* v, size_t count, const StepFactors& f, bool clear)
 {
     const size_t block = 1024;
     float root[block];
@@ -48,6 +49,8 @@ void updatePiece(float* w, const float* g, float* m, float* v, size_t count, con
         hal::sqrt32f(vb, root, static_cast<int>(n));
         for (size_t i = 0; i < n; i++)
             wb[i] = f.keep * wb[i] - f.rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
+        if (clear)
+            std::fill_n(g + start, n, 0.f);
     }
 }
 
@@ -68,7 +71,7 @@ AdamW::AdamW(const vit::ParamLayout& layout)
 {
 }
 
-void AdamW::step(vit::ParamArena& params, const float* grads, const AdamWParams& options)
+void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& options, bool clear)
 {
     checkOptions(options);
     const size_t total = params.layout.total();
@@ -101,8 +104,23 @@ void AdamW::step(vit::ParamArena& params, const float* grads, const AdamWParams&
     {
         for (size_t i = begin; i < end; i++)
             updatePiece(weights + pieces[i].begin, grads + pieces[i].begin, first + pieces[i].begin,
-                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? decayed : undecayed);
+                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? decayed : undecayed, clear);
     });
+}
+
+double gradientNorm(const Mat& grads)
+{
+    const int piece = 1 << 16, count = static_cast<int>(grads.total());
+    std::vector<double> squares(static_cast<size_t>((count + piece - 1) / piece));
+    ops::parallelRanges(squares.size(), 1, [&](size_t begin, size_t end)
+    {
+        for (size_t i = begin; i < end; i++)
+        {
+            const int first = static_cast<int>(i) * piece;
+            squares[i] = norm(grads.colRange(first, std::min(count, first + piece)), NORM_L2SQR);
+        }
+    });
+    return std::sqrt(std::accumulate(squares.begin(), squares.end(), 0.0));
 }
 
 double learningRate(double base, double minimum, double warmupEpochs, double epochs, double epoch)

@@ -19,11 +19,15 @@ class AdamW
 {
 public:
     explicit AdamW(const vit::ParamLayout& layout);
-    void step(vit::ParamArena& params, const float* grads, const AdamWParams& options);
+    /// clear: the gradients are zero afterwards, for the next update to add to; done on the way, which saves a pass.
+    void step(vit::ParamArena& params, float* grads, const AdamWParams& options, bool clear = false);
 
     Mat m, v;            ///< 1 x layout.total(), CV_32F: state, part of a checkpoint
     int64_t steps = 0;   ///< updates done, part of a checkpoint
 };
+
+/// Length of all gradients together; sums do not depend on the threads.
+double gradientNorm(const Mat& grads);
 
 /// Learning rate at a fractional epoch: linear warm-up from 0, then a half-cosine from base to minimum.
 double learningRate(double base, double minimum, double warmupEpochs, double epochs, double epoch);

@@ -124,12 +124,13 @@ public:
         loading.batch = params_.batch;
         loading.visible = vit::visibleCount(loading.input.numPatches(), params_.maskRatio);
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
+        loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
         Loader loader(dataset_, loading, step * params_.accumulate,
                       [this](const std::string& path, const std::string& why) { skipped(path, why); });
 
-        Mat grads(1, static_cast<int>(weights.layout.total()), CV_32F);
+        Mat grads = Mat::zeros(1, static_cast<int>(weights.layout.total()), CV_32F);
         int64_t saved = resumed ? step : -1;
         Rate rate;
         rate.add(now(), 0);
@@ -175,6 +176,7 @@ private:
         for (const auto& number : numbers)
             options_.emplace_back(number.first, optionText(number.second));
         options_.emplace_back("seed", std::to_string(params_.seed));
+        options_.emplace_back("jpeg", params_.reduceJpegs ? "reduced" : "full");
         options_.emplace_back("data", data_);
         // Matrix libraries split long sums among their threads: another number rounds differently.
         options_.emplace_back("threads", std::to_string(getNumThreads()));
@@ -213,11 +215,10 @@ private:
         say("skipped " + path + ": " + reason);
     }
 
-    /// One update of the weights from `accumulate` batches. Throws before anything is changed when a value is not
-    /// finite.
+    /// One update of the weights from `accumulate` batches; grads are zero before and after. Throws before
+    /// anything is changed when a value is not finite.
     void update(Loader& loader, int visible, int64_t step, Mat& grads)
     {
-        grads.setTo(0);
         const double begin = now();
         double waited = 0, loss = 0;
         for (int i = 0; i < params_.accumulate; i++)
@@ -232,7 +233,7 @@ private:
         }
         if (params_.accumulate > 1)
             grads *= 1.0 / params_.accumulate;
-        gradNorm_ = norm(grads, NORM_L2);
+        gradNorm_ = gradientNorm(grads);
         if (!std::isfinite(gradNorm_))
             fail("gradient norm", gradNorm_, step, nullptr);
         AdamWParams adam;
@@ -241,7 +242,7 @@ private:
         adam.weightDecay = params_.weightDecay;
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
-        optimizer_.step(objective_.model().params, grads.ptr<float>(), adam);
+        optimizer_.step(objective_.model().params, grads.ptr<float>(), adam, true);
         objective_.weightsChanged();
         loss_ = loss;
         usedRate_ = adam.learningRate;

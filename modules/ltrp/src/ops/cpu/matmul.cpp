@@ -59,9 +59,11 @@ struct Key
 {
     int m, n, k, threads;
     unsigned flags;   ///< what is transposed, added, packed, and the precision
+    RowSteps steps;
     bool operator==(const Key& o) const
     {
-        return m == o.m && n == o.n && k == o.k && threads == o.threads && flags == o.flags;
+        return m == o.m && n == o.n && k == o.k && threads == o.threads && flags == o.flags && steps.a == o.steps.a
+            && steps.b == o.steps.b && steps.c == o.steps.c;
     }
 };
 
@@ -156,6 +158,14 @@ dnnl::memory::desc matrix(int rows, int columns, DataType type = DataType::f32, 
     return dnnl::memory::desc({rows, columns}, type, order);
 }
 
+/// Rows `step` apart (0: dense); turned: stored as [columns, rows].
+dnnl::memory::desc matrix(int rows, int columns, DataType type, bool turned, int step)
+{
+    if (step == 0)
+        return matrix(rows, columns, type, turned ? FormatTag::ba : FormatTag::ab);
+    return dnnl::memory::desc({rows, columns}, type, turned ? dnnl::memory::dims{1, step} : dnnl::memory::dims{step, 1});
+}
+
 void rethrow(const dnnl::error& e, int m, int k, int n)
 {
     if (e.status == dnnl_out_of_memory)
@@ -219,7 +229,7 @@ namespace {
 
 /// One matmul(): a and b of type `in`, c of type `out`.
 void multiplyPlain(DataType in, DataType out, const void* a, bool transposeA, const void* b, bool transposeB,
-                   const float* bias, void* c, int m, int n, int k, bool accumulate)
+                   const float* bias, void* c, int m, int n, int k, bool accumulate, const RowSteps& steps)
 {
     if (m <= 0 || n <= 0)
         return;
@@ -230,11 +240,10 @@ void multiplyPlain(DataType in, DataType out, const void* a, bool transposeA, co
         Dnnl& dnnl = Dnnl::local();
         const Key key{m, n, k, threads(),
                       (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)
-                          | (in == DataType::bf16 ? 128u : 0u) | (out == DataType::bf16 ? 256u : 0u)};
+                          | (in == DataType::bf16 ? 128u : 0u) | (out == DataType::bf16 ? 256u : 0u), steps};
         Product& product = dnnl.find(key, [&]() {
-            return makeProduct(dnnl.engine, matrix(m, k, in, transposeA ? FormatTag::ba : FormatTag::ab),
-                               matrix(k, n, in, transposeB ? FormatTag::ba : FormatTag::ab), matrix(1, n),
-                               matrix(m, n, out), bias != nullptr, accumulate);
+            return makeProduct(dnnl.engine, matrix(m, k, in, transposeA, steps.a), matrix(k, n, in, transposeB, steps.b),
+                               matrix(1, n), matrix(m, n, out, false, steps.c), bias != nullptr, accumulate);
         });
         dnnl.run(product, a, b, bias, c);
     }
@@ -253,23 +262,23 @@ void requireBf16()
 }  // namespace
 
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate)
+            int k, bool accumulate, const RowSteps& steps)
 {
-    multiplyPlain(DataType::f32, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
+    multiplyPlain(DataType::f32, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate, steps);
 }
 
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate)
+            int k, bool accumulate, const RowSteps& steps)
 {
     requireBf16();
-    multiplyPlain(DataType::bf16, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
+    multiplyPlain(DataType::bf16, DataType::f32, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate, steps);
 }
 
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
-            int n, int k, bool accumulate)
+            int n, int k, bool accumulate, const RowSteps& steps)
 {
     requireBf16();
-    multiplyPlain(DataType::bf16, DataType::bf16, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate);
+    multiplyPlain(DataType::bf16, DataType::bf16, a, transposeA, b, transposeB, bias, c, m, n, k, accumulate, steps);
 }
 
 std::string matmulLacks(Precision precision)
@@ -323,7 +332,7 @@ void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias,
         const ThreadScope scope(threads());
         Dnnl& dnnl = Dnnl::local();
         const Key key{rows, out_, in_, threads(),
-                      (bias ? 4u : 0u) | (accumulate ? 8u : 0u) | 16u | static_cast<unsigned>(precision_) << 5};
+                      (bias ? 4u : 0u) | (accumulate ? 8u : 0u) | 16u | static_cast<unsigned>(precision_) << 5, RowSteps()};
         Product& product = dnnl.find(key, [&]() {
             const DataType type = precision_ == Precision::BF16 ? DataType::bf16 : DataType::f32;
             const bool integers = precision_ == Precision::INT8;
@@ -348,14 +357,15 @@ std::string matmulLibrary()
 }
 
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate)
+            int k, bool accumulate, const RowSteps& steps)
 {
     if (m <= 0 || n <= 0)
         return;
     const ProfileScope profile(m, n, k);
-    const Mat aMat(transposeA ? k : m, transposeA ? m : k, CV_32F, const_cast<float*>(a));
-    const Mat bMat(transposeB ? n : k, transposeB ? k : n, CV_32F, const_cast<float*>(b));
-    Mat cMat(m, n, CV_32F, c);
+    const auto step = [](int values) { return values == 0 ? Mat::AUTO_STEP : static_cast<size_t>(values) * sizeof(float); };
+    const Mat aMat(transposeA ? k : m, transposeA ? m : k, CV_32F, const_cast<float*>(a), step(steps.a));
+    const Mat bMat(transposeB ? n : k, transposeB ? k : n, CV_32F, const_cast<float*>(b), step(steps.b));
+    Mat cMat(m, n, CV_32F, c, step(steps.c));
     Mat product;   // cv::gemm may not write over its third argument
     cv::gemm(aMat, bMat, 1.0, accumulate ? cMat : Mat(), accumulate ? 1.0 : 0.0, product,
              (transposeA ? GEMM_1_T : 0) | (transposeB ? GEMM_2_T : 0));
@@ -376,12 +386,12 @@ std::string matmulLacks(Precision precision)
     return precision == Precision::FP32 ? "" : "this build of ltrp has no oneDNN, which multiplies in 16 and 8 bits";
 }
 
-void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, float*, int, int, int, bool)
+void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, float*, int, int, int, bool, const RowSteps&)
 {
     LTRP_ERROR(Error::StsNotImplemented, "BF16 matrix products: " << matmulLacks(Precision::BF16));
 }
 
-void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, uint16_t*, int, int, int, bool)
+void matmul(const uint16_t*, bool, const uint16_t*, bool, const float*, uint16_t*, int, int, int, bool, const RowSteps&)
 {
     LTRP_ERROR(Error::StsNotImplemented, "BF16 matrix products: " << matmulLacks(Precision::BF16));
 }

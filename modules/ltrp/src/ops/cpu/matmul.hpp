@@ -11,18 +11,24 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// c [m, n] = op(a) op(b) (+ bias [n]) (+ c when accumulate), all row-major and dense.
+/// Values between the beginnings of two rows as they are stored; 0: the rows lie dense.
+struct RowSteps
+{
+    int a = 0, b = 0, c = 0;
+};
+
+/// c [m, n] = op(a) op(b) (+ bias [n]) (+ c when accumulate), all row-major.
 /// op(a) is [m, k]: a is stored [m, k], or [k, m] when transposeA; op(b) is [k, n]: stored [k, n], or [n, k] when transposeB.
 /// This and PackedMatrix are all that knows the matrix library: oneDNN 2.6 or 3.x, or cv::gemm.
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate);
+            int k, bool accumulate, const RowSteps& steps = RowSteps());
 
 /// The same for a and b in bfloat16, with fp32 sums; c is fp32, or bfloat16 (rounded once, and without accumulation). Where
 /// matmulLacks(BF16) is not empty it throws.
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, float* c, int m, int n,
-            int k, bool accumulate);
+            int k, bool accumulate, const RowSteps& steps = RowSteps());
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
-            int n, int k, bool accumulate);
+            int n, int k, bool accumulate, const RowSteps& steps = RowSteps());
 
 /// A weight matrix [out, in] in the precision and memory order that the matrix library multiplies fastest. Immutable for
 /// its users, who may be many threads.
