@@ -175,6 +175,14 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(cat[3] != cat[1]);   // it did see other patches
     BOOST_TEST(cv::imread(picture).size() == cv::Size(3 * 240, 2 * 208));
 
+    // Varied patches are others than the best, and as many.
+    const std::string varied = expectOk("fewer_tokens", {folder.file("photos"), "--classifier=" + classifier,
+                                                         "--keep=0.5,0.125", "--cluster"});
+    const std::vector<double> cat2 = numbers(varied, std::string("cat.jpg:") + ANSWER);
+    BOOST_TEST(varied.find("50 %       9 ") != std::string::npos, varied);
+    BOOST_TEST(cat2[1] == cat[1]);
+    BOOST_TEST((cat2[3] != cat[3] || cat2[5] != cat[5]));
+
     expectError("fewer_tokens", {photo("cat.jpg"), "--classifier=" + classifier, "--keep=0.5,1.5"}, "1.5");
     expectError("fewer_tokens", {photo("cat.jpg"), "--classifier=absent.onnx"}, "absent.yml");
 }

@@ -26,6 +26,7 @@ static const char* keys =
     "{ classifier c   |                | classifier that vit_to_onnx.py made: NAME.onnx with NAME.yml beside it }"
     "{ model m        |                | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
     "{ keep k         | 0.75,0.5,0.25  | shares of patches to try, each in (0, 1) }"
+    "{ cluster        |                | keep varied patches (70 % by score, others from clusters), not the best }"
     "{ picture        |                | picture to write: up to four photos, what each run saw and said }";
 
 /// A classifier whose network takes any subset of the patches.
@@ -198,19 +199,19 @@ static std::vector<int> randomPatches(int patches, int count, uint64 seed)
     return all;
 }
 
-/// One share over all photos, so that the network is laid out for that number of tokens once. share 1 sets the answers.
-static Row runShare(Classifier& classifier, std::vector<Photo>& photos, double share, std::vector<cv::Mat>& pictures)
+/// One share over all photos, so that the network is laid out for that number of tokens once. Share 1 sets the answers.
+static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select,
+                    std::vector<cv::Mat>& pictures)
 {
+    const double share = select.keepRatio;
     Row row;
     row.name = share < 1 ? cv::format("%.0f %%", 100 * share) : cv::String("all");
-    cv::ltrp::SelectParams select;
-    select.keepRatio = share;
     std::vector<double> times;
     sample::Progress progress(row.name + " of the patches, photo", static_cast<int>(photos.size()));
     for (size_t i = 0; i < photos.size() && !sample::interrupted(); i++)
     {
         Photo& photo = photos[i];
-        const std::vector<int> patches = cv::ltrp::selectPatches(photo.ranking, select);
+        const std::vector<int> patches = cv::ltrp::selectPatches(photo.ranking, select, photo.input);
         if (i == 0)
             classifier.run(photo.input, patches);   // lays out memory, which is not what is to be timed
         cv::TickMeter timer;
@@ -306,10 +307,15 @@ int main(int argc, char** argv)
         double rankMilliseconds = 0;
         std::vector<Photo> photos = readPhotos(input, classifier, *ranker, rankMilliseconds);
         std::vector<cv::Mat> pictures(picture.empty() ? 0 : std::min<size_t>(4, photos.size()));
-        std::vector<Row> rows(1, runShare(classifier, photos, 1, pictures));
-        for (double share : shares)
-            if (!sample::interrupted())
-                rows.push_back(runShare(classifier, photos, share, pictures));
+        cv::ltrp::SelectParams select;
+        select.keepRatio = 1;
+        std::vector<Row> rows(1, runShare(classifier, photos, select, pictures));
+        select.method = parser.has("cluster") ? cv::ltrp::SELECT_CLUSTER : cv::ltrp::SELECT_TOPK;
+        for (size_t i = 0; i < shares.size() && !sample::interrupted(); i++)
+        {
+            select.keepRatio = shares[i];
+            rows.push_back(runShare(classifier, photos, select, pictures));
+        }
         if (sample::interrupted())
             return sample::INTERRUPTED;   // half a table would mislead
 

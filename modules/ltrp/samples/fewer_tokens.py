@@ -60,10 +60,10 @@ def find_photos(path):
     return photos
 
 
-def on_grid(ranking, grid):
+def on_grid(ranking, grid, size):
     """The same scores on the classifier's grid: both see the whole photo, so that places stay what they are."""
     same = ltrp.PatchRanking()
-    same.imageSize = ranking.imageSize
+    same.imageSize = (size, size)
     scores = np.asarray(ranking.scores)
     same.scores = scores if scores.shape == (grid, grid) else cv2.resize(scores, (grid, grid))
     return same
@@ -75,6 +75,8 @@ def main():
     arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, NAME.yml beside it")
     arguments.add_argument("--model", "-m", help="ranker's weights (.safetensors or .pth); shipped ones unless told")
     arguments.add_argument("--keep", "-k", default="0.75,0.5,0.25", help="shares of patches to try, each in (0, 1)")
+    arguments.add_argument("--cluster", action="store_true",
+                           help="keep varied patches (70 %% by score, the rest from clusters) instead of the best only")
     args = arguments.parse_args()
     try:
         shares = [float(word) for word in args.keep.split(",")]
@@ -92,7 +94,7 @@ def main():
             start = time.perf_counter()
             ranking = ranker.rank(image)
             times.append(time.perf_counter() - start)
-            rankings.append(on_grid(ranking, classifier.grid))
+            rankings.append(on_grid(ranking, classifier.grid, classifier.size))
             inputs.append(cv2.resize(image, (classifier.size,) * 2, interpolation=cv2.INTER_AREA))
             folder = os.path.basename(os.path.dirname(os.path.abspath(file)))
             labels.append(classifier.classes.index(folder) if folder in classifier.classes else -1)
@@ -109,7 +111,7 @@ def main():
         name = "all" if share == 1 else f"{100 * share:.0f} %"
         with Progress(f"{name} of the patches, photo", len(files)) as progress:
             for i, (image, ranking) in enumerate(zip(inputs, rankings)):
-                patches = ltrp.selectPatches(ranking, select_params(share))
+                patches = ltrp.selectPatches(ranking, select_params(share, args.cluster and share < 1), image)
                 if i == 0:
                     classifier.run(image, patches)   # lays out memory, which is not what is to be timed
                 start = time.perf_counter()

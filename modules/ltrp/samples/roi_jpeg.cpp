@@ -347,7 +347,7 @@ int main(int argc, char** argv)
             cv::Mat both;
             cv::hconcat(drawColumn(plain, "plain JPEG", ranking, keep),
                         drawColumn(roi, "by the ranking", ranking, keep), both);
-            sample::writeImage(picture, both);
+            sample::writeImage(picture, both, 90);   // it must not add much of its own
         }
     }
     catch (const cv::Exception& e)

@@ -95,13 +95,13 @@ inline void finishFile(const std::string& path)
         CV_Error(cv::Error::StsError, path + ": cannot be written");
 }
 
-inline void writeImage(const std::string& path, const cv::Mat& image,
-                       const std::vector<int>& params = std::vector<int>())
+/// A picture, complete or not at all. `quality` is that of JPEG, for names that end so.
+inline void writeImage(const std::string& path, const cv::Mat& image, int quality = 78)
 {
     bool written = false;
     try
     {
-        written = cv::imwrite(partName(path), image, params);
+        written = cv::imwrite(partName(path), image, {cv::IMWRITE_JPEG_QUALITY, quality});
     }
     catch (const cv::Exception&)   // an ending that no encoder knows
     {
