@@ -32,13 +32,14 @@ const HelpText HELP = {
     "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
     "visible); with --masks 1 only the visible patches have scores.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
-    "\"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}; with --masks 1 the scores of\n"
-    "hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
+    "\"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}, and \"approximate\" where asked\n"
+    "for; with --masks 1 the scores of hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
     "\n"
     "Examples:\n"
     "  ltrp score photo.jpg --overlay photo_scores.png\n"
     "  ltrp score photos/ --mae mae-base.safetensors --masks 128 --space pixel --json scores.json\n"
     "  ltrp score photo.jpg --masks 1 --seed 7 --removal encoder --json -\n"
+    "  ltrp score photos/ --approximate 0.3 --precision int8 --json scores.json\n"
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
 
@@ -108,6 +109,8 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
     entry["average"] = averageName(params.average);
     entry["masks"] = params.masks;
     entry["seed"] = params.seed;
+    if (params.sampleShare < 1)
+        entry["approximate"] = params.sampleShare;
     if (overlays.wanted())
     {
         cv::Mat overlay;
@@ -157,6 +160,9 @@ int runScore(const std::vector<std::string>& args)
             "write a picture of the best patches beside a heat map: a file for one image, a folder for several")
         ("keep", po::value(&keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches shown bright in the overlay (with --masks 1: the visible ones)")
+        ("approximate", po::value<double>()->value_name("SHARE"),
+            "estimate the scores: for each patch taken away look at this share of the hidden ones only, for example 0.3\n"
+            "(goes with decoder removal and l1 or l2)")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
     addPrecision(options);
@@ -164,7 +170,15 @@ int runScore(const std::vector<std::string>& args)
     if (!parseArguments(args, HELP, options, "path", -1, values))
         return 0;
     const std::vector<std::string> paths = positionals(values, "path", 1, "PATH: an image or a folder");
-    const ScoreParams params = scoreParams(values);
+    ScoreParams params = scoreParams(values);
+    if (values.count("approximate"))
+    {
+        params.sampleShare = values["approximate"].as<double>();
+        if (!(params.sampleShare > 0 && params.sampleShare < 1))
+            throw UsageError("--approximate: " + plain(params.sampleShare) + " is outside (0, 1)");
+        if (params.removal != REMOVAL_DECODER || (params.metric != METRIC_L1 && params.metric != METRIC_L2))
+            throw UsageError("--approximate goes with --removal decoder and --metric l1 or l2 only");
+    }
     if (!(keepRatio > 0 && keepRatio <= 1))
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
     applyThreads(values);

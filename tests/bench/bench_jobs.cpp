@@ -119,6 +119,9 @@ Job scoreJob(Models& models, const Json& command)
     const auto scores = std::make_shared<std::vector<float>>(masks->ids.size());
     vit::LeaveOneOutOptions options;
     options.removal = removalOf(command);
+    options.sampleShare = value<double>(command, "sample_share", 1.0);
+    LTRP_REQUIRE(options.sampleShare > 0 && options.sampleShare <= 1, Error::StsOutOfRange,
+                 "sample_share is " << options.sampleShare << ", expected above 0 and at most 1");
     return {[&model, pixels, masks, scores, n, options]()
             {
                 vit::LeaveOneOut(*model.mae).scores(pixels->data(), n, masks->ids.data(), masks->visible, options,

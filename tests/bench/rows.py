@@ -18,6 +18,7 @@ class Row:
     removal: str = "decoder"
     method: str = ""
     mask_ratio: float = 0.9
+    sample_share: float = 1.0  # of the hidden patches, in approximate scores
 
     @property
     def unit(self) -> str:
@@ -38,6 +39,9 @@ def all_rows() -> list[Row]:
         for removal, precisions in (("decoder", ("fp32", "bf16", "int8")), ("encoder", ("fp32", "bf16"))):
             for precision in precisions:
                 rows.append(Row(f"score-{preset}-{removal}-{precision}", "score", preset, precision, 4, True, removal))
+        for precision in ("fp32", "bf16", "int8"):
+            rows.append(Row(f"score-{preset}-approximate-{precision}", "score", preset, precision, 4, True,
+                            sample_share=0.3))
     for precision in ("fp32", "bf16"):
         rows.append(Row(f"train-step-small-{precision}", "train_step", "small", precision, 4, True))
     for precision in ("fp32", "bf16"):

@@ -26,9 +26,10 @@ class Work:
     timed: dict
     row: Row
 
-    def answers(self, worker: Worker) -> dict:
+    def answers(self, worker: Worker, exact: bool = False) -> dict:
         """One answer of all checks: scores row under row; of losses and choices there is only one check."""
-        answers = [worker.ask(**named(check)) for check in self.checks]
+        checks = [dict(check, sample_share=1.0) if exact else check for check in self.checks]
+        answers = [worker.ask(**named(check)) for check in checks]
         if len(answers) == 1:
             return answers[0]
         return {"scores": [scores for answer in answers for scores in answer["scores"]]}
@@ -173,7 +174,7 @@ class Setting:
         probe = dict(call, do="score", removal=row.removal, n=1, keep=call["keep"][:1],
                      input=self.write("image.f32", images[:1]))
         if row.kind == "score":
-            call["removal"] = row.removal
+            call |= {"removal": row.removal, "sample_share": row.sample_share}
             return Work({"net": dict(load, probe=probe)}, [call], call, row)
         call["learning_rate"] = 1e-4
         loads = {"net": load}

@@ -32,6 +32,16 @@ void checkEnum(const char* name, int value, int highest)
                  "ScoreParams: " << name << ": expected 0 to " << highest << ", found " << value);
 }
 
+vit::LeaveOneOutOptions optionsOf(const ScoreParams& params)
+{
+    vit::LeaveOneOutOptions options;
+    options.removal = params.removal;
+    options.metric = params.metric;
+    options.space = params.space;
+    options.sampleShare = params.sampleShare;
+    return options;
+}
+
 void checkParams(const ScoreParams& params)
 {
     LTRP_REQUIRE(params.maskRatio > 0 && params.maskRatio < 1, Error::StsOutOfRange,
@@ -39,6 +49,11 @@ void checkParams(const ScoreParams& params)
     checkEnum("removal", params.removal, REMOVAL_ENCODER);
     checkEnum("metric", params.metric, METRIC_PSNR);
     checkEnum("space", params.space, SPACE_PIXEL);
+    LTRP_REQUIRE(params.sampleShare > 0 && params.sampleShare <= 1, Error::StsOutOfRange,
+                 "ScoreParams: sampleShare: expected a number in (0, 1], found " << params.sampleShare);
+    const std::string lacks = params.sampleShare < 1 ? vit::sampleLacks(optionsOf(params)) : std::string();
+    LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented,
+                 "ScoreParams: sampleShare: " << lacks << ": expected 1, found " << params.sampleShare);
 }
 
 void checkMapParams(const ScoreParams& params)
@@ -216,11 +231,7 @@ private:
 
     Mat forward(PseudoScoreSession& session, const Mat& pixels, const Mat& ids, const ScoreParams& params) const
     {
-        vit::LeaveOneOutOptions options;
-        options.removal = params.removal;
-        options.metric = params.metric;
-        options.space = params.space;
-        const Mat scores = session.forward(pixels, ids, options);
+        const Mat scores = session.forward(pixels, ids, optionsOf(params));
         LTRP_REQUIRE(checkRange(scores), Error::StsBadArg,
                      model_->file.path << ": the model's scores are not finite numbers");
         return scores;

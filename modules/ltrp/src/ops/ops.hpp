@@ -62,6 +62,22 @@ struct BlockGrads
     ParamGrads norm1, qkv, proj, norm2, fc1, fc2;
 };
 
+/// What sampledDifferences() works on: one image's decoder without its input.
+struct SampledVariants
+{
+    const BlockWeights* blocks;
+    int count;              ///< blocks, 1 or more
+    NormWeights norm;       ///< behind the last block
+    LinearWeights head;     ///< predicts the values that are compared
+    const float* x0;        ///< [tokens, dim]: those that are compared first
+    int tokens, compared, heads;
+    const int* flagged;     ///< [variants], host memory: the token each lacks, `compared` or more
+    int variants;
+    double share;           ///< in (0, 1]: of the compared tokens, how many each variant really computes (1 at least)
+    const float* scale;     ///< [compared]: factor of a token's differences, or null
+    bool squared;
+};
+
 /// The operations that the networks are written in: row-major fp32, one implementation per device. All are
 /// deterministic for a given number of threads, and safe to call from several threads at once.
 class Backend
@@ -138,6 +154,13 @@ public:
     virtual void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
                                 int items, int rows, const float* reference, const float* scale, bool squared,
                                 double* sums) const = 0;
+
+    /// Estimates, for each variant, the mean over compared tokens and values of |prediction - that of the anchor, which lacks
+    /// nothing| * scale (squared: of its square). Approximate in two ways. A variant computes only a sample of the compared
+    /// tokens, drawn without chance: those that look more at the missing token in the first block are taken more often and
+    /// count for less. And it takes the keys and values of the tokens it leaves out from the anchor.
+    /// @throws Error::StsNotImplemented on devices that do not have it
+    virtual void sampledDifferences(const SampledVariants& work, double* means) const;
 };
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).

@@ -59,6 +59,13 @@ public:
         removedPlaces_.resize(static_cast<size_t>(l_ - visible));
         complement(keep, visible, l_, removedPlaces_.data());
         pixelScale(pixels);
+        if (options_.sampleShare < 1)
+        {
+            const std::string lacks = full_ && !comparesImages() ? "no reconstructions come with them" : sampleLacks(options_);
+            LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, "approximate scores: " << lacks);
+            sampledScores(latent, keep, visible, scores, raw);
+            return;
+        }
         if (!full_)
         {
             fusedScores(pixels, latent, keep, visible, scores, raw);
@@ -104,6 +111,22 @@ public:
     }
 
 private:
+    /// Estimates of what fusedScores() measures.
+    void sampledScores(const float* latent, const int* keep, int visible, float* scores, double* raw)
+    {
+        const int hidden = l_ - visible;
+        const float* x0 = orderedInput(latent, keep, visible);
+        std::vector<int> flagged(static_cast<size_t>(visible));
+        std::iota(flagged.begin(), flagged.end(), hidden + 1);
+        const std::vector<ops::BlockWeights> blocks = mae_.decoder().blockWeights();
+        ws_.ops().sampledDifferences({blocks.data(), config_.decoder.depth, mae_.decoder().finalNormWeights(),
+                                      mae_.predictionWeights(), x0, l_ + 1, hidden, config_.decoder.heads, flagged.data(),
+                                      visible, options_.sampleShare, scale_.empty() ? nullptr : scale_.data(),
+                                      options_.metric == METRIC_L2}, raw);
+        for (int i = 0; i < visible; ++i)
+            scores[i] = static_cast<float>(raw[i]);
+    }
+
     /// L1 and L2, the common case: the anchor and its variants are one batch, the patches that are compared come first in
     /// it (attention does not mind the order), so that the last block computes just them, and predictions are compared
     /// where they arise. To them, a token masked in the decoder and one left out of it are the same thing.
@@ -155,15 +178,22 @@ private:
     void decoderRuns(const float* latent, const int* keep, int visible, int first, int n, float* x)
     {
         const int hidden = l_ - visible;
+        const float* ordered = orderedInput(latent, keep, visible);
+        std::vector<int> flagged;
+        for (int run = first; run < first + n; ++run)
+            flagged.push_back(run == 0 ? -1 : hidden + run);
+        mae_.decoder().forwardFlagged(ordered, l_ + 1, n, flagged.data(), x, ws_, hidden);
+    }
+
+    /// The decoder's input, nothing left out, reordered.
+    const float* orderedInput(const float* latent, const int* keep, int visible)
+    {
         const size_t each = static_cast<size_t>(l_ + 1) * static_cast<size_t>(config_.decoder.dim);
         float* natural = ws_.get("loo.x0", each);
         float* ordered = ws_.get("loo.ordered", each);
         mae_.decoderInput(latent, 1, keep, visible, natural, ws_);
         reorder(natural, keep, visible, ordered);
-        std::vector<int> flagged;
-        for (int run = first; run < first + n; ++run)
-            flagged.push_back(run == 0 ? -1 : hidden + run);
-        mae_.decoder().forwardFlagged(ordered, l_ + 1, n, flagged.data(), x, ws_, hidden);
+        return ordered;
     }
 
     void encoderRuns(const float* pixels, const int* keep, int visible, int first, int n, float* x)
@@ -289,6 +319,15 @@ private:
 };
 
 }  // namespace
+
+std::string sampleLacks(const LeaveOneOutOptions& options)
+{
+    if (options.removal != REMOVAL_DECODER)
+        return "only decoder removal can be estimated";
+    if (options.metric != METRIC_L1 && options.metric != METRIC_L2)
+        return "only L1 and L2 can be estimated";
+    return std::string();
+}
 
 void LeaveOneOut::scores(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
                          float* scores, Workspace& ws, const LeaveOneOutTrace* trace) const

@@ -18,6 +18,9 @@ struct LeaveOneOutOptions
     /// Decoder removal with L1 / L2: leave the removed token out of the sequence instead of masking it in attention
     /// (the masked patches see the same; golden cases run both).
     bool dropToken = true;
+    /// Below 1: each variant computes only that share of the masked patches, and the scores are estimates (decoder removal
+    /// with L1 / L2; see ops::Backend::sampledDifferences()).
+    double sampleShare = 1;
 };
 
 /// What the golden cases look at besides the scores; leave pointers null where not wanted.
@@ -27,6 +30,9 @@ struct LeaveOneOutTrace
     float* removed = nullptr;   ///< [B, Lv, L, P]; the row of a dropped token is zero (dropToken form)
     float* raw = nullptr;       ///< [B, Lv]: SSIM or PSNR before scaling
 };
+
+/// Why scores cannot be estimated with these options, or an empty text.
+std::string sampleLacks(const LeaveOneOutOptions& options);
 
 /// Pseudo-scores [B, Lv] of every visible patch: compare the reconstruction without it with the anchor.
 class LeaveOneOut

@@ -50,6 +50,14 @@ Transformer::Transformer(const StackConfig& config, float layerNormEps, const Pa
     norm_ = normAt(norm.substr(0, norm.size() - 1));
 }
 
+std::vector<ops::BlockWeights> Transformer::blockWeights() const
+{
+    std::vector<ops::BlockWeights> blocks;
+    for (int i = 0; i < config_.depth; ++i)
+        blocks.push_back(block(i));
+    return blocks;
+}
+
 void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
                                 int queries) const
 {

@@ -47,6 +47,7 @@ public:
     void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
                        int queries = 0) const;
     ops::NormWeights finalNormWeights() const { return at(norm_); }
+    std::vector<ops::BlockWeights> blockWeights() const;
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
     /// `variants` runs of all blocks from one input x0 [tokens, dim], each with its own flagged[v]: x [variants, tokens,

@@ -51,7 +51,7 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
 {
     CV_WRAP ScoreParams()
         : maskRatio(0.9), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), average(AVERAGE_SCORE),
-          masks(32), seed(0) {}
+          masks(32), seed(0), sampleShare(1) {}
 
     CV_PROP_RW double maskRatio;   //!< share hidden, in (0, 1); int(patches * (1 - maskRatio)) patches stay, 2 or more
     CV_PROP_RW int removal;        //!< cv::ltrp::Removal
@@ -60,6 +60,10 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
     CV_PROP_RW int average;        //!< cv::ltrp::ScoreAverage, for scoreMap()
     CV_PROP_RW int masks;          //!< random masks averaged by scoreMap(), >= 1
     CV_PROP_RW size_t seed;        //!< masks are a function of (seed, mask number) alone
+    /** in (0, 1]; 1: exact. Below, scores are estimates: with a patch taken away, only this share of the masked patches is
+    reconstructed anew (likelier those that look more at it, which then count for less), beside an anchor that is computed
+    in full. For REMOVAL_DECODER with METRIC_L1 or METRIC_L2, on the CPU. */
+    CV_PROP_RW double sampleShare;
 };
 
 /** @brief Pseudo-scores of the visible patches under one random mask. */

@@ -119,7 +119,9 @@ void bindScoring(py::module_& module)
         .def_readwrite("space", &ScoreParams::space, "SPACE_DECODER (default) or SPACE_PIXEL")
         .def_readwrite("average", &ScoreParams::average, "AVERAGE_SCORE (default) or AVERAGE_RANK, for scoreMap()")
         .def_readwrite("masks", &ScoreParams::masks, "random masks averaged by scoreMap(), >= 1; 32")
-        .def_readwrite("seed", &ScoreParams::seed, "masks are a function of (seed, mask number) alone; 0");
+        .def_readwrite("seed", &ScoreParams::seed, "masks are a function of (seed, mask number) alone; 0")
+        .def_readwrite("sampleShare", &ScoreParams::sampleShare,
+                       "in (0, 1]; 1 (default): exact; below: estimates from that share of the masked patches");
 
     py::class_<VisibleScores>(module, "VisibleScores", "Pseudo-scores of the visible patches under one random mask.")
         .def(py::init<>())

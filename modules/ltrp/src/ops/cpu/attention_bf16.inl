@@ -145,21 +145,34 @@ LTRP_INLINE void scaledRow(const float* x, float factor, uint16_t* y, size_t cou
         store16(y + i, rounded16(load(x + i) * factor), count - i < W ? count - i : W);
 }
 
+/// Keys [width pairs, padded tokens] and values [token pairs, padded width] behind them, in half the room of packKeys().
 template <class Value>
-void attentionPairs(const HeadArgsOf<Value>& h)
+LTRP_INLINE void packPairs(const HeadArgsOf<Value>& h, uint32_t* out)
+{
+    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
+    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
+    packWidthPairs(h.k, h.stride, tokens, width, out, tp, wp);
+    packTokenPairs(h.v, h.stride, tokens, width, out + tp * wp / 2, tp, wp);
+}
+
+void packKeysBf16(const HeadArgs& h, float* out)
+{
+    packPairs(h, reinterpret_cast<uint32_t*>(out));
+}
+
+/// Attention to packed keys and values; query `silent` gets zeros. scratch: for a block of queries.
+template <class Value>
+LTRP_INLINE void attendPairs(const HeadArgsOf<Value>& h, const uint32_t* packed, uint32_t* scratch, int silent)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
     const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
     const size_t widthPairs = wp / 2, tokenPairs = tp / 2;
-    // The scratch of the fp32 kernel holds twice what pairs need.
-    uint32_t* keys = reinterpret_cast<uint32_t*>(h.scratch);     // [width pairs, tokens]
-    uint32_t* values = keys + widthPairs * tp;                   // [token pairs, width]
-    uint32_t* queries = values + tokenPairs * wp;                // [block, width pairs]
+    const uint32_t* keys = packed;
+    const uint32_t* values = packed + widthPairs * tp;
+    uint32_t* queries = scratch;                                 // [block, width pairs]
     uint32_t* weights = queries + attentionBlock * widthPairs;   // [block, token pairs]
     float* rows = reinterpret_cast<float*>(weights + attentionBlock * tokenPairs);
     float* result = rows + attentionBlock * tp;
-    packWidthPairs(h.k, h.stride, tokens, width, keys, tp, wp);
-    packTokenPairs(h.v, h.stride, tokens, width, values, tp, wp);
     const size_t last = static_cast<size_t>(h.lastQuery);
     for (size_t i = static_cast<size_t>(h.firstQuery); i < last; i += attentionBlock)
     {
@@ -174,7 +187,7 @@ void attentionPairs(const HeadArgsOf<Value>& h)
         for (size_t r = 0; r < n; ++r)
         {
             uint16_t* row = reinterpret_cast<uint16_t*>(weights + r * tokenPairs);
-            if (static_cast<int>(i + r) == h.flagged)
+            if (static_cast<int>(i + r) == silent)
             {
                 std::memset(row, 0, tp * sizeof(uint16_t));
                 inverse[r] = 0.f;
@@ -186,4 +199,13 @@ void attentionPairs(const HeadArgsOf<Value>& h)
         for (size_t r = 0; r < n; ++r)
             scaledRow(result + r * wp, inverse[r], h.out + (i + r) * h.outStride, width);
     }
+}
+
+template <class Value>
+void attentionPairs(const HeadArgsOf<Value>& h)
+{
+    uint32_t* packed = reinterpret_cast<uint32_t*>(h.scratch);   // the scratch of the fp32 kernel holds twice what pairs need
+    packPairs(h, packed);
+    attendPairs(h, packed, packed + static_cast<size_t>(paddedTokens(h.tokens)) * static_cast<size_t>(paddedWidth(h.width)),
+                h.flagged);
 }

@@ -65,8 +65,10 @@ public:
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
                         int rows, const float* reference, const float* scale, bool squared, double* sums) const CV_OVERRIDE;
+    void sampledDifferences(const SampledVariants& work, double* means) const CV_OVERRIDE;
 
 protected:
+    friend class SampledRun;
     /// One head of one item of attention(): queries first .. last - 1.
     void attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens, int dim,
                     int heads, int sharedBy, int first, int last) const;

@@ -57,6 +57,11 @@ const char* precisionName(Precision precision)
     return precision == Precision::FP32 ? "FP32" : precision == Precision::BF16 ? "BF16" : "INT8";
 }
 
+void Backend::sampledDifferences(const SampledVariants&, double*) const
+{
+    LTRP_ERROR(Error::StsNotImplemented, "approximate scores: this device computes exact ones only");
+}
+
 std::string cpuLacks(Precision precision)
 {
     return matmulLacks(precision);

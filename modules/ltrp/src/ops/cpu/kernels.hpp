@@ -32,6 +32,11 @@ struct HeadArgsOf
     Value* dk = nullptr;
     Value* dv = nullptr;
     float* scratch = nullptr;         ///< headScratch() floats, 64-byte aligned
+    const float* packed = nullptr;    ///< attentionAmong(): what packKeys() gave for all tokens
+    const int* places = nullptr;      ///< attentionAmong(), withoutKey(): `live` token numbers
+    int live = 0;
+    const float* result = nullptr;    ///< withoutKey(): attention() of all tokens, rows `resultStride` apart
+    size_t resultStride = 0;
 };
 typedef HeadArgsOf<float> HeadArgs;
 typedef HeadArgsOf<uint16_t> HeadArgs16;
@@ -67,9 +72,19 @@ struct Kernels
     void (*geluQuantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
                          const float* weightSums, const float* bias, uint8_t* q, float* scaleOut, float* lowOut, float* row,
                          size_t rows, size_t columns);
+    /// Keys and values of all tokens as attentionAmong() takes them: packedKeys() floats.
+    void (*packKeys)(const HeadArgs& args, float* packed);
+    /// Queries firstQuery .. lastQuery - 1 of the rows q attend to the packed keys and values, where row i of k and v stands
+    /// for token places[i], without key `flagged`.
+    void (*attentionAmong)(const HeadArgs& args);
+    /// What attention() would give queries places[i] had key `flagged` not been there (itself: zeros), from the
+    /// probabilities and the result with it: a rank-one correction.
+    void (*withoutKey)(const HeadArgs& args);
     /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; keeps no
     /// probabilities. Null where the instruction set has no bfloat16 products.
     void (*attentionBf16)(const HeadArgs& args);
+    void (*packKeysBf16)(const HeadArgs& args, float* packed);
+    void (*attentionAmongBf16)(const HeadArgs& args);
     // Training in bfloat16: values between two products are kept in 16 bits, whatever is computed from them is fp32.
     void (*fromBf16)(const uint16_t* x, float* y, size_t count);
     void (*gelu16)(const uint16_t* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
@@ -90,6 +105,11 @@ inline size_t headScratch(int tokens, int width)
 {
     const size_t t = static_cast<size_t>(paddedTokens(tokens)), w = static_cast<size_t>(paddedWidth(width));
     return 6 * t * w + 2 * t * t + (attentionBlock + 8) * (2 * t + w);
+}
+
+inline size_t packedKeys(int tokens, int width)
+{
+    return 2 * static_cast<size_t>(paddedTokens(tokens)) * static_cast<size_t>(paddedWidth(width));
 }
 
 const Kernels& kernelsBaseline();

@@ -428,16 +428,12 @@ LTRP_INLINE void scaledRow(const float* x, float factor, float* y, size_t count)
         y[i] = x[i] * factor;
 }
 
-void attention(const HeadArgs& h)
+/// attention() behind the packing of keys and values; query `silent` gets zeros. rows: scratch for a block of queries.
+LTRP_INLINE void attendPacked(const HeadArgs& h, const float* kt, const float* v, float* rows, int silent)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
     const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
-    float* kt = h.scratch;
-    float* v = kt + tp * wp;
-    float* rows = v + tp * wp;
     float* result = rows + attentionBlock * tp;
-    packTransposed(h.k, h.stride, tokens, width, kt, tp);
-    packRows(h.v, h.stride, tokens, width, v, wp);
     const size_t last = static_cast<size_t>(h.lastQuery);
     for (size_t i = static_cast<size_t>(h.firstQuery); i < last; i += attentionBlock)
     {
@@ -449,7 +445,7 @@ void attention(const HeadArgs& h)
         {
             float* row = p + r * tp;
             inverse[r] = 1.f;
-            if (static_cast<int>(i + r) == h.flagged)
+            if (static_cast<int>(i + r) == silent)
             {
                 std::memset(row, 0, tp * sizeof(float));
                 continue;
@@ -467,12 +463,29 @@ void attention(const HeadArgs& h)
     }
 }
 
+/// Keys [padded width, padded tokens] and values [padded tokens, padded width] behind them.
+void packKeys(const HeadArgs& h, float* out)
+{
+    const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
+    const size_t tp = static_cast<size_t>(paddedTokens(h.tokens)), wp = static_cast<size_t>(paddedWidth(h.width));
+    packTransposed(h.k, h.stride, tokens, width, out, tp);
+    packRows(h.v, h.stride, tokens, width, out + tp * wp, wp);
+}
+
+void attention(const HeadArgs& h)
+{
+    const size_t size = static_cast<size_t>(paddedTokens(h.tokens)) * static_cast<size_t>(paddedWidth(h.width));
+    packKeys(h, h.scratch);
+    attendPacked(h, h.scratch, h.scratch + size, h.scratch + 2 * size, h.flagged);
+}
+
 #ifdef LTRP_BF16
 
 #include "attention_bf16.inl"
 
 #endif
 
+#include "attention_among.inl"
 #include "kernels_train.inl"
 
 double sumDifference(const float* a, const float* b, size_t count, float scale, bool squared)
@@ -566,11 +579,13 @@ const Kernels& LTRP_KERNELS()
     static const Kernels table = {LTRP_KERNELS_NAME, LTRP_VECTOR, layerNorm, layerNormBackward, gelu, geluBackward,
                                   attention, attentionBackward, columnSums, sumDifference, squaredDistances, toBf16, geluBf16,
                                   quantise, dequantise, geluQuantise,
+                                  packKeys, attentionAmong, withoutKey,
 #ifdef LTRP_BF16
-                                  attentionPairs<float>, fromBf16, gelu16, geluBackward16, columnSums16,
+                                  attentionPairs<float>, packKeysBf16, attentionAmongBf16, fromBf16, gelu16, geluBackward16,
+                                  columnSums16,
                                   attentionPairs<uint16_t>, attentionBackward16};
 #else
-                                  nullptr, fromBf16, gelu16, geluBackward16, columnSums16, nullptr, nullptr};
+                                  nullptr, nullptr, nullptr, fromBf16, gelu16, geluBackward16, columnSums16, nullptr, nullptr};
 #endif
     return table;
 }
