@@ -38,8 +38,8 @@ bool ordered(const Stamp& before)
 std::string describe(const Region& region, uintptr_t address, size_t size, const char* verb)
 {
     const long long offset = static_cast<long long>(address) - static_cast<long long>(region.begin);
-    return std::string(verb) + " " + std::to_string(size) + " bytes at byte " + std::to_string(offset) + " of '" + region.name
-         + "' (" + std::to_string(region.bytes) + " bytes" + (region.shared ? ", shared)" : ")");
+    return std::string(verb) + " " + std::to_string(size) + " bytes at byte " + std::to_string(offset) + " of '" +
+           region.name + "' (" + std::to_string(region.bytes) + " bytes" + (region.shared ? ", shared)" : ")");
 }
 
 [[noreturn]] void failRace(const Region& region, uintptr_t address, size_t size, const char* verb, const Stamp& other,
@@ -126,7 +126,8 @@ void access(const void* pointer, size_t size, bool write, bool atomic)
     if (!write && (address - running.argumentsBegin < running.argumentBytes ||
                    address - imageBegin < reinterpret_cast<uintptr_t>(&_end) - imageBegin))
         return;   // arguments and constants
-    fail(std::string(write ? "writes " : "reads ") + std::to_string(size) + " bytes that are no device memory: a released array, "
+    fail(std::string(write ? "writes " : "reads ") + std::to_string(size) +
+         " bytes that are no device memory: a released array, "
          "memory of the host or another thread's own");
 }
 

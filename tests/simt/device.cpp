@@ -115,7 +115,8 @@ void loadTiles(const WarpOperation& w)
             for (unsigned h = 0; h < 2; ++h)
             {
                 const bool transposed = static_cast<const Row*>(w.in[lane])->transposed;
-                const unsigned row = transposed ? lane % 4 * 2 + h : lane / 4, column = transposed ? lane / 4 : lane % 4 * 2 + h;
+                const unsigned row = transposed ? lane % 4 * 2 + h : lane / 4,
+                               column = transposed ? lane / 4 : lane % 4 * 2 + h;
                 const uint16_t value = static_cast<const Row*>(w.in[8 * i + row])->values[column];
                 word |= static_cast<uint32_t>(value) << 16 * h;
             }

@@ -32,8 +32,9 @@
 #define __syncthreads() ::simt::syncThreads(SIMT_SITE("__syncthreads"))
 #define __syncwarp() ::simt::syncWarp(SIMT_SITE("__syncwarp"), 0xffffffffu)
 #define __shfl_sync(mask, value, lane) ::simt::shuffle(SIMT_SITE("__shfl_sync"), mask, value, lane)
-#define __shfl_xor_sync(mask, value, bits) \
-    ::simt::shuffle(SIMT_SITE("__shfl_xor_sync"), mask, value, static_cast<int>((threadIdx.x % 32) ^ static_cast<unsigned>(bits)))
+#define __shfl_xor_sync(mask, value, bits)                                                                             \
+    ::simt::shuffle(SIMT_SITE("__shfl_xor_sync"), mask, value,                                                         \
+                    static_cast<int>((threadIdx.x % 32) ^ static_cast<unsigned>(bits)))
 #define __ballot_sync(mask, predicate) ::simt::ballot(SIMT_SITE("__ballot_sync"), mask, predicate)
 
 struct alignas(8) uint2

@@ -13,12 +13,27 @@ namespace faults
 
 enum class Fault
 {
-    None, MissingBarrier, MissingWarpBarrier, BarrierInBranch, TwoBarriers, EarlyEnd, ReadBeyond, WriteBefore, SharedBeyond,
-    SharedNeverWritten, GlobalNeverWritten, MaskWithoutCaller, ShuffleFromOutside, BlocksOverlap, HostMemory, PlainBesideAtomic,
+    None,
+    MissingBarrier,
+    MissingWarpBarrier,
+    BarrierInBranch,
+    TwoBarriers,
+    EarlyEnd,
+    ReadBeyond,
+    WriteBefore,
+    SharedBeyond,
+    SharedNeverWritten,
+    GlobalNeverWritten,
+    MaskWithoutCaller,
+    ShuffleFromOutside,
+    BlocksOverlap,
+    HostMemory,
+    PlainBesideAtomic,
     Misaligned
 };
 
-/// out [blocks * 96] = the sum of each block's 96 values of x, by way of shared memory, shuffles and barriers. 96 threads.
+/// out [blocks * 96] = the sum of each block's 96 values of x, by way of shared memory, shuffles and barriers. 96
+/// threads.
 void blockSums(Fault fault, const float* x, float* out, size_t count, unsigned blocks, const float* hostMemory);
 
 /// *flag |= 1 << thread from every thread.

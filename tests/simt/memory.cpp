@@ -100,7 +100,8 @@ void release(void* address)
     const size_t first = (reinterpret_cast<uintptr_t>(address) - s.begin) / stretch;
     Region* region = s.owner[first];
     // Gives the pages back and forbids them again: who keeps the address is found out.
-    mmap(address, region->bytes ? region->bytes : 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(address, region->bytes ? region->bytes : 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+         -1, 0);
     for (size_t i = first; i < stretches && s.owner[i] == region; ++i)
         s.owner[i] = nullptr;
     s.regions[first].reset();

@@ -13,16 +13,16 @@
 namespace simt
 {
 
-/// When and by whom a piece of memory was touched, in 64 bits; 0 is never. Blocks are counted over the whole run, so that
-/// one number says which launch it was.
+/// When and by whom a piece of memory was touched, in 64 bits; 0 is never. Blocks are counted over the whole run, so
+/// that one number says which launch it was.
 struct Stamp
 {
     uint64_t block : 27, barriers : 15, warpBarriers : 11, thread : 10, atomic : 1;
 };
 const uint64_t writtenByHost = 1;   ///< the block number of what the host wrote
 
-/// Last writer and two readers, different threads, since then: of any two readers at least one is another thread than the
-/// next writer, so two are enough to find every unordered pair.
+/// Last writer and two readers, different threads, since then: of any two readers at least one is another thread than
+/// the next writer, so two are enough to find every unordered pair.
 struct Cell
 {
     Stamp writer, reader, otherReader;

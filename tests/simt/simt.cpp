@@ -90,8 +90,8 @@ std::string where()
     const Machine& m = machine();
     std::ostringstream text;
     const dim3& t = m.threads[m.current].index;
-    text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z << "), thread (" << t.x << ", "
-         << t.y << ", " << t.z << "): ";
+    text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z << "), thread (" << t.x
+         << ", " << t.y << ", " << t.z << "): ";
     return text.str();
 }
 
@@ -164,15 +164,17 @@ void reportDeadlock()
 {
     Machine& m = machine();
     std::ostringstream text;
-    text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z << "): nobody can go on: "
-         << m.ended << " of " << m.count << " threads have ended";
+    text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z
+         << "): nobody can go on: " << m.ended << " of " << m.count << " threads have ended";
     std::vector<std::pair<std::string, unsigned>> places;
     for (unsigned i = 0; i < m.count; ++i)
         if (m.threads[i].state != State::Ended)
         {
-            const std::string place = std::string(m.threads[i].state == State::AtBarrier ? "at the barrier " : "in the warp's ")
-                                    + m.threads[i].site;
-            const auto found = std::find_if(places.begin(), places.end(), [&](const auto& p) { return p.first == place; });
+            const std::string place = std::string(m.threads[i].state == State::AtBarrier ? "at the barrier "
+                                                                                         : "in the warp's ") +
+                                      m.threads[i].site;
+            const auto found = std::find_if(places.begin(), places.end(),
+                                            [&](const auto& p) { return p.first == place; });
             if (found == places.end())
                 places.emplace_back(place, 1);
             else
@@ -235,12 +237,13 @@ void runBlock(Shuffler& shuffler)
 
 void setSchedule(const Schedule& schedule) { machine().schedule = schedule; }
 
-void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*kernel)(const void*), const void* arguments,
-         size_t argumentBytes)
+void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*kernel)(const void*),
+         const void* arguments, size_t argumentBytes)
 {
     Machine& m = machine();
     const uint64_t threads = uint64_t(block.x) * block.y * block.z, blocks = uint64_t(grid.x) * grid.y * grid.z;
-    if (threads < 1 || threads > 1024 || block.z > 64 || blocks < 1 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+    if (threads < 1 || threads > 1024 || block.z > 64 || blocks < 1 || grid.x > 0x7fffffffu || grid.y > 65535 ||
+        grid.z > 65535)
         throw Failure(std::string(name) + ": no device takes a launch of " + std::to_string(blocks) + " blocks of "
                       + std::to_string(threads) + " threads");
     // What every device from compute capability 8.0 on has, consumer cards included.
@@ -278,7 +281,8 @@ void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*ke
         m.statics.clear();
         running.sharedRegions.clear();
         m.sharedUsed = 0;
-        std::fill(m.sharedBytes.begin(), m.sharedBytes.end(), static_cast<unsigned char>(0xff));   // NaN to whoever reads it
+        std::fill(m.sharedBytes.begin(), m.sharedBytes.end(),
+                  static_cast<unsigned char>(0xff));   // NaN to whoever reads it
         if (dynamicBytes)
             staticShared(nullptr, "dynamic shared memory", dynamicBytes);
         runBlock(shuffler);
@@ -341,12 +345,14 @@ void syncThreads(const char* site)
     Machine& m = machine();
     Thread& self = m.threads[m.current];
     if (m.ended)
-        failHere(where() + "barrier " + site + " after " + std::to_string(m.ended) + " threads of the block have ended");
+        failHere(where() + "barrier " + site + " after " + std::to_string(m.ended) +
+                 " threads of the block have ended");
     for (unsigned i = 0; m.waiting && i < m.count; ++i)
         if (m.threads[i].state == State::AtBarrier)
         {
             if (std::strcmp(m.threads[i].site, site) != 0)
-                failHere(where() + "barrier " + site + " while thread " + std::to_string(i) + " waits at " + m.threads[i].site);
+                failHere(where() + "barrier " + site + " while thread " + std::to_string(i) + " waits at " +
+                         m.threads[i].site);
             break;
         }
     self.site = site;
@@ -385,7 +391,8 @@ void warpOperation(const char* site, unsigned mask, const void* in, void* out, v
             failHere(where() + site + ": lane " + std::to_string(i) + " of the mask has ended or does not exist");
         const Thread& other = m.threads[first + i];
         if (other.state == State::AtBarrier)
-            failHere(where() + site + ": lane " + std::to_string(i) + " of the mask waits at the barrier " + other.site);
+            failHere(where() + site + ": lane " + std::to_string(i) + " of the mask waits at the barrier " +
+                     other.site);
         if (other.state != State::AtWarp)
         {
             toScheduler();   // the last one does the work

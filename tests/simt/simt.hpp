@@ -43,8 +43,8 @@ uint64_t accessesSeen();
 
 /// Runs `kernel` for every thread of every block. `arguments` .. + `argumentBytes`: host memory that it may read.
 /// @throws Failure
-void run(const char* name, dim3 grid, dim3 block, size_t dynamicShared, void (*kernel)(const void*), const void* arguments,
-         size_t argumentBytes);
+void run(const char* name, dim3 grid, dim3 block, size_t dynamicShared, void (*kernel)(const void*),
+         const void* arguments, size_t argumentBytes);
 
 template <class... P>
 struct Call
@@ -75,7 +75,8 @@ void syncWarp(const char* site, unsigned mask);
 void* staticShared(const void* tag, const char* name, size_t bytes);
 void* dynamicShared();
 
-/// One operation of a whole warp: every lane of `mask` hands in `in` and gets `out`; the last to arrive calls `compute`.
+/// One operation of a whole warp: every lane of `mask` hands in `in` and gets `out`; the last to arrive calls
+/// `compute`.
 struct WarpOperation
 {
     const void* in[32];

@@ -23,8 +23,8 @@ struct Shape
     int dim() const { return width * heads; }
     std::string text(Element element) const
     {
-        return cv::format("%s batch %d tokens %d queries %d heads %d of %d shared by %d%s", nameOf(element), batch, tokens, queries,
-                          heads, width, sharedBy, flagged.empty() ? "" : " flagged");
+        return cv::format("%s batch %d tokens %d queries %d heads %d of %d shared by %d%s", nameOf(element), batch,
+                          tokens, queries, heads, width, sharedBy, flagged.empty() ? "" : " flagged");
     }
 };
 
@@ -83,8 +83,8 @@ void checkForward(const Shape& s, Element element)
     const Floats got = inEveryOrder([&] {
         const Typed to(count, element, "out");
         const Buffer<float> sums(rows, "logSumExp");
-        kernels::attention(nullptr, {in, to, s.flagged.empty() ? nullptr : flags.get(), sums, s.batch, s.tokens, s.queries, s.dim(),
-                                     s.heads, s.sharedBy});
+        kernels::attention(nullptr, {in, to, s.flagged.empty() ? nullptr : flags.get(), sums, s.batch, s.tokens,
+                                     s.queries, s.dim(), s.heads, s.sharedBy});
         Floats all = to.values();
         append(all, sums.values());
         return all;
@@ -112,7 +112,8 @@ void checkBackward(const Shape& s, Element element)
             const auto grad = [&](int token, int part, int c) -> double& {
                 return want[((z(b) * z(s.tokens) + z(token)) * 3 + z(part)) * z(s.dim()) + z(head * s.width + c)];
             };
-            const auto d = [&](int token, int c) { return dOut[(z(b) * z(s.tokens) + z(token)) * z(s.dim()) + z(head * s.width + c)]; };
+            const auto d = [&](int token, int c)
+            { return dOut[(z(b) * z(s.tokens) + z(token)) * z(s.dim()) + z(head * s.width + c)]; };
             for (int i = 0; i < s.tokens; ++i)
             {
                 std::vector<double> dp(z(s.tokens), 0.0);
@@ -142,7 +143,8 @@ void checkBackward(const Shape& s, Element element)
     kernels::attention(nullptr, {in, out, nullptr, sums, s.batch, s.tokens, s.tokens, s.dim(), s.heads, 1});
     const Floats got = inEveryOrder([&] {
         const Typed to(3 * count, element, "dQkv");
-        const Buffer<uint8_t> scratch(kernels::attentionBackwardScratch(s.batch, s.tokens, s.dim(), s.heads), "scratch");
+        const Buffer<uint8_t> scratch(kernels::attentionBackwardScratch(s.batch, s.tokens, s.dim(), s.heads),
+                                      "scratch");
         kernels::attentionBackward(nullptr, {in, out, d, sums, to, s.batch, s.tokens, s.dim(), s.heads}, scratch.get());
         return to.values();
     });
@@ -182,8 +184,9 @@ BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
 
 BOOST_AUTO_TEST_CASE(variants_of_one_input_share_what_they_have_in_common)
 {
-    checkForward({20, 197, 178, 32, 1, 20, {-1, 178, 179, 180, 181, 182, 183, 184, 185, 186, 187, 188, 189, 190, 191, 192, 193, 194,
-                                            195, 196}}, Element::BFloat16);
+    checkForward({20, 197, 178, 32, 1, 20, {-1,  178, 179, 180, 181, 182, 183, 184, 185, 186,
+                                            187, 188, 189, 190, 191, 192, 193, 194, 195, 196}},
+                 Element::BFloat16);
     checkForward({6, 37, 37, 64, 2, 3, {-1, 1, 20, 36, -1, 0}}, Element::Float16);
     checkForward({4, 50, 50, 32, 2, 2, {}}, Element::BFloat16);
     checkForward({4, 50, 31, 32, 1, 4, {-1, -1, -1, -1}}, Element::BFloat16);

@@ -148,7 +148,8 @@ BOOST_AUTO_TEST_CASE(released_memory_and_large_launches_are_refused)
 
 BOOST_AUTO_TEST_CASE(fragments_multiply_as_the_instruction_does)
 {
-    const std::vector<float> a = numbers(256), b = numbers(128), c = numbers(128);   // whole numbers: exact in 16 bits too
+    const std::vector<float> a = numbers(256), b = numbers(128),
+                             c = numbers(128);   // whole numbers: exact in 16 bits too
     const Buffer<float> da(a, "a"), db(b, "b"), dc(c, "c"), dd(128, "d");
     for (const bool half : {false, true})
     {

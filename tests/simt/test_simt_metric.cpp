@@ -20,14 +20,15 @@ BOOST_AUTO_TEST_CASE(sums_over_products_equal_the_plain_sums)
         int in, out;
     };
     // Tiles are 128 x 128 or 64 x 64, 32 or 16 deep; in a multiple of 8 goes to the tensor cores.
-    for (const Shape& s : {Shape{1, 1, 1, 3, 1}, Shape{3, 3, 37, 20, 27}, Shape{4, 2, 61, 48, 130}, Shape{2, 1, 130, 72, 65},
-                           Shape{2, 2, 5, 8, 300}, Shape{1, 1, 129, 40, 129}})
+    for (const Shape& s : {Shape{1, 1, 1, 3, 1}, Shape{3, 3, 37, 20, 27}, Shape{4, 2, 61, 48, 130},
+                           Shape{2, 1, 130, 72, 65}, Shape{2, 2, 5, 8, 300}, Shape{1, 1, 129, 40, 129}})
         for (const Element element : everyElement)
             for (const bool squared : {false, true})
                 for (const bool scaled : {false, true})
                 {
                     const size_t all = s.items * s.rows, in = z(s.in), out = z(s.out);
-                    const Floats x = rounded(randomFloats(all * in, 1), element), w = rounded(randomFloats(out * in, 2), element);
+                    const Floats x = rounded(randomFloats(all * in, 1), element),
+                                 w = rounded(randomFloats(out * in, 2), element);
                     const Floats scale = randomFloats(s.items / s.perScale * s.rows, 3);
                     std::vector<double> want(s.items, 0.0);
                     for (size_t r = 0; r < all; ++r)
@@ -44,13 +45,17 @@ BOOST_AUTO_TEST_CASE(sums_over_products_equal_the_plain_sums)
                     const Buffer<float> ds(scale, "scale");
                     const Floats got = inEveryOrder([&] {
                         const Buffer<float> means(s.items, "means");
-                        const Buffer<uint8_t> scratch(kernels::productSumScratch(s.items, s.rows, s.in, s.out), "scratch");
-                        kernels::productSum(nullptr, {dx, dw, scaled ? ds.get() : nullptr, squared, 7.0, means, s.items, s.perScale,
-                                                      s.rows, s.in, s.out}, scratch.get());
+                        const Buffer<uint8_t> scratch(kernels::productSumScratch(s.items, s.rows, s.in, s.out),
+                                                      "scratch");
+                        kernels::productSum(nullptr,
+                                            {dx, dw, scaled ? ds.get() : nullptr, squared, 7.0, means, s.items,
+                                             s.perScale, s.rows, s.in, s.out},
+                                            scratch.get());
                         return means.values();
                     });
-                    checkNear(got, want, 1e-6, 2e-5, cv::format("productSum %s %zux%zu %d->%d", nameOf(element), s.items, s.rows,
-                                                                s.in, s.out));
+                    checkNear(
+                        got, want, 1e-6, 2e-5,
+                        cv::format("productSum %s %zux%zu %d->%d", nameOf(element), s.items, s.rows, s.in, s.out));
                 }
 }
 
@@ -59,7 +64,8 @@ BOOST_AUTO_TEST_CASE(mean_differences_and_the_squared_loss_equal_the_plain_sums)
     for (const size_t count : {size_t(1), size_t(30), size_t(30000), size_t(20001)})
         for (const Element element : everyElement)
         {
-            const Floats a = rounded(randomFloats(count, 1), element), b = randomFloats(count, 2), scale = randomFloats((count + 2) / 3, 3);
+            const Floats a = rounded(randomFloats(count, 1), element), b = randomFloats(count, 2),
+                         scale = randomFloats((count + 2) / 3, 3);
             double linear = 0, squares = 0, scaled = 0;
             for (size_t i = 0; i < count; ++i)
             {
@@ -83,12 +89,15 @@ BOOST_AUTO_TEST_CASE(mean_differences_and_the_squared_loss_equal_the_plain_sums)
             BOOST_TEST(difference(ds, true) == scaled, boost::test_tools::tolerance(1e-6));
 
             const Buffer<uint8_t> lossScratch(kernels::squaredLossScratch(count), "scratch");
-            kernels::squaredLoss(nullptr, da, db, da, mean, count, lossScratch.get());   // the gradient over the prediction
+            kernels::squaredLoss(nullptr, da, db, da, mean, count,
+                                 lossScratch.get());   // the gradient over the prediction
             BOOST_TEST(mean.values()[0] == squares, boost::test_tools::tolerance(1e-6));
             Floats gradient;
             for (size_t i = 0; i < count; ++i)
-                gradient.push_back(static_cast<float>((static_cast<double>(a[i]) - b[i]) * 2 / static_cast<double>(count)));
-            checkNear(da.values(), gradient, element == Element::Float16 ? 6e-8 : 1e-12, stepOf(element) + 1e-6, "squaredLoss gradient");
+                gradient.push_back(
+                    static_cast<float>((static_cast<double>(a[i]) - b[i]) * 2 / static_cast<double>(count)));
+            checkNear(da.values(), gradient, element == Element::Float16 ? 6e-8 : 1e-12, stepOf(element) + 1e-6,
+                      "squaredLoss gradient");
         }
 }
 
@@ -122,8 +131,8 @@ BOOST_AUTO_TEST_CASE(list_mle_equals_the_cpu)
                 target[z(b * l.n + 3)] = target[z(b * l.n)];   // equal targets keep the drawn order
         }
         Floats gradient(predictions.size()), want(scores.size(), 0.f);
-        const double loss = cv::ltrp::train::rankLoss(RankLoss::ListMleK, predictions.data(), target.data(), l.batch, l.n,
-                                                      l.drawn ? columns.data() : nullptr, l.k, gradient.data());
+        const double loss = cv::ltrp::train::rankLoss(RankLoss::ListMleK, predictions.data(), target.data(), l.batch,
+                                                      l.n, l.drawn ? columns.data() : nullptr, l.k, gradient.data());
         for (size_t i = 0; i < gradient.size(); ++i)
             want[i / z(l.n) * z(l.patches) + z(keep[i])] = gradient[i];
         const Buffer<float> ds(scores, "scores"), dt(target, "target");
@@ -132,7 +141,9 @@ BOOST_AUTO_TEST_CASE(list_mle_equals_the_cpu)
         const Floats got = inEveryOrder([&] {
             const Buffer<float> d(scores.size(), "dScores");
             const Buffer<uint8_t> scratch(kernels::listMleScratch(l.batch, l.n, l.k), "scratch");
-            kernels::listMle(nullptr, {ds, dk, dt, l.drawn ? dc.get() : nullptr, value, d, l.batch, l.patches, l.n, l.k}, scratch.get());
+            kernels::listMle(nullptr,
+                             {ds, dk, dt, l.drawn ? dc.get() : nullptr, value, d, l.batch, l.patches, l.n, l.k},
+                             scratch.get());
             return d.values();
         });
         checkNear(got, want, 1e-7, 1e-6, cv::format("listMle %d of %d", l.k, l.n));

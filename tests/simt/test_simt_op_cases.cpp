@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The list of tests/op_cases.cpp on the emulated kernels, as far as they reach: what is not theirs (matrix products) is left
-// to the CPU.
+// The list of tests/op_cases.cpp on the emulated kernels, as far as they reach: what is not theirs (matrix products) is
+// left to the CPU.
 
 #include "typed.hpp"
 #include "op_cases.hpp"
@@ -25,10 +25,12 @@ public:
                    float* rstd) const override
     {
         const size_t count = z(rows) * z(dim);
-        const Buffer<float> dx(Floats(x, x + count), "x"), dw(Floats(w, w + dim), "weight"), db(Floats(b, b + dim), "bias");
+        const Buffer<float> dx(Floats(x, x + count), "x"), dw(Floats(w, w + dim), "weight"),
+            db(Floats(b, b + dim), "bias");
         const Buffer<float> dy(count, "y"), dm(z(rows), "mean"), dr(z(rows), "rstd");
-        kernels::layerNorm(nullptr, {dx, count, kernels::Input(nullptr), nullptr, dw, db, eps, kernels::Output(dy.get()),
-                                     mean ? dm.get() : nullptr, rstd ? dr.get() : nullptr, 1, z(rows), dim});
+        kernels::layerNorm(nullptr,
+                           {dx, count, kernels::Input(nullptr), nullptr, dw, db, eps, kernels::Output(dy.get()),
+                            mean ? dm.get() : nullptr, rstd ? dr.get() : nullptr, 1, z(rows), dim});
         give(dy, y);
         if (mean)
             give(dm, mean);
@@ -36,15 +38,18 @@ public:
             give(dr, rstd);
     }
 
-    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
-                           float* dw, float* db, int rows, int dim) const override
+    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
+                           float* dx, float* dw, float* db, int rows, int dim) const override
     {
         const size_t count = z(rows) * z(dim);
-        const Buffer<float> ddy(Floats(dy, dy + count), "dy"), ddx(Floats(dx, dx + count), "dx"), x0(Floats(x, x + count), "x");
-        const Buffer<float> weight(Floats(w, w + dim), "weight"), dm(Floats(mean, mean + rows), "mean"), dr(Floats(rstd, rstd + rows), "rstd");
+        const Buffer<float> ddy(Floats(dy, dy + count), "dy"), ddx(Floats(dx, dx + count), "dx"),
+            x0(Floats(x, x + count), "x");
+        const Buffer<float> weight(Floats(w, w + dim), "weight"), dm(Floats(mean, mean + rows), "mean"),
+            dr(Floats(rstd, rstd + rows), "rstd");
         const Buffer<float> ddw(Floats(dw, dw + dim), "dWeight"), ddb(Floats(db, db + dim), "dBias");
         const Buffer<uint8_t> scratch(kernels::layerNormBackwardScratch(z(rows), dim), "scratch");
-        kernels::layerNormBackward(nullptr, ddy.get(), x0.get(), weight, dm, dr, ddx, ddw, ddb, z(rows), dim, scratch.get());
+        kernels::layerNormBackward(nullptr, ddy.get(), x0.get(), weight, dm, dr, ddx, ddw, ddb, z(rows), dim,
+                                   scratch.get());
         give(ddx, dx);
         give(ddw, dw);
         give(ddb, db);
@@ -67,15 +72,16 @@ public:
     int probabilityStride(int tokens) const override { return tokens; }
 
     /// The kernels keep the logarithm of a row's sum; the weights that the list asks for follow from it.
-    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
-                   int heads, int sharedBy) const override
+    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+                   int dim, int heads, int sharedBy) const override
     {
         const size_t count = z(batch / sharedBy) * z(tokens) * 3 * z(dim);
         const Buffer<float> dq(Floats(qkv, qkv + count), "qkv"), to(z(batch) * z(tokens) * z(dim), "out");
         const Buffer<float> sums(z(batch) * z(heads) * z(tokens), "logSumExp");
         const Buffer<int> flags(flagged ? std::vector<int>(flagged, flagged + batch) : std::vector<int>(), "flagged");
-        kernels::attention(nullptr, {dq.get(), to.get(), flagged ? flags.get() : nullptr, probabilities ? sums.get() : nullptr, batch,
-                                     tokens, tokens, dim, heads, sharedBy});
+        kernels::attention(nullptr,
+                           {dq.get(), to.get(), flagged ? flags.get() : nullptr, probabilities ? sums.get() : nullptr,
+                            batch, tokens, tokens, dim, heads, sharedBy});
         give(to, out);
         if (!probabilities)
             return;
@@ -97,15 +103,17 @@ public:
         }
     }
 
-    void attentionBackward(const float* qkv, const float*, const float* dOut, float* dQkv, int batch, int tokens, int dim,
-                           int heads) const override
+    void attentionBackward(const float* qkv, const float*, const float* dOut, float* dQkv, int batch, int tokens,
+                           int dim, int heads) const override
     {
         const size_t rows = z(batch) * z(tokens), count = rows * z(dim);
-        const Buffer<float> dq(Floats(qkv, qkv + 3 * count), "qkv"), d(Floats(dOut, dOut + count), "dOut"), out(count, "out");
+        const Buffer<float> dq(Floats(qkv, qkv + 3 * count), "qkv"), d(Floats(dOut, dOut + count), "dOut"),
+            out(count, "out");
         const Buffer<float> sums(rows * z(heads), "logSumExp"), to(3 * count, "dQkv");
         const Buffer<uint8_t> scratch(kernels::attentionBackwardScratch(batch, tokens, dim, heads), "scratch");
         kernels::attention(nullptr, {dq.get(), out.get(), nullptr, sums, batch, tokens, tokens, dim, heads, 1});
-        kernels::attentionBackward(nullptr, {dq.get(), out.get(), d.get(), sums, to.get(), batch, tokens, dim, heads}, scratch.get());
+        kernels::attentionBackward(nullptr, {dq.get(), out.get(), d.get(), sums, to.get(), batch, tokens, dim, heads},
+                                   scratch.get());
         give(to, dQkv);
     }
 
@@ -116,8 +124,8 @@ public:
         const Buffer<float> ds(scale ? Floats(scale, scale + count / perScale) : Floats(), "scale");
         const Buffer<double> mean(1, "mean");
         const Buffer<uint8_t> scratch(kernels::meanDifferenceScratch(count), "scratch");
-        kernels::meanDifference(nullptr, da.get(), db.get(), count, scale ? ds.get() : nullptr, scale ? perScale : count, squared,
-                                mean, scratch.get());
+        kernels::meanDifference(nullptr, da.get(), db.get(), count, scale ? ds.get() : nullptr,
+                                scale ? perScale : count, squared, mean, scratch.get());
         return mean.values()[0];
     }
 
@@ -190,8 +198,9 @@ BOOST_AUTO_TEST_CASE(every_backward_operation_equals_differences_of_the_forward_
                 largest = std::max(largest, std::fabs(expected));
                 worst = std::max(worst, std::fabs(expected - gradient.second[i]));
             }
-            BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest), "gradient of " << c.name << " by " << gradient.first
-                                << ": off by " << worst << ", largest " << largest);
+            BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest),
+                                "gradient of " << c.name << " by " << gradient.first << ": off by " << worst
+                                               << ", largest " << largest);
         }
     }
 }

@@ -25,8 +25,10 @@ BOOST_AUTO_TEST_CASE(layer_norm_behind_a_residual_equals_the_cpu)
     for (const int dim : dims)
         for (const Element element : everyElement)
         {
-            const size_t items = 3, rows = 7, between = 2, count = items * rows * z(dim), stride = (rows + between) * z(dim);
-            const Floats x = randomFloats(items * stride, 1, 3), w = randomFloats(z(dim), 2), b = randomFloats(z(dim), 3);
+            const size_t items = 3, rows = 7, between = 2, count = items * rows * z(dim),
+                         stride = (rows + between) * z(dim);
+            const Floats x = randomFloats(items * stride, 1, 3), w = randomFloats(z(dim), 2),
+                         b = randomFloats(z(dim), 3);
             const Floats branch = rounded(randomFloats(count, 4), element), bias = randomFloats(z(dim), 5);
             Floats sums = x, dense, want(count), mean(items * rows), rstd(items * rows);
             for (size_t i = 0; i < count; ++i)
@@ -35,7 +37,8 @@ BOOST_AUTO_TEST_CASE(layer_norm_behind_a_residual_equals_the_cpu)
                 to += branch[i] + bias[i % z(dim)];
                 dense.push_back(to);
             }
-            cpu().layerNorm(dense.data(), w.data(), b.data(), 1e-6f, want.data(), static_cast<int>(items * rows), dim, mean.data(), rstd.data());
+            cpu().layerNorm(dense.data(), w.data(), b.data(), 1e-6f, want.data(), static_cast<int>(items * rows), dim,
+                            mean.data(), rstd.data());
             const Buffer<float> dw(w, "weight"), db(b, "bias"), dbias(bias, "branchBias");
             const Typed dbranch(branch, element, "branch");
             const Floats got = inEveryOrder([&] {
@@ -51,7 +54,8 @@ BOOST_AUTO_TEST_CASE(layer_norm_behind_a_residual_equals_the_cpu)
             append(want, mean);
             append(want, rstd);
             const double loose = dim == 1 ? 2e-3 : 1e-5;   // of one value nothing is left but rounding times 1000
-            checkNear(got, want, loose, stepOf(element) + 1e-5, cv::format("layerNorm %s dim %d", nameOf(element), dim));
+            checkNear(got, want, loose, stepOf(element) + 1e-5,
+                      cv::format("layerNorm %s dim %d", nameOf(element), dim));
         }
 }
 
@@ -62,7 +66,8 @@ BOOST_AUTO_TEST_CASE(layer_norm_may_write_over_its_input)
     Floats want(x.size());
     cpu().layerNorm(x.data(), w.data(), b.data(), 1e-6f, want.data(), rows, dim);
     const Buffer<float> dx(x, "x"), dw(w, "weight"), db(b, "bias");
-    kernels::layerNorm(nullptr, {dx, x.size(), kernels::Input(nullptr), nullptr, dw, db, 1e-6f, dx.get(), nullptr, nullptr, 1, z(rows), dim});
+    kernels::layerNorm(nullptr, {dx, x.size(), kernels::Input(nullptr), nullptr, dw, db, 1e-6f, dx.get(), nullptr,
+                                 nullptr, 1, z(rows), dim});
     checkNear(dx.values(), want, 1e-5, 1e-5, "in place");
 }
 
@@ -76,7 +81,8 @@ BOOST_AUTO_TEST_CASE(norm_differences_equal_the_cpu)
         Floats want(items * each);
         for (size_t i = 0; i < items; ++i)
         {
-            cpu().layerNorm(x.data() + i * stride, w.data(), b.data(), 1e-6f, want.data() + i * each, static_cast<int>(rows), dim);
+            cpu().layerNorm(x.data() + i * stride, w.data(), b.data(), 1e-6f, want.data() + i * each,
+                            static_cast<int>(rows), dim);
             for (size_t k = 0; k < each; ++k)
                 want[i * each + k] -= reference[i / perReference * each + k];
         }
@@ -93,13 +99,16 @@ BOOST_AUTO_TEST_CASE(layer_norm_backward_equals_the_cpu)
         for (const size_t rows : {size_t(1), size_t(53)})
         {
             const Element element = rows == 1 ? Element::Float32 : Element::BFloat16;
-            const Floats x = rounded(randomFloats(rows * z(dim), 1), element), dy = rounded(randomFloats(rows * z(dim), 2), element);
-            const Floats w = randomFloats(z(dim), 3), b(z(dim), 0.f), dx = randomFloats(rows * z(dim), 4), dw = randomFloats(z(dim), 5);
+            const Floats x = rounded(randomFloats(rows * z(dim), 1), element),
+                         dy = rounded(randomFloats(rows * z(dim), 2), element);
+            const Floats w = randomFloats(z(dim), 3), b(z(dim), 0.f), dx = randomFloats(rows * z(dim), 4),
+                         dw = randomFloats(z(dim), 5);
             const Floats db = randomFloats(z(dim), 6);
             Floats y(x.size()), mean(rows), rstd(rows), wantX = dx, wantW = dw, wantB = db;
-            cpu().layerNorm(x.data(), w.data(), b.data(), 0.01f, y.data(), static_cast<int>(rows), dim, mean.data(), rstd.data());
-            cpu().layerNormBackward(dy.data(), x.data(), w.data(), mean.data(), rstd.data(), wantX.data(), wantW.data(), wantB.data(),
-                                    static_cast<int>(rows), dim);
+            cpu().layerNorm(x.data(), w.data(), b.data(), 0.01f, y.data(), static_cast<int>(rows), dim, mean.data(),
+                            rstd.data());
+            cpu().layerNormBackward(dy.data(), x.data(), w.data(), mean.data(), rstd.data(), wantX.data(), wantW.data(),
+                                    wantB.data(), static_cast<int>(rows), dim);
             const Typed gx(x, element, "x"), gdy(dy, element, "dy");
             const Buffer<float> gw(w, "weight"), gm(mean, "mean"), gr(rstd, "rstd");
             const Floats got = inEveryOrder([&] {
@@ -124,7 +133,8 @@ BOOST_AUTO_TEST_CASE(softmax_and_column_sums_equal_plain_sums)
         for (const int columns : {1, 5, 197, 300})
         {
             const size_t rows = 71;
-            const Floats x = rounded(randomFloats(rows * z(columns), 1, 3), element), before = randomFloats(z(columns), 2);
+            const Floats x = rounded(randomFloats(rows * z(columns), 1, 3), element),
+                         before = randomFloats(z(columns), 2);
             std::vector<double> soft(x.size()), sums(before.begin(), before.end());
             for (size_t r = 0; r < rows; ++r)
             {
@@ -162,7 +172,8 @@ BOOST_AUTO_TEST_CASE(activations_and_biases_equal_the_cpu)
             for (size_t i = 0; i < count; ++i)
                 sum[i] += bias[i % z(columns)];
             cpu().gelu(sum.data(), want.data(), count);
-            const Typed dx(x, element, "x"), y(count, element, "y"), before(count, element, "before"), ddy(dy, element, "dy");
+            const Typed dx(x, element, "x"), y(count, element, "y"), before(count, element, "before"),
+                ddy(dy, element, "dy");
             const Buffer<float> dbias(bias, "bias");
             kernels::gelu(nullptr, dx, dbias, before, y, rows, columns);
             const double absolute = element == Element::Float32 ? 2e-7 : 1.3e-4;
@@ -171,7 +182,8 @@ BOOST_AUTO_TEST_CASE(activations_and_biases_equal_the_cpu)
             const Floats kept = before.values();
             cpu().geluBackward(kept.data(), dy.data(), slope.data(), count);
             kernels::geluBackward(nullptr, before, ddy, ddy, count);
-            checkNear(ddy.values(), slope, 1e-6, stepOf(element) + 2e-6, std::string("geluBackward ") + nameOf(element));
+            checkNear(ddy.values(), slope, 1e-6, stepOf(element) + 2e-6,
+                      std::string("geluBackward ") + nameOf(element));
 
             const Typed sums(dy, element, "sums");
             kernels::addBias(nullptr, dx, dbias, sums, true, rows, columns);
@@ -187,7 +199,8 @@ BOOST_AUTO_TEST_CASE(activations_and_biases_equal_the_cpu)
 BOOST_AUTO_TEST_CASE(casts_round_to_the_nearest_and_copies_copy)
 {
     Floats x = randomFloats(1003, 1, 1000);
-    for (const float special : {0.f, -0.f, INFINITY, -INFINITY, 65504.f, 65519.f, 65520.f, 1e-7f, 5.9e-8f, 6.1e-5f, 1e-40f})
+    for (const float special :
+         {0.f, -0.f, INFINITY, -INFINITY, 65504.f, 65519.f, 65520.f, 1e-7f, 5.9e-8f, 6.1e-5f, 1e-40f})
         x.push_back(special);
     const Buffer<float> dx(x, "x");
     for (const Element element : everyElement)

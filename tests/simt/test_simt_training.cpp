@@ -100,12 +100,15 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
                     }
                 }
             Floats patches(z(batch * each * values)), mean(z(batch * each)), deviation(mean.size());
-            vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each, vit::PatchOrder::ChannelLast, patches.data());
+            vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each, vit::PatchOrder::ChannelLast,
+                          patches.data());
             vit::patchStatistics(patches.data(), mean.size(), z(values), mean.data(), deviation.data());
             for (const bool normalised : {false, true})
             {
-                const Buffer<float> out(patches.size(), "targets"), dm(mean.size(), "mean"), dd(mean.size(), "deviation");
-                kernels::patchTargets(nullptr, source, all ? nullptr : ids.get(), normalised, out, dm, dd, batch, each, 20, 5);
+                const Buffer<float> out(patches.size(), "targets"), dm(mean.size(), "mean"),
+                    dd(mean.size(), "deviation");
+                kernels::patchTargets(nullptr, source, all ? nullptr : ids.get(), normalised, out, dm, dd, batch, each,
+                                      20, 5);
                 Floats want = patches;
                 for (size_t i = 0; normalised && i < want.size(); ++i)
                     want[i] = (want[i] - mean[i / z(values)]) / deviation[i / z(values)];
@@ -131,7 +134,8 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             kernels::complementPlaces(nullptr, dKeep, dRemoved, batch, visible, all);
             BOOST_TEST(dRemoved.values() == removed, boost::test_tools::per_element());
 
-            const Floats positions = randomFloats(z(all + 1) * d, 1), cls = randomFloats(d, 2), mask = randomFloats(d, 3);
+            const Floats positions = randomFloats(z(all + 1) * d, 1), cls = randomFloats(d, 2),
+                         mask = randomFloats(d, 3);
             const Floats tokens = rounded(randomFloats(z(batch * visible) * d, 4), element);
             const Floats embedded = rounded(randomFloats(z(batch * (visible + 1)) * d, 5), element);
             const Buffer<float> dp(positions, "positions"), dc(cls, "classToken"), dm(mask, "maskToken");
@@ -148,13 +152,17 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             args.x = ordered;
             kernels::decoderInput(nullptr, args);
             const Floats gotNatural = natural.values(), gotOrdered = ordered.values();
-            const Floats dx = randomFloats(natural.size(), 6), maskBefore = randomFloats(d, 8), classBefore = randomFloats(d, 9);
+            const Floats dx = randomFloats(natural.size(), 6), maskBefore = randomFloats(d, 8),
+                         classBefore = randomFloats(d, 9);
             const Buffer<float> ddx(dx, "dx");
-            const Typed dEmbedded(embedded.size(), element, "dEmbedded"), dTokens(z(batch * all) * d, element, "dTokens");
+            const Typed dEmbedded(embedded.size(), element, "dEmbedded"),
+                dTokens(z(batch * all) * d, element, "dTokens");
             const Floats sums = inEveryOrder([&] {
                 const Buffer<float> dMask(maskBefore, "dMask"), dClass(classBefore, "dClass");
-                const Buffer<uint8_t> scratch(kernels::decoderInputBackwardScratch(batch, visible, all, dim), "scratch");
-                kernels::decoderInputBackward(nullptr, ddx, dKeep, dRemoved, dEmbedded, dMask, batch, visible, all, dim, scratch.get());
+                const Buffer<uint8_t> scratch(kernels::decoderInputBackwardScratch(batch, visible, all, dim),
+                                              "scratch");
+                kernels::decoderInputBackward(nullptr, ddx, dKeep, dRemoved, dEmbedded, dMask, batch, visible, all, dim,
+                                              scratch.get());
                 kernels::embedTokensBackward(nullptr, ddx, dTokens, dClass, batch, all, dim);
                 Floats both = dMask.values();
                 append(both, dClass.values());
@@ -166,7 +174,8 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             for (int b = 0; b < batch; ++b)
                 for (size_t c = 0; c < d; ++c)
                 {
-                    const auto row = [&](const Floats& a, int each, int r) { return a[(z(b) * z(each) + z(r)) * d + c]; };
+                    const auto row = [&](const Floats& a, int each, int r)
+                    { return a[(z(b) * z(each) + z(r)) * d + c]; };
                     BOOST_REQUIRE_EQUAL(row(gotX, visible + 1, 0), cls[c] + positions[c]);
                     BOOST_REQUIRE_EQUAL(row(gotNatural, all + 1, 0), row(embedded, visible + 1, 0) + positions[c]);
                     BOOST_REQUIRE_EQUAL(row(gotOrdered, all + 1, hidden), row(embedded, visible + 1, 0) + positions[c]);
@@ -174,7 +183,8 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
                     wantSums[d + c] += row(dx, all + 1, 0);
                     for (int i = 0; i < visible; ++i)
                     {
-                        const float position = positions[(1 + place(b, i)) * d + c], from = row(embedded, visible + 1, 1 + i) + position;
+                        const float position = positions[(1 + place(b, i)) * d + c],
+                                    from = row(embedded, visible + 1, 1 + i) + position;
                         BOOST_REQUIRE_EQUAL(row(gotX, visible + 1, 1 + i), row(tokens, visible, i) + position);
                         BOOST_REQUIRE_EQUAL(row(gotNatural, all + 1, 1 + keep[z(b * visible + i)]), from);
                         BOOST_REQUIRE_EQUAL(row(gotOrdered, all + 1, hidden + 1 + i), from);
@@ -224,7 +234,8 @@ BOOST_AUTO_TEST_CASE(masks_and_draws_equal_the_cpu_bit_for_bit)
     const std::vector<kernels::SampleKey> keys = {{0, 0}, {0, 1}, {7, 123456}, {0xffffffffu, 0xfffffffeu}, {2, 3}};
     const Buffer<kernels::SampleKey> dKeys(keys, "keys");
     const int batch = static_cast<int>(keys.size());
-    for (const auto& size : std::vector<std::pair<int, int>>{{196, 19}, {196, 196}, {1, 1}, {257, 1}, {1024, 100}, {9, 4}})
+    for (const auto& size :
+         std::vector<std::pair<int, int>>{{196, 19}, {196, 196}, {1, 1}, {257, 1}, {1024, 100}, {9, 4}})
     {
         std::vector<int> masks, draws;
         for (const kernels::SampleKey& key : keys)
@@ -269,13 +280,15 @@ BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
     for (size_t i = 0; i < 8; ++i)
     {
         const cv::Mat image = noisyImage(sizes[i], static_cast<int>(i) + 1);
-        RandomStream random(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i)), same(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i));
+        RandomStream random(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i)),
+            same(3, RandomPurpose::Augment, 0, static_cast<uint32_t>(i));
         Floats one(3 * side * side);
         train::augment(image, input, options, random, one.data());
         append(want, one);
         const cv::Rect crop = train::randomCrop(image.size(), options, same);
         images.emplace_back(new Buffer<uint8_t>(std::vector<uint8_t>(image.datastart, image.dataend), "image"));
-        items.push_back({images.back()->get(), image.step[0], crop.x, crop.y, crop.width, crop.height, same.uniform() < options.flip});
+        items.push_back({images.back()->get(), image.step[0], crop.x, crop.y, crop.width, crop.height,
+                         same.uniform() < options.flip});
         maxWidth = std::max(maxWidth, crop.width);
         maxHeight = std::max(maxHeight, crop.height);
     }
@@ -283,12 +296,14 @@ BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
     const Floats got = inEveryOrder([&] {
         const Buffer<float> out(want.size(), "out");
         const Buffer<uint8_t> scratch(kernels::augmentScratch(8, side, maxWidth, maxHeight), "scratch");
-        kernels::augment(nullptr, dItems, out, 8, side, maxWidth, maxHeight, normal.mean, normal.deviation, scratch.get());
+        kernels::augment(nullptr, dItems, out, 8, side, maxWidth, maxHeight, normal.mean, normal.deviation,
+                         scratch.get());
         return out.values();
     });
     for (size_t i = 0; i < want.size(); ++i)
-        BOOST_REQUIRE_MESSAGE(got[i] == want[i], "image " << i / (3 * side * side) << ", value " << i % (3 * side * side) << ": " << got[i]
-                              << ", expected " << want[i]);
+        BOOST_REQUIRE_MESSAGE(got[i] == want[i], "image " << i / (3 * side * side) << ", value "
+                                                          << i % (3 * side * side) << ": " << got[i] << ", expected "
+                                                          << want[i]);
 }
 
 BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
@@ -313,7 +328,7 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
     const Buffer<uint8_t> kinds(kind, "kind");
     for (int step = 1; step <= 3; ++step)
     {
-        const Floats gradient = randomFloats(total, static_cast<uint32_t>(step) + 10);
+        Floats gradient = randomFloats(total, static_cast<uint32_t>(step) + 10);
         cpu.step(params, gradient.data(), options);
         kernels::AdamWFactors f;
         f.decayed = static_cast<float>(1 - options.learningRate * options.weightDecay);

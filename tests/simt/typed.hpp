@@ -52,7 +52,10 @@ inline const char* nameOf(Element element)
     return element == Element::Float32 ? "fp32" : element == Element::BFloat16 ? "bf16" : "fp16";
 }
 /// Of one rounding to that element, relative.
-inline double stepOf(Element element) { return element == Element::Float32 ? 6e-8 : element == Element::BFloat16 ? 4e-3 : 5e-4; }
+inline double stepOf(Element element)
+{
+    return element == Element::Float32 ? 6e-8 : element == Element::BFloat16 ? 4e-3 : 5e-4;
+}
 const Element everyElement[] = {Element::Float32, Element::BFloat16, Element::Float16};
 
 /// An array of any element type on the emulated device.
@@ -106,7 +109,8 @@ auto inEveryOrder(const Run& run)
         simt::setSchedule({true, seed});
         const auto again = run();
         BOOST_CHECK_MESSAGE(std::equal(first.begin(), first.end(), again.begin(),
-                                       [](const auto& a, const auto& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }),
+                                       [](const auto& a, const auto& b)
+                                       { return std::memcmp(&a, &b, sizeof(a)) == 0; }),
                             "the result depends on the order of threads");
     }
     simt::setSchedule({});
@@ -129,8 +133,8 @@ void checkNear(const Got& got, const Want& want, double absolute, double relativ
             at = i;
         }
     }
-    BOOST_CHECK_MESSAGE(worst <= 1, what << " [" << at << "]: got " << got[at] << ", expected " << want[at] << " (" << worst
-                        << " of the tolerance)");
+    BOOST_CHECK_MESSAGE(worst <= 1, what << " [" << at << "]: got " << got[at] << ", expected " << want[at] << " ("
+                                         << worst << " of the tolerance)");
 }
 
 inline void append(Floats& to, const Floats& more) { to.insert(to.end(), more.begin(), more.end()); }

@@ -16,8 +16,8 @@ __device__ __forceinline__ float updated(float w, float g, float& m, float& v, f
     return keep * w - f.rate * m / (sqrtf(v) * f.inverseRoot2 + f.eps);
 }
 
-__global__ void adamWKernel(float* w, const float* gradient, float* m, float* v, AnyOutput copy, const uint8_t* kind, size_t total,
-                            const AdamWFactors* factors, const int* skip, bool copyAligned)
+__global__ void adamWKernel(float* w, const float* gradient, float* m, float* v, AnyOutput copy, const uint8_t* kind,
+                            size_t total, const AdamWFactors* factors, const int* skip, bool copyAligned)
 {
     const size_t i = (static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 4;
     if (i >= total || (skip && *skip != 0))
@@ -47,11 +47,11 @@ __global__ void adamWKernel(float* w, const float* gradient, float* m, float* v,
 
 }  // namespace
 
-void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind, size_t total,
-           const AdamWFactors* factors, const int* skip)
+void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind,
+           size_t total, const AdamWFactors* factors, const int* skip)
 {
-    launch(stream, "adamW", adamWKernel, blocksFor(total, 4 * 256), 256, 0, w, gradient, m, v, any(copy), kind, total, factors, skip,
-           aligned4(copy.data, copy.element));
+    launch(stream, "adamW", adamWKernel, blocksFor(total, 4 * 256), 256, 0, w, gradient, m, v, any(copy), kind, total,
+           factors, skip, aligned4(copy.data, copy.element));
 }
 
 }}}}  // namespace

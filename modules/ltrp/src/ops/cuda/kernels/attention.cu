@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention for any width, number of tokens and element type, in fp32 arithmetic: small models, and the precisions without
-// 16-bit products. A block takes 16 queries of a head, a warp four of them (wide heads: half as many); keys and values come by in tiles of 32.
+// Attention for any width, number of tokens and element type, in fp32 arithmetic: small models, and the precisions
+// without 16-bit products. A block takes 16 queries of a head, a warp four of them (wide heads: half as many); keys and
+// values come by in tiles of 32.
 #include "attention_tensor.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -34,15 +35,18 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
     float* const values = keys + a.width * tileStride();    // [32][width]
     float* const queries = values + a.width * perTile;      // [ownRows][width]
     const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-    const size_t part = blockIdx.x % static_cast<unsigned>(blocksPerHead), head = blockIdx.x / static_cast<unsigned>(blocksPerHead);
+    const size_t part = blockIdx.x % static_cast<unsigned>(blocksPerHead),
+                 head = blockIdx.x / static_cast<unsigned>(blocksPerHead);
     const size_t b = head / static_cast<size_t>(a.heads), h = head % static_cast<size_t>(a.heads);
     const size_t dim = static_cast<size_t>(a.dim), stride = 3 * dim;
-    const size_t q = b / static_cast<size_t>(a.sharedBy) * static_cast<size_t>(a.tokens) * stride + h * static_cast<size_t>(a.width);
+    const size_t q = b / static_cast<size_t>(a.sharedBy) * static_cast<size_t>(a.tokens) * stride +
+                     h * static_cast<size_t>(a.width);
     const int first = static_cast<int>(part) * ownRows, flagged = a.flagged ? a.flagged[b] : -1;
     for (int i = static_cast<int>(threadIdx.x); i < ownRows * a.width; i += static_cast<int>(blockDim.x))
     {
         const int row = first + i / a.width;
-        queries[i] = row < a.queries ? a.qkv[q + static_cast<size_t>(row) * stride + static_cast<size_t>(i % a.width)] : 0.f;
+        queries[i] = row < a.queries ? a.qkv[q + static_cast<size_t>(row) * stride + static_cast<size_t>(i % a.width)]
+                                     : 0.f;
     }
     float top[perWarp], total[perWarp], sums[perWarp][COLUMNS];
 #pragma unroll
@@ -114,8 +118,9 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
         {
             const int column = lane + 32 * c;
             if (column < a.width)
-                a.out.set((b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * dim + h * static_cast<size_t>(a.width)
-                          + static_cast<size_t>(column), row == flagged ? 0.f : sums[r][c] * inverse);
+                a.out.set((b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * dim +
+                              h * static_cast<size_t>(a.width) + static_cast<size_t>(column),
+                          row == flagged ? 0.f : sums[r][c] * inverse);
         }
         if (a.logSumExp && lane == 0)
             a.logSumExp[head * static_cast<size_t>(a.queries) + static_cast<size_t>(row)] = top[r] + logf(sum);
@@ -132,18 +137,21 @@ void attention(Stream stream, const AttentionArgs& args)
     if (halves && (width == 32 || width == 64) && tensorAttentionShared(args.tokens, width) <= mostShared &&
         reinterpret_cast<uintptr_t>(args.qkv.data) % 16 == 0 && reinterpret_cast<uintptr_t>(args.out.data) % 16 == 0)
     {
-        const TensorAttention a{args.qkv.data, args.out.data, args.flagged, args.logSumExp, args.tokens, args.queries, args.dim,
-                                args.heads, args.sharedBy, scale * 1.44269504f};
+        const TensorAttention a{args.qkv.data, args.out.data, args.flagged, args.logSumExp, args.tokens,
+                                args.queries,  args.dim,      args.heads,   args.sharedBy,  scale * 1.44269504f};
         if (width == 32)
-            brain ? launchTensorAttention<bf16, 32>(stream, a, args.batch) : launchTensorAttention<half16, 32>(stream, a, args.batch);
+            brain ? launchTensorAttention<bf16, 32>(stream, a, args.batch)
+                  : launchTensorAttention<half16, 32>(stream, a, args.batch);
         else
-            brain ? launchTensorAttention<bf16, 64>(stream, a, args.batch) : launchTensorAttention<half16, 64>(stream, a, args.batch);
+            brain ? launchTensorAttention<bf16, 64>(stream, a, args.batch)
+                  : launchTensorAttention<half16, 64>(stream, a, args.batch);
         return;
     }
-    const PlainAttention a{any(args.qkv), any(args.out), args.flagged, args.logSumExp, args.tokens, args.queries, args.dim,
-                           args.heads, args.sharedBy, width, scale};
+    const PlainAttention a{any(args.qkv), any(args.out), args.flagged,  args.logSumExp, args.tokens, args.queries,
+                           args.dim,      args.heads,    args.sharedBy, width,          scale};
     const int ownRows = warpsPerBlock * (width <= 128 ? 4 : 2), blocksPerHead = (args.queries + ownRows - 1) / ownRows;
-    const size_t shared = static_cast<size_t>(width) * static_cast<size_t>(tileStride() + perTile + ownRows) * sizeof(float);
+    const size_t shared = static_cast<size_t>(width) * static_cast<size_t>(tileStride() + perTile + ownRows) *
+                          sizeof(float);
     launch(stream, "attention", width <= 32 ? plainAttentionKernel<1, 4> : width <= 64 ? plainAttentionKernel<2, 4>
                                 : width <= 128 ? plainAttentionKernel<4, 4> : plainAttentionKernel<8, 2>,
            static_cast<unsigned>(args.batch) * static_cast<unsigned>(args.heads) * static_cast<unsigned>(blocksPerHead),

@@ -50,8 +50,10 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainBackwardKernel(PlainB
     float* const own1 = other2 + a.width * tileStride;     // [ownRows][width]: queries or keys
     float* const own2 = own1 + ownRows * a.width;          // dOut or values
     const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
-    const size_t part = blockIdx.x % static_cast<unsigned>(blocksPerHead), head = blockIdx.x / static_cast<unsigned>(blocksPerHead);
-    const size_t b = head / static_cast<size_t>(a.heads), h = head % static_cast<size_t>(a.heads), dim = static_cast<size_t>(a.dim);
+    const size_t part = blockIdx.x % static_cast<unsigned>(blocksPerHead),
+                 head = blockIdx.x / static_cast<unsigned>(blocksPerHead);
+    const size_t b = head / static_cast<size_t>(a.heads), h = head % static_cast<size_t>(a.heads),
+                 dim = static_cast<size_t>(a.dim);
     const size_t tokens = static_cast<size_t>(a.tokens), column0 = h * static_cast<size_t>(a.width);
     const int first = static_cast<int>(part) * ownRows;
     const auto load = [&](int token, int c, bool secondOfThem, bool ofKeys) {
@@ -139,11 +141,12 @@ void launchPlainBackward(Stream stream, const PlainBackward& a, int batch)
 {
     const int ownRows = warpsPerBlock * perWarp, blocksPerHead = (a.tokens + ownRows - 1) / ownRows;
     const size_t shared = 2 * static_cast<size_t>(a.width) * static_cast<size_t>(tileStride + ownRows) * sizeof(float);
-    const unsigned blocks = static_cast<unsigned>(batch) * static_cast<unsigned>(a.heads) * static_cast<unsigned>(blocksPerHead);
-    launch(stream, "attentionBackward", plainBackwardKernel<COLUMNS, perWarp, false>, blocks, warpsPerBlock * 32, shared, a,
-           blocksPerHead);
-    launch(stream, "attentionBackward", plainBackwardKernel<COLUMNS, perWarp, true>, blocks, warpsPerBlock * 32, shared, a,
-           blocksPerHead);
+    const unsigned blocks = static_cast<unsigned>(batch) * static_cast<unsigned>(a.heads) *
+                            static_cast<unsigned>(blocksPerHead);
+    launch(stream, "attentionBackward", plainBackwardKernel<COLUMNS, perWarp, false>, blocks, warpsPerBlock * 32,
+           shared, a, blocksPerHead);
+    launch(stream, "attentionBackward", plainBackwardKernel<COLUMNS, perWarp, true>, blocks, warpsPerBlock * 32, shared,
+           a, blocksPerHead);
 }
 
 }  // namespace
@@ -158,26 +161,30 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
 {
     const int width = args.dim / args.heads;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
-    const size_t rows = static_cast<size_t>(args.batch) * static_cast<size_t>(args.tokens) * static_cast<size_t>(args.heads);
+    const size_t rows = static_cast<size_t>(args.batch) * static_cast<size_t>(args.tokens) *
+                        static_cast<size_t>(args.heads);
     float* const delta = static_cast<float*>(scratch);
-    launch(stream, "attentionBackward", deltaKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0, any(args.out),
-           any(args.dOut), delta, rows, args.tokens, args.heads, width);
+    launch(stream, "attentionBackward", deltaKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0,
+           any(args.out), any(args.dOut), delta, rows, args.tokens, args.heads, width);
     const Element element = args.qkv.element;
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-    if (element != Element::Float32 && (width == 32 || width == 64) && tensorBackwardShared(args.tokens, width) <= mostShared &&
-        args.dOut.element == element && aligned(args.qkv.data) && aligned(args.dOut.data) && aligned(args.dQkv.data))
+    if (element != Element::Float32 && (width == 32 || width == 64) &&
+        tensorBackwardShared(args.tokens, width) <= mostShared && args.dOut.element == element &&
+        aligned(args.qkv.data) && aligned(args.dOut.data) && aligned(args.dQkv.data))
     {
-        const TensorBackward a{args.qkv.data, args.dOut.data, args.logSumExp, delta, args.dQkv.data, args.tokens, args.dim, args.heads,
-                               scale};
+        const TensorBackward a{args.qkv.data, args.dOut.data, args.logSumExp, delta, args.dQkv.data,
+                               args.tokens,   args.dim,       args.heads,     scale};
         const bool brain = element == Element::BFloat16;
         if (width == 32)
-            brain ? launchTensorBackward<bf16, 32>(stream, a, args.batch) : launchTensorBackward<half16, 32>(stream, a, args.batch);
+            brain ? launchTensorBackward<bf16, 32>(stream, a, args.batch)
+                  : launchTensorBackward<half16, 32>(stream, a, args.batch);
         else
-            brain ? launchTensorBackward<bf16, 64>(stream, a, args.batch) : launchTensorBackward<half16, 64>(stream, a, args.batch);
+            brain ? launchTensorBackward<bf16, 64>(stream, a, args.batch)
+                  : launchTensorBackward<half16, 64>(stream, a, args.batch);
         return;
     }
-    const PlainBackward a{any(args.qkv), any(args.dOut), args.logSumExp, delta, any(args.dQkv), args.tokens, args.dim, args.heads,
-                          width, scale};
+    const PlainBackward a{any(args.qkv), any(args.dOut), args.logSumExp, delta, any(args.dQkv),
+                          args.tokens,   args.dim,       args.heads,     width, scale};
     if (width <= 32)
         launchPlainBackward<1, 4>(stream, a, args.batch);
     else if (width <= 64)

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention's backward pass on tensor cores. A block has a head and goes through it twice: for the keys, with all queries and
-// output gradients in shared memory, and for the queries, with all keys and values there. The scores are computed again each
-// time (seven products instead of five), so that every sum has one owner and needs no atomics.
+// Attention's backward pass on tensor cores. A block has a head and goes through it twice: for the keys, with all
+// queries and output gradients in shared memory, and for the queries, with all keys and values there. The scores are
+// computed again each time (seven products instead of five), so that every sum has one owner and needs no atomics.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_BACKWARD_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_BACKWARD_TENSOR_CUH
 
@@ -25,7 +25,8 @@ struct TensorBackward
 
 /// Stores a tile of 16 rows of sums.
 template <class T, int WIDTH>
-__device__ __forceinline__ void storeTile(const FragmentC sums[WIDTH / 8], T* to, size_t stride, int first, int last, unsigned lane)
+__device__ __forceinline__ void storeTile(const FragmentC sums[WIDTH / 8], T* to, size_t stride, int first, int last,
+                                          unsigned lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -57,7 +58,8 @@ __device__ __forceinline__ void scores(FragmentC c[2], const FragmentA a[WIDTH /
 
 /// sums [16, WIDTH] += c [16, 16] times `tile` [16, WIDTH].
 template <class T, int WIDTH>
-__device__ __forceinline__ void accumulate(FragmentC sums[WIDTH / 8], const FragmentC c[2], const T* tile, unsigned lane)
+__device__ __forceinline__ void accumulate(FragmentC sums[WIDTH / 8], const FragmentC c[2], const T* tile,
+                                           unsigned lane)
 {
     FragmentA a;
     sumsToA<T>(a, c[0], c[1]);
@@ -100,7 +102,8 @@ __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorBackwardKernel
     for (int i = static_cast<int>(threadIdx.x); i < padded; i += static_cast<int>(blockDim.x))
     {
         const size_t at = static_cast<size_t>(blockIdx.x) * tokens + static_cast<size_t>(i);
-        logSums[i] = i < a.tokens ? a.logSumExp[at] * 1.44269504f : INFINITY;   // no weight for queries that do not exist
+        logSums[i] = i < a.tokens ? a.logSumExp[at] * 1.44269504f
+                                  : INFINITY;   // no weight for queries that do not exist
         deltas[i] = i < a.tokens ? a.delta[at] : 0.f;
     }
     loadRows<T, WIDTH>(q, stride, a.tokens, first);

@@ -4,11 +4,12 @@
 
 // Attention on tensor cores, for heads 32 or 64 wide in 16-bit numbers whose keys and values fit into shared memory.
 //
-// What decides the shape: at 197 tokens and 32 a head, an image's twenty decoder passes of ViT-B read and write 160 MB of
-// queries, keys, values and results (50 us on an H100), multiply 13 GFLOP (30 us at what mma.sync reaches) and take 100 million
-// exponentials (30 us). No one of them dominates, so each is done once: a block holds all keys and values of a head, a warp
-// walks through tiles of 16 queries whose scores never leave its registers, and variants that share queries, keys and values
-// share the scores of all keys but those behind the first removed one.
+// What decides the shape, calculated, not measured: at 197 tokens and 32 a head, an image's twenty decoder passes of ViT-B
+// read and write 130 MB of queries, keys, values and results (40 us at 3.35 TB/s), multiply 13 GFLOP (32 us at
+// 400 TFLOP/s) and take 100 million exponentials (28 us at an H100's 16 a clock and multiprocessor). No one of them
+// dominates, so each is done once: a block holds all keys and values of a head, a warp walks through tiles of 16 queries
+// whose scores never leave its registers, and variants that share queries, keys and values share the scores of all keys
+// but those behind the first removed one.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 
@@ -62,7 +63,8 @@ __device__ __forceinline__ void loadRows(const T* from, size_t stride, int token
 
 /// The tile of rows first .. first + 15 as left factors, from global memory; rows from `last` on are zero.
 template <class T, int WIDTH>
-__device__ __forceinline__ void loadTile(FragmentA a[WIDTH / 16], const T* from, size_t stride, int first, int last, unsigned lane)
+__device__ __forceinline__ void loadTile(FragmentA a[WIDTH / 16], const T* from, size_t stride, int first, int last,
+                                         unsigned lane)
 {
     const int row = first + static_cast<int>(lane / 4), column = static_cast<int>(lane % 4) * 2;
 #pragma unroll
@@ -95,8 +97,8 @@ struct RunningSoftmax
 
 /// Keys from .. to - 1 (from a multiple of 16) without `flagged`.
 template <class T, int WIDTH>
-__device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA q[WIDTH / 16], const T* keys, const T* values,
-                                       int from, int to, int flagged, float scale, unsigned lane)
+__device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA q[WIDTH / 16], const T* keys,
+                                       const T* values, int from, int to, int flagged, float scale, unsigned lane)
 {
     const int stride = WIDTH + 8, tiles = keyChunk / 16;
     for (int begin = from; begin < to; begin += keyChunk)
@@ -178,8 +180,8 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
 
 /// Results of item b; a flagged query's are zero.
 template <class T, int WIDTH>
-__device__ __forceinline__ void storeAttended(const TensorAttention& a, const RunningSoftmax<WIDTH>& s, size_t b, int head, int first,
-                                              int flagged, unsigned lane)
+__device__ __forceinline__ void storeAttended(const TensorAttention& a, const RunningSoftmax<WIDTH>& s, size_t b,
+                                              int head, int first, int flagged, unsigned lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -190,8 +192,9 @@ __device__ __forceinline__ void storeAttended(const TensorAttention& a, const Ru
         if (row >= a.queries)
             continue;
         const float inverse = row == flagged ? 0.f : 1.f / total;
-        T* to = static_cast<T*>(a.out) + (b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * static_cast<size_t>(a.dim)
-              + head * WIDTH + lane % 4 * 2;
+        T* to = static_cast<T*>(a.out) +
+                (b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * static_cast<size_t>(a.dim) +
+                head * WIDTH + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < WIDTH / 8; ++n)
             storeAs(to + 8 * n, packPair<T>(row == flagged ? 0.f : s.sums[n].v[2 * half] * inverse,
@@ -273,8 +276,9 @@ template <class T, int WIDTH>
 inline void launchTensorAttention(Stream stream, const TensorAttention& a, int batch)
 {
     const unsigned blocks = static_cast<unsigned>(batch / a.sharedBy) * static_cast<unsigned>(a.heads);
-    launch(stream, "attention", a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>,
-           blocks, 32 * warpsFor(a.queries), tensorAttentionShared(a.tokens, WIDTH), a);
+    launch(stream, "attention",
+           a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>, blocks,
+           32 * warpsFor(a.queries), tensorAttentionShared(a.tokens, WIDTH), a);
 }
 
 }  // namespace

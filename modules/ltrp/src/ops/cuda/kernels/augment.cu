@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Random resized crops: image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights come from
-// double arithmetic without fused operations, which would round otherwise.
+// Random resized crops: image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights
+// come from double arithmetic without fused operations, which would round otherwise.
 #include "device.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -28,8 +28,9 @@ struct Layout
 
     __device__ __forceinline__ int* tapsOf(size_t item, int direction, int output) const
     {
-        return taps + ((item * 2 + static_cast<size_t>(direction)) * static_cast<size_t>(side) + static_cast<size_t>(output))
-                    * static_cast<size_t>(maxTaps + 2);
+        return taps +
+               ((item * 2 + static_cast<size_t>(direction)) * static_cast<size_t>(side) + static_cast<size_t>(output)) *
+                   static_cast<size_t>(maxTaps + 2);
     }
     __device__ __forceinline__ uint8_t* middleOf(size_t item) const
     {
@@ -141,7 +142,8 @@ __global__ void downKernel(const AugmentItem* items, Layout layout, Normalisatio
     for (int c = 0; c < 3; ++c)
     {
         const float unit = __fdiv_rn(static_cast<float>(toByte(sums[c])), 255.f);
-        out[(blockIdx.y * 3 + static_cast<size_t>(c)) * plane + at] = __fdiv_rn(__fsub_rn(unit, normal.mean[c]), normal.deviation[c]);
+        out[(blockIdx.y * 3 + static_cast<size_t>(c)) * plane + at] = __fdiv_rn(__fsub_rn(unit, normal.mean[c]),
+                                                                                normal.deviation[c]);
     }
 }
 
@@ -162,14 +164,18 @@ size_t augmentScratch(int batch, int side, int maxWidth, int maxHeight)
 void augment(Stream stream, const AugmentItem* items, float* out, int batch, int side, int maxWidth, int maxHeight,
              const float mean[3], const float deviation[3], void* scratch)
 {
-    const Layout layout{side, mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight), maxHeight, static_cast<int*>(scratch),
+    const Layout layout{side, mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight), maxHeight,
+                        static_cast<int*>(scratch),
                         static_cast<uint8_t*>(scratch) + tapsBytes(batch, side, maxWidth, maxHeight)};
     const Normalisation normal{{mean[0], mean[1], mean[2]}, {deviation[0], deviation[1], deviation[2]}};
     const unsigned images = static_cast<unsigned>(batch);
-    launch(stream, "augment", tapsKernel, dim3(blocksFor(static_cast<size_t>(side), 64), 2, images), 64, 0, items, layout);
-    launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items, layout);
-    launch(stream, "augment", downKernel, dim3(blocksFor(static_cast<size_t>(side) * static_cast<size_t>(side), 256), images), 256, 0,
-           items, layout, normal, out);
+    launch(stream, "augment", tapsKernel, dim3(blocksFor(static_cast<size_t>(side), 64), 2, images), 64, 0, items,
+           layout);
+    launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items,
+           layout);
+    launch(stream, "augment", downKernel,
+           dim3(blocksFor(static_cast<size_t>(side) * static_cast<size_t>(side), 256), images), 256, 0, items, layout,
+           normal, out);
 }
 
 }}}}  // namespace

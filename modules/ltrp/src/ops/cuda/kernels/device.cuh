@@ -44,7 +44,8 @@ const unsigned allLanes = 0xffffffffu;
 
 /// Launches kernel(arguments...), by the name that the emulation reports. Errors stay in the runtime.
 template <class... P, class... A>
-inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamicShared, A... arguments)
+inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamicShared,
+                   A... arguments)
 {
 #ifdef LTRP_SIMT
     (void)stream;
@@ -52,14 +53,17 @@ inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 g
     ::simt::run(name, grid, block, dynamicShared, ::simt::Call<P...>::invoke, &call, sizeof(call));
 #else
     (void)name;
-    if (dynamicShared > (48 << 10) &&
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(dynamicShared)) != cudaSuccess)
+    if (dynamicShared > (48 << 10) && cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                                           static_cast<int>(dynamicShared)) != cudaSuccess)
         return;   // remembered by the runtime, as a failed launch is
     kernel<<<grid, block, dynamicShared, stream>>>(static_cast<P>(arguments)...);
 #endif
 }
 
-inline unsigned blocksFor(size_t count, size_t perBlock) { return static_cast<unsigned>((count + perBlock - 1) / perBlock); }
+inline unsigned blocksFor(size_t count, size_t perBlock)
+{
+    return static_cast<unsigned>((count + perBlock - 1) / perBlock);
+}
 
 /// Vector loads and stores (float4, uint4 ...): the address must be a multiple of the vector's size.
 template <class V, class T>
@@ -144,7 +148,8 @@ __device__ __forceinline__ float warpMaximum(float value)
     return value;
 }
 
-/// Sum over a block of whole warps, the same in all threads, in an order that depends on nothing. `parts` [32] is shared memory.
+/// Sum over a block of whole warps, the same in all threads, in an order that depends on nothing. `parts` [32] is
+/// shared memory.
 template <class T>
 __device__ __forceinline__ T blockSum(T value, T* parts)
 {

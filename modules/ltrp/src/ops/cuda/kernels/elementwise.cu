@@ -11,7 +11,8 @@ namespace {
 
 const int perBlock = 256;
 
-/// A run of four values that this thread has to do with: where it begins, how much of it there is, whether it moves as one.
+/// A run of four values that this thread has to do with: where it begins, how much of it there is, whether it moves as
+/// one.
 struct Run
 {
     size_t begin;
@@ -63,7 +64,8 @@ __device__ __forceinline__ void addBias4(float v[4], const float* bias, int colu
     }
 }
 
-__global__ void geluKernel(AnyInput x, const float* bias, AnyOutput before, AnyOutput y, size_t count, int columns, bool aligned)
+__global__ void geluKernel(AnyInput x, const float* bias, AnyOutput before, AnyOutput y, size_t count, int columns,
+                           bool aligned)
 {
     const Run run = ownRun(count, aligned);
     if (run.n == 0)
@@ -94,7 +96,8 @@ __global__ void geluBackwardKernel(AnyInput before, AnyInput dy, AnyOutput dx, s
     store4(dx, run.begin, run.whole, run.n, d);
 }
 
-__global__ void addBiasKernel(AnyInput x, const float* bias, AnyOutput y, bool add, size_t count, int columns, bool aligned)
+__global__ void addBiasKernel(AnyInput x, const float* bias, AnyOutput y, bool add, size_t count, int columns,
+                              bool aligned)
 {
     const Run run = ownRun(count, aligned);
     if (run.n == 0)
@@ -156,7 +159,8 @@ void gelu(Stream stream, Input x, const float* bias, Output before, Output y, si
 
 void geluBackward(Stream stream, Input before, Input dy, Output dx, size_t count)
 {
-    launch(stream, "geluBackward", geluBackwardKernel, blocksOf(count), perBlock, 0, any(before), any(dy), any(dx), count,
+    launch(stream, "geluBackward", geluBackwardKernel, blocksOf(count), perBlock, 0, any(before), any(dy), any(dx),
+           count,
            aligned4(before.data, before.element) && aligned4(dy.data, dy.element) && aligned4(dx.data, dx.element));
 }
 
@@ -170,8 +174,8 @@ void addBias(Stream stream, Input x, const float* bias, Output y, bool add, size
 void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t times, size_t count)
 {
     const size_t each = blocksFor(count, 4 * perBlock);
-    launch(stream, "repeatItems", repeatKernel, static_cast<unsigned>(items * each), perBlock, 0, x, y, times, count, each,
-           aligned4(x, Element::Float32) && aligned4(y, Element::Float32) && count % 4 == 0);
+    launch(stream, "repeatItems", repeatKernel, static_cast<unsigned>(items * each), perBlock, 0, x, y, times, count,
+           each, aligned4(x, Element::Float32) && aligned4(y, Element::Float32) && count % 4 == 0);
 }
 
 }}}}  // namespace

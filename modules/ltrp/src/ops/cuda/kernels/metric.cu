@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Leave-one-out's metric: a matrix product of which only the sums of |y| or y^2 are kept. A tile of the product is summed along
-// its rows where it stands in registers; then the rows of an item are added in fp64, in order.
+// Leave-one-out's metric: a matrix product of which only the sums of |y| or y^2 are kept. A tile of the product is
+// summed along its rows where it stands in registers; then the rows of an item are added in fp64, in order.
 #include "mma.cuh"
 #include "vectors.cuh"
 
@@ -65,11 +65,14 @@ struct Share
     {
 #pragma unroll
         for (int i = 0; i < 2; ++i)
-            storeAs(tile + (static_cast<int>(threadIdx.x / 4) + 64 * i) * tileStride + static_cast<int>(threadIdx.x % 4) * 8, values[i]);
+            storeAs(tile + (static_cast<int>(threadIdx.x / 4) + 64 * i) * tileStride +
+                        static_cast<int>(threadIdx.x % 4) * 8,
+                    values[i]);
     }
 };
 
-/// Tiles of 128 rows and 128 outputs; 8 warps, each 32 x 64 of it. The next tile of factors comes from memory meanwhile.
+/// Tiles of 128 rows and 128 outputs; 8 warps, each 32 x 64 of it. The next tile of factors comes from memory
+/// meanwhile.
 template <class T>
 __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
 {
@@ -132,7 +135,8 @@ __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
             float sum = 0;
 #pragma unroll
             for (int j = 0; j < 8; ++j)
-                sum += measure(c[i][j].v[2 * half], scale, a.squared) + measure(c[i][j].v[2 * half + 1], scale, a.squared);
+                sum += measure(c[i][j].v[2 * half], scale, a.squared) +
+                       measure(c[i][j].v[2 * half + 1], scale, a.squared);
             sum += __shfl_xor_sync(allLanes, sum, 1);
             sum += __shfl_xor_sync(allLanes, sum, 2);
             if (lane % 4 == 0)
@@ -152,7 +156,8 @@ __global__ void __launch_bounds__(256) plainProductKernel(ProductArgs a)
     LTRP_SHARED(float, tileX, plainDepth * plainStride);   // turned
     LTRP_SHARED(float, tileW, plainDepth * plainStride);
     const int column = static_cast<int>(threadIdx.x % 16) * 4, row = static_cast<int>(threadIdx.x / 16) * 4;
-    const size_t firstRow = static_cast<size_t>(blockIdx.x) * plainSide, firstOut = static_cast<size_t>(blockIdx.y) * plainSide;
+    const size_t firstRow = static_cast<size_t>(blockIdx.x) * plainSide,
+                 firstOut = static_cast<size_t>(blockIdx.y) * plainSide;
     const size_t in = static_cast<size_t>(a.in);
     float c[4][4] = {};
     for (int k = 0; k < a.in; k += plainDepth)
@@ -235,7 +240,8 @@ __global__ void differenceKernel(DifferenceArgs a)
 {
     LTRP_SHARED(double, parts, 32);
     // Parts begin at multiples of four, so that vectors stay aligned.
-    const size_t runs = (a.count + 3) / 4, first = runs * blockIdx.x / gridDim.x, last = runs * (blockIdx.x + 1) / gridDim.x;
+    const size_t runs = (a.count + 3) / 4, first = runs * blockIdx.x / gridDim.x,
+                 last = runs * (blockIdx.x + 1) / gridDim.x;
     double total = 0;
     for (size_t run = first + threadIdx.x; run < last; run += blockDim.x)
     {
@@ -275,10 +281,12 @@ __global__ void meanOfPartsKernel(const double* partial, int parts, double count
 
 void launchDifference(Stream stream, const char* name, DifferenceArgs a, double* mean)
 {
-    a.aligned = aligned4(a.a.data, a.a.element) && aligned4(a.b.data, a.b.element) && aligned4(a.gradient.data, a.gradient.element);
+    a.aligned = aligned4(a.a.data, a.a.element) && aligned4(a.b.data, a.b.element) &&
+                aligned4(a.gradient.data, a.gradient.element);
     const unsigned parts = static_cast<unsigned>(differenceParts(a.count));
     launch(stream, name, differenceKernel, parts, 256, 0, a);
-    launch(stream, name, meanOfPartsKernel, 1, 256, 0, a.partial, static_cast<int>(parts), static_cast<double>(a.count), mean);
+    launch(stream, name, meanOfPartsKernel, 1, 256, 0, a.partial, static_cast<int>(parts), static_cast<double>(a.count),
+           mean);
 }
 
 }  // namespace
@@ -301,14 +309,14 @@ void productSum(Stream stream, const ProductSumArgs& args, void* scratch)
     const dim3 grid(blocksFor(a.total, static_cast<size_t>(tile)), static_cast<unsigned>((args.out + tile - 1) / tile));
     launch(stream, "productSum", !tensor ? plainProductKernel : element == Element::BFloat16 ? tensorProductKernel<bf16>
                                  : tensorProductKernel<half16>, grid, 256, 0, a);
-    launch(stream, "productSum", meanOfRowsKernel, static_cast<unsigned>(args.items), 256, 0, a.partial, args.rows * grid.y,
-           args.count, args.means);
+    launch(stream, "productSum", meanOfRowsKernel, static_cast<unsigned>(args.items), 256, 0, a.partial,
+           args.rows * grid.y, args.count, args.means);
 }
 
 size_t meanDifferenceScratch(size_t count) { return differenceParts(count) * sizeof(double); }
 
-void meanDifference(Stream stream, Input a, Input b, size_t count, const float* scale, size_t perScale, bool squared, double* mean,
-                    void* scratch)
+void meanDifference(Stream stream, Input a, Input b, size_t count, const float* scale, size_t perScale, bool squared,
+                    double* mean, void* scratch)
 {
     launchDifference(stream, "meanDifference", DifferenceArgs{any(a), any(b), scale, perScale, squared,
                      AnyOutput{nullptr, Element::Float32}, 0.f, count, static_cast<double*>(scratch), false}, mean);
@@ -316,11 +324,14 @@ void meanDifference(Stream stream, Input a, Input b, size_t count, const float* 
 
 size_t squaredLossScratch(size_t count) { return differenceParts(count) * sizeof(double); }
 
-void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count, void* scratch)
+void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
+                 void* scratch)
 {
-    launchDifference(stream, "squaredLoss", DifferenceArgs{any(prediction), AnyInput{target, Element::Float32}, nullptr, 1, true,
-                     any(gradient), static_cast<float>(2.0 / static_cast<double>(count)), count, static_cast<double*>(scratch),
-                     false}, loss);
+    launchDifference(stream, "squaredLoss",
+                     DifferenceArgs{any(prediction), AnyInput{target, Element::Float32}, nullptr, 1, true,
+                                    any(gradient), static_cast<float>(2.0 / static_cast<double>(count)), count,
+                                    static_cast<double*>(scratch), false},
+                     loss);
 }
 
 }}}}  // namespace

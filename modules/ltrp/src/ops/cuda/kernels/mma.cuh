@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Tensor cores: the one product that the kernels are made of, mma.m16n8k16 on 16-bit factors with fp32 sums, and the loads
-// of its fragments from shared memory. Which lane holds what is as PTX has it ("Matrix Fragments for mma.m16n8k16").
+// Tensor cores: the one product that the kernels are made of, mma.m16n8k16 on 16-bit factors with fp32 sums, and the
+// loads of its fragments from shared memory. Which lane holds what is as PTX has it ("Matrix Fragments for
+// mma.m16n8k16").
 #ifndef OPENCV_LTRP_OPS_CUDA_MMA_CUH
 #define OPENCV_LTRP_OPS_CUDA_MMA_CUH
 
@@ -38,7 +39,10 @@ inline uint32_t packPair(float low, float high)
 template <class T>
 inline void loadMatrices(uint32_t r[4], const T* row) { ::simt::loadMatrices(SIMT_SITE("ldmatrix"), r, row, false); }
 template <class T>
-inline void loadMatricesTransposed(uint32_t r[4], const T* row) { ::simt::loadMatrices(SIMT_SITE("ldmatrix"), r, row, true); }
+inline void loadMatricesTransposed(uint32_t r[4], const T* row)
+{
+    ::simt::loadMatrices(SIMT_SITE("ldmatrix"), r, row, true);
+}
 
 template <class T>
 inline void multiplyAdd(FragmentC& c, const FragmentA& a, const FragmentB& b)
@@ -85,14 +89,16 @@ __device__ __forceinline__ void multiplyAdd(FragmentC& c, const FragmentA& a, co
 template <>
 __device__ __forceinline__ void multiplyAdd<bf16>(FragmentC& c, const FragmentA& a, const FragmentB& b)
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, "
+        "%2, %3};"
         : "+f"(c.v[0]), "+f"(c.v[1]), "+f"(c.v[2]), "+f"(c.v[3])
         : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
 }
 template <>
 __device__ __forceinline__ void multiplyAdd<half16>(FragmentC& c, const FragmentA& a, const FragmentB& b)
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+f"(c.v[0]), "+f"(c.v[1]), "+f"(c.v[2]), "+f"(c.v[3])
         : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b.r[0]), "r"(b.r[1]));
 }
@@ -112,7 +118,8 @@ __device__ __forceinline__ void loadA(FragmentA& a, const T* tile, int stride, u
 template <class T>
 __device__ __forceinline__ void loadATransposed(FragmentA& a, const T* tile, int stride, unsigned lane)
 {
-    loadMatricesTransposed(a.r, tile + static_cast<int>(lane % 8 + lane / 16 * 8) * stride + static_cast<int>(lane / 8 % 2) * 8);
+    loadMatricesTransposed(a.r, tile + static_cast<int>(lane % 8 + lane / 16 * 8) * stride +
+                                    static_cast<int>(lane / 8 % 2) * 8);
 }
 
 /// Two neighbouring tiles of B from memory [16 columns][16]: columns 0 .. 7 and 8 .. 15.
@@ -129,7 +136,8 @@ __device__ __forceinline__ void loadB(FragmentB& low, FragmentB& high, const T* 
 
 /// The same from memory [16][16 columns].
 template <class T>
-__device__ __forceinline__ void loadBTransposed(FragmentB& low, FragmentB& high, const T* tile, int stride, unsigned lane)
+__device__ __forceinline__ void loadBTransposed(FragmentB& low, FragmentB& high, const T* tile, int stride,
+                                                unsigned lane)
 {
     uint32_t r[4];
     loadMatricesTransposed(r, tile + static_cast<int>(lane % 16) * stride + static_cast<int>(lane / 16) * 8);

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Layer norm with what stands before and behind it, and softmax. A warp takes a row and keeps it in registers, so that it is
-// read once; rows of more than 1024 values take a block and are read again.
+// Layer norm with what stands before and behind it, and softmax. A warp takes a row and keeps it in registers, so that
+// it is read once; rows of more than 1024 values take a block and are read again.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -59,8 +59,8 @@ __device__ __forceinline__ void loadResidual(const NormArgs& a, const Place& pla
     store4(AnyOutput{place.x, Element::Float32}, c, whole, n, v);
 }
 
-__device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& place, int column, int n, float mean, float rstd,
-                                            float v[4])
+__device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& place, int column, int n, float mean,
+                                            float rstd, float v[4])
 {
     if (n == 0)
         return;
@@ -164,8 +164,9 @@ __global__ void longNormKernel(NormArgs a)
 void launchNorm(Stream stream, const char* name, NormArgs a)
 {
     const Element f32 = Element::Float32;
-    a.aligned = a.dim % 4 == 0 && a.itemStride % 4 == 0 && aligned4(a.x, f32) && aligned4(a.branch.data, a.branch.element) &&
-                aligned4(a.weight, f32) && aligned4(a.bias, f32) && aligned4(a.y.data, a.y.element) && aligned4(a.reference, f32);
+    a.aligned = a.dim % 4 == 0 && a.itemStride % 4 == 0 && aligned4(a.x, f32) &&
+                aligned4(a.branch.data, a.branch.element) && aligned4(a.weight, f32) && aligned4(a.bias, f32) &&
+                aligned4(a.y.data, a.y.element) && aligned4(a.reference, f32);
     const size_t rows = a.items * a.rows;
     const unsigned blocks = blocksFor(rows, warpsPerBlock);
     if (a.dim <= 128)
@@ -206,21 +207,23 @@ __global__ void softmaxKernel(AnyInput x, AnyOutput y, size_t rows, int columns)
 
 void layerNorm(Stream stream, const LayerNormArgs& args)
 {
-    launchNorm(stream, "layerNorm", NormArgs{args.x, args.itemStride, any(args.branch), args.branchBias, args.weight, args.bias,
-                                             args.eps, any(args.y), args.mean, args.rstd, nullptr, 1, args.items, args.rows,
-                                             args.dim, false});
+    launchNorm(stream, "layerNorm",
+               NormArgs{args.x, args.itemStride, any(args.branch), args.branchBias, args.weight, args.bias, args.eps,
+                        any(args.y), args.mean, args.rstd, nullptr, 1, args.items, args.rows, args.dim, false});
 }
 
 void normDifference(Stream stream, const NormDifferenceArgs& args)
 {
-    launchNorm(stream, "normDifference", NormArgs{const_cast<float*>(args.x), args.itemStride, AnyInput{nullptr, Element::Float32},
-                                                  nullptr, args.weight, args.bias, args.eps, any(args.y), nullptr, nullptr,
-                                                  args.reference, args.perReference, args.items, args.rows, args.dim, false});
+    launchNorm(stream, "normDifference",
+               NormArgs{const_cast<float*>(args.x), args.itemStride, AnyInput{nullptr, Element::Float32}, nullptr,
+                        args.weight, args.bias, args.eps, any(args.y), nullptr, nullptr, args.reference,
+                        args.perReference, args.items, args.rows, args.dim, false});
 }
 
 void softmax(Stream stream, Input x, Output y, size_t rows, int columns)
 {
-    launch(stream, "softmax", softmaxKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0, any(x), any(y), rows, columns);
+    launch(stream, "softmax", softmaxKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0, any(x), any(y),
+           rows, columns);
 }
 
 }}}}  // namespace

@@ -116,7 +116,8 @@ __global__ void longNormBackwardKernel(BackwardArgs a)
         sum = blockSum(sum, parts) / static_cast<float>(a.dim);
         product = blockSum(product, parts) / static_cast<float>(a.dim);
         for (size_t c = threadIdx.x; c < dim; c += blockDim.x)
-            a.dx[row * dim + c] += rstd * (a.dy[row * dim + c] * a.weight[c] - sum - (a.x[row * dim + c] - mean) * rstd * product);
+            a.dx[row * dim + c] += rstd * (a.dy[row * dim + c] * a.weight[c] - sum -
+                                           (a.x[row * dim + c] - mean) * rstd * product);
         __syncthreads();
     }
 }
@@ -157,8 +158,8 @@ size_t layerNormBackwardScratch(size_t rows, int dim)
     return normParts(rows) * 2 * static_cast<size_t>(dim) * sizeof(float);
 }
 
-void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, const float* mean, const float* rstd, float* dx,
-                       float* dWeight, float* dBias, size_t rows, int dim, void* scratch)
+void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, const float* mean, const float* rstd,
+                       float* dx, float* dWeight, float* dBias, size_t rows, int dim, void* scratch)
 {
     BackwardArgs a{any(dy), any(x), weight, mean, rstd, dx, static_cast<float*>(scratch), rows, dim, false};
     a.aligned = dim % 4 == 0 && aligned4(dy.data, dy.element) && aligned4(x.data, x.element) &&
@@ -183,14 +184,17 @@ void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, co
     addParts<float>(stream, a.partial, parts, 2 * width, dWeight, dBias, width);
 }
 
-size_t columnSumsScratch(size_t rows, int columns) { return columnParts(rows) * static_cast<size_t>(columns) * sizeof(float); }
+size_t columnSumsScratch(size_t rows, int columns)
+{
+    return columnParts(rows) * static_cast<size_t>(columns) * sizeof(float);
+}
 
 void columnSums(Stream stream, Input x, float* sums, size_t rows, int columns, void* scratch)
 {
     const size_t parts = columnParts(rows), width = static_cast<size_t>(columns);
     float* const partial = static_cast<float*>(scratch);
-    launch(stream, "columnSums", columnSumsKernel, dim3(blocksFor(width, 128), static_cast<unsigned>(parts)), 256, 0, any(x), partial,
-           rows, columns, columns % 4 == 0 && aligned4(x.data, x.element));
+    launch(stream, "columnSums", columnSumsKernel, dim3(blocksFor(width, 128), static_cast<unsigned>(parts)), 256, 0,
+           any(x), partial, rows, columns, columns % 4 == 0 && aligned4(x.data, x.element));
     addParts<float>(stream, partial, parts, width, sums, nullptr, width);
 }
 

@@ -25,23 +25,25 @@ __device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image
 }
 
 /// Value i of the patch vector of a place.
-__device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t image, int place, int i, bool channelLast, int side,
-                                            int patch)
+__device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t image, int place, int i, bool channelLast,
+                                            int side, int patch)
 {
     const int grid = side / patch;
     const int c = channelLast ? i % 3 : i / (patch * patch), within = channelLast ? i / 3 : i % (patch * patch);
-    return pixelAt(pixels, image, c, place / grid * patch + within / patch, place % grid * patch + within % patch, side);
+    return pixelAt(pixels, image, c, place / grid * patch + within / patch, place % grid * patch + within % patch,
+                   side);
 }
 
-__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, size_t count, int n, int side,
-                               int patch)
+__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, size_t count, int n,
+                               int side, int patch)
 {
     const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= count)
         return;
     const size_t values = static_cast<size_t>(3 * patch * patch), item = at / values;
     const int place = ids ? ids[item] : static_cast<int>(item % static_cast<size_t>(n));
-    out.set(at, patchValue(pixels, item / static_cast<size_t>(n), place, static_cast<int>(at % values), channelLast, side, patch));
+    out.set(at, patchValue(pixels, item / static_cast<size_t>(n), place, static_cast<int>(at % values), channelLast,
+                           side, patch));
 }
 
 __global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, int side, int patch)
@@ -59,8 +61,8 @@ __global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, 
 }
 
 /// A warp a patch; its values are read up to three times, from the first cache all but once.
-__global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalised, float* out, float* mean, float* deviation,
-                              size_t rows, int n, int side, int patch)
+__global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalised, float* out, float* mean,
+                              float* deviation, size_t rows, int n, int side, int patch)
 {
     const size_t row = static_cast<size_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
     if (row >= rows)
@@ -77,7 +79,8 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
         const double d = static_cast<double>(patchValue(pixels, image, place, i, true, side, patch)) - m;
         squares += d * d;
     }
-    const float centre = static_cast<float>(m), spread = static_cast<float>(sqrt(warpSum(squares) / (values - 1) + 1e-6));
+    const float centre = static_cast<float>(m),
+                spread = static_cast<float>(sqrt(warpSum(squares) / (values - 1) + 1e-6));
     if (lane == 0 && mean)
         mean[row] = centre;
     if (lane == 0 && deviation)
@@ -93,26 +96,27 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
 
 }  // namespace
 
-void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n, int side,
-              int patch)
+void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
+              int side, int patch)
 {
     const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(n) * static_cast<size_t>(3 * patch * patch);
-    launch(stream, "patchify", patchifyKernel, blocksFor(count, perBlock), perBlock, 0, pixels, ids, channelLast, any(out), count, n,
-           side, patch);
+    launch(stream, "patchify", patchifyKernel, blocksFor(count, perBlock), perBlock, 0, pixels, ids, channelLast,
+           any(out), count, n, side, patch);
 }
 
 void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch)
 {
     const size_t count = static_cast<size_t>(batch) * 3 * static_cast<size_t>(side) * static_cast<size_t>(side);
-    launch(stream, "unpatchify", unpatchifyKernel, blocksFor(count, perBlock), perBlock, 0, any(patches), pixels, count, side, patch);
+    launch(stream, "unpatchify", unpatchifyKernel, blocksFor(count, perBlock), perBlock, 0, any(patches), pixels, count,
+           side, patch);
 }
 
 void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
                   float* deviation, int batch, int n, int side, int patch)
 {
     const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(n);
-    launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, mean, deviation, rows, n,
-           side, patch);
+    launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, mean,
+           deviation, rows, n, side, patch);
 }
 
 }}}}  // namespace

@@ -14,7 +14,8 @@ const uint32_t maskPurpose = 1, lossPurpose = 4;   // RandomPurpose in core/rand
 
 /// Block `block` of a stream of core/random.hpp: Philox 4x32 with 10 rounds. Streams here are far shorter than the 2^32
 /// blocks after which the second counter word would move.
-__device__ __forceinline__ void philox(uint64_t seed, uint32_t purpose, const SampleKey& key, uint32_t block, uint32_t out[4])
+__device__ __forceinline__ void philox(uint64_t seed, uint32_t purpose, const SampleKey& key, uint32_t block,
+                                       uint32_t out[4])
 {
     uint32_t c0 = block, c1 = purpose << 24, c2 = key.epoch, c3 = key.sample;
     uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
@@ -68,7 +69,8 @@ struct Draws
     }
 };
 
-/// A block a sample, a thread up to four places: each counts how many come before its own, first by noise, then by place.
+/// A block a sample, a thread up to four places: each counts how many come before its own, first by noise, then by
+/// place.
 __global__ void maskKernel(uint64_t seed, const SampleKey* keys, int* keep, int visible, int numPatches)
 {
     LTRP_SHARED(uint32_t, noise, mostValues);
@@ -213,7 +215,8 @@ __global__ void addLossesKernel(const double* losses, int batch, double* loss)
 
 void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep, int batch, int visible, int numPatches)
 {
-    launch(stream, "sampleMasks", maskKernel, static_cast<unsigned>(batch), 256, 0, seed, keys, keep, visible, numPatches);
+    launch(stream, "sampleMasks", maskKernel, static_cast<unsigned>(batch), 256, 0, seed, keys, keep, visible,
+           numPatches);
 }
 
 void drawColumns(Stream stream, uint64_t seed, const SampleKey* keys, int* columns, int batch, int n, int k)

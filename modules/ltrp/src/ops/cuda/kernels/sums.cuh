@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Sums over many rows: each part of the rows is summed by one block, then the parts in their order, so that the result is the
-// same in every run and on every device.
+// Sums over many rows: each part of the rows is summed by one block, then the parts in their order, so that the result
+// is the same in every run and on every device.
 #ifndef OPENCV_LTRP_OPS_CUDA_SUMS_CUH
 #define OPENCV_LTRP_OPS_CUDA_SUMS_CUH
 
@@ -20,7 +20,8 @@ inline size_t partsOf(size_t rows, size_t least, size_t most)
     return parts < most ? parts : most;
 }
 
-/// out[c] += the parts' sums in order; column c of [parts, width] goes to first[c] or, from `split` on, to second[c - split].
+/// out[c] += the parts' sums in order; column c of [parts, width] goes to first[c] or, from `split` on, to second[c -
+/// split].
 template <class T>
 __global__ void addPartsKernel(const T* partial, size_t parts, size_t width, T* first, T* second, size_t split)
 {
@@ -37,7 +38,8 @@ __global__ void addPartsKernel(const T* partial, size_t parts, size_t width, T* 
 template <class T>
 inline void addParts(Stream stream, const T* partial, size_t parts, size_t width, T* first, T* second, size_t split)
 {
-    launch(stream, "addParts", addPartsKernel<T>, blocksFor(width, 64), 64, 0, partial, parts, width, first, second, split);
+    launch(stream, "addParts", addPartsKernel<T>, blocksFor(width, 64), 64, 0, partial, parts, width, first, second,
+           split);
 }
 
 }  // namespace

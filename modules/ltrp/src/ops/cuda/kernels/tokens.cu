@@ -40,8 +40,8 @@ __device__ __forceinline__ int rankOf(const int* places, int count, int place)
 __device__ __forceinline__ AnyInput floats(const float* data) { return AnyInput{data, Element::Float32}; }
 __device__ __forceinline__ AnyOutput floats(float* data) { return AnyOutput{data, Element::Float32}; }
 
-__global__ void embedKernel(AnyInput tokens, const float* classToken, const float* positions, const int* ids, float* x, int n,
-                            int dim, bool aligned)
+__global__ void embedKernel(AnyInput tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                            int n, int dim, bool aligned)
 {
     const size_t item = blockIdx.x / static_cast<unsigned>(n + 1), d = static_cast<size_t>(dim);
     const int t = static_cast<int>(blockIdx.x % static_cast<unsigned>(n + 1)) - 1;   // -1: the class token
@@ -142,8 +142,8 @@ __global__ void decoderInputKernel(DecoderArgs a)
     });
 }
 
-__global__ void decoderEmbeddedKernel(const float* dx, const int* keep, AnyOutput dEmbedded, int visible, int numPatches, int dim,
-                                      bool aligned)
+__global__ void decoderEmbeddedKernel(const float* dx, const int* keep, AnyOutput dEmbedded, int visible,
+                                      int numPatches, int dim, bool aligned)
 {
     const size_t item = blockIdx.x / static_cast<unsigned>(visible + 1), d = static_cast<size_t>(dim);
     const int row = static_cast<int>(blockIdx.x % static_cast<unsigned>(visible + 1));
@@ -157,17 +157,20 @@ __global__ void decoderEmbeddedKernel(const float* dx, const int* keep, AnyOutpu
 }
 
 /// Sum of the removed places' rows, one part of them a block row: partial [parts, dim].
-__global__ void maskTokenKernel(const float* dx, const int* removed, float* partial, size_t rows, int hidden, int numPatches, int dim)
+__global__ void maskTokenKernel(const float* dx, const int* removed, float* partial, size_t rows, int hidden,
+                                int numPatches, int dim)
 {
     const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (c >= dim)
         return;
-    const size_t first = rows * blockIdx.y / gridDim.y, last = rows * (blockIdx.y + 1) / gridDim.y, d = static_cast<size_t>(dim);
+    const size_t first = rows * blockIdx.y / gridDim.y, last = rows * (blockIdx.y + 1) / gridDim.y,
+                 d = static_cast<size_t>(dim);
     float total = 0;
     for (size_t r = first; r < last; ++r)
     {
         const size_t item = r / static_cast<size_t>(hidden);
-        total += dx[(item * static_cast<size_t>(numPatches + 1) + 1 + static_cast<size_t>(removed[r])) * d + static_cast<size_t>(c)];
+        total += dx[(item * static_cast<size_t>(numPatches + 1) + 1 + static_cast<size_t>(removed[r])) * d +
+                    static_cast<size_t>(c)];
     }
     partial[static_cast<size_t>(blockIdx.y) * d + static_cast<size_t>(c)] = total;
 }
@@ -198,7 +201,8 @@ __global__ void gatherKernel(MoveArgs a)
 __global__ void scatterKernel(MoveArgs a)
 {
     const size_t row = blockIdx.x, item = row / static_cast<size_t>(a.n), d = static_cast<size_t>(a.dim);
-    const size_t to = static_cast<size_t>(a.base + (a.ids ? a.ids[row] : static_cast<int>(row % static_cast<size_t>(a.n))));
+    const size_t to = static_cast<size_t>(a.base +
+                                          (a.ids ? a.ids[row] : static_cast<int>(row % static_cast<size_t>(a.n))));
     forRuns(a.dim, a.aligned, [&](size_t c, int count, bool whole) {
         float v[4];
         load4(a.x, row * d + c, whole, count, v);
@@ -206,7 +210,8 @@ __global__ void scatterKernel(MoveArgs a)
     });
 }
 
-bool alignedRows(int dim, std::initializer_list<const void*> fp32, const void* other = nullptr, Element element = Element::Float32)
+bool alignedRows(int dim, std::initializer_list<const void*> fp32, const void* other = nullptr,
+                 Element element = Element::Float32)
 {
     bool all = dim % 4 == 0 && aligned4(other, element);
     for (const void* pointer : fp32)
@@ -214,35 +219,48 @@ bool alignedRows(int dim, std::initializer_list<const void*> fp32, const void* o
     return all;
 }
 
-unsigned rowsOf(int items, int each) { return static_cast<unsigned>(static_cast<size_t>(items) * static_cast<size_t>(each)); }
+unsigned rowsOf(int items, int each)
+{
+    return static_cast<unsigned>(static_cast<size_t>(items) * static_cast<size_t>(each));
+}
 
 }  // namespace
 
-void embedTokens(Stream stream, Input tokens, const float* classToken, const float* positions, const int* ids, float* x, int batch,
-                 int n, int dim)
+void embedTokens(Stream stream, Input tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                 int batch, int n, int dim)
 {
-    launch(stream, "embedTokens", embedKernel, rowsOf(batch, n + 1), rowThreads, 0, any(tokens), classToken, positions, ids, x, n,
-           dim, alignedRows(dim, {classToken, positions, x}, tokens.data, tokens.element));
+    launch(stream, "embedTokens", embedKernel, rowsOf(batch, n + 1), rowThreads, 0, any(tokens), classToken, positions,
+           ids, x, n, dim, alignedRows(dim, {classToken, positions, x}, tokens.data, tokens.element));
 }
 
 void embedTokensBackward(Stream stream, const float* dx, Output dTokens, float* dClass, int batch, int n, int dim)
 {
-    launch(stream, "embedTokensBackward", embedBackwardKernel, rowsOf(batch, n), rowThreads, 0, dx, any(dTokens), n, dim,
-           alignedRows(dim, {dx}, dTokens.data, dTokens.element));
+    launch(stream, "embedTokensBackward", embedBackwardKernel, rowsOf(batch, n), rowThreads, 0, dx, any(dTokens), n,
+           dim, alignedRows(dim, {dx}, dTokens.data, dTokens.element));
     launch(stream, "embedTokensBackward", addRowsKernel, blocksFor(static_cast<size_t>(dim), 64), 64, 0, dx,
            static_cast<size_t>(n + 1) * static_cast<size_t>(dim), batch, dClass, dim);
 }
 
 void complementPlaces(Stream stream, const int* keep, int* removed, int batch, int visible, int numPatches)
 {
-    launch(stream, "complementPlaces", complementKernel, static_cast<unsigned>(batch), 256, 0, keep, removed, visible, numPatches);
+    launch(stream, "complementPlaces", complementKernel, static_cast<unsigned>(batch), 256, 0, keep, removed, visible,
+           numPatches);
 }
 
 void decoderInput(Stream stream, const DecoderInputArgs& args)
 {
-    const DecoderArgs a{any(args.embedded), args.maskToken, args.positions, args.keep, args.removed, args.hiddenFirst, args.x,
-                        args.visible, args.numPatches, args.dim,
-                        alignedRows(args.dim, {args.maskToken, args.positions, args.x}, args.embedded.data, args.embedded.element)};
+    const DecoderArgs a{
+        any(args.embedded),
+        args.maskToken,
+        args.positions,
+        args.keep,
+        args.removed,
+        args.hiddenFirst,
+        args.x,
+        args.visible,
+        args.numPatches,
+        args.dim,
+        alignedRows(args.dim, {args.maskToken, args.positions, args.x}, args.embedded.data, args.embedded.element)};
     launch(stream, "decoderInput", decoderInputKernel, rowsOf(args.batch, args.numPatches + 1), rowThreads, 0, a);
 }
 
@@ -252,8 +270,8 @@ size_t decoderInputBackwardScratch(int batch, int visible, int numPatches, int d
     return (rows ? partsOf(rows, 64, 256) : 1) * static_cast<size_t>(dim) * sizeof(float);
 }
 
-void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded, float* dMask,
-                          int batch, int visible, int numPatches, int dim, void* scratch)
+void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded,
+                          float* dMask, int batch, int visible, int numPatches, int dim, void* scratch)
 {
     launch(stream, "decoderInputBackward", decoderEmbeddedKernel, rowsOf(batch, visible + 1), rowThreads, 0, dx, keep,
            any(dEmbedded), visible, numPatches, dim, alignedRows(dim, {dx}, dEmbedded.data, dEmbedded.element));
@@ -262,19 +280,21 @@ void decoderInputBackward(Stream stream, const float* dx, const int* keep, const
         return;
     float* const partial = static_cast<float*>(scratch);
     const size_t parts = partsOf(rows, 64, 256);
-    launch(stream, "decoderInputBackward", maskTokenKernel, dim3(blocksFor(width, 128), static_cast<unsigned>(parts)), 128, 0, dx,
-           removed, partial, rows, numPatches - visible, numPatches, dim);
+    launch(stream, "decoderInputBackward", maskTokenKernel, dim3(blocksFor(width, 128), static_cast<unsigned>(parts)),
+           128, 0, dx, removed, partial, rows, numPatches - visible, numPatches, dim);
     addParts<float>(stream, partial, parts, width, dMask, nullptr, width);
 }
 
-void gatherRows(Stream stream, Input x, size_t itemStride, const int* ids, int base, Output y, int items, int n, int dim)
+void gatherRows(Stream stream, Input x, size_t itemStride, const int* ids, int base, Output y, int items, int n,
+                int dim)
 {
     launch(stream, "gatherRows", gatherKernel, rowsOf(items, n), rowThreads, 0,
            MoveArgs{any(x), ids, base, any(y), itemStride, n, dim, dim % 4 == 0 && itemStride % 4 == 0 &&
                     aligned4(x.data, x.element) && aligned4(y.data, y.element)});
 }
 
-void scatterRows(Stream stream, Input x, const int* ids, int base, Output y, size_t itemStride, int items, int n, int dim)
+void scatterRows(Stream stream, Input x, const int* ids, int base, Output y, size_t itemStride, int items, int n,
+                 int dim)
 {
     launch(stream, "scatterRows", scatterKernel, rowsOf(items, n), rowThreads, 0,
            MoveArgs{any(x), ids, base, any(y), itemStride, n, dim, dim % 4 == 0 && itemStride % 4 == 0 &&

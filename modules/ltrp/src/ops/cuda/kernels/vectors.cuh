@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Four neighbouring values at once, of an element type that is known at run time: kernels that only move values are as fast as
-// their widest loads.
+// Four neighbouring values at once, of an element type that is known at run time: kernels that only move values are as
+// fast as their widest loads.
 #ifndef OPENCV_LTRP_OPS_CUDA_VECTORS_CUH
 #define OPENCV_LTRP_OPS_CUDA_VECTORS_CUH
 
@@ -102,8 +102,8 @@ __device__ __forceinline__ void store4(const AnyOutput& y, size_t i, bool whole,
 /// Phi(x) = (1 + erf(x / sqrt 2)) / 2; by erfc, so that the left tail keeps its digits.
 __device__ __forceinline__ float normalCdf(float x) { return 0.5f * erfcf(x * -0.70710678f); }
 
-/// GELU to 1.3e-4 with half the instructions, for results that are rounded to 16 bits: the CPU's polynomial up to 4, beyond
-/// that the limits (a factor that is merely near 0 would leave something of large x).
+/// GELU to 1.3e-4 with half the instructions, for results that are rounded to 16 bits: the CPU's polynomial up to 4,
+/// beyond that the limits (a factor that is merely near 0 would leave something of large x).
 __device__ __forceinline__ float roundedGelu(float x)
 {
     const float near = fmaxf(fminf(x, 4.f), -4.f), u = near * near * 0.0625f;
