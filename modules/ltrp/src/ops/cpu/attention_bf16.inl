@@ -141,8 +141,11 @@ void packTokenPairs(const Value* x, size_t stride, size_t tokens, size_t width, 
 
 LTRP_INLINE void scaledRow(const float* x, float factor, uint16_t* y, size_t count)
 {
-    for (size_t i = 0; i < count; i += W)   // x is padded
-        store16(y + i, rounded16(load(x + i) * factor), count - i < W ? count - i : W);
+    size_t i = 0;
+    for (; i + W <= count; i += W)
+        store16(y + i, rounded16(load(x + i) * factor));
+    if (i < count)
+        store16(y + i, rounded16(load(x + i) * factor), count - i);   // x is padded
 }
 
 /// Keys [width pairs, padded tokens] and values [token pairs, padded width] behind them, in half the room of packKeys().

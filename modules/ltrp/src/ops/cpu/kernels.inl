@@ -206,15 +206,13 @@ LTRP_INLINE VecF widened(VecH h) { return (VecF)(__builtin_convertvector(h, VecN
 template <bool GELU>
 LTRP_INLINE void convertBf16(const float* x, uint16_t* y, size_t count)
 {
-    for (size_t i = 0; i < count; i += W)
-    {
-        const bool part = count - i < W;
-        VecF v = part ? loadPart(x + i, count - i) : load(x + i);
-        if (GELU)
-            v = roundedGelu(v);
-        const VecH h = rounded16(v);
-        std::memcpy(y + i, &h, (part ? count - i : W) * sizeof(uint16_t));
-    }
+    size_t i = 0;
+    for (; i + W <= count; i += W)   // whole vectors by themselves: copies of a fixed size are single instructions
+        store16(y + i, rounded16(GELU ? roundedGelu(load(x + i)) : load(x + i)));
+    if (i == count)
+        return;
+    const VecF v = loadPart(x + i, count - i);
+    store16(y + i, rounded16(GELU ? roundedGelu(v) : v), count - i);
 }
 
 void toBf16(const float* x, uint16_t* y, size_t count)

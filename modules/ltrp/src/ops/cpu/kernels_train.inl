@@ -83,24 +83,29 @@ void geluBackward(const float* x, const float* dy, float* dx, float* y, size_t c
 
 void gelu16(const uint16_t* x, uint16_t* y, size_t count)
 {
-    for (size_t i = 0; i < count; i += W)
-    {
-        const size_t n = count - i < W ? count - i : W;
-        store16(y + i, rounded16(roundedGelu(widened(load16(x + i, n)))), n);
-    }
+    size_t i = 0;
+    for (; i + W <= count; i += W)   // whole vectors by themselves: copies of a fixed size are single instructions
+        store16(y + i, rounded16(roundedGelu(widened(load16(x + i)))));
+    if (i < count)
+        store16(y + i, rounded16(roundedGelu(widened(load16(x + i, count - i)))), count - i);
+}
+
+LTRP_INLINE void geluBackwardPart16(const uint16_t* x, const uint16_t* dy, uint16_t* dx, uint16_t* y, size_t n)
+{
+    VecF value, slope;
+    geluWithSlope(widened(load16(x, n)), value, slope);
+    const VecF d = widened(load16(dy, n));
+    store16(y, rounded16(value), n);
+    store16(dx, rounded16(d * slope), n);
 }
 
 void geluBackward16(const uint16_t* x, const uint16_t* dy, uint16_t* dx, uint16_t* y, size_t count)
 {
-    for (size_t i = 0; i < count; i += W)
-    {
-        const size_t n = count - i < W ? count - i : W;
-        VecF value, slope;
-        geluWithSlope(widened(load16(x + i, n)), value, slope);
-        const VecF d = widened(load16(dy + i, n));
-        store16(y + i, rounded16(value), n);
-        store16(dx + i, rounded16(d * slope), n);
-    }
+    size_t i = 0;
+    for (; i + W <= count; i += W)
+        geluBackwardPart16(x + i, dy + i, dx + i, y + i, W);
+    if (i < count)
+        geluBackwardPart16(x + i, dy + i, dx + i, y + i, count - i);
 }
 
 void fromBf16(const uint16_t* x, float* y, size_t count)
