@@ -242,6 +242,7 @@ BOOST_AUTO_TEST_CASE(threads_and_batch_splits_agree)
                 };
                 item.x = part(block.x);
                 item.dOut = part(block.dOut);
+                backend->weightsChanged();   // a copy's weights may lie where those of the one before did
                 for (const auto& array : item.run(*backend))
                 {
                     std::vector<float>& to = sum[array.first];
