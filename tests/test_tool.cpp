@@ -355,6 +355,32 @@ BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
     BOOST_TEST(largestDifference(wanted, std::vector<float>(scores.begin<float>(), scores.end<float>())) < 1e-4);
 }
 
+BOOST_AUTO_TEST_CASE(convert_makes_two_onnx_files_of_an_autoencoder)
+{
+    const std::string said = expectOk({"convert", models().mae, folder.file("mae.onnx"), "--mask-ratio", "0.75"});
+    for (const char* name : {"mae-encoder.onnx", "mae-decoder.onnx"})
+        BOOST_TEST(said.find(folder.file(name)) != std::string::npos, said);
+    BOOST_TEST(!std::filesystem::exists(folder.file("mae.onnx")));
+    const int imageShape[] = {1, 3, 224, 224};
+    cv::Mat visible(1, 49, CV_32S), image(4, imageShape, CV_32F, cv::Scalar(0.5));
+    for (int i = 0; i < visible.cols; i++)
+        visible.at<int>(i) = 4 * i;
+    cv::dnn::Net encoder = cv::dnn::readNetFromONNX(cv::String(folder.file("mae-encoder.onnx")));
+    encoder.setInput(image, "image");
+    encoder.setInput(visible, "visible");
+    const cv::Mat latent = encoder.forward("latent").clone();
+    BOOST_REQUIRE(latent.dims == 3);
+    BOOST_TEST(latent.size[1] == 50);
+    cv::dnn::Net decoder = cv::dnn::readNetFromONNX(cv::String(folder.file("mae-decoder.onnx")));
+    decoder.setInput(latent, "latent");
+    decoder.setInput(visible, "visible");
+    const cv::Mat pred = decoder.forward("pred");
+    BOOST_REQUIRE(pred.dims == 3);
+    BOOST_TEST(pred.size[1] == 196);
+    BOOST_TEST(pred.size[2] == 768);
+    BOOST_TEST(cv::checkRange(pred.reshape(1, 196)));
+}
+
 BOOST_AUTO_TEST_CASE(info_describes_models)
 {
     const std::string ranker = expectOk({"info", models().ranker}), mae = expectOk({"info", models().mae, "--tensors"});

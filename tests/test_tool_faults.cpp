@@ -171,7 +171,10 @@ BOOST_AUTO_TEST_CASE(bad_models)
     expectError({"rank", photo, "--model", in("cut.safetensors")}, 1, {in("cut.safetensors")});
     expectError({"info", in("cut.safetensors")}, 1, {in("cut.safetensors")});
     expectError({"convert", in("cut.safetensors"), out("r.safetensors")}, 1, {in("cut.safetensors")});
-    expectError({"convert", models().mae, out("m.onnx")}, 1, {models().mae, "only rankers"});
+    expectError({"convert", models().mae, out("m.onnx"), "--mask-ratio", "0.999"}, 2, {"0.999", "0 of 196 patches"});
+    expectError({"convert", models().mae, out("m.onnx"), "--mask-ratio", "1"}, 2, {"--mask-ratio: 1 is outside"});
+    expectError({"convert", models().mae, out("m.safetensors"), "--mask-ratio", "0.5"}, 2, {"only .onnx"});
+    expectError({"convert", models().ranker, out("r.onnx"), "--mask-ratio", "0.5"}, 2, {models().ranker, "is a ranker"});
     writeText(in("empty.safetensors"), "");
     expectError({"info", in("empty.safetensors")}, 1, {in("empty.safetensors")});
     BOOST_TEST(left().empty());

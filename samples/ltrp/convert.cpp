@@ -26,18 +26,60 @@ const HelpText HELP = {
     "ltrp convert IN OUT [options]",
     "Converts a weight file. IN: the module's own safetensors, a facebookresearch/mae or LTRP ranker .pth, a Hugging\n"
     "Face ViTMAE safetensors (or its folder) with config.json beside it, or a timm ViT safetensors. OUT: .safetensors\n"
-    "(the module's own format, geometry in its metadata) or, for a ranker, .onnx (input \"image\" [N,3,S,S], output\n"
-    "\"scores\" [N,patches]) for cv::dnn and ONNX Runtime. Nothing in a .pth file is executed.\n",
+    "(the module's own format, geometry in its metadata) or .onnx for cv::dnn, ONNX Runtime, OpenVINO and others.\n"
+    "Nothing in a .pth file is executed.\n"
+    "\n"
+    "ONNX: N images at once, any number. Images are RGB in [0, 1] less mean, over std (the file's metadata has both).\n"
+    "  ranker              OUT.onnx          image [N,3,S,S] -> scores [N,L], L patches row by row\n"
+    "  autoencoder, two    OUT-encoder.onnx  image [N,3,S,S], visible [N,V] -> latent [N,1+V,width]\n"
+    "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
+    "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is int(L times\n"
+    "1 - mask ratio) and fixed in the files. The first row of latent is the class token. pred: every patch's pixels by row,\n"
+    "column and channel, normalised per patch where the autoencoder was trained so..\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"
     "  ltrp convert ranker.safetensors ranker.onnx\n"
+    "  ltrp convert mae-base.safetensors mae-base.onnx --mask-ratio 0.75\n"
     "  ltrp convert ranker.safetensors smoother.safetensors --smooth 1\n"
     "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n"};
 
 bool endsWith(const std::string& text, const std::string& end)
 {
     return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+const std::string ONNX_END = ".onnx";
+
+/// "mae.onnx", "encoder" -> "mae-encoder.onnx"
+std::string partName(const std::string& out, const char* part)
+{
+    return out.substr(0, out.size() - ONNX_END.size()) + "-" + part + ONNX_END;
+}
+
+/// Writes what the model makes and returns the files' names.
+std::vector<std::string> writeOnnx(const std::string& in, const std::string& out, const io::Model& model,
+                                   const po::variables_map& values)
+{
+    const bool given = values.count("mask-ratio") && !values["mask-ratio"].defaulted();
+    if (model.kind == io::ModelKind::Ranker)
+    {
+        if (given)
+            throw UsageError("--mask-ratio: " + in + " is a ranker, which sees all patches");
+        io::exportOnnx(out, model);
+        return {out};
+    }
+    const double ratio = values["mask-ratio"].as<double>();
+    const int patches = model.mae.input.numPatches(), visible = vit::visibleCount(patches, ratio);
+    if (visible < 1 || visible >= patches)
+        throw UsageError("--mask-ratio: " + plain(ratio) + " leaves " + std::to_string(visible) + " of " +
+                         std::to_string(patches) + " patches visible; 1 to " + std::to_string(patches - 1) +
+                         " are needed");
+    const std::vector<std::string> files = {partName(out, "encoder"), partName(out, "decoder")};
+    for (const std::string& file : files)
+        checkOutputFile(file, "OUT", {in});
+    io::exportOnnx(files[0], files[1], model, visible);
+    return files;
 }
 
 io::DType parseStorage(const std::string& name)
@@ -62,18 +104,25 @@ int runConvert(const std::vector<std::string>& args)
     options.add_options()("smooth", po::value<double>()->value_name("SIGMA"),
                           "a ranker's scores smoothed over the patch grid by a Gaussian of SIGMA patches, built into the "
                           "head's weights");
+    options.add_options()("mask-ratio", po::value<double>()->value_name("R")->default_value(0.9, "0.9"),
+                          "share of patches hidden from an autoencoder's .onnx files, above 0 and below 1");
     addHintOptions(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "file", 2, values))
         return 0;
     const std::vector<std::string> files = positionals(values, "file", 2, "IN and OUT");
     const std::string &in = files[0], &out = files[1];
-    const bool onnx = endsWith(out, ".onnx");
+    const bool onnx = endsWith(out, ONNX_END);
     if (!onnx && !endsWith(out, ".safetensors"))
         throw UsageError(out + ": the output's name must end in .safetensors or .onnx");
     const io::DType storage = parseStorage(dtype);
     if (onnx && storage != io::DType::F32)
         throw UsageError("--dtype: ONNX files hold f32");
+    const double ratio = values["mask-ratio"].as<double>();
+    if (!(ratio > 0 && ratio < 1))
+        throw UsageError("--mask-ratio: " + plain(ratio) + " is outside (0, 1)");
+    if (!onnx && !values["mask-ratio"].defaulted())
+        throw UsageError("--mask-ratio: only .onnx files are made for one");
     checkOutputFile(out, "OUT", {});
     const std::filesystem::path folder = std::filesystem::path(out).parent_path();
     if (!folder.empty() && !std::filesystem::is_directory(folder))
@@ -93,16 +142,14 @@ int runConvert(const std::vector<std::string>& args)
         std::string& said = model.provenance["smoothed"];
         said += (said.empty() ? "" : ", then ") + ("scores by a Gaussian of " + plain(sigma) + " patches");
     }
+    std::vector<std::string> written = {out};
     if (onnx)
-    {
-        if (model.kind != io::ModelKind::Ranker)
-            throw std::runtime_error(in + ": is an autoencoder; only rankers can be written as ONNX");
-        io::exportOnnx(out, model);
-    }
+        written = writeOnnx(in, out, model, values);
     else
         io::saveModel(out, model, storage);
-    std::cout << out << ": " << io::modelKindName(model.kind) << ", " << model.params.layout.parameterCount()
-              << " parameters, from " << model.format << "\n";
+    for (const std::string& file : written)
+        std::cout << file << ": " << io::modelKindName(model.kind) << ", " << model.params.layout.parameterCount()
+                  << " parameters, from " << model.format << "\n";
     return 0;
 }
 

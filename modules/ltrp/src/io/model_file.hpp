@@ -51,8 +51,12 @@ void saveModel(const std::string& path, const Model& model, DType storage = DTyp
 std::string modelMetadata(const Model& model);
 
 /// The ranker as ONNX (opset 11; input "image" [N,3,S,S] float normalised, output "scores" [N,L]); only operations
-/// that cv::dnn of OpenCV 4.6 and later and ONNX Runtime run. Atomic like every write.
+/// that cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO run. Atomic like every write.
 void exportOnnx(const std::string& path, const Model& ranker);
+/// The masked autoencoder as two such files for `visible` (V) patches an image. Encoder: "image" [N,3,S,S] and "visible"
+/// [N,V], the patches' numbers as 64-bit integers -> "latent" [N,1+V,De], the class token first. Decoder: "latent" and
+/// "visible" -> "pred" [N,L,3*p*p], each patch's values as (row, column, channel).
+void exportOnnx(const std::string& encoderPath, const std::string& decoderPath, const Model& mae, int visible);
 
 /// Human-readable description: kind, geometry, parameters, format, storage, provenance, tensor list when `tensors`.
 std::string describeModel(const Model& model, bool tensors);

@@ -3,202 +3,212 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "atomic_file.hpp"
 #include "model_file.hpp"
-#include "onnx_writer.hpp"
-
-#include <cmath>
+#include "onnx_graph.hpp"
 
 namespace cv { namespace ltrp { namespace io {
 
 namespace
 {
 
-/// Builds the ranker from operations that cv::dnn has run since OpenCV 4.6, for any batch size. What that rules out,
-/// and the way round: LayerNormalization and broadcasts along the last axis -> means and their spreading as products
-/// with a vector of constants, the norm's weight and bias going into the product that follows; InstanceNormalization
-/// (4.6 adds an epsilon of its own) -> the same; Expand of the class token -> one zero row padded in front, the token
-/// itself being part of the position table; Gemm and Split -> MatMul by constants, one each for query, key and value.
-class RankerGraph
+using Attributes = OnnxWriter::Attributes;
+
+const int64_t opset = 11;
+
+void addImage(OnnxWriter& writer, const vit::InputConfig& input)
 {
-public:
-    explicit RankerGraph(const Model& model) : config_(model.ranker), params_(model.params)
+    writer.addInput("image", {"N", 3, input.imageSize, input.imageSize});
+}
+
+/// Patch embedding of all places: "image" -> [N, L, D]; every token's mean is taken out by its weights.
+std::string embedPatches(OnnxWriter& writer, VitGraph& graph, const vit::InputConfig& input, int64_t dim,
+                         const vit::ParamArena& params)
+{
+    const int64_t p = input.patchSize, patches = input.numPatches();
+    const size_t values = static_cast<size_t>(input.patchValues());
+    const float* from = params.at("patch_embed.proj.weight");
+    const float* fromBias = params.at("patch_embed.proj.bias");
+    std::vector<float> weight(from, from + static_cast<size_t>(dim) * values), bias(fromBias, fromBias + dim);
+    for (size_t column = 0; column <= values; column++)
     {
-        dim_ = config_.encoder.dim;
-        tokens_ = config_.input.numPatches() + 1;
+        float* first = column < values ? weight.data() + column : bias.data();
+        const size_t step = column < values ? values : 1, count = static_cast<size_t>(dim);
+        double sum = 0;
+        for (size_t i = 0; i < count; i++)
+            sum += first[i * step];
+        for (size_t i = 0; i < count; i++)
+            first[i * step] = static_cast<float>(first[i * step] - sum / static_cast<double>(dim));
     }
+    writer.addInitializer("patch_embed.weight", {dim, 3, p, p}, weight.data());
+    writer.addInitializer("patch_embed.bias", {dim}, bias.data());
+    std::string x = writer.addNode(
+        "Conv", "patch_embed", {"image", "patch_embed.weight", "patch_embed.bias"},
+        Attributes().add("kernel_shape", std::vector<int64_t>{p, p}).add("strides", std::vector<int64_t>{p, p}));
+    x = graph.reshape(x, "patches", {0, dim, patches});
+    return graph.transpose(x, "tokens", {0, 2, 1});
+}
 
-    void build()
+/// A row of zeros in front of every image's: room for the class token.
+std::string padFront(OnnxWriter& writer, const std::string& x)
+{
+    writer.addInitializer("room.pads", {0, 1, 0, 0, 0, 0});
+    return writer.addNode("Pad", "room", {x, "room.pads"}, Attributes().add("mode", std::string("constant")));
+}
+
+/// The class token at its place, as the first row of a table.
+std::vector<float> classRow(const vit::ParamArena& params, size_t dim)
+{
+    std::vector<float> row(params.at("cls_token"), params.at("cls_token") + dim);
+    const float* position = params.at("pos_embed");
+    for (size_t i = 0; i < dim; i++)
+        row[i] += position[i];
+    return row;
+}
+
+void buildRanker(OnnxWriter& writer, const Model& model)
+{
+    const vit::RankerConfig& config = model.ranker;
+    const int64_t patches = config.input.numPatches(), tokens = patches + 1, dim = config.encoder.dim;
+    VitGraph graph(writer, model.params, config.encoder, config.layerNormEps);
+    addImage(writer, config.input);
+    std::string x = padFront(writer, embedPatches(writer, graph, config.input, dim, model.params));
+    std::vector<float> table = classRow(model.params, static_cast<size_t>(dim));
+    const float* positions = model.params.at("pos_embed");
+    table.insert(table.end(), positions + dim, positions + tokens * dim);
+    x = graph.rows(graph.addCentred(x, "embedded", std::move(table), tokens), "embedded.rows");
+    x = graph.blocks(x, "blocks.", tokens);
+    // Only the class token is read: the final norm and the head need no other.
+    x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, 1), "cls.rows");
+    VitGraph::Linear head = graph.layer("head", dim, patches);
+    head.norm = "norm";
+    x = graph.linear(graph.normalise(x, "norm"), head);
+    graph.reshape(x, "scores", {-1, patches});
+    writer.addOutput("scores", {"N", patches});
+}
+
+/// "visible" [N, V] -> one row per visible patch with a 1 at its place: [N, V, L]. Without Gather, OneHot and
+/// comparisons, which 4.6 has not: 1 - |number - place|, cut at 0.
+std::string oneHot(OnnxWriter& writer, VitGraph& graph, int64_t visible, int64_t patches)
+{
+    std::vector<float> ones(static_cast<size_t>(patches), 1.f), places(ones.size());
+    for (size_t i = 0; i < places.size(); i++)
+        places[i] = -static_cast<float>(i);
+    const float minus = -1.f, one = 1.f;
+    writer.addInitializer("place.repeat", {1, patches}, ones.data());
+    writer.addInitializer("place.numbers", {patches}, places.data());
+    writer.addInitializer("place.minus", {1}, &minus);
+    writer.addInitializer("place.one", {1}, &one);
+    writer.addIntegerInput("visible", {"N", visible});
+    std::string x = writer.addNode("Cast", "visible.float", {"visible"}, Attributes().add("to", int64_t(1)));
+    x = graph.reshape(x, "visible.rows", {1, -1, 1});
+    x = writer.addNode("MatMul", "visible.wide", {x, "place.repeat"});
+    x = writer.addNode("Add", "visible.offset", {x, "place.numbers"});
+    x = writer.addNode("Abs", "visible.distance", {x});
+    x = writer.addNode("Mul", "visible.nearness", {x, "place.minus"});
+    x = writer.addNode("Add", "visible.raised", {x, "place.one"});
+    x = writer.addNode("Relu", "visible.cut", {x});
+    return graph.reshape(x, "visible.one_hot", {-1, visible, patches});
+}
+
+void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
+{
+    const vit::MaeConfig& config = model.mae;
+    const int64_t patches = config.input.numPatches(), tokens = visible + 1, dim = config.encoder.dim;
+    const vit::ParamArena& params = model.params;
+    VitGraph graph(writer, params, config.encoder, config.layerNormEps);
+    addImage(writer, config.input);
+    std::string x = embedPatches(writer, graph, config.input, dim, params);
+    const float* positions = params.at("pos_embed");
+    x = graph.addCentred(x, "placed", {positions + dim, positions + (patches + 1) * dim}, patches);
+    // While importing, cv::dnn knows no batch size: both factors must have lost it in the same way.
+    x = graph.images(x, "placed.images", patches);
+    x = writer.addNode("MatMul", "kept", {oneHot(writer, graph, visible, patches), x});
+    std::vector<float> table = classRow(params, static_cast<size_t>(dim));
+    table.resize(static_cast<size_t>(tokens * dim), 0.f);
+    x = graph.addCentred(padFront(writer, x), "embedded", std::move(table), tokens);
+    x = graph.blocks(graph.rows(x, "embedded.rows"), "blocks.", tokens);
+    // Nothing follows that could take the final norm's weight; 4.6 multiplies by a vector only along the second axis.
+    x = graph.reshape(graph.normalise(x, "norm"), "norm.flat", {-1, dim});
+    writer.addInitializer("norm.weight", {dim}, params.at("norm.weight"));
+    writer.addInitializer("norm.bias", {dim}, params.at("norm.bias"));
+    x = writer.addNode("Mul", "norm.scaled", {x, "norm.weight"});
+    x = writer.addNode("Add", "norm.shifted", {x, "norm.bias"});
+    graph.images(x, "latent", tokens);
+    writer.addOutput("latent", {"N", tokens, dim});
+}
+
+void buildDecoder(OnnxWriter& writer, const Model& model, int64_t visible)
+{
+    const vit::MaeConfig& config = model.mae;
+    const int64_t patches = config.input.numPatches(), from = config.encoder.dim, dim = config.decoder.dim;
+    const vit::ParamArena& params = model.params;
+    VitGraph graph(writer, params, config.decoder, config.layerNormEps);
+    writer.addInput("latent", {"N", visible + 1, from});
+    // Tokens are embedded less the mask token, which the table adds at every place: a place without a visible patch
+    // then needs no more than zeros.
+    const float* maskToken = params.at("mask_token");
+    VitGraph::Linear embed = graph.layer("decoder_embed", from, dim);
+    std::vector<float> bias(embed.bias, embed.bias + dim);
+    const float* positions = params.at("decoder_pos_embed");
+    std::vector<float> table(positions, positions + (patches + 1) * dim);
+    for (size_t i = 0; i < bias.size(); i++)
     {
-        const int64_t size = config_.input.imageSize, patches = config_.input.numPatches();
-        writer_.addInput("image", {"N", 3, size, size});
-        const std::vector<float> share(static_cast<size_t>(dim_), 1.f / static_cast<float>(dim_)),
-            one(share.size(), 1.f);
-        writer_.addInitializer("average", {dim_, 1}, share.data());
-        writer_.addInitializer("repeat", {1, dim_}, one.data());
-        writer_.addInitializer("epsilon", {1}, &config_.layerNormEps);
-        std::string x = embed();
-        for (int i = 0; i < config_.encoder.depth; i++)
-            x = block(x, "blocks." + std::to_string(i) + ".");
-        // Only the class token is read: the final norm and the head need no other.
-        writer_.addInitializer("cls.starts", {0});
-        writer_.addInitializer("cls.ends", {1});
-        writer_.addInitializer("cls.axes", {1});
-        x = writer_.addNode("Slice", "cls", {x, "cls.starts", "cls.ends", "cls.axes"});
-        x = linear(normalise(x, "norm"), "head", "norm", dim_, patches);
-        writer_.addInitializer("scores.shape", {0, patches});
-        writer_.addNode("Reshape", "scores", {x, "scores.shape"});
-        writer_.addOutput("scores", {"N", patches});
+        bias[i] -= maskToken[i];
+        for (size_t row = 0; row <= static_cast<size_t>(patches); row++)
+            table[row * bias.size() + i] += maskToken[i];
     }
-
-    const OnnxWriter& writer() const { return writer_; }
-
-private:
-    using Attributes = OnnxWriter::Attributes;
-
-    std::string reshape(const std::string& x, const std::string& name, const std::vector<int64_t>& shape)
-    {
-        writer_.addInitializer(name + ".shape", shape);
-        return writer_.addNode("Reshape", name, {x, name + ".shape"});
-    }
-
-    std::string transpose(const std::string& x, const std::string& name, const std::vector<int64_t>& perm)
-    {
-        return writer_.addNode("Transpose", name, {x}, Attributes().add("perm", perm));
-    }
-
-    /// x [N, T, in] * weight [out, in]^T + bias, both times scale. With `norm`, x is what normalise() returned and that
-    /// norm's weight and bias go into the product: cv::dnn of 4.6 cannot multiply by a vector along the last axis.
-    std::string linear(const std::string& x, const std::string& name, const std::string& norm, const float* weight,
-                       const float* bias, int64_t in, int64_t out, float scale = 1.f)
-    {
-        const float* normWeight = norm.empty() ? nullptr : params_.at(norm + ".weight");
-        const float* normBias = norm.empty() ? nullptr : params_.at(norm + ".bias");
-        std::vector<float> matrix(static_cast<size_t>(in * out)), shift(static_cast<size_t>(out));
-        for (int64_t o = 0; o < out; o++)
-        {
-            double sum = bias[o];
-            for (int64_t i = 0; i < in; i++)
-            {
-                const double w = weight[o * in + i];
-                matrix[static_cast<size_t>(i * out + o)] =
-                    static_cast<float>(scale * (normWeight ? w * normWeight[i] : w));
-                sum += normBias ? w * normBias[i] : 0;
-            }
-            shift[static_cast<size_t>(o)] = static_cast<float>(scale * sum);
-        }
-        writer_.addInitializer(name + ".weight", {in, out}, matrix.data());
-        writer_.addInitializer(name + ".bias", {out}, shift.data());
-        const std::string product = writer_.addNode("MatMul", name + ".product", {x, name + ".weight"});
-        return writer_.addNode("Add", name, {product, name + ".bias"});
-    }
-
-    std::string linear(const std::string& x, const std::string& name, const std::string& norm, int64_t in, int64_t out)
-    {
-        return linear(x, name, norm, params_.at(name + ".weight"), params_.at(name + ".bias"), in, out);
-    }
-
-    /// Zero mean and unit variance of every token.
-    std::string normalise(const std::string& x, const std::string& name)
-    {
-        const std::string mean = writer_.addNode("MatMul", name + ".mean", {x, "average"});
-        const std::string meanWide = writer_.addNode("MatMul", name + ".mean_wide", {mean, "repeat"});
-        const std::string centred = writer_.addNode("Sub", name + ".centred", {x, meanWide});
-        const std::string squared = writer_.addNode("Mul", name + ".squared", {centred, centred});
-        const std::string variance = writer_.addNode("MatMul", name + ".variance", {squared, "average"});
-        const std::string safe = writer_.addNode("Add", name + ".safe", {variance, "epsilon"});
-        const std::string deviation = writer_.addNode("Sqrt", name + ".deviation", {safe});
-        const std::string deviationWide = writer_.addNode("MatMul", name + ".deviation_wide", {deviation, "repeat"});
-        return writer_.addNode("Div", name, {centred, deviationWide});
-    }
-
-    std::string embed()
-    {
-        const int64_t p = config_.input.patchSize, patches = tokens_ - 1;
-        writer_.addInitializer("patch_embed.weight", {dim_, 3, p, p}, params_.at("patch_embed.proj.weight"));
-        writer_.addInitializer("patch_embed.bias", {dim_}, params_.at("patch_embed.proj.bias"));
-        std::string x = writer_.addNode(
-            "Conv", "patch_embed", {"image", "patch_embed.weight", "patch_embed.bias"},
-            Attributes().add("kernel_shape", std::vector<int64_t>{p, p}).add("strides", std::vector<int64_t>{p, p}));
-        x = reshape(x, "patches", {0, dim_, patches});
-        x = transpose(x, "tokens", {0, 2, 1});
-        writer_.addInitializer("room.pads", {0, 1, 0, 0, 0, 0});
-        x = writer_.addNode("Pad", "room", {x, "room.pads"}, Attributes().add("mode", std::string("constant")));
-
-        const float* positions = params_.at("pos_embed");
-        const float* token = params_.at("cls_token");
-        std::vector<float> table(positions, positions + tokens_ * dim_);
-        for (int64_t i = 0; i < dim_; i++)
-            table[static_cast<size_t>(i)] += token[i];
-        writer_.addInitializer("positions", {tokens_, dim_}, table.data());
-        return writer_.addNode("Add", "embedded", {x, "positions"});
-    }
-
-    /// `block` ends with a dot: "blocks.3.".
-    std::string attention(const std::string& x, const std::string& block)
-    {
-        const int64_t heads = config_.encoder.heads, width = dim_ / heads;
-        const std::string name = block + "attn";
-        const float* weight = params_.at(name + ".qkv.weight");
-        const float* bias = params_.at(name + ".qkv.bias");
-        std::string qkv[3];
-        for (int i = 0; i < 3; i++)
-        {
-            const std::string part = name + "." + "qkv"[i];
-            // The scale of the products goes into the queries.
-            const float scale = i == 0 ? static_cast<float>(1 / std::sqrt(static_cast<double>(width))) : 1.f;
-            qkv[i] = linear(x, part, block + "norm1", weight + i * dim_ * dim_, bias + i * dim_, dim_, dim_, scale);
-            qkv[i] = reshape(qkv[i], part + ".split", {0, tokens_, heads, width});
-            qkv[i] = transpose(qkv[i], part + ".heads",
-                               i == 1 ? std::vector<int64_t>{0, 2, 3, 1} : std::vector<int64_t>{0, 2, 1, 3});
-        }
-        std::string a = writer_.addNode("MatMul", name + ".products", {qkv[0], qkv[1]});
-        a = writer_.addNode("Softmax", name + ".softmax", {a}, Attributes().add("axis", int64_t(3)));
-        a = writer_.addNode("MatMul", name + ".mixed", {a, qkv[2]});
-        a = transpose(a, name + ".joined", {0, 2, 1, 3});
-        a = reshape(a, name + ".out", {0, tokens_, dim_});
-        return linear(a, name + ".proj", "", dim_, dim_);
-    }
-
-    std::string mlp(const std::string& x, const std::string& block)
-    {
-        const int64_t hidden = config_.encoder.hidden;
-        const std::string name = block + "mlp";
-        const float root = static_cast<float>(std::sqrt(2.)), one = 1.f, half = 0.5f;
-        const std::string h = linear(x, name + ".fc1", block + "norm2", dim_, hidden);
-        writer_.addInitializer(name + ".root", {1}, &root);
-        writer_.addInitializer(name + ".one", {1}, &one);
-        writer_.addInitializer(name + ".half", {1}, &half);
-        std::string g = writer_.addNode("Div", name + ".gelu.div", {h, name + ".root"});
-        g = writer_.addNode("Erf", name + ".gelu.erf", {g});
-        g = writer_.addNode("Add", name + ".gelu.add", {g, name + ".one"});
-        g = writer_.addNode("Mul", name + ".gelu.mul", {h, g});
-        g = writer_.addNode("Mul", name + ".gelu", {g, name + ".half"});
-        return linear(g, name + ".fc2", "", hidden, dim_);
-    }
-
-    std::string block(const std::string& x, const std::string& name)
-    {
-        const std::string a = attention(normalise(x, name + "norm1"), name);
-        const std::string y = writer_.addNode("Add", name + "residual1", {x, a});
-        const std::string m = mlp(normalise(y, name + "norm2"), name);
-        return writer_.addNode("Add", name + "residual2", {y, m});
-    }
-
-    const vit::RankerConfig& config_;
-    const vit::ParamArena& params_;
-    int64_t dim_ = 0, tokens_ = 0;
-    OnnxWriter writer_;
-};
+    embed.bias = bias.data();
+    embed.centred = true;
+    std::string x = graph.linear(graph.reshape("latent", "latent.rows", {1, -1, from}), embed);
+    x = graph.images(x, "decoder_embed.images", visible + 1);
+    const std::string token = graph.slice(x, "cls", 0, 1), shown = graph.slice(x, "shown", 1, visible + 1);
+    const std::string spread = graph.transpose(oneHot(writer, graph, visible, patches), "visible.spread", {0, 2, 1});
+    x = writer.addNode("MatMul", "grid", {spread, shown});
+    x = writer.addNode("Concat", "joined", {token, x}, Attributes().add("axis", int64_t(1)));
+    x = graph.rows(graph.addCentred(x, "embedded", std::move(table), patches + 1), "embedded.rows");
+    x = graph.images(graph.blocks(x, "decoder_blocks.", patches + 1), "decoded", patches + 1);
+    x = graph.rows(graph.slice(x, "restored", 1, patches + 1), "restored.rows");
+    VitGraph::Linear prediction = graph.layer("decoder_pred", dim, config.input.patchValues());
+    prediction.norm = "decoder_norm";
+    x = graph.linear(graph.normalise(x, "decoder_norm"), prediction);
+    graph.reshape(x, "pred", {-1, patches, config.input.patchValues()});
+    writer.addOutput("pred", {"N", patches, config.input.patchValues()});
+}
 
 }  // namespace
 
 void exportOnnx(const std::string& path, const Model& ranker)
 {
     LTRP_REQUIRE(ranker.kind == ModelKind::Ranker, Error::StsBadArg,
-                 path << ": only rankers are exported to ONNX, this is a masked autoencoder");
-    RankerGraph graph(ranker);
-    graph.build();
-    graph.writer().write(path, "ltrp_ranker", 11, {{"ltrp", modelMetadata(ranker)}});
+                 path << ": a ranker is needed, this is a masked autoencoder, which makes two files");
+    OnnxWriter writer;
+    buildRanker(writer, ranker);
+    AtomicFile file(path);
+    writer.write(file, path, "ltrp_ranker", opset, {{"ltrp", modelMetadata(ranker)}});
+    file.commit();
+}
+
+void exportOnnx(const std::string& encoderPath, const std::string& decoderPath, const Model& mae, int visible)
+{
+    LTRP_REQUIRE(mae.kind == ModelKind::Mae, Error::StsBadArg,
+                 encoderPath << ": a masked autoencoder is needed, this is a ranker, which makes one file");
+    const int patches = mae.mae.input.numPatches();
+    LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange,
+                 encoderPath << ": " << visible << " visible patches, expected 1 to " << patches - 1);
+    AtomicFile encoder(encoderPath), decoder(decoderPath);
+    const std::string common = modelMetadata(mae);
+    const auto write = [&](AtomicFile& file, const std::string& path, const char* part,
+                           void (*build)(OnnxWriter&, const Model&, int64_t))
+    {
+        OnnxWriter writer;
+        build(writer, mae, visible);
+        writer.write(file, path, std::string("ltrp_mae_") + part, opset, {{"ltrp", common}, {"ltrp.part", part}});
+    };
+    write(encoder, encoderPath, "encoder", buildEncoder);
+    write(decoder, decoderPath, "decoder", buildDecoder);
+    encoder.commit();
+    decoder.commit();
 }
 
 }}}  // namespace

@@ -109,8 +109,8 @@ void putBytes(std::string& out, int field, const std::string& bytes)
     putBytes(out, field, bytes.data(), bytes.size());
 }
 
-/// ValueInfoProto of a float tensor.
-std::string valueInfo(const std::string& name, const std::vector<OnnxWriter::Dim>& shape)
+/// ValueInfoProto of a tensor.
+std::string valueInfo(const std::string& name, const std::vector<OnnxWriter::Dim>& shape, ElementType element)
 {
     std::string dims, tensor, type, info;
     for (const OnnxWriter::Dim& dim : shape)
@@ -122,7 +122,7 @@ std::string valueInfo(const std::string& name, const std::vector<OnnxWriter::Dim
             putBytes(one, 2, dim.name);
         putBytes(dims, 1, one);
     }
-    putInt(tensor, 1, ElementFloat);
+    putInt(tensor, 1, element);
     putBytes(tensor, 2, dims);
     putBytes(type, 1, tensor);
     putBytes(info, 1, name);
@@ -194,12 +194,17 @@ OnnxWriter::Attributes& OnnxWriter::Attributes::add(const std::string& name, con
 
 void OnnxWriter::addInput(const std::string& name, const std::vector<Dim>& shape)
 {
-    putBytes(graph_, GraphInput, valueInfo(name, shape));
+    putBytes(graph_, GraphInput, valueInfo(name, shape, ElementFloat));
+}
+
+void OnnxWriter::addIntegerInput(const std::string& name, const std::vector<Dim>& shape)
+{
+    putBytes(graph_, GraphInput, valueInfo(name, shape, ElementInt64));
 }
 
 void OnnxWriter::addOutput(const std::string& name, const std::vector<Dim>& shape)
 {
-    putBytes(graph_, GraphOutput, valueInfo(name, shape));
+    putBytes(graph_, GraphOutput, valueInfo(name, shape, ElementFloat));
 }
 
 void OnnxWriter::addInitializer(const std::string& name, const std::vector<int64_t>& shape, const float* values)
@@ -230,7 +235,7 @@ std::string OnnxWriter::addNode(const std::string& op, const std::string& name, 
     return name;
 }
 
-void OnnxWriter::write(const std::string& path, const std::string& graphName, int64_t opset,
+void OnnxWriter::write(AtomicFile& file, const std::string& path, const std::string& graphName, int64_t opset,
                        const std::map<std::string, std::string>& metadata) const
 {
     std::string head, tail, set;
@@ -254,11 +259,9 @@ void OnnxWriter::write(const std::string& path, const std::string& graphName, in
     // Every protobuf reader refuses larger messages.
     LTRP_REQUIRE(head.size() + graphBytes <= static_cast<size_t>(std::numeric_limits<int>::max()), Error::StsOutOfRange,
                  path << ": a model of " << graphBytes << " bytes does not fit into one ONNX file (2 GB)");
-    AtomicFile file(path);
     file.write(head);
     file.write(graph_);
     file.write(tail);
-    file.commit();
 }
 
 }}}  // namespace

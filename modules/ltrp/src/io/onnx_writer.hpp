@@ -10,6 +10,8 @@
 
 namespace cv { namespace ltrp { namespace io {
 
+class AtomicFile;
+
 /// Collects an ONNX graph in protobuf's wire format (onnx.proto of ONNX 1.6) and writes it out. Only the few message
 /// kinds that a network needs are known here, which is why the project does without the protobuf library.
 class OnnxWriter
@@ -38,7 +40,8 @@ public:
         std::string bytes_;
     };
 
-    void addInput(const std::string& name, const std::vector<Dim>& shape);
+    void addInput(const std::string& name, const std::vector<Dim>& shape);          ///< floats
+    void addIntegerInput(const std::string& name, const std::vector<Dim>& shape);   ///< 64-bit integers
     void addOutput(const std::string& name, const std::vector<Dim>& shape);
     void addInitializer(const std::string& name, const std::vector<int64_t>& shape, const float* values);
     void addInitializer(const std::string& name, const std::vector<int64_t>& values);
@@ -46,8 +49,9 @@ public:
     std::string addNode(const std::string& op, const std::string& name, const std::vector<std::string>& inputs,
                         const Attributes& attributes = Attributes());
 
-    /// Writes the model atomically. `metadata` are texts that no runtime looks at.
-    void write(const std::string& path, const std::string& graphName, int64_t opset,
+    /// Writes the model; committing the file is left to the caller; `path` is for messages. `metadata` are texts that
+    /// no runtime looks at.
+    void write(AtomicFile& file, const std::string& path, const std::string& graphName, int64_t opset,
                const std::map<std::string, std::string>& metadata) const;
 
 private:
