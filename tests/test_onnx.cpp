@@ -4,10 +4,13 @@
 
 #include "precomp.hpp"
 #include "onnx_cases.hpp"
+#include "io/onnx_file.hpp"
 #include "process.hpp"
 #include "vit/mae.hpp"
 
 #include <opencv2/dnn.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/ltrp/ranker.hpp>
 
 #include <boost/test/unit_test.hpp>
 #include <algorithm>
@@ -153,6 +156,67 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_exported_leaves_no_file)
                               { return mentions(e, {"m.onnx", std::to_string(visible) + " visible", "1 to 15"}); });
     BOOST_CHECK_THROW(io::exportOnnx(one, folder.file("no/folder.onnx"), mae, 4), cv::Exception);
     BOOST_TEST(std::filesystem::is_empty(folder.path()));
+}
+
+BOOST_AUTO_TEST_CASE(ranker_of_an_exported_file)
+{
+    const TemporaryFolder folder;
+    const std::string weights = shipped + "/ltrp-rank-tiny.safetensors", file = folder.file("rank.onnx");
+    io::exportOnnx(file, io::loadModel(weights));
+    const cv::Ptr<Ranker> ranker = Ranker::create(file), own = Ranker::create(weights);
+    BOOST_TEST((ranker->getGrid() == own->getGrid()));
+    for (const char* name : {"cat.jpg", "rocket.jpg"})
+    {
+        const cv::Mat photo = cv::imread(std::string(LTRP_SOURCE_DIR "/samples/photos/") + name);
+        const cv::Mat got = ranker->rank(photo).scores, want = own->rank(photo).scores;
+        double low = 0, high = 0;
+        cv::minMaxLoc(want, &low, &high);
+        BOOST_REQUIRE(got.size() == want.size());
+        BOOST_TEST(cv::norm(got, want, cv::NORM_INF) <= tolerance * (high - low));
+    }
+    // Found by content, too; weights are not to be had from it.
+    std::filesystem::rename(file, folder.file("rank.dat"));
+    BOOST_CHECK_NO_THROW(Ranker::create(folder.file("rank.dat")));
+    BOOST_CHECK_EXCEPTION(io::loadModel(folder.file("rank.dat")), cv::Exception,
+                          [](const cv::Exception& e) { return mentions(e, {"rank.dat", "ONNX"}); });
+}
+
+BOOST_AUTO_TEST_CASE(damaged_files_are_refused_before_anything_runs_them)
+{
+    const TemporaryFolder folder;
+    const std::string file = folder.file("r.onnx");
+    io::exportOnnx(file, untrainedRanker(32, 16, {16, 1, 2, 32}));
+    const std::string good = testing_tools::readText(file);
+    const auto read = [&](const std::string& bytes)
+    { return io::readOnnxRanker(io::FileBytes::copy("r.onnx", bytes.data(), bytes.size())); };
+    BOOST_REQUIRE(read(good)->operations.at("Softmax") == 1);
+    for (size_t size = 1; size < good.size(); size += 1 + size / 200)
+        BOOST_CHECK_EXCEPTION(read(good.substr(0, size)), cv::Exception,
+                              [](const cv::Exception& e) { return mentions(e, {"r.onnx"}); });
+
+    const auto refuses = [&](const std::string& bytes, const char* what)
+    {
+        BOOST_CHECK_EXCEPTION(read(bytes), cv::Exception,
+                              [&](const cv::Exception& e) { return mentions(e, {"r.onnx", what}); });
+    };
+    // A constant that claims more than it holds: the head's bias, 4 values, becomes 5.
+    const std::string bias("\x08\x04\x10\x01\x42\x09head.bias", 15);
+    BOOST_REQUIRE(good.find(bias) != std::string::npos);
+    std::string changed = good;
+    changed[good.find(bias) + 1] = 5;
+    refuses(changed, "16 bytes, expected 20");
+    changed = good;
+    changed[good.find(bias) + 3] = 8;   // strings
+    refuses(changed, "has the type 8");
+    // Appended fields of the model: a second graph, functions.
+    refuses(good + std::string("\x3a\x00", 2), "two graphs");
+    refuses(good + std::string("\xca\x01\x00", 3), "functions");
+    // A field without a number, a varint that does not end.
+    refuses(good + std::string("\x00\x00", 2), "damaged");
+    refuses(good + std::string(12, '\xff'), "damaged");
+    io::exportOnnx(folder.file("e.onnx"), folder.file("d.onnx"), untrainedMae(32, 16, {16, 1, 2, 32}, {16, 1, 2, 32}), 2);
+    BOOST_CHECK_EXCEPTION(Ranker::create(folder.file("e.onnx")), cv::Exception,
+                          [](const cv::Exception& e) { return mentions(e, {"e.onnx", "encoder", "ranker is needed"}); });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

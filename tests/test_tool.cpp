@@ -337,6 +337,7 @@ BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
 {
     const std::string onnx = folder.file("ranker.onnx"), square = folder.file("square.png");
     expectOk({"convert", models().ranker, onnx});
+    BOOST_TEST(expectOk({"info", onnx}).find("14 x 14 patches of 16 x 16") != std::string::npos);
     const cv::Mat photo = squarePhoto(photos()[1], 224);
     cv::imwrite(square, photo);
     const auto wanted =
@@ -353,6 +354,8 @@ BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
     net.setInput(blob);
     const cv::Mat scores = net.forward();
     BOOST_TEST(largestDifference(wanted, std::vector<float>(scores.begin<float>(), scores.end<float>())) < 1e-4);
+    const auto run = expectJson({"rank", square, "--model", onnx, "--json", "-"})[0]["scores"].get<std::vector<float>>();
+    BOOST_TEST(largestDifference(wanted, run) < 1e-4);
 }
 
 BOOST_AUTO_TEST_CASE(convert_makes_two_onnx_files_of_an_autoencoder)

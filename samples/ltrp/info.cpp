@@ -8,6 +8,8 @@
 #include "common.hpp"
 #include "weights.hpp"
 
+#include "../../modules/ltrp/src/io/onnx_file.hpp"
+
 #include <cmath>
 #include <iostream>
 
@@ -21,7 +23,8 @@ namespace
 
 const HelpText HELP = {
     "ltrp info FILE [options]",
-    "Shows what a weight file holds: kind, geometry, number of parameters, format, and where it comes from.\n",
+    "Shows what a weight file holds: kind, geometry, number of parameters, format, and where it comes from; of a\n"
+    "ranker's .onnx the geometry and the graph's operations.\n",
     "Examples:\n"
     "  ltrp info ranker.safetensors\n"
     "  ltrp info mae_pretrain_vit_base_full.pth --tensors\n"};
@@ -75,6 +78,18 @@ int runInfo(const std::vector<std::string>& args)
     if (!parseArguments(args, HELP, options, "file", 1, values))
         return 0;
     const std::string file = positionals(values, "file", 1, "FILE")[0];
+    if (io::isOnnx(file))
+    {
+        try
+        {
+            std::cout << io::describeOnnx(*io::readOnnxRanker(io::FileBytes::map(file)));
+        }
+        catch (const std::exception& error)
+        {
+            throw std::runtime_error(reason(error, file));
+        }
+        return 0;
+    }
     std::cout << io::describeModel(loadWeights(file, values), values["tensors"].as<bool>());
     return 0;
 }

@@ -170,7 +170,8 @@ int runRank(const std::vector<std::string>& args)
     Job job;
     // clang-format off
     options.add_options()
-        ("model", po::value(&model)->value_name("FILE"), "ranker's weight file (default: the installed one)")
+        ("model", po::value(&model)->value_name("FILE"),
+            "ranker's weight file, or its .onnx, run by cv::dnn (default: the installed one)")
         ("keep", po::value(&job.select.keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches to keep, above 0 and up to 1")
         ("select", po::value(&method)->value_name("HOW")->default_value("topk"),

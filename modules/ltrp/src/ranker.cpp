@@ -8,6 +8,8 @@
 
 #include "core/target.hpp"
 #include "dnn/session.hpp"
+#include "io/onnx_file.hpp"
+#include "onnx_ranker.hpp"
 
 namespace cv { namespace ltrp {
 
@@ -114,6 +116,8 @@ private:
 
 Ptr<Ranker> Ranker::create(const String& model)
 {
+    if (io::isOnnx(model))
+        return createOnnxRanker(model);
     return makePtr<RankerImpl>(std::make_shared<RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
 }
 

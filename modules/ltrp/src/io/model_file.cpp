@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "file_bytes.hpp"
 #include "model_names.hpp"
+#include "onnx_file.hpp"
 
 #include <cmath>
 #include <filesystem>
@@ -133,6 +134,9 @@ void requireKind(const Model& model, ModelKind wanted)
 
 Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hints)
 {
+    LTRP_REQUIRE(!isOnnx(path), Error::StsUnsupportedFormat,
+                 path << ": is an ONNX file, whose weights have no names; weights are needed, such as the .safetensors "
+                         "that it was made from (cv::ltrp::Ranker alone runs ONNX files, those of rankers)");
     const std::shared_ptr<const TensorFile> file = TensorFile::open(weightsPath(path));
     Model model;
     model.path = file->path();

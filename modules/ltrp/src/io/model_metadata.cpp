@@ -246,22 +246,38 @@ std::string modelMetadata(const Model& model)
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-void parseMetadata(const std::string& text, const std::string& path, Model& model)
+namespace
 {
-    const std::string where = path + ": metadata 'ltrp'";
-    const Json json = parseObject(text, where);
+
+Json parseCommon(const std::string& text, const std::string& where, ModelKind& kindOut, vit::InputConfig& input)
+{
+    Json json = parseObject(text, where);
     const int version = integer(json, "format", where);
     LTRP_REQUIRE(version == metadataVersion, Error::StsBadArg,
                  where << ": format version " << version << ", expected " << metadataVersion);
     const Json& kind = member(json, "kind", where);
     LTRP_REQUIRE(kind == "mae" || kind == "ranker", Error::StsBadArg,
                  where << ": 'kind' is " << kind.dump().substr(0, 40) << ", expected \"mae\" or \"ranker\"");
-    model.kind = kind == "mae" ? ModelKind::Mae : ModelKind::Ranker;
-    vit::InputConfig input;
+    kindOut = kind == "mae" ? ModelKind::Mae : ModelKind::Ranker;
     input.imageSize = integer(json, "image_size", where);
     input.patchSize = integer(json, "patch_size", where);
     triple(json, "mean", where, input.mean);
     triple(json, "std", where, input.std);
+    return json;
+}
+
+}  // namespace
+
+void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input)
+{
+    parseCommon(text, path + ": metadata 'ltrp'", kind, input);
+}
+
+void parseMetadata(const std::string& text, const std::string& path, Model& model)
+{
+    const std::string where = path + ": metadata 'ltrp'";
+    vit::InputConfig input;
+    const Json json = parseCommon(text, where, model.kind, input);
     const float eps = static_cast<float>(number(json, "layer_norm_eps", where));
     if (model.kind == ModelKind::Mae)
     {

@@ -41,6 +41,9 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::R
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);
 
+/// The part of it that an ONNX file needs, whose graph says the rest: kind, image and patch size, mean and deviation.
+void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input);
+
 /// Applies what a foreign file says beside its tensors (facebook MAE: args.norm_pix_loss) and what lies beside it (Hugging
 /// Face: config.json and preprocessor_config.json, timm: config.json), then the hints, then the published conventions.
 /// The geometry must have been deduced before.

@@ -20,8 +20,8 @@ namespace ltrp
 The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it.
 
 **Threads**: one Ranker may be used from many threads at once: rank() is const and the weights are shared; each call
-takes a session (a cv::dnn::Net of its own and its scratch memory) from a pool that grows to the number of calls that
-ever ran at the same time. The setters must not run beside rank().
+takes a session (a cv::dnn::Net of its own and its scratch memory; of an ONNX file its own weights too) from a pool that
+grows to the number of calls that ever ran at the same time. The setters must not run beside rank().
 */
 class CV_EXPORTS_W Ranker
 {
@@ -30,7 +30,10 @@ public:
 
     /** @brief Loads a ranker.
     @param model weight file: the module's own safetensors, an LTRP ranker .pth or a timm ViT safetensors whose head has
-    one output per patch
+    one output per patch; or the .onnx that `ltrp convert` makes of a ranker, which cv::dnn then runs by its own layers,
+    with whichever engine it prefers. An ONNX file of other origin serves when it takes images [N,3,S,S], gives scores
+    [N,L], and its metadata has an entry "ltrp": {"format":1,"kind":"ranker","image_size":S,"patch_size":P,
+    "mean":[R,G,B],"std":[R,G,B]}. Weights as such are the faster choice.
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
     CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model);

@@ -1,0 +1,427 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "model_names.hpp"
+#include "onnx_file.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <unordered_set>
+
+namespace cv { namespace ltrp { namespace io {
+
+namespace
+{
+
+const size_t maxMetadataBytes = 1 << 20;
+
+/// A message of the protocol buffers' wire format, field by field.
+class Fields
+{
+public:
+    Fields(const uint8_t* begin, size_t length, const FileBytes& file) : at_(begin), end_(begin + length), file_(file) {}
+
+    int field = 0, wire = 0;
+    uint64_t number = 0;              ///< wire 0
+    const uint8_t* data = nullptr;    ///< the others
+    size_t size = 0;
+
+    bool next()
+    {
+        if (at_ == end_)
+            return false;
+        const uint64_t tag = varint();
+        wire = static_cast<int>(tag & 7);
+        field = static_cast<int>(std::min<uint64_t>(tag >> 3, 1 << 29));
+        require(field > 0 && (wire == 0 || wire == 1 || wire == 2 || wire == 5));
+        if (wire == 0)
+            number = varint();
+        else
+        {
+            const uint64_t bytes = wire == 2 ? varint() : wire == 1 ? 8 : 4;
+            require(bytes <= static_cast<uint64_t>(end_ - at_));
+            data = at_;
+            size = static_cast<size_t>(bytes);
+            at_ += size;
+        }
+        return true;
+    }
+
+    std::string text() const
+    {
+        require(wire == 2);
+        return std::string(reinterpret_cast<const char*>(data), size);
+    }
+    Fields message() const
+    {
+        require(wire == 2);
+        return Fields(data, size, file_);
+    }
+    int64_t integer() const
+    {
+        require(wire == 0);
+        return static_cast<int64_t>(number);
+    }
+    bool atEnd() const { return at_ == end_; }
+    uint64_t varint()
+    {
+        uint64_t value = 0;
+        for (int shift = 0; shift < 70; shift += 7)
+        {
+            require(at_ < end_);
+            const uint8_t byte = *at_++;
+            require(shift < 63 || byte < 2);
+            value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+            if (byte < 0x80)
+                return value;
+        }
+        require(false);
+        return 0;
+    }
+
+private:
+    void require(bool good) const
+    {
+        LTRP_REQUIRE(good, Error::StsParseError, file_.path() << ": is no ONNX file, or is damaged near byte "
+                                                              << (at_ - file_.data()));
+    }
+
+    const uint8_t *at_, *end_;
+    const FileBytes& file_;
+};
+
+/// Bytes per value of an onnx.TensorProto.DataType; 0 for those that a vision network has no use for.
+size_t valueBytes(int64_t type)
+{
+    switch (type)
+    {
+    case 2: case 3: case 9: return 1;             // uint8, int8, bool
+    case 10: case 16: return 2;                   // float16, bfloat16
+    case 1: case 6: return 4;                     // float, int32
+    case 7: case 11: return 8;                    // int64, double
+    default: return 0;
+    }
+}
+
+struct Value
+{
+    std::string name;
+    int64_t type = 0;
+    std::vector<int64_t> shape;   ///< -1 where free
+};
+
+class Reader
+{
+public:
+    explicit Reader(std::shared_ptr<const FileBytes> bytes) : file_(std::make_shared<OnnxRankerFile>())
+    {
+        file_->bytes = std::move(bytes);
+        // What protocol buffers can hold at all.
+        LTRP_REQUIRE(this->bytes().size() <= static_cast<size_t>(std::numeric_limits<int>::max()),
+                     Error::StsOutOfRange, path() << ": " << this->bytes().size()
+                                                  << " bytes, an ONNX file has at most 2 GB");
+    }
+
+    std::shared_ptr<const OnnxRankerFile> read()
+    {
+        Fields model(bytes().data(), bytes().size(), bytes());
+        bool graphSeen = false;
+        while (model.next())
+            if (model.field == 7)
+            {
+                LTRP_REQUIRE(!graphSeen, Error::StsParseError, path() << ": holds two graphs");
+                graphSeen = true;
+                readGraph(model.message());
+            }
+            else if (model.field == 8)
+                readOpset(model.message());
+            else if (model.field == 14)
+                readMetadata(model.message());
+            else
+                refuse(model.field == 25, "functions of its own");
+        LTRP_REQUIRE(graphSeen, Error::StsParseError, path() << ": is no ONNX file: it holds no graph");
+        checkMetadata();
+        checkEnds();
+        return file_;
+    }
+
+private:
+    const FileBytes& bytes() const { return *file_->bytes; }
+    const std::string& path() const { return file_->path(); }
+
+    void refuse(bool found, const char* what) const
+    {
+        LTRP_REQUIRE(!found, Error::StsUnsupportedFormat, path() << ": holds " << what << ", which no ranker needs");
+    }
+
+    void readOpset(Fields set)
+    {
+        std::string domain;
+        int64_t version = 0;
+        while (set.next())
+            if (set.field == 1)
+                domain = set.text();
+            else if (set.field == 2)
+                version = set.integer();
+        if (domain.empty() || domain == "ai.onnx")
+            file_->opset = version;
+    }
+
+    void readMetadata(Fields entry)
+    {
+        std::string key, value;
+        while (entry.next())
+        {
+            LTRP_REQUIRE(entry.wire != 2 || entry.size <= maxMetadataBytes, Error::StsOutOfRange,
+                         path() << ": metadata of " << entry.size << " bytes, expected at most " << maxMetadataBytes);
+            if (entry.field == 1)
+                key = entry.text();
+            else if (entry.field == 2)
+                value = entry.text();
+        }
+        if (key == "ltrp" || key == "ltrp.part")
+            metadata_[key] = value;
+    }
+
+    void readGraph(Fields graph)
+    {
+        while (graph.next())
+            if (graph.field == 1)
+                readNode(graph.message());
+            else if (graph.field == 5)
+                constants_.insert(readTensor(graph.message()));
+            else if (graph.field == 11)
+                inputs_.push_back(readValue(graph.message()));
+            else if (graph.field == 12)
+                outputs_.push_back(readValue(graph.message()));
+            else
+                refuse(graph.field == 15, "sparse constants");
+    }
+
+    void readNode(Fields node)
+    {
+        std::string operation;
+        while (node.next())
+            if (node.field == 4)
+                operation = node.text();
+            else if (node.field == 5)
+                readAttribute(node.message());
+        file_->operations[operation]++;
+    }
+
+    void readAttribute(Fields attribute)
+    {
+        while (attribute.next())
+        {
+            refuse(attribute.field == 6 || attribute.field == 11, "graphs within operations");
+            refuse(attribute.field == 22 || attribute.field == 23, "sparse constants");
+            if (attribute.field == 5 || attribute.field == 10)
+                readTensor(attribute.message());
+        }
+    }
+
+    /// How many numbers a repeated field holds, packed or one at a time.
+    static uint64_t repeated(const Fields& tensor, size_t width)
+    {
+        if (tensor.wire != 2)
+            return 1;
+        if (width != 0)
+            return tensor.size % width == 0 ? tensor.size / width : std::numeric_limits<uint64_t>::max();
+        uint64_t count = 0;
+        for (Fields packed = tensor.message(); !packed.atEnd(); count++)
+            packed.varint();
+        return count;
+    }
+
+    /// Importers trust a tensor's shape and read that many bytes. Returns its name.
+    std::string readTensor(Fields tensor)
+    {
+        Value value;
+        uint64_t raw = 0, listed = 0;
+        bool hasRaw = false, overflow = false;
+        while (tensor.next())
+            switch (tensor.field)
+            {
+            case 1:
+                if (tensor.wire == 0)
+                    value.shape.push_back(tensor.integer());
+                else
+                    for (Fields packed = tensor.message(); !packed.atEnd();)
+                        value.shape.push_back(static_cast<int64_t>(packed.varint()));
+                LTRP_REQUIRE(value.shape.size() <= maxTensorRank, Error::StsOutOfRange,
+                             path() << ": a constant has more than " << maxTensorRank << " dimensions");
+                break;
+            case 2: value.type = tensor.integer(); break;
+            case 8: value.name = tensor.text(); break;
+            case 9:
+                hasRaw = true;
+                raw += tensor.message().atEnd() ? 0 : tensor.size;
+                break;
+            case 4: case 5: case 7: case 10: case 11:
+            {
+                const uint64_t more = repeated(tensor, tensor.field == 4 ? 4 : tensor.field == 10 ? 8 : 0);
+                overflow = overflow || more > bytes().size();
+                listed += more;
+                break;
+            }
+            default:
+                refuse(tensor.field == 13 || (tensor.field == 14 && tensor.number != 0), "constants in other files");
+            }
+        const std::string what = path() + ": constant " + printable(value.name);
+        const size_t width = valueBytes(value.type);
+        LTRP_REQUIRE(width != 0, Error::StsUnsupportedFormat, what << " has the type " << value.type
+                                                                   << ", which rankers do not need");
+        uint64_t count = 0;
+        LTRP_REQUIRE(countValues(value.shape, width, count), Error::StsOutOfRange,
+                     what << " has the impossible shape " << shapeText(value.shape));
+        const bool good = hasRaw ? listed == 0 && raw == count * width : !overflow && listed == count;
+        LTRP_REQUIRE(good, Error::StsUnmatchedSizes,
+                     what << " of shape " << shapeText(value.shape) << " holds "
+                          << (hasRaw ? std::to_string(raw) + " bytes, expected " + std::to_string(count * width)
+                                     : std::to_string(listed) + " values, expected " + std::to_string(count)));
+        if (value.type == 1 || value.type == 10 || value.type == 11 || value.type == 16)
+            file_->weights += count;
+        return value.name;
+    }
+
+    static Value readValue(Fields info)
+    {
+        Value value;
+        while (info.next())
+        {
+            if (info.field == 1)
+                value.name = info.text();
+            if (info.field != 2)
+                continue;
+            for (Fields type = info.message(); type.next();)
+            {
+                if (type.field != 1)
+                    continue;
+                for (Fields tensor = type.message(); tensor.next();)
+                    if (tensor.field == 1)
+                        value.type = tensor.integer();
+                    else if (tensor.field == 2)
+                        value.shape = readShape(tensor.message());
+            }
+        }
+        return value;
+    }
+
+    static std::vector<int64_t> readShape(Fields dims)
+    {
+        std::vector<int64_t> shape;
+        while (dims.next())
+        {
+            if (dims.field != 1)
+                continue;
+            int64_t extent = -1;
+            for (Fields dim = dims.message(); dim.next();)
+                if (dim.field == 1 && dim.integer() > 0)
+                    extent = dim.integer();
+            shape.push_back(extent);
+        }
+        return shape;
+    }
+
+    void checkMetadata()
+    {
+        const auto text = metadata_.find("ltrp");
+        LTRP_REQUIRE(text != metadata_.end(), Error::StsObjectNotFound,
+                     path() << ": the ONNX metadata lacks the entry 'ltrp', a JSON text with the ranker's geometry, as "
+                               "{\"format\":1,\"kind\":\"ranker\",\"image_size\":224,\"patch_size\":16,"
+                               "\"mean\":[0.485,0.456,0.406],\"std\":[0.229,0.224,0.225]}; 'ltrp convert' writes it");
+        ModelKind kind = ModelKind::Ranker;
+        parseInputMetadata(text->second, path(), kind, file_->input);
+        const auto part = metadata_.find("ltrp.part");
+        LTRP_REQUIRE(kind == ModelKind::Ranker, Error::StsBadArg,
+                     path() << ": this is a masked autoencoder's "
+                            << (part != metadata_.end() ? printable(part->second) : std::string("network"))
+                            << ", a ranker is needed");
+        vit::RankerConfig config;   // of which only the input is the file's
+        config.input = file_->input;
+        vit::checkConfig(config, path());
+    }
+
+    void checkEnds()
+    {
+        std::vector<Value> inputs;
+        for (const Value& input : inputs_)
+            if (!constants_.count(input.name))   // older files list their constants among the inputs
+                inputs.push_back(input);
+        LTRP_REQUIRE(inputs.size() == 1 && outputs_.size() == 1, Error::StsBadArg,
+                     path() << ": has " << inputs.size() << " inputs and " << outputs_.size()
+                            << " outputs, expected one of each: images and scores");
+        const int64_t size = file_->input.imageSize;
+        checkEnd("input", inputs[0], {1, 3, size, size});
+        checkEnd("output", outputs_[0], {1, file_->input.numPatches()});
+        file_->image = inputs[0].name;
+        file_->scores = outputs_[0].name;
+    }
+
+    void checkEnd(const char* what, const Value& value, const std::vector<int64_t>& expected) const
+    {
+        bool good = value.type == 1 && value.shape.size() == expected.size();
+        for (size_t i = 0; good && i < expected.size(); i++)
+            good = value.shape[i] == -1 || value.shape[i] == expected[i];
+        LTRP_REQUIRE(good, Error::StsUnmatchedSizes,
+                     path() << ": " << what << " " << printable(value.name) << " has the type " << value.type
+                            << " and the shape " << shapeText(value.shape) << " (-1: free), expected 1 (float) and "
+                            << shapeText(expected) << " with any number of images");
+    }
+
+    std::shared_ptr<OnnxRankerFile> file_;
+    std::map<std::string, std::string> metadata_;
+    std::vector<Value> inputs_, outputs_;
+    std::unordered_set<std::string> constants_;
+};
+
+bool endsWith(const std::string& text, const std::string& end)
+{
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+}  // namespace
+
+bool isOnnx(const std::string& path)
+{
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error))
+        return false;
+    if (endsWith(path, ".onnx") || endsWith(path, ".ONNX"))
+        return true;
+    std::ifstream stream(path, std::ios::binary);
+    unsigned char head[9] = {};
+    stream.read(reinterpret_cast<char*>(head), sizeof(head));
+    // The version, a small number, and then a text or the graph. A brace as the ninth byte makes it a safetensors file.
+    return stream.gcount() == sizeof(head) && head[0] == 0x08 && head[1] > 0 && head[1] < 0x40 && head[8] != '{' &&
+           (head[2] == 0x12 || head[2] == 0x1a || head[2] == 0x3a || head[2] == 0x42 || head[2] == 0x72);
+}
+
+std::shared_ptr<const OnnxRankerFile> readOnnxRanker(std::shared_ptr<const FileBytes> bytes)
+{
+    return Reader(std::move(bytes)).read();
+}
+
+std::string describeOnnx(const OnnxRankerFile& file)
+{
+    const vit::InputConfig& input = file.input;
+    std::ostringstream out;
+    out << "kind        ranker\n"
+        << "format      ONNX, opset " << file.opset << ", run by cv::dnn\n"
+        << "input       " << input.imageSize << " x " << input.imageSize << " pixels, " << input.grid() << " x "
+        << input.grid() << " patches of " << input.patchSize << " x " << input.patchSize << "\n"
+        << "mean        " << input.mean[0] << " " << input.mean[1] << " " << input.mean[2] << "   std " << input.std[0]
+        << " " << input.std[1] << " " << input.std[2] << "   (R, G, B)\n"
+        << "graph       " << printable(file.image) << " -> " << printable(file.scores) << ", " << file.weights
+        << " constants\n"
+        << "operations ";
+    for (const auto& item : file.operations)
+        out << " " << printable(item.first) << " " << item.second;
+    out << "\n";
+    return out.str();
+}
+
+}}}  // namespace

@@ -1,0 +1,40 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IO_ONNX_FILE_HPP
+#define OPENCV_LTRP_IO_ONNX_FILE_HPP
+
+#include "../vit/config.hpp"
+#include "file_bytes.hpp"
+
+#include <map>
+
+namespace cv { namespace ltrp { namespace io {
+
+/// A ranker as an ONNX file, looked through before cv::dnn gets it: the whole structure is consistent, every tensor has
+/// as many bytes as its shape says and lies in the file itself, images go in and one score per patch comes out.
+struct OnnxRankerFile
+{
+    std::shared_ptr<const FileBytes> bytes;
+    vit::InputConfig input;              ///< from the metadata "ltrp"
+    std::string image, scores;           ///< names of the graph's input and output
+    int64_t opset = 0;
+    std::map<std::string, int> operations;
+    uint64_t weights = 0;                ///< floating values in all constants
+
+    const std::string& path() const { return bytes->path(); }
+};
+
+/// By its name (.onnx) or, under another name, by its first bytes. False for what is no readable file.
+bool isOnnx(const std::string& path);
+
+/// @throws cv::Exception naming the file and what is wrong or missing
+std::shared_ptr<const OnnxRankerFile> readOnnxRanker(std::shared_ptr<const FileBytes> bytes);
+
+/// For `ltrp info`.
+std::string describeOnnx(const OnnxRankerFile& file);
+
+}}}  // namespace
+
+#endif

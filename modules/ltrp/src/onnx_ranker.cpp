@@ -1,0 +1,189 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "precomp.hpp"
+#include "onnx_ranker.hpp"
+
+#include "core/target.hpp"
+#include "dnn/session.hpp"
+#include "io/onnx_file.hpp"
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// A cv::dnn::Net for one thread at a time, read anew from the file's bytes: copies of a Net share their state.
+class OnnxSession
+{
+public:
+    explicit OnnxSession(std::shared_ptr<const io::OnnxRankerFile> file) : file_(std::move(file))
+    {
+        // Operations of the module's own may stand in a graph.
+        registerLayers();
+        guarded([&]()
+        {
+            net_ = cv::dnn::readNetFromONNX(reinterpret_cast<const char*>(file_->bytes->data()), file_->bytes->size());
+            if (net_.empty())
+                CV_Error(Error::StsUnsupportedFormat, "it holds an operation that is not known");
+            net_.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+            net_.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
+        });
+    }
+
+    bool usable() const { return usable_; }
+
+    /// pixels [1,3,S,S] -> scores 1 x L, which belong to the Net and are overwritten by the next call.
+    Mat forward()
+    {
+        usable_ = false;
+        Mat scores;
+        guarded([&]()
+        {
+            net_.setInput(pixels, file_->image);
+            scores = net_.forward(file_->scores);
+        });
+        LTRP_REQUIRE(scores.type() == CV_32F && scores.dims == 2 && scores.rows == 1 && scores.isContinuous() &&
+                         scores.cols == file_->input.numPatches(),
+                     Error::StsUnmatchedSizes, file_->path() << ": gives other than " << file_->input.numPatches()
+                                                             << " scores for an image");
+        usable_ = true;
+        return scores;
+    }
+
+    /// "cv::dnn OpenCV 5.0.0, new engine"
+    std::string engine() const
+    {
+        std::string name = std::string("cv::dnn OpenCV ") + CV_VERSION;
+#if CV_VERSION_MAJOR >= 5
+        name += net_.getMainGraph() ? ", new engine" : ", classic engine";
+#endif
+        return name;
+    }
+
+    Mat pixels;
+
+private:
+    /// What cv::dnn throws at a graph says nothing of the file.
+    template <class Work>
+    void guarded(Work work) const
+    {
+        try
+        {
+            work();
+        }
+        catch (const cv::Exception& error)
+        {
+            LTRP_ERROR(static_cast<Error::Code>(error.code),
+                       file_->path() << ": OpenCV " << CV_VERSION << " cannot run this ONNX graph: " << error.err);
+        }
+        catch (const std::exception& error)
+        {
+            LTRP_ERROR(Error::StsError,
+                       file_->path() << ": OpenCV " << CV_VERSION << " cannot run this ONNX graph: " << error.what());
+        }
+    }
+
+    std::shared_ptr<const io::OnnxRankerFile> file_;
+    bool usable_ = true;
+    cv::dnn::Net net_;
+};
+
+class OnnxRanker CV_FINAL : public Ranker
+{
+public:
+    explicit OnnxRanker(std::shared_ptr<const io::OnnxRankerFile> file)
+        : file_(std::move(file)),
+          sessions_([this]() { return std::unique_ptr<OnnxSession>(new OnnxSession(file_)); })
+    {
+        // A graph that cannot run is refused now, not with the first photo.
+        SessionPool<OnnxSession>::Lease session(sessions_);
+        pixelBlob(session->pixels, 1, input());
+        session->pixels.setTo(0);
+        session->forward();
+        engine_ = session->engine();
+    }
+
+    PatchRanking rank(InputArray image) const CV_OVERRIDE
+    {
+        SessionPool<OnnxSession>::Lease session(sessions_);
+        return rankOne(*session, image);
+    }
+
+    /// One after the other: cv::dnn gains next to nothing from a batch of such networks, and a graph may fix it to 1.
+    std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const CV_OVERRIDE
+    {
+        std::vector<PatchRanking> rankings;
+        if (images.kind() == _InputArray::NONE)
+            return rankings;
+        LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
+                     Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
+        SessionPool<OnnxSession>::Lease session(sessions_);
+        for (int i = 0; i < int(images.total()); i++)
+        {
+            try
+            {
+                rankings.push_back(rankOne(*session, images.getMat(i)));
+            }
+            catch (const cv::Exception& error)
+            {
+                LTRP_ERROR(static_cast<Error::Code>(error.code), "rankBatch: image " << i << ": " << error.err);
+            }
+        }
+        return rankings;
+    }
+
+    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE
+    {
+        LTRP_REQUIRE(targetId == TARGET_CPU, Error::StsNotImplemented,
+                     "setPreferableTarget: an ONNX file computes in 32-bit floats (TARGET_CPU, 0), found " << targetId
+                     << "; other precisions need the ranker's weights as .safetensors");
+    }
+
+    Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
+    Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
+    Scalar getInputMean() const CV_OVERRIDE { return Scalar(input().mean[0], input().mean[1], input().mean[2]); }
+    Scalar getInputStd() const CV_OVERRIDE { return Scalar(input().std[0], input().std[1], input().std[2]); }
+
+    String info() const CV_OVERRIDE
+    {
+        std::ostringstream text;
+        text << "model: " << file_->path() << " (ranker, format onnx, opset " << file_->opset << ")\n"
+             << "parameters: " << file_->weights << "\n"
+             << "input: " << input().imageSize << " x " << input().imageSize << " RGB, patch " << input().patchSize
+             << ", grid " << input().grid() << " x " << input().grid() << "\n"
+             << "backend: " << engine_ << ", imported graph\n"
+             << "device: CPU\n"
+             << "precision: fp32\n"
+             << "threads: " << getNumThreads() << "\n";
+        return text.str();
+    }
+
+private:
+    const vit::InputConfig& input() const { return file_->input; }
+
+    PatchRanking rankOne(OnnxSession& session, InputArray image) const
+    {
+        PatchRanking ranking;
+        ranking.imageSize = prepareImage(image, input(), pixelBlob(session.pixels, 1, input()));
+        const Mat scores = session.forward();
+        LTRP_REQUIRE(checkRange(scores), Error::StsBadArg,
+                     file_->path() << ": the model's scores are not finite numbers");
+        scores.reshape(1, input().grid()).copyTo(ranking.scores);
+        return ranking;
+    }
+
+    std::shared_ptr<const io::OnnxRankerFile> file_;
+    mutable SessionPool<OnnxSession> sessions_;
+    std::string engine_;
+};
+
+}  // namespace
+
+Ptr<Ranker> createOnnxRanker(const std::string& path)
+{
+    return makePtr<OnnxRanker>(io::readOnnxRanker(io::FileBytes::map(path)));
+}
+
+}}  // namespace
