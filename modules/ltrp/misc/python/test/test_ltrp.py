@@ -104,8 +104,9 @@ class Names(Shared):
         self.assertEqual((select.method, select.keepRatio, select.scoreShare, select.neighbours, select.seed),
                          (0, 0.25, 0.7, 5, 0))
         self.assertEqual((score.maskRatio, score.removal, score.metric, score.space, score.average, score.masks,
-                          score.seed), (0.9, 0, 0, 0, 0, 32, 0))
+                          score.seed, score.sampleShare), (0.9, 0, 0, 0, 0, 32, 0, 1))
         mae, rank = lib.MaePretrainParams(), lib.RankerTrainParams()
+        self.assertIs(mae.reduceJpegs, True)
         self.assertEqual((mae.embedDim, mae.depth, mae.epochs, mae.maskRatio), (768, 12, 800, 0.75))
         self.assertEqual((rank.embedDim, rank.heads, rank.weightDecay, rank.loss), (384, 6, 0.06, 'list-mle-k'))
         rank.setPreset('tiny')

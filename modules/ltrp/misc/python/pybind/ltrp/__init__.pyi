@@ -78,6 +78,7 @@ class ScoreParams:
     average: int
     masks: int
     seed: int
+    sampleShare: float
     def __init__(self) -> None: ...
 
 class VisibleScores:
@@ -142,6 +143,7 @@ class TrainParams:
     workers: int
     threads: int
     cacheMegabytes: int
+    reduceJpegs: bool
     checkpointEvery: int
     exportEvery: int
     logEvery: int
