@@ -135,7 +135,7 @@ std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string&
     add({rankerCase(folder, "ranker-random", perturbed(untrainedRanker(224, 16, vit::RankerConfig().encoder)))});
     add({rankerCase(folder, "ranker-patch14", perturbed(untrainedRanker(84, 14, {80, 2, 5, 112})))});
     add(maeCases(folder, "mae-shipped", mae, vit::visibleCount(mae.mae.input.numPatches(), 0.9)));
-    add(maeCases(folder, "mae-untrained", untrainedMae(64, 16, {96, 3, 3, 384}, {64, 2, 4, 256}), 4));
+    add(maeCases(folder, "mae-untrained", untrainedMae(64, 16, {96, 3, 3, 384}, {64, 2, 4, 256}), 13));
     add(maeCases(folder, "mae-random", perturbed(untrainedMae(224, 16, {192, 4, 3, 768}, {128, 2, 4, 512})), 49));
     add(maeCases(folder, "mae-patch14", perturbed(untrainedMae(84, 14, {80, 2, 5, 112}, {96, 1, 1, 64})), 1));
     return cases;

@@ -35,7 +35,7 @@ cv::ltrp::io::Model perturbed(cv::ltrp::io::Model model);
 
 /// Exports into `folder` and computes what must come out for `batch` random images.
 OnnxCase rankerCase(const std::string& folder, const std::string& name, const cv::ltrp::io::Model& model,
-                    int batch = 3);
+                    int batch = 14);
 /// Encoder and decoder; `visible` patches.
 std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& name, const cv::ltrp::io::Model& model,
                                int visible, int batch = 3);

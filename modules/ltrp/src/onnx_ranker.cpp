@@ -26,6 +26,10 @@ public:
             net_ = cv::dnn::readNetFromONNX(reinterpret_cast<const char*>(file_->bytes->data()), file_->bytes->size());
             if (net_.empty())
                 CV_Error(Error::StsUnsupportedFormat, "it holds an operation that is not known");
+#if CV_VERSION_MAJOR >= 5
+            if (net_.getMainGraph())
+                return;   // the new engine knows the CPU alone, and warns when it is told so
+#endif
             net_.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
             net_.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
         });

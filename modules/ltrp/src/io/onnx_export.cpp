@@ -7,6 +7,8 @@
 #include "model_file.hpp"
 #include "onnx_graph.hpp"
 
+#include <algorithm>
+
 namespace cv { namespace ltrp { namespace io {
 
 namespace
@@ -78,11 +80,14 @@ void buildRanker(OnnxWriter& writer, const Model& model)
     table.insert(table.end(), positions + dim, positions + tokens * dim);
     x = graph.rows(graph.addCentred(x, "embedded", std::move(table), tokens), "embedded.rows");
     x = graph.blocks(x, "blocks.", tokens);
-    // Only the class token is read: the final norm and the head need no other.
-    x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, 1), "cls.rows");
+    // Only the class token is read. For OpenCV 5.0.0's classic engine to survive a batch that grows, each product needs
+    // more than 12 rows of every image: for up to 12 it chooses, once, a kernel whose buffers hold no more.
+    const int64_t rows = std::min<int64_t>(tokens, 13);
+    x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, rows), "cls.rows");
     VitGraph::Linear head = graph.layer("head", dim, patches);
     head.norm = "norm";
     x = graph.linear(graph.normalise(x, "norm"), head);
+    x = graph.slice(graph.reshape(x, "scores.rows", {-1, rows, patches}), "scores.cls", 0, 1);
     graph.reshape(x, "scores", {-1, patches});
     writer.addOutput("scores", {"N", patches});
 }

@@ -22,7 +22,10 @@ const size_t maxMetadataBytes = 1 << 20;
 class Fields
 {
 public:
-    Fields(const uint8_t* begin, size_t length, const FileBytes& file) : at_(begin), end_(begin + length), file_(file) {}
+    Fields(const uint8_t* begin, size_t length, const FileBytes& file)
+        : at_(begin), end_(begin + length), file_(file)
+    {
+    }
 
     int field = 0, wire = 0;
     uint64_t number = 0;              ///< wire 0

@@ -22,6 +22,7 @@ namespace cv { namespace ltrp { namespace io {
 ///
 /// Rows are [1, N*T, D], images one after the other, wherever constants are multiplied: 5.0's classic engine packs a
 /// constant for the batch size that it sees first, and reads beyond its tables when that grows. Here it is always 1.
+/// (Images of up to 12 tokens still crash it when the first batch had up to 12 rows in all and a later one more.)
 class VitGraph
 {
 public:
