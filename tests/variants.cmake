@@ -65,3 +65,16 @@ ltrp_variant_test(tsan threads ltrp_manners threads 100)
 # The Python package in a fresh environment: its own build, the script that cv2.ltrp passes too, and the types.
 add_test(NAME python COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/python/run" "${PROJECT_BINARY_DIR}/python-test")
 set_tests_properties(python PROPERTIES TIMEOUT 3600 PROCESSORS 2)
+
+# In OpenCV's own build, made from source. Each version is one compilation of OpenCV, unless ccache has it.
+foreach(_version ${LTRP_CI_OPENCV})
+  foreach(_step build exports test perf samples consumer python)
+    add_test(NAME intree-${_version}.${_step} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/intree/run" ${_version} ${_step})
+    set_tests_properties(intree-${_version}.${_step} PROPERTIES TIMEOUT 5400 PROCESSORS 2)
+    if(_step STREQUAL "build")
+      set_tests_properties(intree-${_version}.${_step} PROPERTIES FIXTURES_SETUP intree-${_version})
+    else()
+      set_tests_properties(intree-${_version}.${_step} PROPERTIES FIXTURES_REQUIRED intree-${_version})
+    endif()
+  endforeach()
+endforeach()
