@@ -28,6 +28,66 @@ Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
     return values;
 }
 
+/// Values in the memory of a backend, for as long as this lives.
+class There
+{
+public:
+    There(const Backend& backend, const Floats& values) : There(backend, values.data(), values.size()) {}
+    There(const Backend& backend, const std::vector<int>& values) : There(backend, values.data(), values.size()) {}
+    /// `count` values that nobody has written yet.
+    There(const Backend& backend, size_t count)
+        : There(backend, Floats(count, std::numeric_limits<float>::quiet_NaN()))
+    {
+    }
+    ~There() { backend_.release(data_); }
+    There(const There&) = delete;
+    There& operator=(const There&) = delete;
+
+    operator float*() const { return static_cast<float*>(data_); }
+    const int* ints() const { return count_ ? static_cast<const int*>(data_) : nullptr; }
+    Floats back() const
+    {
+        Floats values(count_);
+        backend_.download(data_, values.data(), count_ * sizeof(float));
+        return values;
+    }
+
+private:
+    template <class T>
+    There(const Backend& backend, const T* values, size_t count)
+        : backend_(backend), data_(backend.allocate(count * sizeof(T))), count_(count)
+    {
+        static_assert(sizeof(T) == sizeof(float), "read back as floats");
+        backend.upload(values, data_, count * sizeof(T));
+    }
+
+    const Backend& backend_;
+    void* data_;
+    size_t count_;
+};
+
+/// All inputs of a case in the memory of a backend: on the host themselves, whose addresses a backend may know weights by.
+class Inputs
+{
+public:
+    Inputs(const Backend& backend, const Arrays& arrays) : host_(arrays), onHost_(backend.onHost())
+    {
+        for (const auto& array : arrays)
+            if (!onHost_)
+                values_.emplace(std::piecewise_construct, std::forward_as_tuple(array.first),
+                                std::forward_as_tuple(backend, array.second));
+    }
+    const float* operator()(const std::string& name) const
+    {
+        return onHost_ ? host_.at(name).data() : static_cast<float*>(values_.at(name));
+    }
+
+private:
+    const Arrays& host_;
+    const bool onHost_;
+    std::map<std::string, There> values_;
+};
+
 Doubles wide(const Floats& values) { return Doubles(values.begin(), values.end()); }
 Floats narrow(const Doubles& values) { return Floats(values.begin(), values.end()); }
 size_t z(int n) { return static_cast<size_t>(n); }
@@ -113,9 +173,10 @@ OpCase linearCase(int rows, int in, int out, bool bias, Epilogue epilogue)
         c.inputs["b"] = randomFloats(z(out), 3);
     c.inputs["y"] = randomFloats(z(rows) * z(out), 4);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Floats y = a.at("y");
-        backend.linear(a.at("x").data(), a.at("w").data(), bias ? a.at("b").data() : nullptr, y.data(), rows, in, out, epilogue);
-        return Arrays{{"y", y}};
+        const Inputs at(backend, a);
+        const There y(backend, a.at("y"));
+        backend.linear(at("x"), at("w"), bias ? at("b") : nullptr, y, rows, in, out, epilogue);
+        return Arrays{{"y", y.back()}};
     };
     c.reference = [=](const Arrays& a) {
         Doubles y = linearRef(wide(a.at("x")), wide(a.at("w")), bias ? wide(a.at("b")) : Doubles(), rows, in, out);
@@ -138,9 +199,10 @@ OpCase layerNormCase(int rows, int dim, double shift)
     c.inputs["w"] = randomFloats(z(dim), 6);
     c.inputs["b"] = randomFloats(z(dim), 7);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Floats y(z(rows) * z(dim));
-        backend.layerNorm(a.at("x").data(), a.at("w").data(), a.at("b").data(), 1e-6f, y.data(), rows, dim);
-        return Arrays{{"y", y}};
+        const Inputs at(backend, a);
+        const There y(backend, z(rows) * z(dim));
+        backend.layerNorm(at("x"), at("w"), at("b"), 1e-6f, y, rows, dim);
+        return Arrays{{"y", y.back()}};
     };
     c.reference = [=](const Arrays& a) {
         return Arrays{{"y", narrow(layerNormRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), 1e-6f, rows, dim))}};
@@ -160,10 +222,10 @@ OpCase normLinearCase(int rows, int in, int out)
     c.inputs["w"] = randomFloats(z(out) * z(in), 33, 1 / std::sqrt(in));
     c.inputs["b"] = randomFloats(z(out), 34);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Floats y(z(rows) * z(out));
-        backend.normLinear({a.at("nw").data(), a.at("nb").data(), 1e-6f}, {a.at("w").data(), a.at("b").data(), in, out},
-                           a.at("x").data(), y.data(), rows);
-        return Arrays{{"y", y}};
+        const Inputs at(backend, a);
+        const There y(backend, z(rows) * z(out));
+        backend.normLinear({at("nw"), at("nb"), 1e-6f}, {at("w"), at("b"), in, out}, at("x"), y, rows);
+        return Arrays{{"y", y.back()}};
     };
     c.reference = [=](const Arrays& a) {
         const Doubles normed = layerNormRef(wide(a.at("x")), wide(a.at("nw")), wide(a.at("nb")), 1e-6f, rows, in);
@@ -189,13 +251,13 @@ OpCase finishBlockCase(int rows, int dim, int hidden)
     c.inputs["fc2.w"] = randomFloats(z(dim) * z(hidden), 48, 1 / std::sqrt(hidden));
     c.inputs["fc2.b"] = randomFloats(z(dim), 49);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Floats x = a.at("x");
-        const auto p = [&a](const char* name) { return a.at(name).data(); };
+        const Inputs p(backend, a);
+        const There x(backend, a.at("x"));
         const cv::ltrp::ops::NormWeights norm{p("norm.w"), p("norm.b"), 1e-6f};
         backend.finishBlock({norm, {nullptr, nullptr, dim, 3 * dim}, {p("proj.w"), p("proj.b"), dim, dim}, norm,
                              {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}},
-                            p("attended"), x.data(), rows);
-        return Arrays{{"x", x}};
+                            p("attended"), x, rows);
+        return Arrays{{"x", x.back()}};
     };
     c.reference = [=](const Arrays& a) {
         const auto p = [&a](const char* name) { return wide(a.at(name)); };
@@ -220,14 +282,12 @@ OpCase geluCase()
 {
     OpCase c;
     c.name = "gelu -20..20";
-    Floats x;
     for (int i = -2003; i <= 2003; ++i)
-        x.push_back(static_cast<float>(i) * 0.01f);
-    c.inputs["x"] = x;
+        c.inputs["x"].push_back(static_cast<float>(i) * 0.01f);
     c.run = [](const Backend& backend, const Arrays& a) {
-        Floats y(a.at("x").size());
-        backend.gelu(a.at("x").data(), y.data(), y.size());
-        return Arrays{{"y", y}};
+        const There x(backend, a.at("x")), y(backend, a.at("x").size());
+        backend.gelu(x, y, a.at("x").size());
+        return Arrays{{"y", y.back()}};
     };
     c.reference = [](const Arrays& a) {
         Doubles y = wide(a.at("x"));
@@ -247,18 +307,23 @@ OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int>
                         flagged.empty() ? "" : " flagged", sharedBy > 1 ? " shared" : "", scale);
     c.inputs["qkv"] = randomFloats(z(batch / sharedBy) * z(tokens) * 3 * z(dim), 8, scale);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Floats out(z(batch) * z(tokens) * z(dim));
+        const Inputs at(backend, a);
+        const There flags(backend, flagged), out(backend, z(batch) * z(tokens) * z(dim));
+        const There again(backend, z(batch) * z(tokens) * z(dim));   // without keeping the weights
         const size_t stride = z(backend.probabilityStride(tokens));
-        Floats stored(z(batch) * z(heads) * z(tokens) * stride), probabilities;
-        backend.attention(a.at("qkv").data(), flagged.empty() ? nullptr : flagged.data(), out.data(), stored.data(), batch,
-                          tokens, dim, heads, sharedBy);
+        const There kept(backend, z(batch) * z(heads) * z(tokens) * stride);
+        backend.attention(at("qkv"), flags.ints(), out, kept, batch, tokens, dim, heads, sharedBy);
+        backend.attention(at("qkv"), flags.ints(), again, nullptr, batch, tokens, dim, heads, sharedBy);
+        Arrays result{{"out", out.back()}, {"again", again.back()}};
+        if (!backend.onHost())
+            return result;   // what a device keeps for the backward pass is its own
+        const Floats stored = kept.back();
+        Floats probabilities;
         for (size_t row = 0; row < z(batch) * z(heads) * z(tokens); ++row)
             probabilities.insert(probabilities.end(), stored.begin() + static_cast<ptrdiff_t>(row * stride),
                                  stored.begin() + static_cast<ptrdiff_t>(row * stride + z(tokens)));
-        Floats again(out.size());   // without keeping the weights
-        backend.attention(a.at("qkv").data(), flagged.empty() ? nullptr : flagged.data(), again.data(), nullptr, batch,
-                          tokens, dim, heads, sharedBy);
-        return Arrays{{"out", out}, {"probabilities", probabilities}, {"again", again}};
+        result["probabilities"] = probabilities;
+        return result;
     };
     c.reference = [=](const Arrays& a) {
         Doubles out, probabilities;
@@ -270,13 +335,15 @@ OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int>
     return c;
 }
 
-/// Blocks in a row, against their parts' references one after the other.
-OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> flagged, int queries)
+/// Blocks in a row, against their parts' references one after the other. variants > 1: runVariants() of as many runs an input.
+OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> flagged, int queries,
+                     int variants = 1)
 {
     OpCase c;
-    c.name = cv::format("runBlocks %d blocks batch %d tokens %d dim %d heads %d hidden %d%s queries %d", count, batch, tokens,
-                        dim, heads, hidden, flagged.empty() ? "" : " flagged", queries);
-    c.inputs["x"] = randomFloats(z(batch) * z(tokens) * z(dim), 50);
+    c.name = cv::format("%s %d blocks batch %d tokens %d dim %d heads %d hidden %d%s queries %d",
+                        variants > 1 ? "runVariants" : "runBlocks", count, batch, tokens, dim, heads, hidden,
+                        flagged.empty() ? "" : " flagged", queries);
+    c.inputs["x"] = randomFloats(z(batch / variants) * z(tokens) * z(dim), 50);
     const std::vector<std::pair<std::string, int>> sizes = {
         {"norm1.w", dim}, {"norm1.b", dim}, {"qkv.w", 3 * dim * dim}, {"qkv.b", 3 * dim}, {"proj.w", dim * dim},
         {"proj.b", dim}, {"norm2.w", dim}, {"norm2.b", dim}, {"fc1.w", hidden * dim}, {"fc1.b", hidden},
@@ -297,21 +364,32 @@ OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int h
     };
     c.run = [=](const Backend& backend, const Arrays& a) {
         using namespace cv::ltrp::ops;
+        const Inputs at(backend, a);
         std::vector<BlockWeights> blocks;
         for (int i = 0; i < count; ++i)
         {
-            const auto p = [&](const char* name) { return a.at(cv::format("%d.", i) + name).data(); };
+            const auto p = [&](const char* name) { return at(cv::format("%d.", i) + name); };
             blocks.push_back({{p("norm1.w"), p("norm1.b"), 1e-6f}, {p("qkv.w"), p("qkv.b"), dim, 3 * dim},
                               {p("proj.w"), p("proj.b"), dim, dim}, {p("norm2.w"), p("norm2.b"), 1e-6f},
                               {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}});
         }
-        Floats x = a.at("x"), qkv(3 * x.size()), attended(x.size());
-        backend.runBlocks(blocks.data(), count, x.data(), flagged.empty() ? nullptr : flagged.data(), batch, tokens, heads,
-                          queries, qkv.data(), attended.data());
-        return Arrays{{"x", wanted(x)}};
+        const size_t size = z(batch) * z(tokens) * z(dim);
+        const There flags(backend, flagged), qkv(backend, 3 * size), attended(backend, size);
+        const There x(backend, variants > 1 ? Floats(size) : a.at("x"));
+        if (variants > 1)
+            backend.runVariants(blocks.data(), count, at("x"), batch / variants, variants, flags.ints(), x, tokens, heads, queries,
+                                qkv, attended);
+        else
+            backend.runBlocks(blocks.data(), count, x, flags.ints(), batch, tokens, heads, queries, qkv, attended);
+        return Arrays{{"x", wanted(x.back())}};
     };
     c.reference = [=](const Arrays& a) {
-        Doubles x = wide(a.at("x"));
+        Doubles x;
+        for (int b = 0; b < batch; ++b)
+        {
+            const auto from = a.at("x").begin() + b / variants * tokens * dim;
+            x.insert(x.end(), from, from + tokens * dim);
+        }
         const int rows = batch * tokens;
         for (int i = 0; i < count; ++i)
         {
@@ -337,42 +415,51 @@ OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int h
     return c;
 }
 
-OpCase sumDifferencesCase(int items, int rows, int in, int out, bool scaled, bool squared)
+/// keepReference() of the anchors, then differencesFromReference() of `each` items for every one of them.
+OpCase metricCase(int anchors, int each, int rows, int in, int out, bool scaled, bool squared)
 {
     OpCase c;
-    c.name = cv::format("sumDifferences %d items of %dx%d->%d%s%s", items, rows, in, out, scaled ? " scaled" : "",
-                        squared ? " squared" : "");
+    c.name = cv::format("metric %d anchors with %d items of %dx%d->%d%s%s", anchors, each, rows, in, out,
+                        scaled ? " scaled" : "", squared ? " squared" : "");
     const int between = 5;   // rows of an item that do not count
-    c.inputs["x"] = randomFloats(z(items) * z(rows + between) * z(in), 70);
+    const size_t stride = z(rows + between) * z(in);
+    c.inputs["x"] = randomFloats(z(anchors * each) * stride, 70);
+    c.inputs["anchor"] = randomFloats(z(anchors) * stride, 75);
     c.inputs["nw"] = randomFloats(z(in), 71);
     c.inputs["nb"] = randomFloats(z(in), 72);
     c.inputs["w"] = randomFloats(z(out) * z(in), 73, 1 / std::sqrt(in));
     c.inputs["b"] = randomFloats(z(out), 74);
-    c.inputs["reference"] = randomFloats(z(rows) * z(out), 75);
-    c.inputs["scale"] = randomFloats(z(rows), 76);
+    c.inputs["scale"] = randomFloats(z(anchors * rows), 76);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        Doubles sums(z(items));
-        backend.sumDifferences({a.at("nw").data(), a.at("nb").data(), 1e-6f}, {a.at("w").data(), a.at("b").data(), in, out},
-                               a.at("x").data(), z(rows + between) * z(in), items, rows, a.at("reference").data(),
-                               scaled ? a.at("scale").data() : nullptr, squared, sums.data());
-        return Arrays{{"sums", narrow(sums)}};
+        const Inputs at(backend, a);
+        const There reference(backend, z(anchors * rows) * z(std::max(in, out))), means(backend, z(anchors * each));
+        const cv::ltrp::ops::NormWeights norm{at("nw"), at("nb"), 1e-6f};
+        const cv::ltrp::ops::LinearWeights linear{at("w"), at("b"), in, out};
+        backend.keepReference(norm, linear, at("anchor"), stride, anchors, rows, reference);
+        backend.differencesFromReference(norm, linear, at("x"), stride, anchors * each, each, rows, reference,
+                                         scaled ? at("scale") : nullptr, squared, rows * out, means);
+        return Arrays{{"means", means.back()}};
     };
     c.reference = [=](const Arrays& a) {
-        Doubles sums(z(items));
-        const int all = items * (rows + between);
-        const Doubles y = linearRef(layerNormRef(wide(a.at("x")), wide(a.at("nw")), wide(a.at("nb")), 1e-6f, all, in),
-                                    wide(a.at("w")), wide(a.at("b")), all, in, out);
-        for (int i = 0; i < items; ++i)
-            for (int r = 0; r < rows; ++r)
+        const auto predictions = [&](const char* name, int items) {
+            const int all = items * (rows + between);
+            return linearRef(layerNormRef(wide(a.at(name)), wide(a.at("nw")), wide(a.at("nb")), 1e-6f, all, in),
+                             wide(a.at("w")), wide(a.at("b")), all, in, out);
+        };
+        const Doubles y = predictions("x", anchors * each), r = predictions("anchor", anchors);
+        Doubles means(z(anchors * each));
+        for (int i = 0; i < anchors * each; ++i)
+            for (int row = 0; row < rows; ++row)
                 for (int k = 0; k < out; ++k)
                 {
-                    const double d = (y[z((i * (rows + between) + r) * out + k)] - a.at("reference")[z(r * out + k)])
-                        * (scaled ? a.at("scale")[z(r)] : 1.f);
-                    sums[z(i)] += squared ? d * d : std::fabs(d);
+                    const double d = (y[z((i * (rows + between) + row) * out + k)]
+                                      - r[z((i / each * (rows + between) + row) * out + k)])
+                        * (scaled ? a.at("scale")[z(i / each * rows + row)] : 1.f);
+                    means[z(i)] += (squared ? d * d : std::fabs(d)) / (rows * out);
                 }
-        return Arrays{{"sums", narrow(sums)}};
+        return Arrays{{"means", narrow(means)}};
     };
-    c.absolute = 1e-4;
+    c.absolute = 1e-6;
     c.relative = 1e-5;
     return c;
 }
@@ -385,8 +472,9 @@ OpCase differenceCase(size_t blocks, size_t perScale, bool scaled, bool squared)
     c.inputs["b"] = randomFloats(blocks * perScale, 10);
     c.inputs["scale"] = randomFloats(blocks, 11);
     c.run = [=](const Backend& backend, const Arrays& a) {
-        const double mean = backend.meanDifference(a.at("a").data(), a.at("b").data(), blocks * perScale,
-                                                   scaled ? a.at("scale").data() : nullptr, perScale, squared);
+        const Inputs at(backend, a);
+        const double mean = backend.meanDifference(at("a"), at("b"), blocks * perScale, scaled ? at("scale") : nullptr, perScale,
+                                                   squared);
         return Arrays{{"mean", Floats(1, static_cast<float>(mean))}};
     };
     c.reference = [=](const Arrays& a) {
@@ -412,10 +500,12 @@ GradientCase linearGradient(int rows, int in, int out)
     c.inputs["b"] = randomFloats(z(out), 14);
     c.forward = [=](const Arrays& a) { return linearRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), rows, in, out); };
     c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dy) {
-        Arrays g{{"x", Floats(z(rows) * z(in))}, {"w", Floats(z(out) * z(in))}, {"b", Floats(z(out))}};
-        backend.linearBackwardInput(dy.data(), a.at("w").data(), g["x"].data(), rows, in, out);
-        backend.linearBackwardWeight(dy.data(), a.at("x").data(), g["w"].data(), g["b"].data(), rows, in, out);
-        return g;
+        const Inputs at(backend, a);
+        const There dOut(backend, dy), dx(backend, z(rows) * z(in)), dw(backend, Floats(z(out) * z(in)));
+        const There db(backend, Floats(z(out)));
+        backend.linearBackwardInput(dOut, at("w"), dx, rows, in, out);
+        backend.linearBackwardWeight(dOut, at("x"), dw, db, rows, in, out);
+        return Arrays{{"x", dx.back()}, {"w", dw.back()}, {"b", db.back()}};
     };
     c.tolerance = 2e-4;
     return c;
@@ -432,13 +522,12 @@ GradientCase layerNormGradient(int rows, int dim)
         return layerNormRef(wide(a.at("x")), wide(a.at("w")), wide(a.at("b")), 1e-6f, rows, dim);
     };
     c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dy) {
-        Arrays g{{"x", Floats(z(rows) * z(dim))}, {"w", Floats(z(dim))}, {"b", Floats(z(dim))}};
-        Floats y(dy.size()), mean(z(rows)), rstd(z(rows));
-        backend.layerNorm(a.at("x").data(), a.at("w").data(), a.at("b").data(), 1e-6f, y.data(), rows, dim, mean.data(),
-                          rstd.data());
-        backend.layerNormBackward(dy.data(), a.at("x").data(), a.at("w").data(), mean.data(), rstd.data(), g["x"].data(),
-                                  g["w"].data(), g["b"].data(), rows, dim);
-        return g;
+        const Inputs at(backend, a);
+        const There dOut(backend, dy), y(backend, dy.size()), mean(backend, z(rows)), rstd(backend, z(rows));
+        const There dx(backend, Floats(dy.size())), dw(backend, Floats(z(dim))), db(backend, Floats(z(dim)));
+        backend.layerNorm(at("x"), at("w"), at("b"), 1e-6f, y, rows, dim, mean, rstd);
+        backend.layerNormBackward(dOut, at("x"), at("w"), mean, rstd, dx, dw, db, rows, dim);
+        return Arrays{{"x", dx.back()}, {"w", dw.back()}, {"b", db.back()}};
     };
     c.tolerance = 2e-4;
     return c;
@@ -456,9 +545,9 @@ GradientCase geluGradient()
         return y;
     };
     c.backward = [](const Backend& backend, const Arrays& a, const Floats& dy) {
-        Arrays g{{"x", Floats(dy.size())}};
-        backend.geluBackward(a.at("x").data(), dy.data(), g["x"].data(), dy.size());
-        return g;
+        const There x(backend, a.at("x")), dOut(backend, dy), dx(backend, dy.size());
+        backend.geluBackward(x, dOut, dx, dy.size());
+        return Arrays{{"x", dx.back()}};
     };
     c.tolerance = 2e-4;
     return c;
@@ -475,13 +564,11 @@ GradientCase attentionGradient(int batch, int tokens, int dim, int heads)
         return out;
     };
     c.backward = [=](const Backend& backend, const Arrays& a, const Floats& dOut) {
-        Arrays g{{"qkv", Floats(a.at("qkv").size())}};
-        Floats out(dOut.size());
-        Floats probabilities(z(batch) * z(heads) * z(tokens) * z(backend.probabilityStride(tokens)));
-        backend.attention(a.at("qkv").data(), nullptr, out.data(), probabilities.data(), batch, tokens, dim, heads);
-        backend.attentionBackward(a.at("qkv").data(), probabilities.data(), dOut.data(), g["qkv"].data(), batch, tokens, dim,
-                                  heads);
-        return g;
+        const There qkv(backend, a.at("qkv")), d(backend, dOut), out(backend, dOut.size()), dQkv(backend, a.at("qkv").size());
+        const There kept(backend, z(batch) * z(heads) * z(tokens) * z(backend.probabilityStride(tokens)));
+        backend.attention(qkv, nullptr, out, kept, batch, tokens, dim, heads);
+        backend.attentionBackward(qkv, out, kept, d, dQkv, batch, tokens, dim, heads);
+        return Arrays{{"qkv", dQkv.back()}};
     };
     c.tolerance = 2e-4;
     return c;
@@ -501,9 +588,10 @@ std::vector<OpCase> opCases()
             finishBlockCase(29, 36, 131), finishBlockCase(197, 192, 768), finishBlockCase(300, 48, 96),
             runBlocksCase(2, 1, 197, 48, 3, 96, {}, 197), runBlocksCase(2, 1, 197, 48, 3, 96, {}, 1),
             runBlocksCase(3, 5, 37, 20, 5, 70, {-1, 3, 36, 20, 19}, 18), runBlocksCase(1, 2, 20, 16, 1, 33, {}, 20),
-            runBlocksCase(1, 1, 1, 4, 1, 8, {}, 1), sumDifferencesCase(1, 1, 4, 3, false, false),
-            sumDifferencesCase(7, 31, 20, 27, true, false), sumDifferencesCase(3, 177, 64, 192, true, true),
-            sumDifferencesCase(2, 300, 33, 48, false, true),
+            runBlocksCase(1, 1, 1, 4, 1, 8, {}, 1), runBlocksCase(2, 5, 37, 20, 5, 70, {-1, 3, 36, 20, 19}, 18, 5),
+            runBlocksCase(3, 6, 21, 24, 2, 33, {-1, 20, 4, -1, 9, 0}, 21, 3), metricCase(1, 1, 1, 4, 3, false, false),
+            metricCase(1, 7, 31, 20, 27, true, false), metricCase(2, 3, 177, 64, 192, true, true),
+            metricCase(3, 2, 300, 33, 48, false, true),
             attentionCase(1, 1, 4, 1, {}, 1, 1), attentionCase(2, 20, 48, 3, {}, 1, 1),
             attentionCase(2, 197, 64, 2, {}, 1, 2), attentionCase(3, 50, 24, 3, {0, -1, 49}, 1, 1),
             attentionCase(6, 37, 32, 4, {-1, 1, 2, 36, 17, 5}, 6, 1), attentionCase(1, 257, 80, 1, {16}, 1, 1),

@@ -297,12 +297,12 @@ BOOST_AUTO_TEST_CASE(ranker_never_falls_back_in_silence)
     const auto notThere = [](const cv::Exception& e)
     { return e.code == Error::StsNotImplemented && e.err.find("expected") != String::npos; };
 
-    for (int backend : {int(dnn::DNN_BACKEND_CUDA), int(dnn::DNN_BACKEND_INFERENCE_ENGINE), -1})
+    for (int backend : {int(dnn::DNN_BACKEND_INFERENCE_ENGINE), -1})
     {
         BOOST_CHECK_EXCEPTION(rankerObject->setPreferableBackend(backend), cv::Exception, notThere);
         BOOST_CHECK_EXCEPTION(scorer->setPreferableBackend(backend), cv::Exception, notThere);
     }
-    for (int target : {int(dnn::DNN_TARGET_CUDA), int(dnn::DNN_TARGET_CUDA_FP16), int(dnn::DNN_TARGET_OPENCL), 1000})
+    for (int target : {int(dnn::DNN_TARGET_OPENCL), 1000})
     {
         BOOST_CHECK_EXCEPTION(rankerObject->setPreferableTarget(target), cv::Exception, notThere);
         BOOST_CHECK_EXCEPTION(scorer->setPreferableTarget(target), cv::Exception, notThere);
@@ -313,6 +313,38 @@ BOOST_AUTO_TEST_CASE(ranker_never_falls_back_in_silence)
         rankerObject->setPreferableTarget(dnn::DNN_TARGET_CPU);
         BOOST_TEST(norm(rankerObject->rank(image).scores, expected, NORM_INF) == 0);
     }
+}
+
+BOOST_AUTO_TEST_CASE(cuda_says_why_there_is_none_and_changes_nothing)
+{
+    const Ptr<Ranker> rankerObject = Ranker::create(rankerPath);
+    const Ptr<Scorer> scorer = Scorer::create(maePath);
+    const String why = missingForTarget(dnn::DNN_TARGET_CUDA);
+    if (why.empty())
+    {
+        BOOST_TEST_MESSAGE("this machine has CUDA: tests/gpu/run compares its results");
+        return;
+    }
+    if (ops::cudaLibrary().empty())
+        BOOST_TEST(why.find("without -DLTRP_WITH_CUDA=ON") != String::npos);
+    else
+        BOOST_TEST((why.find("driver") != String::npos || why.find("device") != String::npos), why);
+    const Mat image = photo(Size(61, 47), 9);
+    const Mat expected = rankerObject->rank(image).scores.clone();
+    const String before = rankerObject->info();
+    const auto notThere = [&why](const cv::Exception& e)
+    { return e.code == Error::GpuNotSupported && e.err.find(why) != String::npos; };
+    BOOST_CHECK_EXCEPTION(rankerObject->setPreferableBackend(dnn::DNN_BACKEND_CUDA), cv::Exception, notThere);
+    BOOST_CHECK_EXCEPTION(scorer->setPreferableBackend(dnn::DNN_BACKEND_CUDA), cv::Exception, notThere);
+    for (int target : {int(dnn::DNN_TARGET_CUDA), int(dnn::DNN_TARGET_CUDA_FP16), int(TARGET_CUDA_BF16), int(TARGET_CUDA_TF32)})
+    {
+        BOOST_TEST(missingForTarget(target) == why);
+        BOOST_CHECK_EXCEPTION(rankerObject->setPreferableTarget(target), cv::Exception, notThere);
+        BOOST_CHECK_EXCEPTION(scorer->setPreferableTarget(target), cv::Exception, notThere);
+    }
+    BOOST_CHECK_THROW(ops::cudaBackend(ops::Precision::FP32, true), cv::Exception);
+    BOOST_TEST(rankerObject->info() == before);
+    BOOST_TEST(norm(rankerObject->rank(image).scores, expected, NORM_INF) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(reduced_precision_is_chosen_by_target_and_named)

@@ -283,6 +283,25 @@ BOOST_AUTO_TEST_CASE(precision_changes_the_scores_a_little_or_says_why_not)
     expectError({"rank", photos()[0], "--model", models().ranker, "--precision", "fp8"}, 2, {"fp8", "fp32, bf16, int8"});
 }
 
+BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_an_error_that_says_why)
+{
+    const std::vector<std::string> rank = {"rank", photos()[0], "--model", models().ranker};
+    const auto with = [&](std::vector<std::string> more)
+    {
+        more.insert(more.begin(), rank.begin(), rank.end());
+        return more;
+    };
+    expectError(with({"--device", "tpu"}), 2, {"tpu", "cpu, cuda"});
+    expectError(with({"--device", "cuda", "--precision", "int8"}), 2, {"int8", "fp32, tf32, bf16, fp16"});
+    const cv::String missing = cv::ltrp::missingForTarget(cv::ltrp::TARGET_CUDA);
+    if (!missing.empty())
+    {
+        expectError(with({"--device", "cuda"}), 2, {std::string(missing)});
+        expectError({"score", photos()[0], "--mae", models().mae, "--device", "cuda", "--precision", "bf16"}, 2,
+                    {std::string(missing)});
+    }
+}
+
 BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
 {
     const std::string half = folder.file("half.safetensors"), full = folder.file("full.safetensors");

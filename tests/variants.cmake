@@ -78,3 +78,14 @@ foreach(_version ${LTRP_CI_OPENCV})
     endif()
   endforeach()
 endforeach()
+
+# The CUDA build compiles and links, warnings as errors, where there is nvcc; what it computes without a GPU (nothing, and it
+# says why) is tested by the suite api. The kernels and the host's side run in the suites simt_*.
+find_program(LTRP_CI_NVCC nvcc HINTS /usr/local/cuda/bin)
+mark_as_advanced(LTRP_CI_NVCC)
+if(LTRP_CI_NVCC)
+  ltrp_variant(cuda TARGET ltrp_tests -DLTRP_WITH_CUDA=ON -DLTRP_WERROR=ON "-DCMAKE_CUDA_COMPILER=${LTRP_CI_NVCC}")
+  ltrp_variant_test(cuda api ltrp_tests --run_test=api --log_level=test_suite --report_level=short)
+else()
+  message(WARNING "no nvcc on PATH or in /usr/local/cuda/bin: THE CUDA BUILD IS LEFT OUT of this run")
+endif()

@@ -185,28 +185,58 @@ void applyThreads(const po::variables_map& values)
 void addPrecision(po::options_description& options)
 {
     options.add_options()("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"),
-                          "matrix products in fp32, bf16 or int8; what the processor lacks is said, and fp32 used");
+                          "matrix products in fp32, bf16 or int8; what the processor lacks is said, and fp32 used. "
+                          "On cuda: fp32, tf32, bf16 or fp16")
+        ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
+         "cpu, or cuda: an NVIDIA GPU; where there is none, nothing is computed");
 }
 
 namespace
 {
 
+struct NamedTarget
+{
+    const char* name;
+    int target;
+};
+const NamedTarget cpuTargets[] = {{"fp32", cv::ltrp::TARGET_CPU}, {"bf16", cv::ltrp::TARGET_CPU_BF16},
+                                  {"int8", cv::ltrp::TARGET_CPU_INT8}};
+const NamedTarget cudaTargets[] = {{"fp32", cv::ltrp::TARGET_CUDA}, {"tf32", cv::ltrp::TARGET_CUDA_TF32},
+                                   {"bf16", cv::ltrp::TARGET_CUDA_BF16}, {"fp16", cv::ltrp::TARGET_CUDA_FP16}};
+
+template <size_t count>
+int targetNamed(const NamedTarget (&targets)[count], const std::string& name, const char* option)
+{
+    std::string known;
+    for (const NamedTarget& target : targets)
+    {
+        if (name == target.name)
+            return target.target;
+        known += (known.empty() ? "" : ", ") + std::string(target.name);
+    }
+    throw UsageError(std::string("--") + option + ": '" + name + "' is none of " + known);
+}
+
 int wantedTarget(const po::variables_map& values, const char* option)
 {
-    const std::string name = values[option].as<std::string>();
-    if (name == "fp32")
-        return cv::ltrp::TARGET_CPU;
-    if (name == "bf16")
-        return cv::ltrp::TARGET_CPU_BF16;
-    if (name == "int8")
-        return cv::ltrp::TARGET_CPU_INT8;
-    throw UsageError(std::string("--") + option + ": '" + name + "' is none of fp32, bf16, int8");
+    return targetNamed(cpuTargets, values[option].as<std::string>(), option);
 }
 
 }  // namespace
 
 int targetOption(const po::variables_map& values)
 {
+    const std::string device = values["device"].as<std::string>();
+    if (device == "cuda")
+    {
+        const int wanted = targetNamed(cudaTargets, values["precision"].as<std::string>(), "precision");
+        const std::string why = cv::ltrp::missingForTarget(wanted);
+        if (!why.empty())   // whoever asks for a GPU does not want to wait for the processor
+            throw UsageError("--device cuda: " + why);
+        return wanted;
+    }
+    if (device != "cpu")
+        throw UsageError("--device: '" + device + "' is none of cpu, cuda");
     const int target = wantedTarget(values, "precision");
     const std::string missing = cv::ltrp::missingForTarget(target);
     if (missing.empty())

@@ -61,9 +61,9 @@ std::vector<std::string> positionals(const po::variables_map& values, const char
 /// Sets OpenCV's (and with it the module's) thread count from option "threads", where it was given.
 void applyThreads(const po::variables_map& values);
 
-/// Option "precision": fp32, bf16 or int8.
+/// Options "device" and "precision".
 void addPrecision(po::options_description& options);
-/// Its cv::ltrp::ComputeTarget; what this processor lacks is said on stderr, and it is fp32 then.
+/// Their cv::ltrp::ComputeTarget; what this processor lacks is said on stderr, and it is fp32 then; a missing GPU is an error.
 int targetOption(const po::variables_map& values);
 /// The same, but what this processor lacks is an error.
 int requiredTargetOption(const po::variables_map& values, const char* option = "precision");

@@ -133,7 +133,7 @@ private:
         {
             const int* ids = &keep[static_cast<size_t>(b) * visible];
             int* row = &result[static_cast<size_t>(b) * patches_];
-            vit::complement(ids, visible, patches_, removed.data());
+            ops::cpu().complement(ids, removed.data(), 1, visible, patches_);
             if (what == "mask")
             {
                 for (int id : removed)
@@ -184,11 +184,11 @@ private:
         const float* pixels = &pixels_.floats[image * 3 * plane];
         std::copy(pixels, pixels + 3 * plane, result.floats.begin());
         std::vector<int> removed(patches_ - visible);
-        vit::complement(&f.idsKeep[static_cast<size_t>(image) * visible], visible, patches_, removed.data());
+        ops::cpu().complement(&f.idsKeep[static_cast<size_t>(image) * visible], removed.data(), 1, visible, patches_);
         for (int id : removed)
         {
             std::vector<float> truth(values);
-            vit::patchify(model_->mae.input, pixels, 1, &id, 1, vit::PatchOrder::ChannelLast, truth.data());
+            ops::cpu().patchify(vit::gridOf(model_->mae.input), pixels, 1, &id, 1, ops::PatchOrder::ChannelLast, truth.data());
             const double mean = std::accumulate(truth.begin(), truth.end(), 0.0) / values;
             double squares = 0;
             for (float v : truth)

@@ -2,178 +2,120 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The list of tests/op_cases.cpp on the emulated kernels, as far as they reach: what is not theirs (matrix products) is
-// left to the CPU.
+// The CUDA backend as it is, but for cuBLASLt: over the emulated kernels, with plain loops for the matrix products. The list
+// of tests/op_cases.cpp and whole networks go through it.
 
+#include "emulated_device.hpp"
 #include "typed.hpp"
 #include "op_cases.hpp"
-#include "ops/cpu/backend.hpp"
+#include "vit/leave_one_out.hpp"
+#include "vit/ranker_net.hpp"
 
 using namespace simttest;
-using simt::Buffer;
+using namespace cv::ltrp;
+using ops::Precision;
 
 BOOST_AUTO_TEST_SUITE(simt_op_cases)
 
 namespace
 {
 
-/// The operations of the list through the kernels, each on arrays of its own.
-class KernelBackend : public cv::ltrp::ops::CpuBackend
+std::shared_ptr<const ops::Backend> emulated(Precision precision, bool frozen = true)
 {
-public:
-    void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
-                   float* rstd) const override
-    {
-        const size_t count = z(rows) * z(dim);
-        const Buffer<float> dx(Floats(x, x + count), "x"), dw(Floats(w, w + dim), "weight"),
-            db(Floats(b, b + dim), "bias");
-        const Buffer<float> dy(count, "y"), dm(z(rows), "mean"), dr(z(rows), "rstd");
-        kernels::layerNorm(nullptr,
-                           {dx, count, kernels::Input(nullptr), nullptr, dw, db, eps, kernels::Output(dy.get()),
-                            mean ? dm.get() : nullptr, rstd ? dr.get() : nullptr, 1, z(rows), dim});
-        give(dy, y);
-        if (mean)
-            give(dm, mean);
-        if (rstd)
-            give(dr, rstd);
-    }
+    return kernels::makeBackend(std::unique_ptr<kernels::Device>(new EmulatedDevice), precision, frozen);
+}
 
-    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
-                           float* dx, float* dw, float* db, int rows, int dim) const override
+/// Root mean square of the difference over that of `want`.
+double distance(const Floats& got, const Floats& want)
+{
+    double error = 0, size = 1e-12;
+    for (size_t i = 0; i < want.size(); ++i)
     {
-        const size_t count = z(rows) * z(dim);
-        const Buffer<float> ddy(Floats(dy, dy + count), "dy"), ddx(Floats(dx, dx + count), "dx"),
-            x0(Floats(x, x + count), "x");
-        const Buffer<float> weight(Floats(w, w + dim), "weight"), dm(Floats(mean, mean + rows), "mean"),
-            dr(Floats(rstd, rstd + rows), "rstd");
-        const Buffer<float> ddw(Floats(dw, dw + dim), "dWeight"), ddb(Floats(db, db + dim), "dBias");
-        const Buffer<uint8_t> scratch(kernels::layerNormBackwardScratch(z(rows), dim), "scratch");
-        kernels::layerNormBackward(nullptr, ddy.get(), x0.get(), weight, dm, dr, ddx, ddw, ddb, z(rows), dim,
-                                   scratch.get());
-        give(ddx, dx);
-        give(ddw, dw);
-        give(ddb, db);
+        error += (static_cast<double>(got[i]) - want[i]) * (static_cast<double>(got[i]) - want[i]);
+        size += static_cast<double>(want[i]) * want[i];
     }
+    return std::sqrt(error / size);
+}
 
-    void gelu(const float* x, float* y, size_t count) const override
+vit::MaeConfig smallMae()
+{
+    vit::MaeConfig config;
+    config.input.imageSize = 12;
+    config.input.patchSize = 4;
+    config.encoder = {24, 2, 3, 40};
+    config.decoder = {16, 2, 2, 24};
+    return config;
+}
+
+void randomise(vit::ParamArena& params, uint32_t stream)
+{
+    for (const vit::ParamInfo& info : params.layout.tensors())
     {
-        const Buffer<float> dx(Floats(x, x + count), "x"), dy(count, "y");
-        kernels::gelu(nullptr, dx.get(), nullptr, kernels::Output(nullptr), dy.get(), 1, static_cast<int>(count));
-        give(dy, y);
+        const Floats values = randomFloats(info.count, stream++, info.shape.size() > 1 ? 0.2 : 0.5);
+        std::copy(values.begin(), values.end(), params.at(info.name));
     }
+}
 
-    void geluBackward(const float* x, const float* dy, float* dx, size_t count) const override
-    {
-        const Buffer<float> before(Floats(x, x + count), "before"), d(Floats(dy, dy + count), "dy"), to(count, "dx");
-        kernels::geluBackward(nullptr, before.get(), d.get(), to.get(), count);
-        give(to, dx);
-    }
-
-    int probabilityStride(int tokens) const override { return tokens; }
-
-    /// The kernels keep the logarithm of a row's sum; the weights that the list asks for follow from it.
-    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
-                   int dim, int heads, int sharedBy) const override
-    {
-        const size_t count = z(batch / sharedBy) * z(tokens) * 3 * z(dim);
-        const Buffer<float> dq(Floats(qkv, qkv + count), "qkv"), to(z(batch) * z(tokens) * z(dim), "out");
-        const Buffer<float> sums(z(batch) * z(heads) * z(tokens), "logSumExp");
-        const Buffer<int> flags(flagged ? std::vector<int>(flagged, flagged + batch) : std::vector<int>(), "flagged");
-        kernels::attention(nullptr,
-                           {dq.get(), to.get(), flagged ? flags.get() : nullptr, probabilities ? sums.get() : nullptr,
-                            batch, tokens, tokens, dim, heads, sharedBy});
-        give(to, out);
-        if (!probabilities)
-            return;
-        const Floats logs = sums.values();
-        const int width = dim / heads;
-        for (size_t row = 0; row < logs.size(); ++row)
-        {
-            const size_t b = row / z(tokens) / z(heads), h = row / z(tokens) % z(heads), i = row % z(tokens);
-            const float* base = qkv + b / z(sharedBy) * z(tokens) * 3 * z(dim) + h * z(width);
-            const int flag = flagged ? flagged[b] : -1;
-            for (int j = 0; j < tokens; ++j)
-            {
-                double s = 0;
-                for (int c = 0; c < width; ++c)
-                    s += static_cast<double>(base[i * 3 * z(dim) + z(c)]) * base[z(j) * 3 * z(dim) + z(dim + c)];
-                probabilities[row * z(tokens) + z(j)] = j == flag || static_cast<int>(i) == flag ? 0.f
-                    : static_cast<float>(std::exp(s / std::sqrt(static_cast<double>(width)) - logs[row]));
-            }
-        }
-    }
-
-    void attentionBackward(const float* qkv, const float*, const float* dOut, float* dQkv, int batch, int tokens,
-                           int dim, int heads) const override
-    {
-        const size_t rows = z(batch) * z(tokens), count = rows * z(dim);
-        const Buffer<float> dq(Floats(qkv, qkv + 3 * count), "qkv"), d(Floats(dOut, dOut + count), "dOut"),
-            out(count, "out");
-        const Buffer<float> sums(rows * z(heads), "logSumExp"), to(3 * count, "dQkv");
-        const Buffer<uint8_t> scratch(kernels::attentionBackwardScratch(batch, tokens, dim, heads), "scratch");
-        kernels::attention(nullptr, {dq.get(), out.get(), nullptr, sums, batch, tokens, tokens, dim, heads, 1});
-        kernels::attentionBackward(nullptr, {dq.get(), out.get(), d.get(), sums, to.get(), batch, tokens, dim, heads},
-                                   scratch.get());
-        give(to, dQkv);
-    }
-
-    double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                          bool squared) const override
-    {
-        const Buffer<float> da(Floats(a, a + count), "a"), db(Floats(b, b + count), "b");
-        const Buffer<float> ds(scale ? Floats(scale, scale + count / perScale) : Floats(), "scale");
-        const Buffer<double> mean(1, "mean");
-        const Buffer<uint8_t> scratch(kernels::meanDifferenceScratch(count), "scratch");
-        kernels::meanDifference(nullptr, da.get(), db.get(), count, scale ? ds.get() : nullptr,
-                                scale ? perScale : count, squared, mean, scratch.get());
-        return mean.values()[0];
-    }
-
-private:
-    template <class T>
-    static void give(const Buffer<T>& from, T* to)
-    {
-        simt::download(to, from.get(), from.size() * sizeof(T));
-    }
+struct Scores
+{
+    Floats scores, anchor, removed;
 };
 
-/// The others are matrix products, or made of some.
-bool byKernels(const std::string& name)
+Scores leaveOneOut(const vit::Mae& mae, vit::Workspace& ws, const Floats& pixels, const std::vector<int>& keep, int batch,
+                   int visible, const vit::LeaveOneOutOptions& options, bool traced)
 {
-    for (const char* kernel : {"layerNorm", "gelu", "attention", "meanDifference"})
-        if (name.compare(0, std::string(kernel).size(), kernel) == 0)
-            return true;
-    return false;
+    Scores s;
+    s.scores.resize(z(batch * visible));
+    s.anchor.resize(z(batch) * 9 * 48);
+    s.removed.resize(z(batch * visible) * 9 * 48);
+    vit::LeaveOneOutTrace trace;
+    trace.anchor = s.anchor.data();
+    trace.removed = s.removed.data();
+    float* scores = ws.result("test.scores", s.scores.data(), s.scores.size());
+    vit::LeaveOneOut(mae).scores(ws.upload("test.pixels", pixels.data(), pixels.size()), batch,
+                                 ws.upload("test.keep", keep.data(), keep.size()), visible, options, scores, ws,
+                                 traced ? &trace : nullptr);
+    ws.finish(scores, s.scores.data(), s.scores.size());
+    return s;
 }
 
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(every_operation_equals_its_plain_reference)
 {
-    const KernelBackend backend;
-    int cases = 0;
+    const auto backend = emulated(Precision::FP32);
     for (const opcases::OpCase& c : opcases::opCases())
     {
-        if (!byKernels(c.name))
-            continue;
-        ++cases;
         simt::setSchedule({true, c.inputs.size()});
-        const opcases::Arrays got = c.run(backend, c.inputs), want = c.reference(c.inputs);
+        const opcases::Arrays got = c.run(*backend, c.inputs), want = c.reference(c.inputs);
         simt::setSchedule({});
-        BOOST_REQUIRE_EQUAL(got.size(), want.size());
-        for (const auto& array : want)
-            checkNear(got.at(array.first), array.second, c.absolute, c.relative, c.name + ", " + array.first);
+        BOOST_REQUIRE(!got.empty());
+        for (const auto& array : got)
+            checkNear(array.second, want.at(array.first), c.absolute, c.relative, c.name + ", " + array.first);
     }
-    BOOST_TEST(cases >= 17);
+}
+
+BOOST_AUTO_TEST_CASE(half_precision_stays_within_its_rounding)
+{
+    for (const Precision precision : {Precision::BF16, Precision::FP16})
+        for (const opcases::OpCase& c : opcases::opCases())
+        {
+            const auto backend = emulated(precision);
+            const opcases::Arrays got = c.run(*backend, c.inputs), want = c.reference(c.inputs);
+            for (const auto& array : got)
+            {
+                const double off = distance(array.second, want.at(array.first));
+                BOOST_CHECK_MESSAGE(off <= (precision == Precision::BF16 ? 0.012 : 0.002), ops::precisionName(precision) << " "
+                                    << c.name << ", " << array.first << ": " << off);
+            }
+        }
 }
 
 BOOST_AUTO_TEST_CASE(every_backward_operation_equals_differences_of_the_forward_one)
 {
-    const KernelBackend backend;
+    const auto backend = emulated(Precision::FP32);
     for (const opcases::GradientCase& c : opcases::gradientCases())
     {
-        if (!byKernels(c.name))
-            continue;
         const Floats dOut = randomFloats(c.forward(c.inputs).size(), 5);
         const auto objective = [&](const opcases::Arrays& inputs) {
             const std::vector<double> y = c.forward(inputs);
@@ -182,7 +124,7 @@ BOOST_AUTO_TEST_CASE(every_backward_operation_equals_differences_of_the_forward_
                 total += y[i] * dOut[i];
             return total;
         };
-        for (const auto& gradient : c.backward(backend, c.inputs, dOut))
+        for (const auto& gradient : c.backward(*backend, c.inputs, dOut))
         {
             double largest = 0, worst = 0;
             const size_t step = 1 + gradient.second.size() / 60;
@@ -198,11 +140,103 @@ BOOST_AUTO_TEST_CASE(every_backward_operation_equals_differences_of_the_forward_
                 largest = std::max(largest, std::fabs(expected));
                 worst = std::max(worst, std::fabs(expected - gradient.second[i]));
             }
-            BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest),
-                                "gradient of " << c.name << " by " << gradient.first << ": off by " << worst
-                                               << ", largest " << largest);
+            BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest), "gradient of " << c.name << " by " << gradient.first
+                                << ": off by " << worst << ", largest " << largest);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_training_pass_gives_the_gradients_of_the_cpu)
+{
+    const vit::MaeConfig config = smallMae();
+    vit::ParamArena params(vit::maeLayout(config));
+    randomise(params, 100);
+    const int batch = 2, visible = 3;
+    const Floats pixels = randomFloats(2 * 3 * 12 * 12, 200);
+    const std::vector<int> keep = {0, 4, 7, 2, 3, 8};
+    const vit::Mae mae(config, params);
+    const size_t total = params.layout.total();
+
+    vit::Workspace cpu;
+    Floats want(total);
+    const double wantedLoss = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
+
+    const auto backend = emulated(Precision::FP32, false);
+    for (int round = 0; round < 2; ++round)   // the second time with other weights: the device's follow
+    {
+        vit::Workspace ws(backend);
+        float* grads = ws.get("test.grads", total);
+        backend->zero(grads, total * sizeof(float));
+        const double loss = mae.forwardBackward(ws.upload("test.pixels", pixels.data(), pixels.size()), batch,
+                                                ws.upload("test.keep", keep.data(), keep.size()), visible, grads, ws);
+        const float* got = ws.download("test.grads", grads, total);
+        if (round == 1)
+        {
+            std::fill(want.begin(), want.end(), 0.f);
+            const double changed = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
+            BOOST_CHECK_CLOSE(loss, changed, 1e-3);
+        }
+        else
+            BOOST_CHECK_CLOSE(loss, wantedLoss, 1e-3);
+        for (const vit::ParamInfo& info : params.layout.tensors())
+            checkNear(Floats(got + info.offset, got + info.offset + info.count),
+                      Floats(want.begin() + static_cast<ptrdiff_t>(info.offset),
+                             want.begin() + static_cast<ptrdiff_t>(info.offset + info.count)), 2e-5, 1e-3, info.name);
+        randomise(params, 300);
+        backend->weightsChanged();
+    }
+}
+
+BOOST_AUTO_TEST_CASE(pseudo_scores_equal_those_of_the_cpu)
+{
+    const vit::MaeConfig config = smallMae();
+    vit::ParamArena params(vit::maeLayout(config));
+    randomise(params, 100);
+    const vit::Mae mae(config, params);
+    const int batch = 3, visible = 4;
+    const Floats pixels = randomFloats(3 * 3 * 12 * 12, 201);
+    const std::vector<int> keep = {0, 4, 5, 7, 1, 2, 3, 8, 0, 6, 7, 8};
+    const auto backend = emulated(Precision::FP32), half = emulated(Precision::FP16);
+    for (const int removal : {REMOVAL_DECODER, REMOVAL_ENCODER})
+        for (const int metric : {METRIC_L1, METRIC_L2, METRIC_PSNR})
+            for (const int space : {SPACE_DECODER, SPACE_PIXEL})
+                for (const bool traced : {false, true})
+                {
+                    vit::LeaveOneOutOptions options;
+                    options.removal = removal;
+                    options.metric = metric;
+                    options.space = space;
+                    const std::string name = cv::format("removal %d metric %d space %d traced %d", removal, metric, space, traced);
+                    vit::Workspace cpu, ws(backend), reduced(half);
+                    const Scores want = leaveOneOut(mae, cpu, pixels, keep, batch, visible, options, traced);
+                    const Scores got = leaveOneOut(mae, ws, pixels, keep, batch, visible, options, traced);
+                    checkNear(got.scores, want.scores, 1e-5, 2e-4, name);
+                    checkNear(got.anchor, want.anchor, 1e-5, 1e-4, name + ", anchor");
+                    checkNear(got.removed, want.removed, 1e-5, 1e-4, name + ", variants");
+                    if (metric == METRIC_PSNR || traced)
+                        continue;
+                    const Scores rough = leaveOneOut(mae, reduced, pixels, keep, batch, visible, options, false);
+                    BOOST_CHECK_MESSAGE(distance(rough.scores, want.scores) < 0.03, name << " in FP16: " << distance(rough.scores, want.scores));
+                }
+}
+
+BOOST_AUTO_TEST_CASE(a_ranker_gives_the_scores_of_the_cpu)
+{
+    vit::RankerConfig config;
+    config.input.imageSize = 15;
+    config.input.patchSize = 5;
+    config.encoder = {24, 3, 3, 48};
+    vit::ParamArena params(vit::rankerLayout(config));
+    randomise(params, 400);
+    const vit::RankerNet net(config, params);
+    const Floats pixels = randomFloats(2 * 3 * 15 * 15, 202);
+    Floats want(18), got(18);
+    vit::Workspace cpu, ws(emulated(Precision::FP32));
+    net.forward(pixels.data(), 2, nullptr, 9, want.data(), nullptr, cpu);
+    float* scores = ws.result("test.scores", got.data(), got.size());
+    net.forward(ws.upload("test.pixels", pixels.data(), pixels.size()), 2, nullptr, 9, scores, nullptr, ws);
+    ws.finish(scores, got.data(), got.size());
+    checkNear(got, want, 1e-5, 1e-4, "scores");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

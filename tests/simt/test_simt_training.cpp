@@ -12,6 +12,8 @@
 
 #include <opencv2/core.hpp>
 
+#include <numeric>
+
 using namespace simttest;
 using namespace cv::ltrp;
 using simt::Buffer;
@@ -87,8 +89,8 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
                 for (const Element element : everyElement)
                 {
                     Floats want(z(batch * each * values));
-                    vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each,
-                                  last ? vit::PatchOrder::ChannelLast : vit::PatchOrder::ChannelFirst, want.data());
+                    ops::cpu().patchify(vit::gridOf(input), pixels.data(), batch, all ? nullptr : some.data(), each,
+                                        last ? ops::PatchOrder::ChannelLast : ops::PatchOrder::ChannelFirst, want.data());
                     const Typed out(want.size(), element, "patches");
                     kernels::patchify(nullptr, source, all ? nullptr : ids.get(), last, out, batch, each, 20, 5);
                     BOOST_REQUIRE(out.values() == rounded(want, element));
@@ -100,9 +102,12 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
                     }
                 }
             Floats patches(z(batch * each * values)), mean(z(batch * each)), deviation(mean.size());
-            vit::patchify(input, pixels.data(), batch, all ? nullptr : some.data(), each, vit::PatchOrder::ChannelLast,
-                          patches.data());
-            vit::patchStatistics(patches.data(), mean.size(), z(values), mean.data(), deviation.data());
+            ops::cpu().patchTargets(vit::gridOf(input), pixels.data(), batch, all ? nullptr : some.data(), each, false,
+                                    patches.data(), deviation.data());
+            for (size_t r = 0; r < mean.size(); ++r)
+                mean[r] = static_cast<float>(std::accumulate(patches.begin() + static_cast<ptrdiff_t>(r * z(values)),
+                                                             patches.begin() + static_cast<ptrdiff_t>((r + 1) * z(values)), 0.)
+                                             / values);
             for (const bool normalised : {false, true})
             {
                 const Buffer<float> out(patches.size(), "targets"), dm(mean.size(), "mean"),
@@ -128,8 +133,7 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             const size_t d = z(dim);
             const std::vector<int> keep = places(batch, visible, all, 7);
             std::vector<int> removed(z(batch * hidden));
-            for (int b = 0; b < batch; ++b)
-                vit::complement(keep.data() + b * visible, visible, all, removed.data() + b * hidden);
+            ops::cpu().complement(keep.data(), removed.data(), batch, visible, all);
             const Buffer<int> dKeep(keep, "keep"), dRemoved(removed.size(), "removed");
             kernels::complementPlaces(nullptr, dKeep, dRemoved, batch, visible, all);
             BOOST_TEST(dRemoved.values() == removed, boost::test_tools::per_element());

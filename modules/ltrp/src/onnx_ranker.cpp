@@ -137,7 +137,12 @@ public:
         return rankings;
     }
 
-    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
+    void setPreferableBackend(int backendId) CV_OVERRIDE
+    {
+        LTRP_REQUIRE(backendId != cv::dnn::DNN_BACKEND_CUDA, Error::StsNotImplemented,
+                     "setPreferableBackend: an ONNX file computes on the CPU; CUDA needs the ranker's weights as .safetensors");
+        requireBackend(backendId);
+    }
     void setPreferableTarget(int targetId) CV_OVERRIDE
     {
         LTRP_REQUIRE(targetId == TARGET_CPU, Error::StsNotImplemented,

@@ -65,8 +65,8 @@ public:
         return rankings;
     }
 
-    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
-    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(precisionOf(targetId)); }
+    void setPreferableBackend(int backendId) CV_OVERRIDE { chooseBackend(backendId, model_->computing); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(targetId); }
 
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
@@ -78,7 +78,7 @@ public:
         const vit::StackConfig& encoder = model_->net.config().encoder;
         std::ostringstream text;
         text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n";
-        return describeRuntime(model_->file, model_->computing.precision) + text.str();
+        return describeRuntime(model_->file, model_->computing) + text.str();
     }
 
 private:

@@ -163,8 +163,8 @@ public:
         return scoreMap(image, params, Progress());
     }
 
-    void setPreferableBackend(int backendId) CV_OVERRIDE { requireBackend(backendId); }
-    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(precisionOf(targetId)); }
+    void setPreferableBackend(int backendId) CV_OVERRIDE { chooseBackend(backendId, model_->computing); }
+    void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(targetId); }
 
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
@@ -177,7 +177,7 @@ public:
         text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n"
              << "decoder: " << decoder.depth << " blocks, " << decoder.dim << " wide, " << decoder.heads
              << " heads, predicts " << (config.normPixLoss ? "patch-normalised" : "plain") << " pixels\n";
-        return describeRuntime(model_->file, model_->computing.precision) + text.str();
+        return describeRuntime(model_->file, model_->computing) + text.str();
     }
 
 private:

@@ -9,34 +9,71 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-ops::Precision askedFor(int target)
+struct Target
 {
-    switch (target)
+    int number;
+    const char* name;
+    ops::Precision precision;
+    bool cuda;
+};
+
+const Target targets[] = {{TARGET_CPU, "TARGET_CPU", ops::Precision::FP32, false},
+                          {TARGET_CPU_BF16, "TARGET_CPU_BF16", ops::Precision::BF16, false},
+                          {TARGET_CPU_INT8, "TARGET_CPU_INT8", ops::Precision::INT8, false},
+                          {TARGET_CUDA, "TARGET_CUDA", ops::Precision::FP32, true},
+                          {TARGET_CUDA_FP16, "TARGET_CUDA_FP16", ops::Precision::FP16, true},
+                          {TARGET_CUDA_BF16, "TARGET_CUDA_BF16", ops::Precision::BF16, true},
+                          {TARGET_CUDA_TF32, "TARGET_CUDA_TF32", ops::Precision::TF32, true}};
+
+const Target& find(int number)
+{
+    std::ostringstream known;
+    for (const Target& target : targets)
     {
-    case TARGET_CPU: return ops::Precision::FP32;
-    case TARGET_CPU_BF16: return ops::Precision::BF16;
-    case TARGET_CPU_INT8: return ops::Precision::INT8;
-    default:
-        LTRP_ERROR(Error::StsNotImplemented, "target: expected TARGET_CPU (" << int(TARGET_CPU) << "), TARGET_CPU_BF16 ("
-                   << int(TARGET_CPU_BF16) << ") or TARGET_CPU_INT8 (" << int(TARGET_CPU_INT8) << "), found " << target
-                   << ", which this build of ltrp does not have");
+        if (target.number == number)
+            return target;
+        known << (known.tellp() > 0 ? ", " : "") << target.name << " (" << target.number << ")";
     }
+    LTRP_ERROR(Error::StsNotImplemented, "target: expected one of " << known.str() << "; found " << number
+               << ", which this build of ltrp does not have");
+}
+
+std::string missing(const Target& target)
+{
+    return target.cuda ? ops::cudaLacks() : ops::cpuLacks(target.precision);
+}
+
+const Target& available(int number)
+{
+    const Target& target = find(number);
+    const std::string lacks = missing(target);
+    LTRP_REQUIRE(lacks.empty(), target.cuda ? Error::GpuNotSupported : Error::StsNotImplemented,
+                 "target " << number << " (" << target.name << ", " << ops::precisionName(target.precision) << "): " << lacks);
+    return target;
 }
 
 }  // namespace
 
 String missingForTarget(int target)
 {
-    return ops::cpuLacks(askedFor(target));
+    return missing(find(target));
 }
 
 ops::Precision precisionOf(int target)
 {
-    const ops::Precision precision = askedFor(target);
-    const std::string missing = ops::cpuLacks(precision);
-    LTRP_REQUIRE(missing.empty(), Error::StsNotImplemented, "target " << target << " (" << ops::precisionName(precision)
-                 << "): " << missing);
-    return precision;
+    LTRP_REQUIRE(!find(target).cuda, Error::StsNotImplemented, "target " << target << " (" << find(target).name
+                 << "): only networks that stay as they are run on CUDA, networks in training on the CPU");
+    return available(target).precision;
+}
+
+void Computing::set(int wanted)
+{
+    const Target& found = available(wanted);
+    std::string name = "CPU";
+    backend = found.cuda ? ops::cudaBackend(found.precision, true, &name) : ops::frozenCpu(found.precision);
+    target = wanted;
+    precision = found.precision;
+    device = name;
 }
 
 }}  // namespace

@@ -131,8 +131,11 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     const Mat pixels = contiguous(in[0], CV_32F);
     const vit::RankerNet& net = model().net;
     const int patches = net.config().input.numPatches();
-    net.forward(pixels.ptr<float>(), pixels.size[0], nullptr, patches, out[0].ptr<float>(), nullptr,
-                workspace_.of(model().computing));
+    vit::Workspace& ws = workspace_.of(model().computing);
+    float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
+    net.forward(ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total()), pixels.size[0], nullptr, patches, scores, nullptr,
+                ws);
+    ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
 PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params)
@@ -198,9 +201,13 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const bool scaled = options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR;
     const int step = scaled ? 1 : batch;
     const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
+    vit::Workspace& ws = workspace_.of(model().computing);
+    const float* values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
+    const int* keep = ws.upload("layer.visible", ids.ptr<int>(), ids.total());
+    float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
     for (int row = 0; row < batch; row += step)
-        leaveOneOut.scores(pixels.ptr<float>() + row * imageValues, step, ids.ptr<int>(row), visible, options_,
-                           out[0].ptr<float>(row), workspace_.of(model().computing));
+        leaveOneOut.scores(values + row * imageValues, step, keep + row * visible, visible, options_, scores + row * visible, ws);
+    ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
 }}  // namespace

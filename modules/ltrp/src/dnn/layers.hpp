@@ -5,6 +5,7 @@
 #ifndef OPENCV_LTRP_DNN_LAYERS_HPP
 #define OPENCV_LTRP_DNN_LAYERS_HPP
 
+#include "../core/target.hpp"
 #include "../io/model_file.hpp"
 #include "../vit/leave_one_out.hpp"
 #include "../vit/ranker_net.hpp"
@@ -25,19 +26,6 @@ typedef std::vector<MatType> Types;
 }
 typedef dnn_names::Shape Shape;
 typedef std::vector<Shape> Shapes;
-
-/// What a model computes with; changed by setPreferableTarget(), which must not run beside a forward pass.
-struct Computing
-{
-    Computing() { set(ops::Precision::FP32); }
-    void set(ops::Precision wanted)
-    {
-        backend = ops::frozenCpu(wanted);
-        precision = wanted;
-    }
-    ops::Precision precision;
-    std::shared_ptr<const ops::Backend> backend;
-};
 
 /// The scratch memory of one layer, which belongs to the backend that the model computes with at the time.
 class LayerWorkspace
@@ -67,7 +55,7 @@ struct RankerModel
 
     const io::Model file;
     const vit::RankerNet net;
-    Computing computing;
+    Computing computing;   ///< changed by the setters, which must not run beside a forward pass
 };
 
 /// The same for a masked autoencoder.
@@ -79,7 +67,7 @@ struct MaeModel
 
     const io::Model file;
     const vit::Mae net;
-    Computing computing;
+    Computing computing;   ///< changed by the setters, which must not run beside a forward pass
 };
 
 /// What both layers share: their outputs are floats whatever their inputs are.

@@ -7,6 +7,7 @@
 
 #include "../image/preprocess.hpp"
 #include "../ops/ops.hpp"
+#include "opencv2/ltrp/types.hpp"
 
 namespace cv { namespace ltrp {
 
@@ -74,11 +75,19 @@ Mat PseudoScoreSession::forward(const Mat& input, const Mat& visible, const vit:
 
 void requireBackend(int backendId)
 {
-    LTRP_REQUIRE(backendId == cv::dnn::DNN_BACKEND_DEFAULT || backendId == cv::dnn::DNN_BACKEND_OPENCV,
-                 Error::StsNotImplemented,
+    LTRP_REQUIRE(backendId == cv::dnn::DNN_BACKEND_DEFAULT || backendId == cv::dnn::DNN_BACKEND_OPENCV ||
+                 backendId == cv::dnn::DNN_BACKEND_CUDA, Error::StsNotImplemented,
                  "setPreferableBackend: expected DNN_BACKEND_DEFAULT (" << int(cv::dnn::DNN_BACKEND_DEFAULT)
-                 << ") or DNN_BACKEND_OPENCV (" << int(cv::dnn::DNN_BACKEND_OPENCV) << "), found " << backendId
-                 << ", which this build of ltrp does not have");
+                 << "), DNN_BACKEND_OPENCV (" << int(cv::dnn::DNN_BACKEND_OPENCV) << ") or DNN_BACKEND_CUDA ("
+                 << int(cv::dnn::DNN_BACKEND_CUDA) << "), found " << backendId << ", which this build of ltrp does not have");
+}
+
+void chooseBackend(int backendId, Computing& computing)
+{
+    requireBackend(backendId);
+    const bool cuda = backendId == cv::dnn::DNN_BACKEND_CUDA;
+    if (cuda != computing.onCuda())
+        computing.set(cuda ? TARGET_CUDA : TARGET_CPU);
 }
 
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels)
@@ -97,7 +106,7 @@ float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
     return blob.ptr<float>();
 }
 
-std::string describeRuntime(const io::Model& model, ops::Precision precision)
+std::string describeRuntime(const io::Model& model, const Computing& computing)
 {
     const vit::InputConfig& input = model.input();
     std::ostringstream text;
@@ -106,10 +115,10 @@ std::string describeRuntime(const io::Model& model, ops::Precision precision)
          << "parameters: " << model.params.layout.parameterCount() << "\n"
          << "input: " << input.imageSize << " x " << input.imageSize << " RGB, patch " << input.patchSize << ", grid "
          << input.grid() << " x " << input.grid() << "\n"
-         << "backend: cv::dnn OpenCV " << CV_VERSION << ", one custom layer\n"
-         << "device: CPU\n"
-         << "precision: " << ops::precisionName(precision) << "\n"
-         << "library: " << ops::cpuLibrary() << "\n"
+         << "backend: " << (computing.onCuda() ? "CUDA, " : "") << "cv::dnn OpenCV " << CV_VERSION << ", one custom layer\n"
+         << "device: " << computing.device << "\n"
+         << "precision: " << ops::precisionName(computing.precision) << "\n"
+         << "library: " << (computing.onCuda() ? ops::cudaLibrary() : ops::cpuLibrary()) << "\n"
          << "threads: " << ops::threads() << "\n";
     return text.str();
 }

@@ -107,9 +107,13 @@ private:
     size_t lent_ = 0;
 };
 
-/// Throws Error::StsNotImplemented naming what was asked for and what there is; cv::dnn itself would, depending on its
-/// version, warn and fall back, or fail at the first forward().
+/// Throws Error::StsNotImplemented for a cv::dnn backend that this module does not have, naming those there are.
 void requireBackend(int backendId);
+
+/// Goes over to that cv::dnn backend: CUDA (TARGET_CUDA unless a target of CUDA was chosen) or the CPU. Computed here, in
+/// this module: cv::dnn itself would, depending on its version, warn and fall back, or fail at the first forward().
+/// @throws Error::StsNotImplemented naming what was asked for and what there is; Error::GpuNotSupported why there is no CUDA
+void chooseBackend(int backendId, Computing& computing);
 
 /// Any image -> normalised planar pixels [3,S,S] of the whole image. Returns the original size.
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
@@ -118,7 +122,7 @@ Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
 
 /// The lines of info() that Ranker and Scorer have in common.
-std::string describeRuntime(const io::Model& model, ops::Precision precision);
+std::string describeRuntime(const io::Model& model, const Computing& computing);
 
 }}  // namespace
 

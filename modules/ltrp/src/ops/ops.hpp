@@ -23,9 +23,11 @@ enum class Precision
 {
     FP32,
     BF16,   ///< weights and activations rounded to bfloat16, fp32 sums
-    INT8    ///< weights to 8 bits per output channel, activations to 8 bits per token, 32-bit integer sums
+    INT8,   ///< weights to 8 bits per output channel, activations to 8 bits per token, 32-bit integer sums; CPU only
+    TF32,   ///< weights and activations rounded to 10 bits of mantissa inside the product; CUDA only
+    FP16    ///< the same as BF16 in IEEE half precision; CUDA only
 };
-const char* precisionName(Precision precision);   ///< "FP32", "BF16", "INT8"
+const char* precisionName(Precision precision);   ///< "FP32", "BF16", "INT8", "TF32", "FP16"
 
 struct NormWeights
 {
@@ -78,12 +80,81 @@ struct SampledVariants
     bool squared;
 };
 
+/// How square images of `side` pixels are cut into patches.
+struct PatchGrid
+{
+    int side, patch;
+
+    int columns() const { return side / patch; }
+    int count() const { return columns() * columns(); }
+    int values() const { return 3 * patch * patch; }   ///< in a patch vector
+};
+
+/// The two orders of patch vectors: the convolution weight's (channel, row, column) or the decoder's (row, column, channel).
+enum class PatchOrder { ChannelFirst, ChannelLast };
+
+/// The two orders of the decoder's tokens: class token and grid places as they lie; or the hidden places, the class token,
+/// the visible places (each ascending), so that what is compared stands first.
+enum class TokenOrder { ByPlace, HiddenFirst };
+
 /// The operations that the networks are written in: row-major fp32, one implementation per device. All are
 /// deterministic for a given number of threads, and safe to call from several threads at once.
+///
+/// Every pointer is to memory of the backend (the host's on the CPU) unless a host's is said. Operations on a device may
+/// still run when they return; they run in the order of their calls, and download() waits for those before it.
 class Backend
 {
 public:
     virtual ~Backend() = default;
+
+    /// Whether memory of this backend is the host's, so that values need not be carried between the two.
+    virtual bool onHost() const = 0;
+    /// Uninitialised, aligned to 64 bytes at least. @throws Error::StsNoMem saying how much was wanted of what there is
+    virtual void* allocate(size_t bytes) const = 0;
+    virtual void release(void* memory) const = 0;   ///< null is allowed
+    virtual void copy(const void* from, void* to, size_t bytes) const = 0;
+    virtual void zero(void* to, size_t bytes) const = 0;
+    virtual void upload(const void* host, void* to, size_t bytes) const = 0;     ///< the host's may change after the call
+    virtual void download(const void* from, void* host, size_t bytes) const = 0;
+    /// Where this backend keeps the parameters that lie at host[0 .. count): the same layout, and for weights that may
+    /// change the same place for as long as the backend lives.
+    virtual const float* parameters(const float* host, size_t count) const = 0;
+    /// Token rows that are best computed at once: enough for the products to reach their rate.
+    virtual int rowsAtOnce() const = 0;
+
+    /// Patch vectors out [batch, n, values] of pixels [batch, 3, side, side] at the grid places ids [batch, n] (null: all, in
+    /// order).
+    virtual void patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
+                          float* out) const = 0;
+    /// What the decoder is to predict there: patch vectors in (row, column, channel) order out [batch, n, values] (null: not
+    /// wanted), normalised by their own mean and deviation = sqrt(var + 1e-6), var with divisor values - 1, when
+    /// `normalised`. deviation [batch, n] or null.
+    virtual void patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, bool normalised,
+                              float* out, float* deviation) const = 0;
+    /// x [batch, 1 + n, dim]: classToken + positions[0], then tokens [batch, n, dim] + positions[1 + ids[...]] (null: in order).
+    virtual void embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                             int batch, int n, int dim) const = 0;
+    /// dx [batch, 1 + n, dim] -> dTokens [batch, n, dim]; dClass [dim] += the class tokens' sum.
+    virtual void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const = 0;
+    /// removed [batch, patches - visible]: the places that are not in keep [batch, visible]; both ascending.
+    virtual void complement(const int* keep, int* removed, int batch, int visible, int patches) const = 0;
+    /// The decoder's tokens x [batch, 1 + patches, dim]: embedded [batch, 1 + visible, dim] (class token first) and mask
+    /// tokens, positions [1 + patches, dim] added.
+    virtual void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
+                              const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                              int dim) const = 0;
+    /// dx [batch, 1 + patches, dim] by place -> dEmbedded; dMask [dim] += the sum over the removed places.
+    virtual void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+                                      int batch, int visible, int patches, int dim) const = 0;
+    /// y [items, n, dim]: row base + ids[i, j] (ids null: base + j) of item i of x, which begins at x + i * itemStride; a row
+    /// of zeros where that number is negative.
+    virtual void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
+                            int dim) const = 0;
+    /// The other way: x [items, n, dim] to the rows base + ids[i, j] of y; all other rows of y stay.
+    virtual void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
+                             int dim) const = 0;
+    /// Each item of x [items, bytes] `times` times, one after the other. bytes is a multiple of 4.
+    virtual void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const = 0;
 
     /// x [rows, in], w [out, in], b [out] or null -> y [rows, out].
     virtual void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
@@ -103,6 +174,12 @@ public:
     /// attended [batch, tokens, dim] are scratch.
     virtual void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
                            int heads, int queries, float* qkv, float* attended) const = 0;
+    /// `variants` runs of the blocks from each input x0 [inputs, tokens, dim]: x [inputs, variants, tokens, dim], each run with
+    /// its own token flagged [inputs, variants]. The first block's queries, keys and values are computed once an input.
+    /// queries as for runBlocks(); qkv [inputs, variants, tokens, 3*dim] and attended [inputs, variants, tokens, dim] are scratch.
+    virtual void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
+                             const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                             float* attended) const = 0;
     /// A block behind its attention, rows of x [rows, dim] in place: x += proj(attended), then x += fc2(gelu(fc1(LN(x)))).
     virtual void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const = 0;
 
@@ -118,18 +195,19 @@ public:
     /// dx = dy * gelu'(x); dx may be dy.
     virtual void geluBackward(const float* x, const float* dy, float* dx, size_t count) const = 0;
 
-    /// Row stride of the attention weights that attention() stores for `tokens` keys.
+    /// Floats that attention() keeps for each query of a head with `tokens` keys: on the CPU its weights and padding.
     virtual int probabilityStride(int tokens) const = 0;
 
     /// Multi-head attention: qkv [batch, tokens, 3*dim] (q, k, v, each head by head) -> out [batch, tokens, dim].
     /// flagged [batch] (or null): a token that is no key for anyone and whose own output is zero; -1 for none.
     /// Batch item b reads the qkv of item b / sharedBy, so that variants of one input share it.
-    /// probabilities (or null) [batch, heads, tokens, probabilityStride] keeps the weights for the backward pass.
+    /// probabilities (or null) [batch, heads, tokens, probabilityStride] keeps what the backward pass needs.
     virtual void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
                            int dim, int heads, int sharedBy = 1) const = 0;
-    /// dOut [batch, tokens, dim] -> dQkv [batch, tokens, 3*dim] (no flagged tokens in training).
-    virtual void attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
-                                   int tokens, int dim, int heads) const = 0;
+    /// dOut [batch, tokens, dim] -> dQkv [batch, tokens, 3*dim] (no flagged tokens in training); out and probabilities as
+    /// attention() left them.
+    virtual void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
+                                   int batch, int tokens, int dim, int heads) const = 0;
 
     /// A block in training, on x [batch, tokens, dim] in place. tape [tapeFloats()] keeps what backwardBlock() will read.
     /// These four are written in the operations above unless a device knows better, and with it what its tape holds.
@@ -145,15 +223,13 @@ public:
     virtual void weightsChanged() const {}
 
     /// Mean over `count` values of |a-b| * scale (squared: (a-b)^2 * scale^2), scale [count / perScale] or null; in
-    /// fp32 products and double sums.
+    /// fp32 products and double sums. Waits for the result.
     virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                                   bool squared) const = 0;
-
-    /// sums[i] of item i: sum over its `rows` of |linear(layerNorm(x)) - reference| * scale[row] (squared: of the square),
-    /// without storing what is compared. x of item i begins at x + i * itemStride; reference [rows, out]; scale [rows] or null.
-    virtual void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
-                                int items, int rows, const float* reference, const float* scale, bool squared,
-                                double* sums) const = 0;
+    /// *loss (memory of the backend) = mean of (prediction - target)^2 over `count` values; gradient = d loss / d prediction,
+    /// may be prediction.
+    virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
+                             double* loss) const = 0;
 
     /// Estimates, for each variant, the mean over compared tokens and values of |prediction - that of the anchor, which lacks
     /// nothing| * scale (squared: of its square). Approximate in two ways. A variant computes only a sample of the compared
@@ -161,6 +237,17 @@ public:
     /// count for less. And it takes the keys and values of the tokens it leaves out from the anchor.
     /// @throws Error::StsNotImplemented on devices that do not have it
     virtual void sampledDifferences(const SampledVariants& work, double* means) const;
+
+    /// What differencesFromReference() compares with: the last layer of `items` anchors, the first `rows` rows of each, the
+    /// first of which begins at x + i * itemStride. reference [items, rows, max(in, out)]: what it holds is the backend's own.
+    virtual void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                               int items, int rows, float* reference) const = 0;
+    /// means[i] = 1 / count * the sum over rows and outputs of |linear(layerNorm(x of item i)) - that of reference
+    /// i / perReference| * scale[i / perReference, row] (squared: of its square), without storing what is compared.
+    /// x of item i begins at x + i * itemStride; scale [items / perReference, rows] or null.
+    virtual void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
+                                          size_t itemStride, int items, int perReference, int rows, const float* reference,
+                                          const float* scale, bool squared, double count, float* means) const = 0;
 };
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).
@@ -176,6 +263,14 @@ std::shared_ptr<const Backend> frozenCpu(Precision precision);
 std::shared_ptr<const Backend> trainingCpu(Precision precision);
 /// Empty, or what this processor or build lacks for that precision: "this processor has no AVX512_BF16 instructions".
 std::string cpuLacks(Precision precision);
+
+/// The same on the current CUDA device: frozen for weights that stay as they are, else weightsChanged() makes the device's
+/// copies follow the host's. device (or null): receives what it is called.
+/// @throws Error::GpuNotSupported saying what is missing, as cudaLacks()
+std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std::string* device = nullptr);
+/// Empty, or why there is no CUDA here: not built in, no driver, no device, a device too old.
+std::string cudaLacks();
+std::string cudaLibrary();   ///< "cuBLASLt 130001, CUDA 13.0"; empty where it is not built in
 
 /// "oneDNN 2.6.3, AVX-512": the library and instruction set the CPU implementation really uses.
 std::string cpuLibrary();

@@ -7,8 +7,6 @@
 #include "ops.hpp"
 #include "cutter.hpp"
 
-#include <cstring>
-
 namespace cv { namespace ltrp { namespace ops {
 
 namespace {
@@ -80,12 +78,12 @@ void Backend::trainBlock(const BlockWeights& b, float* x, int batch, int tokens,
     const int rows = batch * tokens, dim = b.qkv.in, hidden = b.fc1.out;
     const size_t bytes = static_cast<size_t>(rows) * static_cast<size_t>(dim) * sizeof(float);
     const Tape t(*this, b, batch, tokens, heads, tape);
-    std::memcpy(t.x, x, bytes);
+    copy(x, t.x, bytes);
     layerNorm(x, b.norm1.weight, b.norm1.bias, b.norm1.eps, t.norm1, rows, dim, t.mean1, t.rstd1);
     linear(t.norm1, b.qkv.weight, b.qkv.bias, t.qkv, rows, dim, 3 * dim);
     attention(t.qkv, nullptr, t.attended, t.probabilities, batch, tokens, dim, heads);
     linear(t.attended, b.proj.weight, b.proj.bias, x, rows, dim, dim, Epilogue::Add);
-    std::memcpy(t.middle, x, bytes);
+    copy(x, t.middle, bytes);
     layerNorm(x, b.norm2.weight, b.norm2.bias, b.norm2.eps, t.norm2, rows, dim, t.mean2, t.rstd2);
     linear(t.norm2, b.fc1.weight, b.fc1.bias, t.before, rows, dim, hidden);
     gelu(t.before, t.after, static_cast<size_t>(rows) * static_cast<size_t>(hidden));
@@ -107,7 +105,7 @@ void Backend::backwardBlock(const BlockWeights& b, const BlockGrads& g, const fl
 
     linearBackwardWeight(d, t.attended, g.proj.weight, g.proj.bias, rows, dim, dim);
     linearBackwardInput(d, b.proj.weight, s.branch, rows, dim, dim);
-    attentionBackward(t.qkv, t.probabilities, s.branch, s.qkv, batch, tokens, dim, heads);
+    attentionBackward(t.qkv, t.attended, t.probabilities, s.branch, s.qkv, batch, tokens, dim, heads);
     linearBackwardWeight(s.qkv, t.norm1, g.qkv.weight, g.qkv.bias, rows, dim, 3 * dim);
     linearBackwardInput(s.qkv, b.qkv.weight, s.branch, rows, dim, 3 * dim);
     layerNormBackward(s.branch, t.x, b.norm1.weight, t.mean1, t.rstd1, d, g.norm1.weight, g.norm1.bias, rows, dim);

@@ -81,7 +81,8 @@ int countByScore(int keep, double share)
 Mat patchDistances(const float* pixels, const vit::InputConfig& input)
 {
     Mat features(input.numPatches(), input.patchValues(), CV_32F);
-    vit::patchify(input, pixels, 1, nullptr, input.numPatches(), vit::PatchOrder::ChannelLast, features.ptr<float>());
+    ops::cpu().patchify(vit::gridOf(input), pixels, 1, nullptr, input.numPatches(), ops::PatchOrder::ChannelLast,
+                        features.ptr<float>());
     return patchDistances(features);
 }
 

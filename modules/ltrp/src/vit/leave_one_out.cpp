@@ -13,25 +13,6 @@ namespace cv { namespace ltrp { namespace vit {
 
 namespace {
 
-/// Token rows that run at once: enough for the matrix products to reach their rate, few enough to stay near the cache.
-const int rowsAtOnce = 4096;
-
-/// Copies decoder tokens (1 + place) of one run x [tokens, dim] into dense rows; `dropped` (or -1) is a token that is not
-/// in the sequence: those behind it stand one earlier, and it leaves a zero row itself.
-void gatherPlaces(const float* x, size_t dim, const std::vector<int>& places, int dropped, float* out)
-{
-    for (const int place : places)
-    {
-        const int token = 1 + place;
-        if (token == dropped)
-            std::memset(out, 0, dim * sizeof(float));
-        else
-            std::memcpy(out, x + static_cast<size_t>(dropped >= 0 && token > dropped ? token - 1 : token) * dim,
-                        dim * sizeof(float));
-        out += dim;
-    }
-}
-
 /// Scores that grow with the damage: 1 - (raw - min) / (max - min); all equal: zero.
 void scaleInverted(const std::vector<double>& raw, float* scores)
 {
@@ -41,267 +22,251 @@ void scaleInverted(const std::vector<double>& raw, float* scores)
         scores[i] = high > low ? static_cast<float>(1 - (raw[i] - low) / (high - low)) : 0.f;
 }
 
-/// The leave-one-out loop over one image.
-class ImageLoop
+/// The leave-one-out loop over a batch. Arrays lie in the backend's memory but where a host's is said.
+class Measurement
 {
 public:
-    ImageLoop(const Mae& mae, const LeaveOneOutOptions& options, Workspace& ws, const LeaveOneOutTrace* trace)
-        : mae_(mae), config_(mae.config()), options_(options), ws_(ws), trace_(trace),
-          l_(config_.input.numPatches()), values_(static_cast<size_t>(config_.input.patchValues())),
-          full_(comparesImages() || (trace && (trace->anchor || trace->removed)))
+    Measurement(const Mae& mae, const LeaveOneOutOptions& options, Workspace& ws, int visible)
+        : mae_(mae), config_(mae.config()), options_(options), ws_(ws), ops_(ws.ops()), visible_(visible),
+          l_(config_.input.numPatches()), hidden_(l_ - visible), tokens_(l_ + 1),
+          dim_(static_cast<size_t>(config_.decoder.dim)), each_(static_cast<size_t>(tokens_) * dim_),
+          values_(static_cast<size_t>(config_.input.patchValues())),
+          encoded_(static_cast<size_t>(visible + 1) * static_cast<size_t>(config_.encoder.dim)),
+          image_(static_cast<size_t>(3) * static_cast<size_t>(config_.input.imageSize)
+                 * static_cast<size_t>(config_.input.imageSize))
     {
-    }
-
-    /// latent [1 + visible, De] is the encoder's output with nothing left out.
-    void run(const float* pixels, const float* latent, const int* keep, int visible, float* scores, double* raw,
-             float* anchorOut, float* removedOut)
-    {
-        removedPlaces_.resize(static_cast<size_t>(l_ - visible));
-        complement(keep, visible, l_, removedPlaces_.data());
-        pixelScale(pixels);
-        if (options_.sampleShare < 1)
-        {
-            const std::string lacks = full_ && !comparesImages() ? "no reconstructions come with them" : sampleLacks(options_);
-            LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, "approximate scores: " << lacks);
-            sampledScores(latent, keep, visible, scores, raw);
-            return;
-        }
-        if (!full_)
-        {
-            fusedScores(pixels, latent, keep, visible, scores, raw);
-            return;
-        }
-        places_.resize(static_cast<size_t>(l_));
-        std::iota(places_.begin(), places_.end(), 0);
-        const size_t tokens = static_cast<size_t>(l_) + 1, dim = static_cast<size_t>(config_.decoder.dim);
-        const size_t predSize = places_.size() * values_;
-        float* x0 = ws_.get("loo.x0", tokens * dim);
-        float* anchor = ws_.get("loo.anchor", predSize);
-        mae_.decoderInput(latent, 1, keep, visible, x0, ws_);
-        const int none = -1;
-        float* x = ws_.get("loo.x", tokens * dim);
-        mae_.decoder().forwardFlagged(x0, l_ + 1, 1, &none, x, ws_);
-        predictPlaces(x, 1, l_ + 1, &none, anchor);
-        if (anchorOut)
-            std::memcpy(anchorOut, anchor, predSize * sizeof(float));
-        float* anchorPixels = ws_.get("loo.imageA", predSize);
-        if (comparesImages())
-            unpatchify(config_.input, anchor, 1, anchorPixels);
-        AnchorImage anchorImage(anchorPixels, config_.input.imageSize);
-
-        const int chunk = std::max(1, rowsAtOnce / (l_ + 1));
-        for (int first = 0; first < visible; first += chunk)
-        {
-            const int n = std::min(chunk, visible - first);
-            float* pred = ws_.get("loo.pred", static_cast<size_t>(n) * predSize);
-            if (options_.removal == REMOVAL_DECODER)
-                decoderVariants(x0, keep, first, n, pred);
-            else
-                encoderVariants(pixels, keep, visible, first, n, pred);
-            for (int v = 0; v < n; ++v)
-            {
-                const float* one = pred + static_cast<size_t>(v) * predSize;
-                if (removedOut)
-                    std::memcpy(removedOut + static_cast<size_t>(first + v) * predSize, one, predSize * sizeof(float));
-                const double value = comparesImages() ? compareImages(anchorImage, one) : compare(anchor, one);
-                raw[first + v] = value;
-                scores[first + v] = static_cast<float>(value);
-            }
-        }
-    }
-
-private:
-    /// Estimates of what fusedScores() measures.
-    void sampledScores(const float* latent, const int* keep, int visible, float* scores, double* raw)
-    {
-        const int hidden = l_ - visible;
-        const float* x0 = orderedInput(latent, keep, visible);
-        std::vector<int> flagged(static_cast<size_t>(visible));
-        std::iota(flagged.begin(), flagged.end(), hidden + 1);
-        const std::vector<ops::BlockWeights> blocks = mae_.decoder().blockWeights();
-        ws_.ops().sampledDifferences({blocks.data(), config_.decoder.depth, mae_.decoder().finalNormWeights(),
-                                      mae_.predictionWeights(), x0, l_ + 1, hidden, config_.decoder.heads, flagged.data(),
-                                      visible, options_.sampleShare, scale_.empty() ? nullptr : scale_.data(),
-                                      options_.metric == METRIC_L2}, raw);
-        for (int i = 0; i < visible; ++i)
-            scores[i] = static_cast<float>(raw[i]);
     }
 
     /// L1 and L2, the common case: the anchor and its variants are one batch, the patches that are compared come first in
     /// it (attention does not mind the order), so that the last block computes just them, and predictions are compared
     /// where they arise. To them, a token masked in the decoder and one left out of it are the same thing.
-    void fusedScores(const float* pixels, const float* latent, const int* keep, int visible, float* scores, double* raw)
+    void fusedScores(const float* pixels, const float* latent, const int* keep, int batch, float* scores)
     {
-        const int hidden = l_ - visible, tokens = l_ + 1, runs = visible + 1;
-        const size_t each = static_cast<size_t>(tokens) * static_cast<size_t>(config_.decoder.dim);
-        const ops::NormWeights norm = mae_.decoder().finalNormWeights();
-        const ops::LinearWeights head = mae_.predictionWeights();
-        float* anchor = ws_.get("loo.anchor", static_cast<size_t>(hidden) * values_);
-        const int chunk = std::max(2, rowsAtOnce / tokens);
-        std::vector<double> sums(static_cast<size_t>(chunk));
-        const double count = static_cast<double>(hidden) * static_cast<double>(values_);
-        for (int first = 0; first < runs; first += chunk)   // run 0 is the anchor, run 1 + i lacks visible patch i
-        {
-            const int n = std::min(chunk, runs - first), anchors = first == 0 ? 1 : 0;
-            float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each);
-            if (options_.removal == REMOVAL_DECODER)
-                decoderRuns(latent, keep, visible, first, n, x);
-            else
-                encoderRuns(pixels, keep, visible, first, n, x);
-            if (anchors)
-                ws_.ops().normLinear(norm, head, x, anchor, hidden);
-            ws_.ops().sumDifferences(norm, head, x + static_cast<size_t>(anchors) * each, each, n - anchors, hidden, anchor,
-                                     scale_.empty() ? nullptr : scale_.data(), options_.metric == METRIC_L2, sums.data());
-            for (int i = anchors; i < n; ++i)
+        const int runs = visible_ + 1;   // run 0 is the anchor, run 1 + i lacks visible patch i
+        const int images = std::min(batch, std::max(1, ops_.rowsAtOnce() / (runs * tokens_)));
+        const int chunk = images > 1 ? runs : std::min(runs, std::max(2, ops_.rowsAtOnce() / tokens_));
+        const int* removed = mae_.removedPlaces(keep, batch, visible_, ws_);
+        const float* scale = pixelScale(pixels, removed, batch);
+        const ops::NormWeights norm = mae_.decoder().finalNormWeights(ws_);
+        const ops::LinearWeights head = mae_.predictionWeights(ws_);
+        const size_t rows = static_cast<size_t>(hidden_);
+        float* reference = ws_.get("loo.anchor", static_cast<size_t>(images) * rows * std::max(values_, dim_));
+        for (int image = 0; image < batch; image += images)
+            for (int first = 0; first < runs; first += chunk)
             {
-                raw[first + i - 1] = sums[static_cast<size_t>(i - anchors)] / count;
-                scores[first + i - 1] = static_cast<float>(raw[first + i - 1]);
+                const int count = std::min(images, batch - image), n = std::min(chunk, runs - first);
+                const size_t i = static_cast<size_t>(image);
+                float* x = ws_.get("loo.variants", static_cast<size_t>(count) * static_cast<size_t>(n) * each_);
+                const Part part{pixels + i * image_, latent + i * encoded_, keep + image * visible_,
+                                removed + image * hidden_, count, first, n};
+                if (options_.removal == REMOVAL_DECODER)
+                    decoderRuns(part, x);
+                else
+                    encoderRuns(part, x);
+                if (first == 0)
+                    ops_.keepReference(norm, head, x, static_cast<size_t>(n) * each_, count, hidden_, reference);
+                // Several images: their anchors, which lie between the variants, are compared with themselves.
+                const int skipped = count == 1 && first == 0 ? 1 : 0;
+                float* to = scores + i * static_cast<size_t>(visible_);
+                float* means = count == 1 ? to + std::max(first - 1, 0)
+                                          : ws_.get("loo.means", static_cast<size_t>(count) * static_cast<size_t>(n));
+                ops_.differencesFromReference(norm, head, x + static_cast<size_t>(skipped) * each_, each_,
+                                              count * n - skipped, n - skipped, hidden_, reference,
+                                              scale ? scale + i * rows : nullptr, options_.metric == METRIC_L2,
+                                              static_cast<double>(hidden_) * static_cast<double>(values_), means);
+                if (count > 1)
+                    ops_.gatherRows(means, static_cast<size_t>(n), nullptr, 1, to, count, visible_, 1);
+            }
+    }
+
+    /// Estimates of what fusedScores() measures. raw [batch, visible]: host memory.
+    void sampledScores(const float* pixels, const float* latent, const int* keep, int batch, double* raw)
+    {
+        const int* removed = mae_.removedPlaces(keep, batch, visible_, ws_);
+        const float* scale = pixelScale(pixels, removed, batch);
+        std::vector<int> flagged(static_cast<size_t>(visible_));
+        std::iota(flagged.begin(), flagged.end(), hidden_ + 1);
+        const std::vector<ops::BlockWeights> blocks = mae_.decoder().blockWeights(ws_);
+        for (int i = 0; i < batch; ++i)
+        {
+            float* x0 = ws_.get("loo.x0", each_);
+            mae_.decoderInput(latent + static_cast<size_t>(i) * encoded_, 1, keep + i * visible_, removed + i * hidden_, visible_,
+                              ops::TokenOrder::HiddenFirst, x0, ws_);
+            ops_.sampledDifferences({blocks.data(), config_.decoder.depth, mae_.decoder().finalNormWeights(ws_),
+                                     mae_.predictionWeights(ws_), x0, tokens_, hidden_, config_.decoder.heads, flagged.data(),
+                                     visible_, options_.sampleShare, scale ? scale + i * hidden_ : nullptr,
+                                     options_.metric == METRIC_L2}, raw + i * visible_);
+        }
+    }
+
+    /// Whole reconstructions of one image. Host memory: raw [visible], anchorOut and removedOut as in the trace, or null.
+    void fullScores(const float* pixels, const float* latent, const int* keep, double* raw, float* anchorOut,
+                    float* removedOut)
+    {
+        const size_t predSize = static_cast<size_t>(l_) * values_;
+        const int* removed = mae_.removedPlaces(keep, 1, visible_, ws_);
+        const float* deviation = pixelScale(pixels, removed, 1);
+        const float* scale = deviation ? ws_.download("loo.scale", deviation, static_cast<size_t>(hidden_)) : nullptr;
+        removedPlaces_.resize(static_cast<size_t>(hidden_));
+        keep_.resize(static_cast<size_t>(visible_));
+        ops_.download(removed, removedPlaces_.data(), removedPlaces_.size() * sizeof(int));
+        ops_.download(keep, keep_.data(), keep_.size() * sizeof(int));
+
+        float* x0 = ws_.get("loo.x0", each_);
+        float* x = ws_.get("loo.x", each_);
+        float* there = ws_.get("loo.anchor", predSize);
+        mae_.decoderInput(latent, 1, keep, removed, visible_, ops::TokenOrder::ByPlace, x0, ws_);
+        const std::vector<int> none(1, -1);
+        mae_.decoder().forwardFlagged(x0, 1, tokens_, 1, ws_.indices("loo.none", none), x, ws_);
+        predictPlaces(x, 1, nullptr, there);
+        const float* anchor = ws_.download("loo.anchor", there, predSize);
+        if (anchorOut)
+            std::memcpy(anchorOut, anchor, predSize * sizeof(float));
+        imageA_.resize(image_);
+        if (comparesImages())
+            unpatchify(config_.input, anchor, 1, imageA_.data());
+        AnchorImage anchorImage(imageA_.data(), config_.input.imageSize);
+
+        const int chunk = std::max(1, std::min(ops_.rowsAtOnce(), 4096) / tokens_);
+        for (int first = 0; first < visible_; first += chunk)
+        {
+            const int n = std::min(chunk, visible_ - first);
+            float* pred = ws_.get("loo.pred", static_cast<size_t>(n) * predSize);
+            if (options_.removal == REMOVAL_DECODER)
+                decoderVariants(x0, first, n, pred);
+            else
+                encoderVariants({pixels, latent, keep, removed, 1, 1 + first, n}, pred);
+            const float* preds = ws_.download("loo.pred", pred, static_cast<size_t>(n) * predSize);
+            for (int v = 0; v < n; ++v)
+            {
+                const float* one = preds + static_cast<size_t>(v) * predSize;
+                if (removedOut)
+                    std::memcpy(removedOut + static_cast<size_t>(first + v) * predSize, one, predSize * sizeof(float));
+                raw[first + v] = comparesImages() ? compareImages(anchorImage, one) : compare(anchor, one, scale);
             }
         }
     }
 
-    /// Decoder tokens in the order of fusedScores(): what is compared, the class token, what is visible.
-    void reorder(const float* natural, const int* keep, int visible, float* ordered)
+private:
+    /// Runs first .. first + n - 1 of `images` images that stand next to each other.
+    struct Part
     {
-        const size_t dim = static_cast<size_t>(config_.decoder.dim);
-        const auto append = [&](int token) {
-            std::memcpy(ordered, natural + static_cast<size_t>(token) * dim, dim * sizeof(float));
-            ordered += dim;
-        };
-        for (const int place : removedPlaces_)
-            append(1 + place);
-        append(0);
-        for (int i = 0; i < visible; ++i)
-            append(1 + keep[i]);
+        const float* pixels;
+        const float* latent;
+        const int* keep;
+        const int* removed;
+        int images, first, n;
+    };
+
+    /// Which token each run lacks, the same for all images: `base` + run, and none for the anchor.
+    const int* flagged(const std::string& name, const Part& part, int base)
+    {
+        std::vector<int>& list = flagged_[name];
+        list.clear();
+        for (int image = 0; image < part.images; ++image)
+            for (int run = part.first; run < part.first + part.n; ++run)
+                list.push_back(run == 0 ? -1 : base + run);
+        return ws_.indices(name, list);
     }
 
-    void decoderRuns(const float* latent, const int* keep, int visible, int first, int n, float* x)
+    void decoderRuns(const Part& part, float* x)
     {
-        const int hidden = l_ - visible;
-        const float* ordered = orderedInput(latent, keep, visible);
-        std::vector<int> flagged;
-        for (int run = first; run < first + n; ++run)
-            flagged.push_back(run == 0 ? -1 : hidden + run);
-        mae_.decoder().forwardFlagged(ordered, l_ + 1, n, flagged.data(), x, ws_, hidden);
+        float* x0 = ws_.get("loo.x0", static_cast<size_t>(part.images) * each_);
+        mae_.decoderInput(part.latent, part.images, part.keep, part.removed, visible_, ops::TokenOrder::HiddenFirst, x0, ws_);
+        mae_.decoder().forwardFlagged(x0, part.images, tokens_, part.n, flagged("loo.decoder", part, hidden_), x, ws_, hidden_);
     }
 
-    /// The decoder's input, nothing left out, reordered.
-    const float* orderedInput(const float* latent, const int* keep, int visible)
+    void encoderRuns(const Part& part, float* x)
     {
-        const size_t each = static_cast<size_t>(l_ + 1) * static_cast<size_t>(config_.decoder.dim);
-        float* natural = ws_.get("loo.x0", each);
-        float* ordered = ws_.get("loo.ordered", each);
-        mae_.decoderInput(latent, 1, keep, visible, natural, ws_);
-        reorder(natural, keep, visible, ordered);
-        return ordered;
+        encodedVariants(part, ops::TokenOrder::HiddenFirst, x);
+        mae_.decoder().forwardBlocks(x, part.images * part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_, hidden_);
     }
 
-    void encoderRuns(const float* pixels, const int* keep, int visible, int first, int n, float* x)
+    /// The decoder's tokens x [images, n, L + 1, Dd], each run encoded without its token.
+    void encodedVariants(const Part& part, ops::TokenOrder order, float* x)
     {
-        const size_t each = static_cast<size_t>(l_ + 1) * static_cast<size_t>(config_.decoder.dim);
-        std::vector<int> flagged;
-        for (int run = first; run < first + n; ++run)
-            flagged.push_back(run == 0 ? -1 : run);
-        const float* latent = encodeFlagged(pixels, keep, visible, flagged);
-        std::vector<int> keeps;
-        for (int run = 0; run < n; ++run)
-            keeps.insert(keeps.end(), keep, keep + visible);
-        float* natural = ws_.get("loo.x0", static_cast<size_t>(n) * each);
-        mae_.decoderInput(latent, n, keeps.data(), visible, natural, ws_);
-        for (size_t run = 0; run < static_cast<size_t>(n); ++run)
-            reorder(natural + run * each, keep, visible, x + run * each);
-        mae_.decoder().forwardBlocks(x, n, l_ + 1, nullptr, 0, config_.decoder.depth, ws_, l_ - visible);
+        const int dim = config_.encoder.dim, runs = part.images * part.n;
+        const size_t images = static_cast<size_t>(part.images), n = static_cast<size_t>(part.n);
+        float* e0 = ws_.get("loo.e0", images * encoded_);
+        float* latent = ws_.get("loo.latent", images * n * encoded_);
+        embedPatches(config_.input, dim, mae_.params(), part.pixels, part.images, part.keep, visible_, e0, nullptr, ws_);
+        mae_.encoder().forwardFlagged(e0, part.images, visible_ + 1, part.n, flagged("loo.encoder", part, 0), latent, ws_);
+        mae_.encoder().finalNorm(latent, images * n * static_cast<size_t>(visible_ + 1), latent, ws_);
+        int* keeps = ws_.ints("loo.keeps", images * n * static_cast<size_t>(visible_));
+        int* removeds = ws_.ints("loo.removeds", images * n * static_cast<size_t>(hidden_));
+        ops_.repeatItems(part.keep, keeps, images, n, static_cast<size_t>(visible_) * sizeof(int));
+        ops_.repeatItems(part.removed, removeds, images, n, static_cast<size_t>(hidden_) * sizeof(int));
+        mae_.decoderInput(latent, runs, keeps, removeds, visible_, order, x, ws_);
     }
 
-    /// The encoder's output [runs, 1 + visible, De], each run with its own flagged token.
-    const float* encodeFlagged(const float* pixels, const int* keep, int visible, const std::vector<int>& flagged)
+    void decoderVariants(const float* x0, int first, int n, float* pred)
     {
-        const size_t runs = flagged.size(), tokens = static_cast<size_t>(visible) + 1;
-        const size_t dim = static_cast<size_t>(config_.encoder.dim);
-        float* e0 = ws_.get("loo.e0", tokens * dim);
-        float* latent = ws_.get("loo.latent", runs * tokens * dim);
-        embedPatches(config_.input, config_.encoder.dim, mae_.params(), pixels, 1, keep, visible, e0, nullptr, ws_);
-        mae_.encoder().forwardFlagged(e0, visible + 1, static_cast<int>(runs), flagged.data(), latent, ws_);
-        mae_.encoder().finalNorm(latent, runs * tokens, latent, ws_);
-        return latent;
-    }
-
-    void decoderVariants(const float* x0, const int* keep, int first, int n, float* pred)
-    {
-        std::vector<int> token(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1);
+        std::vector<int> token(static_cast<size_t>(n));
         for (int v = 0; v < n; ++v)
-            token[static_cast<size_t>(v)] = 1 + keep[first + v];
+            token[static_cast<size_t>(v)] = 1 + keep_[static_cast<size_t>(first + v)];
         const bool drop = options_.dropToken && !comparesImages();
-        const int tokens = drop ? l_ : l_ + 1;
-        float* x = ws_.get("loo.variants", static_cast<size_t>(n) * static_cast<size_t>(l_ + 1)
-                                               * static_cast<size_t>(config_.decoder.dim));
+        float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each_);
         if (drop)
-            mae_.decoder().forwardDropped(x0, l_ + 1, n, token.data(), x, ws_);
+            mae_.decoder().forwardDropped(x0, tokens_, n, token.data(), x, ws_);
         else
-            mae_.decoder().forwardFlagged(x0, l_ + 1, n, token.data(), x, ws_);
-        predictPlaces(x, n, tokens, drop ? token.data() : none.data(), pred);
+            mae_.decoder().forwardFlagged(x0, 1, tokens_, n, ws_.upload("loo.tokens", token.data(), token.size()), x, ws_);
+        predictPlaces(x, n, drop ? token.data() : nullptr, pred);
     }
 
-    void encoderVariants(const float* pixels, const int* keep, int visible, int first, int n, float* pred)
+    void encoderVariants(const Part& part, float* pred)
     {
-        const size_t tokens = static_cast<size_t>(l_) + 1, dd = static_cast<size_t>(config_.decoder.dim);
-        std::vector<int> flagged(static_cast<size_t>(n)), none(static_cast<size_t>(n), -1), keeps;
-        for (int v = 0; v < n; ++v)
-        {
-            flagged[static_cast<size_t>(v)] = 1 + first + v;
-            keeps.insert(keeps.end(), keep, keep + visible);
-        }
-        const float* latent = encodeFlagged(pixels, keep, visible, flagged);
-        float* x = ws_.get("loo.variants", static_cast<size_t>(n) * tokens * dd);
-        mae_.decoderInput(latent, n, keeps.data(), visible, x, ws_);
-        mae_.decoder().forwardBlocks(x, n, l_ + 1, nullptr, 0, config_.decoder.depth, ws_);
-        predictPlaces(x, n, l_ + 1, none.data(), pred);
+        float* x = ws_.get("loo.variants", static_cast<size_t>(part.n) * each_);
+        encodedVariants(part, ops::TokenOrder::ByPlace, x);
+        mae_.decoder().forwardBlocks(x, part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_);
+        predictPlaces(x, part.n, nullptr, pred);
     }
 
-    void predictPlaces(const float* x, int runs, int tokens, const int* dropped, float* pred)
+    /// pred [runs, L, P] of decoder tokens x [runs, tokens, Dd]. dropped [runs] (host, or null): a token that is not in the
+    /// sequence of that run: those behind it stand one earlier, and it predicts zeros itself.
+    void predictPlaces(const float* x, int runs, const int* dropped, float* pred)
     {
-        const size_t dim = static_cast<size_t>(config_.decoder.dim);
-        float* rows = ws_.get("loo.rows", static_cast<size_t>(runs) * places_.size() * dim);
-        for (int v = 0; v < runs; ++v)
-            gatherPlaces(x + static_cast<size_t>(v) * static_cast<size_t>(tokens) * dim, dim, places_, dropped[v],
-                         rows + static_cast<size_t>(v) * places_.size() * dim);
-        mae_.predict(rows, runs * static_cast<int>(places_.size()), pred, ws_);
-        for (int v = 0; v < runs; ++v)   // a dropped token predicts nothing
-            if (dropped[v] > 0)
-                std::memset(pred + (static_cast<size_t>(v) * places_.size() + static_cast<size_t>(dropped[v] - 1)) * values_, 0,
-                            values_ * sizeof(float));
+        float* rows = ws_.get("loo.rows", static_cast<size_t>(runs) * static_cast<size_t>(l_) * dim_);
+        std::vector<int> ids;
+        for (int v = 0; dropped && v < runs; ++v)
+            for (int token = 1; token <= l_; ++token)
+                ids.push_back(token == dropped[v] ? -1 : token > dropped[v] ? token - 1 : token);
+        ops_.gatherRows(x, dropped ? each_ - dim_ : each_, dropped ? ws_.upload("loo.ids", ids.data(), ids.size()) : nullptr,
+                        dropped ? 0 : 1, rows, runs, l_, config_.decoder.dim);
+        mae_.predict(rows, runs * l_, pred, ws_);
+        for (int v = 0; dropped && v < runs; ++v)
+            ops_.zero(pred + (static_cast<size_t>(v) * static_cast<size_t>(l_) + static_cast<size_t>(dropped[v] - 1)) * values_,
+                      values_ * sizeof(float));
     }
 
-    void pixelScale(const float* pixels)
+    /// Deviations of the removed patches [batch, hidden], or null where they do not matter.
+    const float* pixelScale(const float* pixels, const int* removed, int batch)
     {
-        scale_.clear();
         if (options_.space != SPACE_PIXEL || !config_.normPixLoss)
-            return;   // an autoencoder of plain pixels predicts in that space already
-        std::vector<float> patches(removedPlaces_.size() * values_), mean(removedPlaces_.size());
-        scale_.resize(removedPlaces_.size());
-        patchify(config_.input, pixels, 1, removedPlaces_.data(), static_cast<int>(removedPlaces_.size()),
-                 PatchOrder::ChannelLast, patches.data());
-        patchStatistics(patches.data(), removedPlaces_.size(), values_, mean.data(), scale_.data());
+            return nullptr;   // an autoencoder of plain pixels predicts in that space already
+        float* deviation = ws_.get("loo.deviation", static_cast<size_t>(batch) * static_cast<size_t>(hidden_));
+        ops_.patchTargets(gridOf(config_.input), pixels, batch, removed, hidden_, false, nullptr, deviation);
+        return deviation;
     }
 
     bool comparesImages() const { return options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR; }
 
+    /// These two on the host.
     double compareImages(AnchorImage& anchor, const float* other)
     {
-        float* pixels = ws_.get("loo.imageB", static_cast<size_t>(l_) * values_);
-        unpatchify(config_.input, other, 1, pixels);
-        return options_.metric == METRIC_SSIM ? anchor.structuralSimilarity(pixels) : anchor.peakSignalToNoise(pixels);
+        imageB_.resize(image_);
+        unpatchify(config_.input, other, 1, imageB_.data());
+        return options_.metric == METRIC_SSIM ? anchor.structuralSimilarity(imageB_.data())
+                                              : anchor.peakSignalToNoise(imageB_.data());
     }
 
-    double compare(const float* anchor, const float* other)
+    double compare(const float* anchor, const float* other, const float* scale)
     {
-        const bool squared = options_.metric == METRIC_L2;
-        const float* scale = scale_.empty() ? nullptr : scale_.data();
         double total = 0;
         for (size_t i = 0; i < removedPlaces_.size(); ++i)
         {
             const size_t at = static_cast<size_t>(removedPlaces_[i]) * values_;
-            total += ws_.ops().meanDifference(anchor + at, other + at, values_, scale ? scale + i : nullptr, values_, squared);
+            total += ops::cpu().meanDifference(anchor + at, other + at, values_, scale ? scale + i : nullptr, values_,
+                                               options_.metric == METRIC_L2);
         }
         return total / static_cast<double>(removedPlaces_.size());
     }
@@ -310,12 +275,12 @@ private:
     const MaeConfig& config_;
     const LeaveOneOutOptions& options_;
     Workspace& ws_;
-    const LeaveOneOutTrace* trace_;
-    int l_;
-    size_t values_;
-    bool full_;   ///< whole reconstructions are wanted: SSIM, PSNR, traces
-    std::vector<int> removedPlaces_, places_;
-    std::vector<float> scale_;
+    const ops::Backend& ops_;
+    int visible_, l_, hidden_, tokens_;
+    size_t dim_, each_, values_, encoded_, image_;
+    std::vector<int> removedPlaces_, keep_;   ///< of the image at hand, host
+    std::unordered_map<std::string, std::vector<int>> flagged_;
+    std::vector<float> imageA_, imageB_;
 };
 
 }  // namespace
@@ -334,22 +299,39 @@ void LeaveOneOut::scores(const float* pixels, int batch, const int* idsKeep, int
 {
     const MaeConfig& config = mae_.config();
     const size_t v = static_cast<size_t>(visible), l = static_cast<size_t>(config.input.numPatches());
-    const size_t side = static_cast<size_t>(config.input.imageSize);
+    const size_t side = static_cast<size_t>(config.input.imageSize), count = static_cast<size_t>(batch) * v;
     const size_t latentSize = (v + 1) * static_cast<size_t>(config.encoder.dim);
     const size_t predSize = l * static_cast<size_t>(config.input.patchValues());
     float* latent = ws.get("loo.encoded", static_cast<size_t>(batch) * latentSize);
     mae_.encode(pixels, batch, idsKeep, visible, nullptr, latent, ws);
-    std::vector<double> raw(static_cast<size_t>(batch) * v);
-    ImageLoop loop(mae_, options, ws, trace);
-    for (size_t b = 0; b < static_cast<size_t>(batch); ++b)
-        loop.run(pixels + b * 3 * side * side, latent + b * latentSize, idsKeep + b * v, visible, scores + b * v,
-                 raw.data() + b * v, trace && trace->anchor ? trace->anchor + b * predSize : nullptr,
-                 trace && trace->removed ? trace->removed + b * v * predSize : nullptr);
+    Measurement measurement(mae_, options, ws, visible);
+    const bool images = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;
+    const bool full = images || (trace && (trace->anchor || trace->removed));
+    std::vector<double> raw(count);
+    if (options.sampleShare < 1)
+    {
+        const std::string lacks = full && !images ? "no reconstructions come with them" : sampleLacks(options);
+        LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, "approximate scores: " << lacks);
+        measurement.sampledScores(pixels, latent, idsKeep, batch, raw.data());
+    }
+    else if (!full)
+    {
+        measurement.fusedScores(pixels, latent, idsKeep, batch, scores);
+        if (trace && trace->raw)
+            ws.ops().download(scores, trace->raw, count * sizeof(float));
+        return;
+    }
+    else
+        for (size_t b = 0; b < static_cast<size_t>(batch); ++b)
+            measurement.fullScores(pixels + b * 3 * side * side, latent + b * latentSize, idsKeep + b * v, raw.data() + b * v,
+                                   trace && trace->anchor ? trace->anchor + b * predSize : nullptr,
+                                   trace && trace->removed ? trace->removed + b * v * predSize : nullptr);
+    std::vector<float> values(raw.begin(), raw.end());
     if (trace && trace->raw)
-        for (size_t i = 0; i < raw.size(); ++i)
-            trace->raw[i] = static_cast<float>(raw[i]);
-    if (options.metric == METRIC_SSIM || options.metric == METRIC_PSNR)
-        scaleInverted(raw, scores);
+        std::copy(values.begin(), values.end(), trace->raw);
+    if (images)
+        scaleInverted(raw, values.data());
+    ws.ops().upload(values.data(), scores, count * sizeof(float));
 }
 
 }}}  // namespace

@@ -23,7 +23,7 @@ struct LeaveOneOutOptions
     double sampleShare = 1;
 };
 
-/// What the golden cases look at besides the scores; leave pointers null where not wanted.
+/// What the golden cases look at besides the scores, in host memory; leave pointers null where not wanted.
 struct LeaveOneOutTrace
 {
     float* anchor = nullptr;    ///< [B, L, P]
@@ -34,7 +34,8 @@ struct LeaveOneOutTrace
 /// Why scores cannot be estimated with these options, or an empty text.
 std::string sampleLacks(const LeaveOneOutOptions& options);
 
-/// Pseudo-scores [B, Lv] of every visible patch: compare the reconstruction without it with the anchor.
+/// Pseudo-scores [B, Lv] of every visible patch: compare the reconstruction without it with the anchor. Arrays lie in the
+/// memory of the workspace's backend.
 class LeaveOneOut
 {
 public:

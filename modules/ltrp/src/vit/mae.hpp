@@ -10,7 +10,7 @@
 namespace cv { namespace ltrp { namespace vit {
 
 /// The masked autoencoder's forward pass, and its gradient. L = patches, Lv = visible, De / Dd = encoder / decoder width,
-/// P = 3*p*p. Const and safe from many threads as long as each has its own Workspace.
+/// P = 3*p*p. Arrays lie in the memory of the workspace's backend (Workspace::upload). Const and safe from many threads as long as each has its own Workspace.
 class Mae
 {
 public:
@@ -33,17 +33,21 @@ public:
     /// Reconstruction loss of given predictions (published MAE loss over the removed patches).
     double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const;
 
-    /// One training pass: returns the loss, adds d loss / d parameter to grads (the arena layout).
+    /// One training pass: adds d loss / d parameter to grads (the arena's layout) and puts the loss into *loss.
+    void trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss,
+                   Workspace& ws) const;
+    /// The same, and waits for the loss.
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 
-    /// Embedded latent and mask tokens put back on the grid, positions added: x [B, L+1, Dd].
-    void decoderInput(const float* latent, int batch, const int* idsKeep, int visible, float* x, Workspace& ws) const;
+    /// The places that are not in idsKeep, ascending [B, L - Lv]; lives until the next call.
+    const int* removedPlaces(const int* idsKeep, int batch, int visible, Workspace& ws) const;
+    /// Embedded latent and mask tokens as the decoder's tokens, positions added: x [B, L+1, Dd].
+    void decoderInput(const float* latent, int batch, const int* idsKeep, const int* idsRemoved, int visible,
+                      ops::TokenOrder order, float* x, Workspace& ws) const;
     /// The last layer of predict(), for operations that do more with its result.
-    ops::LinearWeights predictionWeights() const;
+    ops::LinearWeights predictionWeights(const Workspace& ws) const;
     /// Final norm and prediction head of single decoder tokens: x [rows, Dd] -> pred [rows, P].
     void predict(const float* x, int rows, float* pred, Workspace& ws) const;
-    /// What the decoder is to predict at the places ids [B, n]: normalised (normPixLoss) or plain patches [B, n, P].
-    void targets(const float* pixels, int batch, const int* ids, int n, float* out, Workspace& ws) const;
 
     const Transformer& encoder() const { return encoder_; }
     const Transformer& decoder() const { return decoder_; }

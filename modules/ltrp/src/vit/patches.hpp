@@ -10,21 +10,14 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Which of patch vectors' two orders: the convolution weight's (channel, row, column) or the decoder's (row, column, channel).
-enum class PatchOrder { ChannelFirst, ChannelLast };
+inline ops::PatchGrid gridOf(const InputConfig& input) { return {input.imageSize, input.patchSize}; }
 
-/// pixels [B,3,S,S] -> patches [B, n, 3*p*p] of the grid places ids [B,n] (null: all, n = L, raster order).
-void patchify(const InputConfig& input, const float* pixels, int batch, const int* ids, int n, PatchOrder order, float* out);
-/// The inverse for all L patches in ChannelLast order: patches [B, L, 3*p*p] -> pixels [B,3,S,S].
+/// On the host, the inverse of patchify() for all L patches in (row, column, channel) order: patches [B, L, 3*p*p] -> pixels
+/// [B,3,S,S].
 void unpatchify(const InputConfig& input, const float* patches, int batch, float* pixels);
 
-/// Mean and sqrt(var + 1e-6) (var with divisor n - 1, as the MAE paper's targets) of patch vectors [rows, values].
-void patchStatistics(const float* patches, size_t rows, size_t values, float* mean, float* deviation);
-
-/// The visibleCount smallest of noise [L] (stable), ascending, as the paper's code masks: idsKeep [visible].
+/// On the host: the `visible` smallest of noise [L] (stable), ascending, as the paper's code masks: idsKeep [visible].
 void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep);
-/// Patches not in idsKeep, ascending: [L - visible].
-void complement(const int* idsKeep, int visible, int numPatches, int* idsRemoved);
 
 /// Class token and embedded patches of the places ids (null: all): x [B, 1 + n, dim], positions added.
 /// patches (or null): receives the patch vectors, [B, n, 3*p*p], for embedBackward.

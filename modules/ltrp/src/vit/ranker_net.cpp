@@ -5,8 +5,6 @@
 #include "ranker_net.hpp"
 #include "patches.hpp"
 
-#include <cstring>
-
 namespace cv { namespace ltrp { namespace vit {
 
 RankerNet::RankerNet(const RankerConfig& config, const ParamArena& params)
@@ -22,10 +20,9 @@ void RankerNet::forward(const float* pixels, int batch, const int* ids, int n, f
     encoder_.forwardBlocks(x, batch, n + 1, nullptr, 0, config_.encoder.depth, ws, 1);
     if (!cls)
         cls = ws.get("class", static_cast<size_t>(batch) * d);
-    for (size_t b = 0; b < static_cast<size_t>(batch); ++b)   // only the class token goes on
-        std::memcpy(cls + b * d, x + b * tokens * d, d * sizeof(float));
+    ws.ops().gatherRows(x, tokens * d, nullptr, 0, cls, batch, 1, config_.encoder.dim);   // only the class token goes on
     encoder_.finalNorm(cls, static_cast<size_t>(batch), cls, ws);
-    ws.ops().linear(cls, params_.at("head.weight"), params_.at("head.bias"), scores, batch, config_.encoder.dim,
+    ws.ops().linear(cls, ws.at(params_, "head.weight"), ws.at(params_, "head.bias"), scores, batch, config_.encoder.dim,
                     config_.input.numPatches());
 }
 
@@ -40,9 +37,8 @@ void RankerNet::forwardTrain(const float* pixels, int batch, const int* ids, int
                                                   * static_cast<size_t>(config_.input.patchValues()));
     embedPatches(config_.input, config_.encoder.dim, params_, pixels, batch, ids, n, x, patches, ws);
     encoder_.forwardTrain(x, batch, n + 1, out, ws, "ranker");
-    for (size_t b = 0; b < static_cast<size_t>(batch); ++b)
-        std::memcpy(cls + b * d, out + b * tokens * d, d * sizeof(float));
-    ws.ops().linear(cls, params_.at("head.weight"), params_.at("head.bias"), scores, batch, config_.encoder.dim,
+    ws.ops().gatherRows(out, tokens * d, nullptr, 0, cls, batch, 1, config_.encoder.dim);
+    ws.ops().linear(cls, ws.at(params_, "head.weight"), ws.at(params_, "head.bias"), scores, batch, config_.encoder.dim,
                     config_.input.numPatches());
 }
 
@@ -55,10 +51,9 @@ void RankerNet::backward(const float*, int batch, const int*, int n, const float
     float* dOut = ws.get("backward.out", images * tokens * d);
     ws.ops().linearBackwardWeight(dScores, cls, grads + params_.layout.at("head.weight").offset,
                                   grads + params_.layout.at("head.bias").offset, batch, dim, config_.input.numPatches());
-    ws.ops().linearBackwardInput(dScores, params_.at("head.weight"), dCls, batch, dim, config_.input.numPatches());
-    std::memset(dOut, 0, images * tokens * d * sizeof(float));
-    for (size_t b = 0; b < images; ++b)
-        std::memcpy(dOut + b * tokens * d, dCls + b * d, d * sizeof(float));
+    ws.ops().linearBackwardInput(dScores, ws.at(params_, "head.weight"), dCls, batch, dim, config_.input.numPatches());
+    ws.ops().zero(dOut, images * tokens * d * sizeof(float));
+    ws.ops().scatterRows(dCls, nullptr, 0, dOut, tokens * d, batch, 1, dim);
     encoder_.backward(dOut, batch, n + 1, dOut, grads, ws, "ranker");
     const float* patches = ws.get("ranker.patches", images * static_cast<size_t>(n) * static_cast<size_t>(config_.input.patchValues()));
     embedBackward(config_.input, dim, params_, patches, dOut, batch, n, grads, ws);

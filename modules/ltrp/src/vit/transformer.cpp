@@ -5,29 +5,79 @@
 #include "transformer.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace cv { namespace ltrp { namespace vit {
 
-float* Workspace::get(const std::string& name, size_t count)
+Workspace::~Workspace()
 {
-    Mat& buffer = buffers_[name];
-    if (buffer.total() < count)
+    for (const auto& entry : buffers_)
+        backend_.release(entry.second.data);
+}
+
+void* Workspace::buffer(const std::string& name, size_t count, size_t size)
+{
+    Buffer& buffer = buffers_[name];
+    if (buffer.bytes < count * size)
     {
         LTRP_REQUIRE(count <= static_cast<size_t>(INT_MAX), Error::StsNoMem,
                      "a batch this large needs a buffer '" << name << "' of " << count << " values; use a smaller batch");
-        buffer.release();
-        buffer.create(1, static_cast<int>(count), CV_32F);
+        backend_.release(buffer.data);
+        buffer = Buffer();
+        indices_.erase(name);
+        buffer.data = backend_.allocate(count * size);
+        buffer.bytes = count * size;
     }
-    return buffer.ptr<float>();
+    return buffer.data;
 }
 
 size_t Workspace::bytes() const
 {
     size_t total = 0;
-    for (const auto& buffer : buffers_)
-        total += buffer.second.total() * sizeof(float);
+    for (const auto& entry : buffers_)
+        total += entry.second.bytes;
     return total;
+}
+
+const float* Workspace::upload(const std::string& name, const float* host, size_t count)
+{
+    if (backend_.onHost())
+        return host;
+    float* const there = get(name, count);
+    backend_.upload(host, there, count * sizeof(float));
+    return there;
+}
+
+const int* Workspace::upload(const std::string& name, const int* host, size_t count)
+{
+    if (backend_.onHost())
+        return host;
+    int* const there = ints(name, count);
+    backend_.upload(host, there, count * sizeof(int));
+    return there;
+}
+
+const int* Workspace::indices(const std::string& name, const std::vector<int>& host)
+{
+    if (backend_.onHost())
+        return host.data();
+    int* const there = ints(name, host.size());
+    std::vector<int>& held = indices_[name];
+    if (held != host)
+    {
+        backend_.upload(host.data(), there, host.size() * sizeof(int));
+        held = host;
+    }
+    return there;
+}
+
+const float* Workspace::download(const std::string& name, const float* from, size_t count)
+{
+    if (backend_.onHost())
+        return from;
+    std::vector<float>& host = downloads_[name];
+    host.resize(count);
+    backend_.download(from, host.data(), count * sizeof(float));
+    return host.data();
 }
 
 Transformer::Transformer(const StackConfig& config, float layerNormEps, const ParamArena& params, const std::string& blocks,
@@ -50,11 +100,11 @@ Transformer::Transformer(const StackConfig& config, float layerNormEps, const Pa
     norm_ = normAt(norm.substr(0, norm.size() - 1));
 }
 
-std::vector<ops::BlockWeights> Transformer::blockWeights() const
+std::vector<ops::BlockWeights> Transformer::blockWeights(const Workspace& ws) const
 {
     std::vector<ops::BlockWeights> blocks;
     for (int i = 0; i < config_.depth; ++i)
-        blocks.push_back(block(i));
+        blocks.push_back(block(ws, i));
     return blocks;
 }
 
@@ -64,14 +114,14 @@ void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flag
     const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
     std::vector<ops::BlockWeights> blocks;
     for (int i = first; i < last; ++i)
-        blocks.push_back(block(i));
+        blocks.push_back(block(ws, i));
     ws.ops().runBlocks(blocks.data(), last - first, x, flagged, batch, tokens, config_.heads, queries > 0 ? queries : tokens,
                        ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 
 void Transformer::finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const
 {
-    const ops::NormWeights norm = at(norm_);
+    const ops::NormWeights norm = at(ws, norm_);
     ws.ops().layerNorm(x, norm.weight, norm.bias, norm.eps, out, static_cast<int>(rows), config_.dim);
 }
 
@@ -81,40 +131,33 @@ void Transformer::forward(float* x, int batch, int tokens, const int* flagged, f
     finalNorm(x, static_cast<size_t>(batch) * static_cast<size_t>(tokens), out, ws);
 }
 
-void Transformer::forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
-                                 int queries) const
+void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x,
+                                 Workspace& ws, int queries) const
 {
-    const size_t each = static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
-    float* attended = ws.get("attended", each * static_cast<size_t>(variants));
-    const ops::BlockWeights first = block(0);
-    float* qkv = ws.get("qkv", 3 * each);
-    ws.ops().normLinear(first.norm1, first.qkv, x0, qkv, tokens);
-    ws.ops().attention(qkv, flagged, attended, nullptr, variants, tokens, config_.dim, config_.heads, variants);
-    for (int v = 0; v < variants; ++v)
-        std::memcpy(x + static_cast<size_t>(v) * each, x0, each * sizeof(float));
-    ws.ops().finishBlock(first, attended, x, variants * tokens);
-    forwardBlocks(x, variants, tokens, flagged, 1, config_.depth, ws, queries);
+    const size_t count = static_cast<size_t>(inputs) * static_cast<size_t>(variants) * static_cast<size_t>(tokens)
+                         * static_cast<size_t>(config_.dim);
+    std::vector<ops::BlockWeights> blocks;
+    for (int i = 0; i < config_.depth; ++i)
+        blocks.push_back(block(ws, i));
+    ws.ops().runVariants(blocks.data(), config_.depth, x0, inputs, variants, flagged, x, tokens, config_.heads,
+                         queries > 0 ? queries : tokens, ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 
 void Transformer::forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const
 {
     const size_t dim = static_cast<size_t>(config_.dim), left = static_cast<size_t>(tokens - 1);
-    const ops::BlockWeights first = block(0);
+    const ops::BlockWeights first = block(ws, 0);
+    std::vector<int> others;   // which tokens each variant has
+    for (int v = 0; v < variants; ++v)
+        for (int token = 0; token < tokens; ++token)
+            if (token != dropped[v])
+                others.push_back(token);
+    const int* ids = ws.upload("others", others.data(), others.size());
     float* qkv = ws.get("qkv", static_cast<size_t>(tokens) * 3 * dim);
     ws.ops().normLinear(first.norm1, first.qkv, x0, qkv, tokens);
     float* gathered = ws.get("qkv.dropped", left * 3 * dim * static_cast<size_t>(variants));
-    const auto without = [tokens, left](const float* from, size_t width, int token, float* to) {
-        const size_t before = static_cast<size_t>(token);
-        std::memcpy(to, from, before * width * sizeof(float));
-        std::memcpy(to + before * width, from + (before + 1) * width,
-                    (static_cast<size_t>(tokens) - before - 1) * width * sizeof(float));
-        (void)left;
-    };
-    for (int v = 0; v < variants; ++v)
-    {
-        without(qkv, 3 * dim, dropped[v], gathered + static_cast<size_t>(v) * left * 3 * dim);
-        without(x0, dim, dropped[v], x + static_cast<size_t>(v) * left * dim);
-    }
+    ws.ops().gatherRows(qkv, 0, ids, 0, gathered, variants, tokens - 1, 3 * config_.dim);
+    ws.ops().gatherRows(x0, 0, ids, 0, x, variants, tokens - 1, config_.dim);
     float* attended = ws.get("attended", left * dim * static_cast<size_t>(variants));
     ws.ops().attention(gathered, nullptr, attended, nullptr, variants, tokens - 1, config_.dim, config_.heads);
     ws.ops().finishBlock(first, attended, x, variants * (tokens - 1));
@@ -126,12 +169,12 @@ void Transformer::forwardTrain(float* x, int batch, int tokens, float* out, Work
     const int rows = batch * tokens, dim = config_.dim;
     const size_t r = static_cast<size_t>(rows), n = r * static_cast<size_t>(dim);
     const ops::Backend& ops = ws.ops();
-    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(0), batch, tokens, config_.heads));
+    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(ws, 0), batch, tokens, config_.heads));
     for (int i = 0; i < config_.depth; ++i)
-        ops.trainBlock(block(i), x, batch, tokens, config_.heads, tapeOf(i, batch, tokens, ws, tag), scratch);
+        ops.trainBlock(block(ws, i), x, batch, tokens, config_.heads, tapeOf(i, batch, tokens, ws, tag), scratch);
     float* kept = ws.get(tag + ".last", n);
-    const ops::NormWeights last = at(norm_);
-    std::memcpy(kept, x, n * sizeof(float));
+    const ops::NormWeights last = at(ws, norm_);
+    ops.copy(x, kept, n * sizeof(float));
     ops.layerNorm(x, last.weight, last.bias, last.eps, out, rows, dim, ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r));
 }
 
@@ -141,27 +184,28 @@ void Transformer::backward(const float* dOut, int batch, int tokens, float* dx, 
     const int rows = batch * tokens, dim = config_.dim;
     const size_t r = static_cast<size_t>(rows), n = r * static_cast<size_t>(dim);
     const ops::Backend& ops = ws.ops();
-    const ops::NormWeights last = at(norm_);
-    const auto gradOf = [this, grads](const auto& of) {   // same layout
-        return ops::ParamGrads{grads + (of.weight - params_.data()), grads + (of.bias - params_.data())};
+    const ops::NormWeights last = at(ws, norm_);
+    const float* parameters = ws.parameters(params_);
+    const auto gradOf = [parameters, grads](const auto& of) {   // same layout
+        return ops::ParamGrads{grads + (of.weight - parameters), grads + (of.bias - parameters)};
     };
     float* d = ws.get("backward.x", n);
-    std::memset(d, 0, n * sizeof(float));
+    ops.zero(d, n * sizeof(float));
     ops.layerNormBackward(dOut, ws.get(tag + ".last", n), last.weight, ws.get(tag + ".mean", r), ws.get(tag + ".rstd", r), d,
                           gradOf(last).weight, gradOf(last).bias, rows, dim);
-    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(0), batch, tokens, config_.heads));
+    float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(ws, 0), batch, tokens, config_.heads));
     for (int i = config_.depth - 1; i >= 0; --i)
     {
-        const ops::BlockWeights b = block(i);
+        const ops::BlockWeights b = block(ws, i);
         ops.backwardBlock(b, {gradOf(b.norm1), gradOf(b.qkv), gradOf(b.proj), gradOf(b.norm2), gradOf(b.fc1), gradOf(b.fc2)},
                           tapeOf(i, batch, tokens, ws, tag), d, batch, tokens, config_.heads, scratch);
     }
-    std::memcpy(dx, d, n * sizeof(float));
+    ops.copy(d, dx, n * sizeof(float));
 }
 
 float* Transformer::tapeOf(int i, int batch, int tokens, Workspace& ws, const std::string& tag) const
 {
-    return ws.get(tag + "." + std::to_string(i), ws.ops().tapeFloats(block(i), batch, tokens, config_.heads));
+    return ws.get(tag + "." + std::to_string(i), ws.ops().tapeFloats(block(ws, i), batch, tokens, config_.heads));
 }
 
 }}}  // namespace

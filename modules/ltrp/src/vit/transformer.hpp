@@ -17,16 +17,62 @@ class Workspace
 public:
     explicit Workspace(const ops::Backend& backend = ops::cpu()) : backend_(backend) {}
     explicit Workspace(std::shared_ptr<const ops::Backend> backend) : owned_(std::move(backend)), backend_(*owned_) {}
+    ~Workspace();
+    Workspace(const Workspace&) = delete;
+    Workspace& operator=(const Workspace&) = delete;
 
     const ops::Backend& ops() const { return backend_; }
-    /// At least `count` floats, 64-byte aligned; contents undefined when it has grown.
-    float* get(const std::string& name, size_t count);
+    /// At least `count` values in the backend's memory, 64-byte aligned; contents undefined when it has grown.
+    float* get(const std::string& name, size_t count) { return static_cast<float*>(buffer(name, count, sizeof(float))); }
+    int* ints(const std::string& name, size_t count) { return static_cast<int*>(buffer(name, count, sizeof(int))); }
+    double* doubles(const std::string& name, size_t count)
+    {
+        return static_cast<double*>(buffer(name, count, sizeof(double)));
+    }
     size_t bytes() const;   ///< held by all buffers
 
+    /// Where the backend has these parameters, and one of them.
+    const float* parameters(const ParamArena& params) const
+    {
+        return backend_.parameters(params.data(), params.layout.total());
+    }
+    const float* at(const ParamArena& params, const std::string& name) const
+    {
+        return parameters(params) + params.layout.at(name).offset;
+    }
+
+    /// The host's values in the backend's memory: themselves on the CPU, a copy in the buffer `name` elsewhere.
+    const float* upload(const std::string& name, const float* host, size_t count);
+    const int* upload(const std::string& name, const int* host, size_t count);
+    /// The same for values that hardly ever change: carried over only when they have. They must live as long as the result.
+    const int* indices(const std::string& name, const std::vector<int>& host);
+    /// The way back, after the operations called before: `from` itself on the CPU, else a copy that lives until the next one
+    /// of that name.
+    const float* download(const std::string& name, const float* from, size_t count);
+    /// Memory of the backend whose values are to end up in the host's: the host's itself on the CPU. finish() brings them.
+    float* result(const std::string& name, float* host, size_t count)
+    {
+        return backend_.onHost() ? host : get(name, count);
+    }
+    void finish(const float* from, float* host, size_t count) const
+    {
+        if (!backend_.onHost())
+            backend_.download(from, host, count * sizeof(float));
+    }
+
 private:
+    struct Buffer
+    {
+        void* data = nullptr;
+        size_t bytes = 0;
+    };
+    void* buffer(const std::string& name, size_t count, size_t size);
+
     std::shared_ptr<const ops::Backend> owned_;
     const ops::Backend& backend_;
-    std::unordered_map<std::string, cv::Mat> buffers_;
+    std::unordered_map<std::string, Buffer> buffers_;
+    std::unordered_map<std::string, std::vector<int>> indices_;    ///< what upload buffers of that name hold
+    std::unordered_map<std::string, std::vector<float>> downloads_;
 };
 
 /// A stack of pre-norm blocks followed by a final layer norm:
@@ -46,16 +92,16 @@ public:
     /// afterwards, the last of these blocks computes just them (0: all), and the others' values are no result.
     void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
                        int queries = 0) const;
-    ops::NormWeights finalNormWeights() const { return at(norm_); }
-    std::vector<ops::BlockWeights> blockWeights() const;
+    ops::NormWeights finalNormWeights(const Workspace& ws) const { return at(ws, norm_); }
+    std::vector<ops::BlockWeights> blockWeights(const Workspace& ws) const;
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
-    /// `variants` runs of all blocks from one input x0 [tokens, dim], each with its own flagged[v]: x [variants, tokens,
-    /// dim], without the final norm. The first block's queries, keys and values are computed once for all. `queries` as
-    /// for forwardBlocks().
-    void forwardFlagged(const float* x0, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
+    /// `variants` runs of all blocks from each input x0 [inputs, tokens, dim], each with its own flagged token [inputs,
+    /// variants]: x [inputs, variants, tokens, dim], without the final norm. The first block's queries, keys and values are
+    /// computed once an input. `queries` as for forwardBlocks().
+    void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
                         int queries = 0) const;
-    /// The same with token dropped[v] left out of the sequence: x [variants, tokens - 1, dim].
+    /// For one input, with token dropped[v] (host memory) left out of the sequence: x [variants, tokens - 1, dim].
     void forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const;
 
     /// Keeps activations in ws under `tag`.
@@ -70,19 +116,21 @@ private:
     struct Linear { size_t weight, bias; int in, out; };
     struct Block { Norm norm1; Linear qkv, proj; Norm norm2; Linear fc1, fc2; };
 
-    ops::NormWeights at(const Norm& norm) const
+    ops::NormWeights at(const Workspace& ws, const Norm& norm) const
     {
-        return {params_.data() + norm.weight, params_.data() + norm.bias, eps_};
+        const float* p = ws.parameters(params_);
+        return {p + norm.weight, p + norm.bias, eps_};
     }
-    ops::LinearWeights at(const Linear& linear) const
+    ops::LinearWeights at(const Workspace& ws, const Linear& linear) const
     {
-        return {params_.data() + linear.weight, params_.data() + linear.bias, linear.in, linear.out};
+        const float* p = ws.parameters(params_);
+        return {p + linear.weight, p + linear.bias, linear.in, linear.out};
     }
-    ops::BlockWeights at(const Block& b) const
+    ops::BlockWeights block(const Workspace& ws, int i) const
     {
-        return {at(b.norm1), at(b.qkv), at(b.proj), at(b.norm2), at(b.fc1), at(b.fc2)};
+        const Block& b = blocks_[static_cast<size_t>(i)];
+        return {at(ws, b.norm1), at(ws, b.qkv), at(ws, b.proj), at(ws, b.norm2), at(ws, b.fc1), at(ws, b.fc2)};
     }
-    ops::BlockWeights block(int i) const { return at(blocks_[static_cast<size_t>(i)]); }
     float* tapeOf(int block, int batch, int tokens, Workspace& ws, const std::string& tag) const;
 
     StackConfig config_;

@@ -56,12 +56,16 @@ public:
     */
     CV_WRAP virtual std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const = 0;
 
-    /** @brief cv::dnn backend; cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are available.
-    @throws cv::Exception with Error::StsNotImplemented for any other: never a silent fall-back */
+    /** @brief cv::dnn backend: cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are the CPU; cv::dnn::DNN_BACKEND_CUDA is an
+    NVIDIA GPU where this module was built with CUDA, whether or not OpenCV was. Changes the target to TARGET_CUDA or
+    TARGET_CPU when the one that is set belongs to the other.
+    @throws cv::Exception with Error::GpuNotSupported when there is no CUDA, saying why (not built in, no driver, no device,
+    a device too old), and with Error::StsNotImplemented for any other backend: never a silent fall-back */
     CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
-    /** @brief Precision: a cv::ltrp::ComputeTarget; TARGET_CPU (32-bit floats, also cv::dnn::DNN_TARGET_CPU) by default.
+    /** @brief Device and precision: a cv::ltrp::ComputeTarget; TARGET_CPU (32-bit floats, also cv::dnn::DNN_TARGET_CPU) by default.
     @throws cv::Exception with Error::StsNotImplemented for any other target, and for one that this processor or build
-    lacks, saying what is missing (see cv::ltrp::missingForTarget): never a silent fall-back */
+    lacks, saying what is missing (see cv::ltrp::missingForTarget; Error::GpuNotSupported for those of CUDA): never a silent
+    fall-back */
     CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
 
     CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file

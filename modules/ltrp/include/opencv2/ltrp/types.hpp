@@ -28,10 +28,15 @@ enum ComputeTarget
 {
     TARGET_CPU = 0,         //!< 32-bit floats; cv::dnn::DNN_TARGET_CPU
     TARGET_CPU_BF16 = 10,   //!< bfloat16 products, on processors with AVX512_BF16; cv::dnn::DNN_TARGET_CPU_FP16 where it exists
-    TARGET_CPU_INT8 = 1001  //!< 8-bit products (weights per output channel, activations per token), on processors with AVX512_VNNI
+    TARGET_CPU_INT8 = 1001, //!< 8-bit products (weights per output channel, activations per token), on processors with AVX512_VNNI
+    TARGET_CUDA = 6,        //!< an NVIDIA GPU, 32-bit floats; cv::dnn::DNN_TARGET_CUDA
+    TARGET_CUDA_FP16 = 7,   //!< the same with IEEE half precision products; cv::dnn::DNN_TARGET_CUDA_FP16
+    TARGET_CUDA_BF16 = 1002,   //!< the same with bfloat16 products
+    TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products
 };
 
-/** @brief Empty when that target can be had here, else what is missing: "this processor has no AVX512_BF16 instructions".
+/** @brief Empty when that target can be had here, else what is missing: "this processor has no AVX512_BF16 instructions",
+"this build of ltrp has no CUDA", "no NVIDIA driver is installed on this machine".
 @param target a cv::ltrp::ComputeTarget
 @throws cv::Exception with Error::StsNotImplemented for a number that is no target of this module */
 CV_EXPORTS_W String missingForTarget(int target);

@@ -124,8 +124,8 @@ void CpuBackend::attention(const float* qkv, const int* flagged, float* out, flo
     });
 }
 
-void CpuBackend::attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
-                       int tokens, int dim, int heads) const
+void CpuBackend::attentionBackward(const float* qkv, const float*, const float* probabilities, const float* dOut, float* dQkv,
+                                   int batch, int tokens, int dim, int heads) const
 {
     const Kernels& k = kernels();
     const size_t t = static_cast<size_t>(tokens), d = static_cast<size_t>(dim);

@@ -34,6 +34,36 @@ HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
 class CpuBackend : public Backend
 {
 public:
+    bool onHost() const CV_OVERRIDE { return true; }
+    void* allocate(size_t bytes) const CV_OVERRIDE;
+    void release(void* memory) const CV_OVERRIDE;
+    void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE;
+    void zero(void* to, size_t bytes) const CV_OVERRIDE;
+    void upload(const void* host, void* to, size_t bytes) const CV_OVERRIDE;
+    void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE;
+    const float* parameters(const float* host, size_t) const CV_OVERRIDE { return host; }
+    int rowsAtOnce() const CV_OVERRIDE;
+    void patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
+                  float* out) const CV_OVERRIDE;
+    void patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, bool normalised,
+                      float* out, float* deviation) const CV_OVERRIDE;
+    void embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                     int batch, int n, int dim) const CV_OVERRIDE;
+    void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const CV_OVERRIDE;
+    void complement(const int* keep, int* removed, int batch, int visible, int patches) const CV_OVERRIDE;
+    void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
+                      const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                      int dim) const CV_OVERRIDE;
+    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask, int batch,
+                              int visible, int patches, int dim) const CV_OVERRIDE;
+    void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
+                    int dim) const CV_OVERRIDE;
+    void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
+                     int dim) const CV_OVERRIDE;
+    void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const CV_OVERRIDE;
+    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
+                     double* loss) const CV_OVERRIDE;
+
     void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
                 Epilogue epilogue) const CV_OVERRIDE;
     void linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const CV_OVERRIDE;
@@ -48,7 +78,7 @@ public:
     int probabilityStride(int tokens) const CV_OVERRIDE;
     void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
                    int heads, int sharedBy) const CV_OVERRIDE;
-    void attentionBackward(const float* qkv, const float* probabilities, const float* dOut, float* dQkv, int batch,
+    void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv, int batch,
                            int tokens, int dim, int heads) const CV_OVERRIDE;
     double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                           bool squared) const CV_OVERRIDE;
@@ -63,9 +93,14 @@ public:
                        int heads, float* scratch) const CV_OVERRIDE;
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
-    void sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
-                        int rows, const float* reference, const float* scale, bool squared, double* sums) const CV_OVERRIDE;
     void sampledDifferences(const SampledVariants& work, double* means) const CV_OVERRIDE;
+    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants, const int* flagged,
+                     float* x, int tokens, int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
+    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
+                       int rows, float* reference) const CV_OVERRIDE;
+    void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                                  int items, int perReference, int rows, const float* reference, const float* scale,
+                                  bool squared, double count, float* means) const CV_OVERRIDE;
 
 protected:
     friend class SampledRun;

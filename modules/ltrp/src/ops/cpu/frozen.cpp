@@ -54,7 +54,8 @@ private:
 
 const char* precisionName(Precision precision)
 {
-    return precision == Precision::FP32 ? "FP32" : precision == Precision::BF16 ? "BF16" : "INT8";
+    static const char* const names[] = {"FP32", "BF16", "INT8", "TF32", "FP16"};
+    return names[static_cast<int>(precision)];
 }
 
 void Backend::sampledDifferences(const SampledVariants&, double*) const
@@ -64,6 +65,8 @@ void Backend::sampledDifferences(const SampledVariants&, double*) const
 
 std::string cpuLacks(Precision precision)
 {
+    if (precision == Precision::TF32 || precision == Precision::FP16)
+        return std::string("processors have no products in ") + precisionName(precision);
     return matmulLacks(precision);
 }
 

@@ -338,9 +338,31 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
     });
 }
 
-void CpuBackend::sumDifferences(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
-                                int items, int rows, const float* reference, const float* scale, bool squared,
-                                double* sums) const
+void CpuBackend::runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
+                             const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                             float* attended) const
+{
+    const BlockWeights& first = blocks[0];
+    const int dim = first.qkv.in;
+    normLinear(first.norm1, first.qkv, x0, qkv, inputs * tokens);
+    attention(qkv, flagged, attended, nullptr, inputs * variants, tokens, dim, heads, variants);
+    repeatItems(x0, x, static_cast<size_t>(inputs), static_cast<size_t>(variants),
+                static_cast<size_t>(tokens) * static_cast<size_t>(dim) * sizeof(float));
+    finishBlock(first, attended, x, inputs * variants * tokens);
+    runBlocks(blocks + 1, count - 1, x, flagged, inputs * variants, tokens, heads, queries, qkv, attended);
+}
+
+void CpuBackend::keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                               int items, int rows, float* reference) const
+{
+    for (int i = 0; i < items; ++i)
+        normLinear(norm, linear, x + static_cast<size_t>(i) * itemStride,
+                   reference + static_cast<size_t>(i) * static_cast<size_t>(rows) * static_cast<size_t>(linear.out), rows);
+}
+
+void CpuBackend::differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
+                                          size_t itemStride, int items, int perReference, int rows, const float* reference,
+                                          const float* scale, bool squared, double count, float* means) const
 {
     const Kernels& k = kernels();
     const size_t in = static_cast<size_t>(linear.in), out = static_cast<size_t>(linear.out), all = static_cast<size_t>(rows);
@@ -352,25 +374,27 @@ void CpuBackend::sumDifferences(const NormWeights& norm, const LinearWeights& li
         for (size_t task = begin; task < end; ++task)
         {
             const size_t first = all * (task % blocks) / blocks, n = all * (task % blocks + 1) / blocks - first;
+            const size_t item = task / blocks, anchor = item / static_cast<size_t>(perReference);
+            const float* wanted = reference + (anchor * all + first) * out;
             float* normed = static_cast<float*>(scratch(3, n * in * sizeof(float)));
             float* y = static_cast<float*>(scratch(4, n * out * sizeof(float)));
-            k.layerNorm(x + task / blocks * itemStride + first * in, norm.weight, norm.bias, norm.eps, normed, n, in, nullptr,
-                        nullptr);
+            k.layerNorm(x + item * itemStride + first * in, norm.weight, norm.bias, norm.eps, normed, n, in, nullptr, nullptr);
             product.run(normed, n, y, false);
             if (!scale)
             {
-                partial[task] = k.sumDifference(y, reference + first * out, n * out, 1.f, squared);
+                partial[task] = k.sumDifference(y, wanted, n * out, 1.f, squared);
                 continue;
             }
             for (size_t r = 0; r < n; ++r)
-                partial[task] += k.sumDifference(y + r * out, reference + (first + r) * out, out, scale[first + r], squared);
+                partial[task] += k.sumDifference(y + r * out, wanted + r * out, out, scale[anchor * all + first + r], squared);
         }
     });
     for (int i = 0; i < items; ++i)
     {
-        sums[i] = 0;
+        double sum = 0;
         for (size_t b = 0; b < blocks; ++b)
-            sums[i] += partial[static_cast<size_t>(i) * blocks + b];
+            sum += partial[static_cast<size_t>(i) * blocks + b];
+        means[i] = static_cast<float>(sum / count);
     }
 }
 

@@ -1,0 +1,135 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CUDA_BACKEND_HPP
+#define OPENCV_LTRP_OPS_CUDA_BACKEND_HPP
+
+#include "device.hpp"
+
+#include <mutex>
+#include <unordered_map>
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+/// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and each
+/// call holds its own temporary memory until everything it launches is in that stream.
+class DeviceBackend CV_FINAL : public Backend
+{
+public:
+    DeviceBackend(std::unique_ptr<Device> device, Precision precision, bool frozen);
+    ~DeviceBackend() CV_OVERRIDE;
+
+    bool onHost() const CV_OVERRIDE { return false; }
+    void* allocate(size_t bytes) const CV_OVERRIDE { return device_->allocate(bytes); }
+    void release(void* memory) const CV_OVERRIDE { device_->release(memory); }
+    void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE { device_->copy(from, to, bytes); }
+    void zero(void* to, size_t bytes) const CV_OVERRIDE { device_->zero(to, bytes); }
+    void upload(const void* host, void* to, size_t bytes) const CV_OVERRIDE { device_->upload(host, to, bytes); }
+    void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE { device_->download(from, host, bytes); }
+    const float* parameters(const float* host, size_t count) const CV_OVERRIDE;
+    int rowsAtOnce() const CV_OVERRIDE { return 1 << 18; }
+    void weightsChanged() const CV_OVERRIDE;
+
+    void patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
+                  float* out) const CV_OVERRIDE;
+    void patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, bool normalised,
+                      float* out, float* deviation) const CV_OVERRIDE;
+    void embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                     int batch, int n, int dim) const CV_OVERRIDE;
+    void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const CV_OVERRIDE;
+    void complement(const int* keep, int* removed, int batch, int visible, int patches) const CV_OVERRIDE;
+    void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
+                      const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                      int dim) const CV_OVERRIDE;
+    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask, int batch,
+                              int visible, int patches, int dim) const CV_OVERRIDE;
+    void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
+                    int dim) const CV_OVERRIDE;
+    void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
+                     int dim) const CV_OVERRIDE;
+    void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const CV_OVERRIDE;
+
+    void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
+                Epilogue epilogue) const CV_OVERRIDE;
+    void linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const CV_OVERRIDE;
+    void linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in,
+                              int out) const CV_OVERRIDE;
+    void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
+                    int rows) const CV_OVERRIDE;
+    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,
+                   int queries, float* qkv, float* attended) const CV_OVERRIDE;
+    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants, const int* flagged,
+                     float* x, int tokens, int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
+    void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
+    void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
+                   float* rstd) const CV_OVERRIDE;
+    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
+                           float* dw, float* db, int rows, int dim) const CV_OVERRIDE;
+    void gelu(const float* x, float* y, size_t count) const CV_OVERRIDE;
+    void geluBackward(const float* x, const float* dy, float* dx, size_t count) const CV_OVERRIDE;
+    int probabilityStride(int) const CV_OVERRIDE { return 1; }   // the logarithm of the sum of exp(logits)
+    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
+                   int heads, int sharedBy) const CV_OVERRIDE;
+    void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
+                           int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
+    double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
+                          bool squared) const CV_OVERRIDE;
+    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
+                     double* loss) const CV_OVERRIDE;
+    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
+                       int rows, float* reference) const CV_OVERRIDE;
+    void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                                  int items, int perReference, int rows, const float* reference, const float* scale,
+                                  bool squared, double count, float* means) const CV_OVERRIDE;
+
+private:
+    /// Temporary memory of one call.
+    class Scratch
+    {
+    public:
+        Scratch(const Device& device, size_t bytes) : device_(device), data_(bytes ? device.allocate(bytes) : nullptr) {}
+        ~Scratch() { device_.release(data_); }
+        Scratch(const Scratch&) = delete;
+        Scratch& operator=(const Scratch&) = delete;
+        void* get() const { return data_; }
+
+    private:
+        const Device& device_;
+        void* data_;
+    };
+    /// The device's copy of parameters that lie on the host: floats, and 16-bit values where those are multiplied.
+    struct Mirror
+    {
+        float* values;
+        void* half;
+        size_t count;
+        const float* host;
+        bool stale;
+    };
+
+    size_t width() const { return element_ == Element::Float32 ? 4 : 2; }   ///< bytes of an activation
+    /// Floats as what products multiply: themselves, or rounded into `to` (activationScratch() bytes).
+    Input rounded(const float* x, size_t count, const Scratch& to) const;
+    size_t roundedBytes(size_t count) const { return element_ == Element::Float32 ? 0 : count * 2; }
+    /// Parameters in the element of products; `own` receives them where they belong to no Mirror.
+    Input weights(const float* w, size_t count, std::unique_ptr<Scratch>& own) const;
+    Output activation(void* memory) const { return Output(memory, element_); }
+    void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim, Output y) const;
+    void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu) const;
+    void afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const;
+    void attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim, int heads,
+                int sharedBy) const;
+    void upload(Mirror& mirror) const;
+
+    std::unique_ptr<Device> device_;
+    const Precision precision_;
+    const Element element_;
+    const bool frozen_;
+    mutable std::mutex mutex_;   ///< mirrors_
+    mutable std::unordered_map<const float*, Mirror> mirrors_;   ///< by the host's address
+};
+
+}}}}  // namespace
+
+#endif

@@ -1,0 +1,146 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Operations of DeviceBackend that are one kernel each.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+
+#include "backend.hpp"
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+namespace {
+
+namespace kernels = ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE;
+
+size_t z(int n) { return static_cast<size_t>(n); }
+
+PixelSource planes(const float* pixels) { return {pixels, nullptr, {0, 0, 0}, {1, 1, 1}}; }
+
+}  // namespace
+
+void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
+                             float* out) const
+{
+    kernels::patchify(device_->stream(), planes(pixels), ids, order == PatchOrder::ChannelLast, out, batch, n, grid.side,
+                      grid.patch);
+    device_->check("patchify");
+}
+
+void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, bool normalised,
+                                 float* out, float* deviation) const
+{
+    kernels::patchTargets(device_->stream(), planes(pixels), ids, normalised, out, nullptr, deviation, batch, n, grid.side,
+                          grid.patch);
+    device_->check("patchTargets");
+}
+
+void DeviceBackend::embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
+                                int batch, int n, int dim) const
+{
+    kernels::embedTokens(device_->stream(), tokens, classToken, positions, ids, x, batch, n, dim);
+    device_->check("embedTokens");
+}
+
+void DeviceBackend::embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const
+{
+    kernels::embedTokensBackward(device_->stream(), dx, dTokens, dClass, batch, n, dim);
+    device_->check("embedTokensBackward");
+}
+
+void DeviceBackend::complement(const int* keep, int* removed, int batch, int visible, int patches) const
+{
+    complementPlaces(device_->stream(), keep, removed, batch, visible, patches);
+    device_->check("complement");
+}
+
+void DeviceBackend::decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
+                                 const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                                 int dim) const
+{
+    const DecoderInputArgs args{embedded, maskToken, positions, keep, removed, order == TokenOrder::HiddenFirst, x, batch,
+                                visible, patches, dim};
+    kernels::decoderInput(device_->stream(), args);
+    device_->check("decoderInput");
+}
+
+void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+                                         int batch, int visible, int patches, int dim) const
+{
+    const Scratch scratch(*device_, decoderInputBackwardScratch(batch, visible, patches, dim));
+    kernels::decoderInputBackward(device_->stream(), dx, keep, removed, dEmbedded, dMask, batch, visible, patches, dim,
+                                  scratch.get());
+    device_->check("decoderInputBackward");
+}
+
+void DeviceBackend::gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
+                               int dim) const
+{
+    kernels::gatherRows(device_->stream(), x, itemStride, ids, base, y, items, n, dim);
+    device_->check("gatherRows");
+}
+
+void DeviceBackend::scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
+                                int dim) const
+{
+    kernels::scatterRows(device_->stream(), x, ids, base, y, itemStride, items, n, dim);
+    device_->check("scatterRows");
+}
+
+void DeviceBackend::repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const
+{
+    kernels::repeatItems(device_->stream(), static_cast<const float*>(x), static_cast<float*>(y), items, times, bytes / 4);
+    device_->check("repeatItems");
+}
+
+void DeviceBackend::layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim,
+                              float* mean, float* rstd) const
+{
+    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr, w, b, eps, y,
+                             mean, rstd, 1, z(rows), dim};   // without branch, x is only read
+    kernels::layerNorm(device_->stream(), args);
+    device_->check("layerNorm");
+}
+
+void DeviceBackend::layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
+                                      float* dx, float* dw, float* db, int rows, int dim) const
+{
+    const Scratch scratch(*device_, layerNormBackwardScratch(z(rows), dim));
+    kernels::layerNormBackward(device_->stream(), dy, x, w, mean, rstd, dx, dw, db, z(rows), dim, scratch.get());
+    device_->check("layerNormBackward");
+}
+
+void DeviceBackend::gelu(const float* x, float* y, size_t count) const
+{
+    kernels::gelu(device_->stream(), x, nullptr, Output(nullptr, Element::Float32), y, count, 1);
+    device_->check("gelu");
+}
+
+void DeviceBackend::geluBackward(const float* x, const float* dy, float* dx, size_t count) const
+{
+    kernels::geluBackward(device_->stream(), x, dy, dx, count);
+    device_->check("geluBackward");
+}
+
+double DeviceBackend::meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
+                                     bool squared) const
+{
+    const Scratch scratch(*device_, meanDifferenceScratch(count)), there(*device_, sizeof(double));
+    kernels::meanDifference(device_->stream(), a, b, count, scale, scale ? perScale : count, squared,
+                            static_cast<double*>(there.get()), scratch.get());
+    device_->check("meanDifference");
+    double mean = 0;
+    device_->download(there.get(), &mean, sizeof(mean));
+    return mean;
+}
+
+void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss) const
+{
+    const Scratch scratch(*device_, squaredLossScratch(count));
+    kernels::squaredLoss(device_->stream(), prediction, target, gradient, loss, count, scratch.get());
+    device_->check("squaredLoss");
+}
+
+}}}}  // namespace
+
+#endif

@@ -1,0 +1,54 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// What DeviceBackend needs of a device beside the project's kernels. One implementation is CUDA's runtime with cuBLASLt
+// (runtime.cpp); the tests have another one over the emulation of tests/simt, so that everything above is run without a GPU.
+#ifndef OPENCV_LTRP_OPS_CUDA_DEVICE_HPP
+#define OPENCV_LTRP_OPS_CUDA_DEVICE_HPP
+
+#include "kernels.hpp"
+#include "../ops.hpp"
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+/// Row-major d [m, n] = a b + bias (or += without bias), then GELU. a [m, k], or [k, m] when transposeA; b [k, n], or [n, k]
+/// when transposeB; a and b have the same element.
+struct Product
+{
+    Input a;
+    bool transposeA;
+    Input b;
+    bool transposeB;
+    Input bias;   ///< [n], its element d's; data null: none
+    bool gelu;
+    bool add;
+    Output d;
+    int m, n, k;
+};
+
+/// Everything goes to one stream, so that it runs in the order of the calls.
+class Device
+{
+public:
+    virtual ~Device() = default;
+    virtual Stream stream() const = 0;
+    virtual std::string name() const = 0;   ///< "NVIDIA H100 80GB HBM3, compute capability 9.0, CUDA 13.0"
+    virtual void* allocate(size_t bytes) const = 0;   ///< 256-byte aligned
+    virtual void release(void* memory) const = 0;     ///< what was launched before may still use it
+    virtual void copy(const void* from, void* to, size_t bytes) const = 0;
+    virtual void zero(void* to, size_t bytes) const = 0;
+    virtual void upload(const void* host, void* to, size_t bytes) const = 0;
+    virtual void download(const void* from, void* host, size_t bytes) const = 0;   ///< waits
+    virtual void multiply(const Product& product) const = 0;
+    /// Throws when a launch failed since the last call.
+    virtual void check(const char* operation) const = 0;
+};
+
+/// A backend over a device. Precision: FP32, TF32, BF16 or FP16 (fp32 sums; norms, softmax, residual stream fp32 in all).
+/// frozen: the parameters never change, else weightsChanged() makes the device's copies follow the host's.
+std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Precision precision, bool frozen);
+
+}}}}  // namespace
+
+#endif
