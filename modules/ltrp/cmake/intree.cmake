@@ -41,11 +41,3 @@ if(LTRP_WERROR AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     endif()
   endforeach()
 endif()
-
-# The shipped models where shippedModel() looks for them, seen from the library: share/ltrp in the build and installed.
-file(GLOB _models "${CMAKE_CURRENT_SOURCE_DIR}/models/*.safetensors")
-foreach(_model ${_models})
-  get_filename_component(_name "${_model}" NAME)
-  configure_file("${_model}" "${CMAKE_BINARY_DIR}/share/ltrp/${_name}" COPYONLY)
-endforeach()
-install(FILES ${_models} DESTINATION share/ltrp COMPONENT libs)

@@ -362,7 +362,7 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
     if (m <= 0 || n <= 0)
         return;
     const ProfileScope profile(m, n, k);
-    const auto step = [](int values) { return values == 0 ? Mat::AUTO_STEP : static_cast<size_t>(values) * sizeof(float); };
+    const auto step = [](int values) { return values == 0 ? size_t(Mat::AUTO_STEP) : values * sizeof(float); };
     const Mat aMat(transposeA ? k : m, transposeA ? m : k, CV_32F, const_cast<float*>(a), step(steps.a));
     const Mat bMat(transposeB ? n : k, transposeB ? k : n, CV_32F, const_cast<float*>(b), step(steps.b));
     Mat cMat(m, n, CV_32F, c, step(steps.c));
