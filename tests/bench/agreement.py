@@ -8,6 +8,9 @@ BOUNDS = {
     "fp32": {"spearman": 0.999, "relative": 1e-3},
     "bf16": {"spearman": 0.95, "relative": 0.5},
     "int8": {"spearman": 0.90, "relative": 1.0},
+    # Photos that each side reads and resizes itself, to 8 bits: a value that rounds the other way moves a score further
+    # than the arithmetic of the network does.
+    "photos": {"spearman": 0.9999, "relative": 1e-2},
 }
 KEEP = 0.25
 

@@ -144,6 +144,7 @@ def compare(row: Row, reference: dict, other: dict) -> tuple[dict, bool]:
         return result, agrees
     result = agreement.compare_scores(reference["scores"], other["scores"])
     precision = "int8" if row.sample_share < 1 else row.precision  # estimates come no closer than that
+    precision = "photos" if row.kind == "folder" else precision
     return result, agreement.scores_agree(result, precision, row.kind == "score" and row.preset != "shipped")
 
 

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace cv { namespace ltrp { namespace ops {
 
@@ -121,6 +122,51 @@ void CpuBackend::attention(const float* qkv, const int* flagged, float* out, flo
     parallelRanges(static_cast<size_t>(batch) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
         for (size_t item = begin; item < end; ++item)
             attendHead(qkv, flagged, out, probabilities, static_cast<int>(item), tokens, dim, heads, sharedBy, 0, tokens);
+    });
+}
+
+/// The variants of an input have the same queries, keys and values here: a variant's attention is the input's own, with what
+/// its missing key contributed taken out again (a correction of rank one), so that only one a head is computed.
+void CpuBackend::attendVariants(const float* qkv, const int* flagged, float* out, int inputs, int variants, int tokens, int dim,
+                                int heads) const
+{
+    const Kernels& k = kernels();
+    const size_t t = static_cast<size_t>(tokens), d = static_cast<size_t>(dim), runs = static_cast<size_t>(variants);
+    std::vector<int> everyToken(t);
+    for (int token = 0; token < tokens; ++token)
+        everyToken[static_cast<size_t>(token)] = token;
+    parallelRanges(static_cast<size_t>(inputs) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
+        HeadArgs args = headArgs<float>(tokens, dim, heads);
+        const size_t width = static_cast<size_t>(args.width), working = headScratch(tokens, args.width);
+        args.scratch = threadScratch(working + t * static_cast<size_t>(paddedTokens(tokens)) + t * width);
+        float* const whole = args.scratch + working + t * static_cast<size_t>(paddedTokens(tokens));
+        for (size_t item = begin; item < end; ++item)
+        {
+            const size_t input = item / static_cast<size_t>(heads), column = item % static_cast<size_t>(heads) * width;
+            args.q = qkv + input * t * 3 * d + column;
+            args.k = args.q + d;
+            args.v = args.k + d;
+            args.flagged = -1;
+            args.probabilities = args.scratch + working;
+            args.out = whole;
+            args.outStride = width;
+            k.attention(args);
+            args.result = whole;
+            args.resultStride = width;
+            args.places = everyToken.data();
+            args.live = tokens;
+            args.outStride = d;
+            for (size_t run = input * runs; run < (input + 1) * runs; ++run)
+            {
+                args.out = out + run * t * d + column;
+                args.flagged = flagged[run];
+                if (args.flagged >= 0)
+                    k.withoutKey(args);
+                else
+                    for (size_t token = 0; token < t; ++token)
+                        std::memcpy(args.out + token * d, whole + token * width, width * sizeof(float));
+            }
+        }
     });
 }
 

@@ -107,6 +107,9 @@ protected:
     /// One head of one item of attention(): queries first .. last - 1.
     void attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens, int dim,
                     int heads, int sharedBy, int first, int last) const;
+    /// out [inputs * variants, tokens, dim]: each input's attention without its variants' tokens `flagged` (-1: none).
+    void attendVariants(const float* qkv, const int* flagged, float* out, int inputs, int variants, int tokens, int dim,
+                        int heads) const;
     /// What the products of normLinear() and finishBlock() multiply.
     virtual Precision precision() const { return Precision::FP32; }
     /// The kept form of these weights, or null: they are multiplied as they lie there, in fp32.

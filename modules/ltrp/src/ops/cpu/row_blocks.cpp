@@ -345,7 +345,7 @@ void CpuBackend::runVariants(const BlockWeights* blocks, int count, const float*
     const BlockWeights& first = blocks[0];
     const int dim = first.qkv.in;
     normLinear(first.norm1, first.qkv, x0, qkv, inputs * tokens);
-    attention(qkv, flagged, attended, nullptr, inputs * variants, tokens, dim, heads, variants);
+    attendVariants(qkv, flagged, attended, inputs, variants, tokens, dim, heads);
     repeatItems(x0, x, static_cast<size_t>(inputs), static_cast<size_t>(variants),
                 static_cast<size_t>(tokens) * static_cast<size_t>(dim) * sizeof(float));
     finishBlock(first, attended, x, inputs * variants * tokens);

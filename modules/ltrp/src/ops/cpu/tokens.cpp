@@ -40,10 +40,19 @@ void add(const float* a, const float* b, float* sum, size_t count)
 
 void* CpuBackend::allocate(size_t bytes) const { return fastMalloc(bytes); }
 void CpuBackend::release(void* memory) const { fastFree(memory); }
-void CpuBackend::copy(const void* from, void* to, size_t bytes) const { std::memcpy(to, from, bytes); }
-void CpuBackend::zero(void* to, size_t bytes) const { std::memset(to, 0, bytes); }
-void CpuBackend::upload(const void* host, void* to, size_t bytes) const { std::memcpy(to, host, bytes); }
-void CpuBackend::download(const void* from, void* host, size_t bytes) const { std::memcpy(host, from, bytes); }
+// Nothing may be copied from nowhere, an empty list for one: memcpy() must not see that null pointer.
+void CpuBackend::copy(const void* from, void* to, size_t bytes) const
+{
+    if (bytes)
+        std::memcpy(to, from, bytes);
+}
+void CpuBackend::zero(void* to, size_t bytes) const
+{
+    if (bytes)
+        std::memset(to, 0, bytes);
+}
+void CpuBackend::upload(const void* host, void* to, size_t bytes) const { copy(host, to, bytes); }
+void CpuBackend::download(const void* from, void* host, size_t bytes) const { copy(from, host, bytes); }
 
 /// Enough for the matrix products to reach their rate, few enough to stay near the cache.
 int CpuBackend::rowsAtOnce() const { return 4096; }
