@@ -65,6 +65,9 @@ struct Kernels
     void (*geluBf16)(const float* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
     /// Per row: x = scale * q + low, q in 0 .. 255.
     void (*quantise)(const float* x, uint8_t* q, float* scale, float* low, size_t rows, size_t columns);
+    /// quantise(layerNorm(x)); row: scratch for `dim` floats.
+    void (*normQuantise)(const float* x, const float* w, const float* b, float eps, uint8_t* q, float* scale, float* low,
+                         float* row, size_t rows, size_t dim);
     /// y = (sums * scale + low * weightSums) * weightScales + bias (+ y when add), scale and low one a row.
     void (*dequantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
                        const float* weightSums, const float* bias, float* y, size_t rows, size_t columns, bool add);

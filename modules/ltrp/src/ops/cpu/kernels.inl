@@ -124,39 +124,52 @@ LTRP_INLINE VecF roundedGelu(VecF x)
     return x * (near * p + 0.5f);
 }
 
+struct Moments
+{
+    float mean, rstd;
+};
+
+/// Mean and 1 / sqrt(variance + eps) of a row.
+LTRP_INLINE Moments momentsOf(const float* x, size_t dim, float eps)
+{
+    const size_t whole = dim / W * W;
+    VecF s0 = VecF{};
+    for (size_t i = 0; i < whole; i += W)
+        s0 += load(x + i);
+    float total = sum(s0);
+    for (size_t i = whole; i < dim; ++i)
+        total += x[i];
+    const float m = total / static_cast<float>(dim);
+    const VecF mv = splat(m);
+    VecF s1 = VecF{};
+    for (size_t i = 0; i < whole; i += W)
+    {
+        const VecF d = load(x + i) - mv;
+        s1 += d * d;
+    }
+    float squares = sum(s1);
+    for (size_t i = whole; i < dim; ++i)
+        squares += (x[i] - m) * (x[i] - m);
+    return {m, 1.f / std::sqrt(squares / static_cast<float>(dim) + eps)};
+}
+
 void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, size_t rows, size_t dim, float* mean,
                float* rstd)
 {
     const size_t whole = dim / W * W, rest = dim - whole;
     for (size_t r = 0; r < rows; ++r, x += dim, y += dim)
     {
-        VecF s0 = VecF{};
+        const Moments moments = momentsOf(x, dim, eps);
+        const VecF mv = splat(moments.mean);
         for (size_t i = 0; i < whole; i += W)
-            s0 += load(x + i);
-        float total = sum(s0);
-        for (size_t i = whole; i < dim; ++i)
-            total += x[i];
-        const float m = total / static_cast<float>(dim);
-        const VecF mv = splat(m);
-        VecF s1 = VecF{};
-        for (size_t i = 0; i < whole; i += W)
-        {
-            const VecF d = load(x + i) - mv;
-            s1 += d * d;
-        }
-        float squares = sum(s1);
-        for (size_t i = whole; i < dim; ++i)
-            squares += (x[i] - m) * (x[i] - m);
-        const float rs = 1.f / std::sqrt(squares / static_cast<float>(dim) + eps);
-        for (size_t i = 0; i < whole; i += W)
-            store(y + i, (load(x + i) - mv) * rs * load(w + i) + load(b + i));
+            store(y + i, (load(x + i) - mv) * moments.rstd * load(w + i) + load(b + i));
         if (rest)
-            storePart(y + whole, (loadPart(x + whole, rest) - mv) * rs * loadPart(w + whole, rest)
+            storePart(y + whole, (loadPart(x + whole, rest) - mv) * moments.rstd * loadPart(w + whole, rest)
                                      + loadPart(b + whole, rest), rest);
         if (mean)
         {
-            mean[r] = m;
-            rstd[r] = rs;
+            mean[r] = moments.mean;
+            rstd[r] = moments.rstd;
         }
     }
 }
@@ -225,82 +238,7 @@ void geluBf16(const float* x, uint16_t* y, size_t count)
     convertBf16<true>(x, y, count);
 }
 
-void quantise(const float* x, uint8_t* q, float* scale, float* low, size_t rows, size_t columns)
-{
-    const size_t whole = columns / W * W;
-    for (size_t r = 0; r < rows; ++r, x += columns, q += columns)
-    {
-        float least = x[0], most = x[0];
-        if (whole)
-        {
-            VecF a = load(x), b = a;
-            for (size_t i = W; i < whole; i += W)
-            {
-                a = minimum(a, load(x + i));
-                b = maximum(b, load(x + i));
-            }
-            least = -largest(-a);
-            most = largest(b);
-        }
-        for (size_t i = whole; i < columns; ++i)
-        {
-            least = x[i] < least ? x[i] : least;
-            most = x[i] > most ? x[i] : most;
-        }
-        const float span = most - least, inverse = span > 0 ? 255.f / span : 0.f;
-        scale[r] = span / 255.f;
-        low[r] = least;
-        for (size_t i = 0; i < columns; i += W)
-        {
-            const bool part = columns - i < W;
-            const VecF v = ((part ? loadPart(x + i, columns - i) : load(x + i)) - least) * inverse + 0.5f;
-            const VecB b = __builtin_convertvector(__builtin_convertvector(minimum(v, splat(255.f)), VecI), VecB);
-            std::memcpy(q + i, &b, part ? columns - i : W);
-        }
-    }
-}
-
-void dequantise(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
-                const float* weightSums, const float* bias, float* y, size_t rows, size_t columns, bool add)
-{
-    typedef int VecA __attribute__((vector_size(LTRP_VECTOR * 4), aligned(4), may_alias));
-    const size_t whole = columns / W * W;
-    for (size_t r = 0; r < rows; ++r, sums += columns, y += columns)
-    {
-        for (size_t i = 0; i < whole; i += W)
-        {
-            const VecF s = __builtin_convertvector(*reinterpret_cast<const VecA*>(sums + i), VecF);
-            VecF v = (s * scale[r] + load(weightSums + i) * low[r]) * load(weightScales + i);
-            if (bias)
-                v += load(bias + i);
-            store(y + i, add ? v + load(y + i) : v);
-        }
-        for (size_t i = whole; i < columns; ++i)
-        {
-            const float v = (static_cast<float>(sums[i]) * scale[r] + weightSums[i] * low[r]) * weightScales[i]
-                          + (bias ? bias[i] : 0.f);
-            y[i] = add ? v + y[i] : v;
-        }
-    }
-}
-
-void geluQuantise(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
-                  const float* weightSums, const float* bias, uint8_t* q, float* scaleOut, float* lowOut, float* row,
-                  size_t rows, size_t columns)
-{
-    for (size_t r = 0; r < rows; ++r)   // a row at a time, so that it stays in the first cache between the passes
-    {
-        dequantise(sums + r * columns, scale + r, low + r, weightScales, weightSums, bias, row, 1, columns, false);
-        for (size_t i = 0; i < columns; i += W)
-        {
-            if (columns - i < W)
-                storePart(row + i, roundedGelu(loadPart(row + i, columns - i)), columns - i);
-            else
-                store(row + i, roundedGelu(load(row + i)));
-        }
-        quantise(row, q + r * columns, scaleOut + r, lowOut + r, 1, columns);
-    }
-}
+#include "kernels_int8.inl"
 
 /// c [R, N] = a [R, K] b [K, N] for R rows and NV vectors of columns kept in registers.
 template <int R, int NV>
@@ -576,7 +514,7 @@ const Kernels& LTRP_KERNELS()
 {
     static const Kernels table = {LTRP_KERNELS_NAME, LTRP_VECTOR, layerNorm, layerNormBackward, gelu, geluBackward,
                                   attention, attentionBackward, columnSums, sumDifference, squaredDistances, toBf16, geluBf16,
-                                  quantise, dequantise, geluQuantise,
+                                  quantise, normQuantise, dequantise, geluQuantise,
                                   packKeys, attentionAmong, withoutKey,
 #ifdef LTRP_BF16
                                   attentionPairs<float>, packKeysBf16, attentionAmongBf16, fromBf16, gelu16, geluBackward16,

@@ -57,12 +57,21 @@ public:
             dequantise(sums(quantised(x, rows), rows), rows, y, add);
     }
 
-    /// y += gelu(first(x)) w^T + b: both layers of an MLP.
-    void runMlp(const RowProduct& first, const float* x, size_t rows, float* y) const
+    /// y = norm(x) w^T + b.
+    void runNormed(const NormWeights& norm, const float* x, size_t rows, float* y) const
+    {
+        if (precision_ == Precision::INT8)
+            dequantise(sums(quantised(norm, x, rows), rows), rows, y, false);
+        else
+            run(normed(norm, x, rows), rows, y, false);
+    }
+
+    /// y += gelu(first(norm(x))) w^T + b: both layers of an MLP.
+    void runMlp(const NormWeights& norm, const RowProduct& first, const float* x, size_t rows, float* y) const
     {
         if (precision_ == Precision::INT8)
         {
-            const Quantised from = first.quantised(x, rows);
+            const Quantised from = first.quantised(norm, x, rows);
             const int32_t* hidden = first.sums(from, rows);
             const Quantised to(rows, in_, 5);
             kernels_.geluQuantise(hidden, from.scale, from.low, first.packed_->scales(), first.packed_->sums(),
@@ -72,7 +81,7 @@ public:
             return;
         }
         float* hidden = static_cast<float*>(scratch(4, rows * in_ * sizeof(float)));
-        first.run(x, rows, hidden, false);
+        first.run(first.normed(norm, x, rows), rows, hidden, false);
         if (precision_ == Precision::BF16)
         {
             multiply(half(hidden, rows, kernels_.geluBf16), rows, y, true);
@@ -106,6 +115,21 @@ private:
         const Quantised q(rows, in_, 1);
         kernels_.quantise(x, q.values, q.scale, q.low, rows, in_);
         return q;
+    }
+
+    Quantised quantised(const NormWeights& norm, const float* x, size_t rows) const
+    {
+        const Quantised q(rows, in_, 1);
+        kernels_.normQuantise(x, norm.weight, norm.bias, norm.eps, q.values, q.scale, q.low,
+                              static_cast<float*>(scratch(3, in_ * sizeof(float))), rows, in_);
+        return q;
+    }
+
+    const float* normed(const NormWeights& norm, const float* x, size_t rows) const
+    {
+        float* values = static_cast<float*>(scratch(3, rows * in_ * sizeof(float)));
+        kernels_.layerNorm(x, norm.weight, norm.bias, norm.eps, values, rows, in_, nullptr, nullptr);
+        return values;
     }
 
     const int32_t* sums(const Quantised& q, size_t rows) const
@@ -176,21 +200,12 @@ struct BlockProducts
     BlockProducts(const BlockProducts&) = delete;   // the products refer to `block`
     BlockProducts& operator=(const BlockProducts&) = delete;
 
-    void before(const float* x, float* out, size_t n) const
-    {
-        const size_t dim = static_cast<size_t>(block.qkv.in);
-        float* normed = static_cast<float*>(scratch(3, n * dim * sizeof(float)));
-        kernels().layerNorm(x, block.norm1.weight, block.norm1.bias, block.norm1.eps, normed, n, dim, nullptr, nullptr);
-        qkv.run(normed, n, out, false);
-    }
+    void before(const float* x, float* out, size_t n) const { qkv.runNormed(block.norm1, x, n, out); }
 
     void after(const float* attended, float* x, size_t n) const
     {
-        const size_t dim = static_cast<size_t>(block.proj.out);
-        float* normed = static_cast<float*>(scratch(3, n * dim * sizeof(float)));
         proj.run(attended, n, x, true);
-        kernels().layerNorm(x, block.norm2.weight, block.norm2.bias, block.norm2.eps, normed, n, dim, nullptr, nullptr);
-        fc2.runMlp(fc1, normed, n, x);
+        fc2.runMlp(block.norm2, fc1, x, n, x);
     }
 
     const BlockWeights block;
@@ -201,13 +216,10 @@ struct BlockProducts
 
 void CpuBackend::normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y, int rows) const
 {
-    const Kernels& k = kernels();
     const size_t in = static_cast<size_t>(linear.in), out = static_cast<size_t>(linear.out);
     const RowProduct product(precision(), linear, packed(linear));
     forRowBlocks(rows, std::max(linear.in, linear.out), [&](size_t first, size_t n) {
-        float* normed = static_cast<float*>(scratch(3, n * in * sizeof(float)));
-        k.layerNorm(x + first * in, norm.weight, norm.bias, norm.eps, normed, n, in, nullptr, nullptr);
-        product.run(normed, n, y + first * out, false);
+        product.runNormed(norm, x + first * in, n, y + first * out);
     });
 }
 
@@ -376,10 +388,8 @@ void CpuBackend::differencesFromReference(const NormWeights& norm, const LinearW
             const size_t first = all * (task % blocks) / blocks, n = all * (task % blocks + 1) / blocks - first;
             const size_t item = task / blocks, anchor = item / static_cast<size_t>(perReference);
             const float* wanted = reference + (anchor * all + first) * out;
-            float* normed = static_cast<float*>(scratch(3, n * in * sizeof(float)));
             float* y = static_cast<float*>(scratch(4, n * out * sizeof(float)));
-            k.layerNorm(x + item * itemStride + first * in, norm.weight, norm.bias, norm.eps, normed, n, in, nullptr, nullptr);
-            product.run(normed, n, y, false);
+            product.runNormed(norm, x + item * itemStride + first * in, n, y);
             if (!scale)
             {
                 partial[task] = k.sumDifference(y, wanted, n * out, 1.f, squared);
