@@ -289,8 +289,15 @@ void setCommandName(const std::string& name)
     commandName = name;
 }
 
+std::recursive_mutex& stderrMutex()
+{
+    static std::recursive_mutex mutex;
+    return mutex;
+}
+
 void complain(const std::string& text)
 {
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     if (visibleProgress)
         visibleProgress->hide();
     std::cerr << "ltrp" << (commandName.empty() ? "" : " ") << commandName << ": " << text << std::endl;
@@ -338,6 +345,7 @@ Progress::Progress(const std::string& label, size_t total)
 
 Progress::~Progress()
 {
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     hide();
     visibleProgress = nullptr;
 }
@@ -350,6 +358,7 @@ void Progress::update(size_t done, const std::string& note)
     if (done >= total_ || elapsed < 2.0 || sinceLast < (terminal_ ? 0.1 : 10.0))
         return;
     last_ = now;
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
     std::ostringstream text;
     text << label_ << ' ' << done << '/' << total_;
@@ -371,6 +380,7 @@ void Progress::update(size_t done, const std::string& note)
 
 void Progress::hide()
 {
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     if (shown_)
         std::cerr << "\r\033[K" << std::flush;
     shown_ = false;

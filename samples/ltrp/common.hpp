@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <exception>
 #include <stdexcept>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -86,6 +87,10 @@ void complain(const std::string& text);
 /// in ../share/ltrp beside the program's folder. `kind` is "rank" or "mae": the file is called *KIND*.safetensors.
 /// `option` is how the user names one ("--model"). Throws std::runtime_error saying where was looked.
 std::string findModel(const std::string& given, const std::string& kind, const std::string& option);
+
+/// Held by whoever writes to stderr, or has it turned away for a while, as a photo that is decoded does. One thread may lock it
+/// again.
+std::recursive_mutex& stderrMutex();
 
 /// Progress of work counted in steps, on stderr: a bar on a terminal, a plain line now and then elsewhere; nothing for
 /// work that takes less than two seconds.

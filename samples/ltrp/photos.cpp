@@ -54,7 +54,7 @@ bool isImageName(const fs::path& path)
 class StderrCapture
 {
 public:
-    StderrCapture()
+    StderrCapture() : lock_(stderrMutex())
     {
         std::cerr.flush();
         std::fflush(stderr);
@@ -91,6 +91,7 @@ public:
     }
 
 private:
+    const std::lock_guard<std::recursive_mutex> lock_;
     int saved_ = -1, read_ = -1;
     std::string text_;
 };

@@ -7,6 +7,7 @@
 #include "commands.hpp"
 #include "common.hpp"
 #include "photos.hpp"
+#include "read_ahead.hpp"
 
 #include <opencv2/ltrp/draw.hpp>
 #include <opencv2/ltrp/ranker.hpp>
@@ -135,6 +136,7 @@ void rankPhotos(const Ranker& ranker, const std::vector<Photo>& photos, Job& job
 void rankAll(const Ranker& ranker, size_t batch, Job& job)
 {
     Progress progress("rank: image", job.inputs.size());
+    ReadAhead reader(job.inputs, batch);
     std::vector<Photo> photos;
     for (size_t i = 0; i < job.inputs.size(); ++i)
     {
@@ -143,7 +145,7 @@ void rankAll(const Ranker& ranker, size_t batch, Job& job)
         {
             Photo photo;
             photo.input = i;
-            photo.pixels = readPhoto(job.inputs[i]);
+            photo.pixels = reader.next();
             checkPhotoSize(job.inputs[i], photo.pixels.size(), ranker.getGrid());
             photos.push_back(photo);
         }
