@@ -3,6 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "precomp.hpp"
+#include "onnx_bytes.hpp"
 #include "onnx_cases.hpp"
 #include "io/onnx_file.hpp"
 #include "process.hpp"
@@ -74,6 +75,38 @@ bool mentions(const cv::Exception& error, const std::vector<std::string>& words)
         if (error.err.find(word) == std::string::npos)
             return false;
     return true;
+}
+
+/// Scores of a convolution over 2 x 2 patches, after further nodes; the graph claims to take any number of images.
+std::string convolution(const std::vector<std::pair<std::string, std::vector<int>>>& nodes)
+{
+    using namespace onnx_bytes;
+    const auto ints = [](const std::string& name, const std::string& packed)
+    { return text(5, text(1, name) + text(8, packed) + number(20, 7)); };
+    std::string weight = number(1, 1) + number(1, 3) + number(1, 2) + number(1, 2) + number(2, 1) + text(8, "weight");
+    for (int i = 0; i < 12; i++)
+    {
+        const float value = static_cast<float>(i % 5) - 1.7f;
+        weight += number32(4, std::string(reinterpret_cast<const char*>(&value), 4));
+    }
+    const std::string conv = text(1, "image") + text(1, "weight") + text(2, "n0") + text(4, "Conv") +
+                             ints("kernel_shape", "\x02\x02") + ints("strides", "\x02\x02");
+    std::string parts = text(5, weight) + text(1, conv);
+    for (size_t i = 0; i < nodes.size(); i++)
+    {
+        const std::string from = "n" + std::to_string(i), shape = "s" + std::to_string(i);
+        std::string node = text(1, from) + text(2, "n" + std::to_string(i + 1)) + text(4, nodes[i].first);
+        if (nodes[i].first == "Reshape")
+        {
+            std::string sizes;
+            for (const int size : nodes[i].second)
+                sizes += number(7, static_cast<uint64_t>(int64_t(size)));
+            parts += text(5, number(1, nodes[i].second.size()) + number(2, 7) + sizes + text(8, shape));
+            node += text(1, shape);
+        }
+        parts += text(1, node);
+    }
+    return ranker(parts, "n" + std::to_string(nodes.size()));
 }
 
 }  // namespace
@@ -182,6 +215,47 @@ BOOST_AUTO_TEST_CASE(ranker_of_an_exported_file)
                           [](const cv::Exception& e) { return mentions(e, {"rank.dat", "ONNX"}); });
 }
 
+BOOST_AUTO_TEST_CASE(batches_give_what_each_image_gets_alone)
+{
+    const TemporaryFolder folder;
+    const auto check = [](const std::string& file, double allowed)
+    {
+        const cv::Ptr<Ranker> ranker = Ranker::create(file);
+        std::vector<cv::Mat> images;
+        for (int i = 0; i < 7; i++)
+        {
+            images.emplace_back(20 + i, 30, CV_8UC3);
+            cv::RNG(static_cast<uint64_t>(i)).fill(images.back(), cv::RNG::UNIFORM, 0, 256);
+        }
+        const std::vector<PatchRanking> rankings = ranker->rankBatch(images);
+        BOOST_REQUIRE(rankings.size() == images.size());
+        for (size_t i = 0; i < images.size(); i++)
+        {
+            const cv::Mat alone = ranker->rank(images[i]).scores;
+            BOOST_TEST((rankings[i].imageSize == images[i].size()));
+            BOOST_TEST(cv::norm(alone, rankings[i].scores, cv::NORM_INF) <= allowed * cv::norm(alone, cv::NORM_INF));
+            if (i > 0)
+                BOOST_TEST(cv::norm(rankings[i].scores, rankings[i - 1].scores, cv::NORM_INF) > 0);
+        }
+        BOOST_TEST(ranker->rankBatch(std::vector<cv::Mat>()).empty());
+        images[5] = cv::Mat();
+        BOOST_CHECK_EXCEPTION(ranker->rankBatch(images), cv::Exception,
+                              [](const cv::Exception& e) { return mentions(e, {"rankBatch: image 5"}); });
+    };
+    const std::string file = folder.file("r.onnx");
+    io::exportOnnx(file, untrainedRanker(32, 8, {24, 2, 3, 48}));
+    check(file, tolerance);
+    // Any number; the number one in a constant; a number that changes what each image gets.
+    for (const auto& nodes : std::vector<std::vector<std::pair<std::string, std::vector<int>>>>{
+             {{"Reshape", {-1, 4}}},
+             {{"Reshape", {1, 4}}},
+             {{"Reshape", {1, -1}}, {"Softmax", {}}, {"Reshape", {-1, 4}}}})
+    {
+        testing_tools::writeText(file, convolution(nodes));
+        check(file, 1e-6);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(damaged_files_are_refused_before_anything_runs_them)
 {
     const TemporaryFolder folder;
@@ -218,6 +292,44 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_refused_before_anything_runs_them)
     io::exportOnnx(folder.file("e.onnx"), folder.file("d.onnx"), untrainedMae(32, 16, {16, 1, 2, 32}, {16, 1, 2, 32}), 2);
     BOOST_CHECK_EXCEPTION(Ranker::create(folder.file("e.onnx")), cv::Exception,
                           [](const cv::Exception& e) { return mentions(e, {"e.onnx", "encoder", "ranker is needed"}); });
+}
+
+// What a reader that looks at fields one by one could take for sound, and an importer would read beyond its memory for.
+BOOST_AUTO_TEST_CASE(constants_that_hold_less_than_their_shape_says)
+{
+    using namespace onnx_bytes;
+    const auto read = [](const std::string& parts)
+    {
+        const std::string bytes = ranker(parts);
+        return io::readOnnxRanker(io::FileBytes::copy("r.onnx", bytes.data(), bytes.size()))->weights;
+    };
+    const auto refuses = [&](const std::string& parts, const char* what)
+    {
+        BOOST_CHECK_EXCEPTION(read(parts), cv::Exception,
+                              [&](const cv::Exception& e) { return mentions(e, {"r.onnx", what}); });
+    };
+    const std::string four(4, '\x3f'), shape2 = number(1, 2), isFloat = number(2, 1);
+    const std::string sound = shape2 + isFloat + text(9, four + four);
+    BOOST_TEST(read(text(5, sound)) == 2u);
+    BOOST_TEST(read(text(5, shape2 + isFloat + text(4, four + four))) == 2u);
+    BOOST_TEST(read(text(5, shape2 + isFloat + number32(4, four) + number32(4, four))) == 2u);
+    BOOST_TEST(read(text(5, shape2 + number(2, 7) + text(7, "\x01\x02"))) == 0u);
+    BOOST_TEST(read(text(1, constant(sound))) == 2u);
+
+    // Two halves of raw bytes, of which the last one counts.
+    refuses(text(5, shape2 + isFloat + text(9, four) + text(9, four)), "4 bytes, expected 8");
+    // As many values, but in the list of another type, or in a form that importers pass over.
+    refuses(text(5, shape2 + isFloat + text(7, "\x01\x02")), "0 values, expected 2");
+    refuses(text(5, shape2 + isFloat + number(4, 1) + number(4, 2)), "0 values, expected 2");
+    refuses(text(5, shape2 + number(2, 7) + number32(7, four) + number32(7, four)), "0 values, expected 2");
+    // Two tensors in one place: the shape of both, the bytes of the last.
+    refuses(text(1, constant(sound, number(1, 1) + isFloat + text(9, four))), "value twice");
+    refuses(text(1, constant(sound, sound)), "value twice");
+    // A further dimension, a shorter content behind field numbers of which importers see the lower bits.
+    const uint64_t high = uint64_t(1) << 29;
+    refuses(text(5, sound + number(high + 1, 9)), "damaged");
+    refuses(text(5, sound + text(high + 9, four)), "damaged");
+    refuses(text(11, value("x", {2}) + text(2, text(1, number(1, 1)))), "type of a value twice");
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,52 +3,18 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "fuzz.hpp"
+#include "fuzz_folder.hpp"
 #include "io/model_names.hpp"
 
 #include <cstdlib>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <stdexcept>
-
-#include <unistd.h>
 
 using namespace cv::ltrp;
 using namespace cv::ltrp::io;
 
 namespace
 {
-
-/// A folder in memory where there is one, that goes away with the process.
-class Folder
-{
-public:
-    Folder()
-    {
-        std::error_code error;
-        const std::filesystem::path memory = "/dev/shm";
-        path_ = std::filesystem::is_directory(memory, error) ? memory : std::filesystem::temp_directory_path();
-        std::string name = (path_ / "ltrp-fuzz-XXXXXX").string();
-        if (!mkdtemp(&name[0]))
-            throw std::runtime_error("cannot make a temporary folder");
-        path_ = name;
-    }
-    ~Folder()
-    {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string file(const std::string& name) const { return (path_ / name).string(); }
-
-private:
-    std::filesystem::path path_;
-};
-
-const Folder& folder()
-{
-    static const Folder only;
-    return only;
-}
 
 void write(const std::string& path, const std::string& bytes)
 {

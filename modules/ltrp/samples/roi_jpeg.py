@@ -147,14 +147,14 @@ def main():
     if roi is None:
         raise RuntimeError(f"{args.image}: the kept patches alone need more than the plain JPEG; keep fewer")
 
+    for path, data in ((args.output, roi), (args.plain, plain)):
+        if path:
+            write_bytes(path, data)
     print(f"{args.image}: {photo.shape[1]} x {photo.shape[0]}, kept {len(keep)} of {ranking.scores.size} patches")
     was = measure("plain", args.quality, plain, photo, kept)
     now = measure("roi", inside, roi, photo, kept)
     print(f"at {100 * len(roi) / len(plain):.1f} % of the size: {now[0] - was[0]:+.2f} dB inside, "
           f"{now[1] - was[1]:+.2f} outside")
-    for path, data in ((args.output, roi), (args.plain, plain)):
-        if path:
-            write_bytes(path, data)
     return 0
 
 

@@ -78,11 +78,11 @@ TEST(Ltrp_OnnxRanker, same_scores_as_the_weights)
     EXPECT_EQ(Scalar(0.25, 0.22, 0.2), ranker->getInputStd());
     EXPECT_NE(std::string::npos, ranker->info().find(file.path));
     std::vector<Mat> images;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 6; i++)
         images.push_back(photo(Size(60 + 20 * i, 50), i));
     const std::vector<PatchRanking> rankings = ranker->rankBatch(images), wanted = own->rankBatch(images);
-    ASSERT_EQ(size_t(3), rankings.size());
-    for (size_t i = 0; i < 3; i++)
+    ASSERT_EQ(size_t(6), rankings.size());
+    for (size_t i = 0; i < 6; i++)
     {
         EXPECT_EQ(images[i].size(), rankings[i].imageSize);
         EXPECT_LE(cvtest::norm(rankings[i].scores, wanted[i].scores, NORM_INF),

@@ -39,7 +39,8 @@ public:
         const uint64_t tag = varint();
         wire = static_cast<int>(tag & 7);
         field = static_cast<int>(std::min<uint64_t>(tag >> 3, 1 << 29));
-        require(field > 0 && (wire == 0 || wire == 1 || wire == 2 || wire == 5));
+        // Importers see the lower 32 bits alone.
+        require(field > 0 && tag >> 32 == 0 && (wire == 0 || wire == 1 || wire == 2 || wire == 5));
         if (wire == 0)
             number = varint();
         else
@@ -107,6 +108,12 @@ size_t valueBytes(int64_t type)
     case 7: case 11: return 8;                    // int64, double
     default: return 0;
     }
+}
+
+/// The field of an onnx.TensorProto that lists values of such a type, where they are not in raw_data.
+int listField(int64_t type)
+{
+    return type == 1 ? 4 : type == 11 ? 10 : type == 7 ? 7 : 5;
 }
 
 struct Value
@@ -215,10 +222,20 @@ private:
         file_->operations[operation]++;
     }
 
+    /// Protocol buffers would merge two messages where one belongs: the sizes of the one with the bytes of the other.
+    void once(bool& seen, const char* what) const
+    {
+        LTRP_REQUIRE(!seen, Error::StsParseError, path() << ": is damaged: it holds " << what << " twice");
+        seen = true;
+    }
+
     void readAttribute(Fields attribute)
     {
+        bool tensorSeen = false;
         while (attribute.next())
         {
+            if (attribute.field == 5)
+                once(tensorSeen, "an attribute's value");
             refuse(attribute.field == 6 || attribute.field == 11, "graphs within operations");
             refuse(attribute.field == 22 || attribute.field == 23, "sparse constants");
             if (attribute.field == 5 || attribute.field == 10)
@@ -226,11 +243,11 @@ private:
         }
     }
 
-    /// How many numbers a repeated field holds, packed or one at a time.
+    /// How many numbers a repeated field holds, packed or one at a time; of `width` bytes each, 0: as many as it takes.
     static uint64_t repeated(const Fields& tensor, size_t width)
     {
         if (tensor.wire != 2)
-            return 1;
+            return tensor.wire == (width == 0 ? 0 : width == 4 ? 5 : 1) ? 1 : 0;   // importers pass over others
         if (width != 0)
             return tensor.size % width == 0 ? tensor.size / width : std::numeric_limits<uint64_t>::max();
         uint64_t count = 0;
@@ -243,8 +260,9 @@ private:
     std::string readTensor(Fields tensor)
     {
         Value value;
-        uint64_t raw = 0, listed = 0;
-        bool hasRaw = false, overflow = false;
+        uint64_t raw = 0;
+        std::map<int, uint64_t> listed;   // by field
+        bool hasRaw = false;
         while (tensor.next())
             switch (tensor.field)
             {
@@ -261,13 +279,14 @@ private:
             case 8: value.name = tensor.text(); break;
             case 9:
                 hasRaw = true;
-                raw += tensor.message().atEnd() ? 0 : tensor.size;
+                raw = tensor.text().size();   // of several the last one counts
                 break;
             case 4: case 5: case 7: case 10: case 11:
             {
                 const uint64_t more = repeated(tensor, tensor.field == 4 ? 4 : tensor.field == 10 ? 8 : 0);
-                overflow = overflow || more > bytes().size();
-                listed += more;
+                LTRP_REQUIRE(more <= bytes().size(), Error::StsParseError,
+                             path() << ": is damaged: a list of values ends within a value");
+                listed[tensor.field] += more;
                 break;
             }
             default:
@@ -280,34 +299,42 @@ private:
         uint64_t count = 0;
         LTRP_REQUIRE(countValues(value.shape, width, count), Error::StsOutOfRange,
                      what << " has the impossible shape " << shapeText(value.shape));
-        const bool good = hasRaw ? listed == 0 && raw == count * width : !overflow && listed == count;
+        // Importers take the list of the type's own field, and raw_data where that is empty.
+        const uint64_t own = listed[listField(value.type)];
+        const bool good = hasRaw ? own == 0 && raw == count * width : own == count;
         LTRP_REQUIRE(good, Error::StsUnmatchedSizes,
                      what << " of shape " << shapeText(value.shape) << " holds "
                           << (hasRaw ? std::to_string(raw) + " bytes, expected " + std::to_string(count * width)
-                                     : std::to_string(listed) + " values, expected " + std::to_string(count)));
+                                     : std::to_string(own) + " values, expected " + std::to_string(count)));
         if (value.type == 1 || value.type == 10 || value.type == 11 || value.type == 16)
             file_->weights += count;
         return value.name;
     }
 
-    static Value readValue(Fields info)
+    Value readValue(Fields info) const
     {
         Value value;
+        bool typeSeen = false, tensorSeen = false, shapeSeen = false;
         while (info.next())
         {
             if (info.field == 1)
                 value.name = info.text();
             if (info.field != 2)
                 continue;
+            once(typeSeen, "the type of a value");
             for (Fields type = info.message(); type.next();)
             {
                 if (type.field != 1)
                     continue;
+                once(tensorSeen, "the type of a value");
                 for (Fields tensor = type.message(); tensor.next();)
                     if (tensor.field == 1)
                         value.type = tensor.integer();
                     else if (tensor.field == 2)
+                    {
+                        once(shapeSeen, "the shape of a value");
                         value.shape = readShape(tensor.message());
+                    }
             }
         }
         return value;
@@ -362,6 +389,7 @@ private:
         checkEnd("output", outputs_[0], {1, file_->input.numPatches()});
         file_->image = inputs[0].name;
         file_->scores = outputs_[0].name;
+        file_->anyBatch = inputs[0].shape[0] == -1 && outputs_[0].shape[0] == -1;
     }
 
     void checkEnd(const char* what, const Value& value, const std::vector<int64_t>& expected) const

@@ -19,6 +19,7 @@ struct OnnxRankerFile
     std::shared_ptr<const FileBytes> bytes;
     vit::InputConfig input;              ///< from the metadata "ltrp"
     std::string image, scores;           ///< names of the graph's input and output
+    bool anyBatch = false;               ///< the graph says that the number of images is free
     int64_t opset = 0;
     std::map<std::string, int> operations;
     uint64_t weights = 0;                ///< floating values in all constants

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
 
 #ifdef HAVE_LTRP_DNNL
@@ -39,6 +40,7 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
     }
 #ifdef HAVE_LTRP_DNNL
     std::exception_ptr failure;   // an exception must not leave an OpenMP region
+    std::mutex guard;             // OpenMP's "critical" leaves a symbol of its name in a static library
     #pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
     for (int part = 0; part < static_cast<int>(parts); ++part)
     {
@@ -48,7 +50,7 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
         }
         catch (...)
         {
-            #pragma omp critical(ltrp_parallel_failure)
+            const std::lock_guard<std::mutex> lock(guard);
             failure = std::current_exception();
         }
     }
@@ -136,6 +138,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
         return;
     }
     std::exception_ptr failure;
+    std::mutex guard;
     std::unique_ptr<Barrier> barrier;
     #pragma omp parallel num_threads(parts)
     {
@@ -153,7 +156,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
         }
         catch (...)
         {
-            #pragma omp critical(ltrp_parallel_failure)
+            const std::lock_guard<std::mutex> lock(guard);
             failure = std::current_exception();
             barrier->fail();
         }
