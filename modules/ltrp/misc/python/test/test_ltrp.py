@@ -557,6 +557,8 @@ class Training(Shared):
 
     @unittest.skipIf(sys.platform == 'win32', 'sends itself a signal')
     def test_interrupt(self):
+        # Ctrl-C may be ignored from the start, in jobs of the background.
+        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         for progress in (lambda state: os.kill(os.getpid(), signal.SIGINT), None):
             out = 'with' if progress else 'without'
             params = self.mae_params(out, steps=100000)
