@@ -293,12 +293,19 @@ BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_an_error_that_says_why)
     };
     expectError(with({"--device", "tpu"}), 2, {"tpu", "cpu, cuda"});
     expectError(with({"--device", "cuda", "--precision", "int8"}), 2, {"int8", "fp32, tf32, bf16, fp16"});
+    expectError({"pretrain", photos()[0], "--out", folder.file("never"), "--precision", "fp16"}, 2, {"fp16", "fp32, bf16, int8"});
+    expectError({"pretrain", photos()[0], "--out", folder.file("never"), "--device", "gpu"}, 2, {"gpu", "cpu, cuda"});
     const cv::String missing = cv::ltrp::missingForTarget(cv::ltrp::TARGET_CUDA);
     if (!missing.empty())
     {
         expectError(with({"--device", "cuda"}), 2, {std::string(missing)});
         expectError({"score", photos()[0], "--mae", models().mae, "--device", "cuda", "--precision", "bf16"}, 2,
                     {std::string(missing)});
+        expectError({"pretrain", photos()[0], "--out", folder.file("never"), "--device", "cuda", "--precision", "tf32"}, 2,
+                    {"--device cuda", std::string(missing)});
+        expectError({"train", photos()[0], "--mae", models().mae, "--out", folder.file("never"), "--device", "cuda"}, 2,
+                    {"--device cuda", std::string(missing)});
+        BOOST_TEST(!std::filesystem::exists(folder.file("never")));
     }
 }
 

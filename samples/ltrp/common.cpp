@@ -222,21 +222,29 @@ int wantedTarget(const po::variables_map& values, const char* option)
     return targetNamed(cpuTargets, values[option].as<std::string>(), option);
 }
 
+bool wantsCuda(const po::variables_map& values)
+{
+    const std::string device = values["device"].as<std::string>();
+    if (device != "cpu" && device != "cuda")
+        throw UsageError("--device: '" + device + "' is none of cpu, cuda");
+    return device == "cuda";
+}
+
+int cudaTarget(const po::variables_map& values, const char* option)
+{
+    const int wanted = targetNamed(cudaTargets, values[option].as<std::string>(), option);
+    const std::string why = cv::ltrp::missingForTarget(wanted);
+    if (!why.empty())   // whoever asks for a GPU does not want to wait for the processor
+        throw UsageError("--device cuda: " + why);
+    return wanted;
+}
+
 }  // namespace
 
 int targetOption(const po::variables_map& values)
 {
-    const std::string device = values["device"].as<std::string>();
-    if (device == "cuda")
-    {
-        const int wanted = targetNamed(cudaTargets, values["precision"].as<std::string>(), "precision");
-        const std::string why = cv::ltrp::missingForTarget(wanted);
-        if (!why.empty())   // whoever asks for a GPU does not want to wait for the processor
-            throw UsageError("--device cuda: " + why);
-        return wanted;
-    }
-    if (device != "cpu")
-        throw UsageError("--device: '" + device + "' is none of cpu, cuda");
+    if (wantsCuda(values))
+        return cudaTarget(values, "precision");
     const int target = wantedTarget(values, "precision");
     const std::string missing = cv::ltrp::missingForTarget(target);
     if (missing.empty())
@@ -247,6 +255,8 @@ int targetOption(const po::variables_map& values)
 
 int requiredTargetOption(const po::variables_map& values, const char* option)
 {
+    if (wantsCuda(values))
+        return cudaTarget(values, option);
     const int target = wantedTarget(values, option);
     const std::string missing = cv::ltrp::missingForTarget(target);
     if (!missing.empty())   // the result depends on it, so nothing else will do

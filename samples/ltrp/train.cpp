@@ -71,7 +71,7 @@ int runTrain(const std::vector<std::string>& args)
         ("sees", word("visible"), "what goes into the ranker while it learns: the visible patches alone (visible, the "
             "paper's way, fast) or the whole image, as at run time (all)")
         ("score-precision", po::value<std::string>()->value_name("NAME"), "of the autoencoder's matrix products, where "
-            "most of the time goes: fp32, bf16 or int8 (default: as --precision)");
+            "most of the time goes: fp32, bf16 or int8, on cuda as --precision (default: as --precision)");
     // clang-format on
     addTrainOptions(options, params);
     po::variables_map values;

@@ -133,7 +133,10 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
             "crop; slower")
         ("flip", number(p.flip), "probability of a horizontal flip")
         ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"), "of the matrix products of the "
-            "network in training: fp32, or bf16 on processors that multiply in it; the result depends on it")
+            "network in training: fp32 or bf16 (processors with AVX512_BF16), on cuda also tf32 or fp16; weights, gradients and "
+            "optimizer are 32-bit")
+        ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
+            "cpu, or cuda: an NVIDIA GPU, for the whole training; where there is none, nothing is trained")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores); a resumed run "
             "needs the same number, by which sums are rounded")

@@ -7,39 +7,149 @@
 
 #include "halves.hpp"
 #include "memory.hpp"
+#include "simt.hpp"
 #include "ops/cuda/device.hpp"
 
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 
 namespace simttest
 {
 
 /// What the CUDA backend asks of a device, over the emulation's memory: a host that touches it, or a kernel that reads what
-/// nobody wrote, is found out. Matrix products are plain loops with double sums.
+/// nobody wrote, is found out. Matrix products are plain loops with double sums. Copies that may run late do: uploads beside
+/// the stream when they are waited for, downloads when their mark is reached. A recording keeps each launch's arguments as they
+/// were, and whatever a CUDA graph could not hold is a failure.
 class EmulatedDevice : public cv::ltrp::ops::simt::Device
 {
 public:
+    /// granule: bytes of the smallest values that kernels write.
+    explicit EmulatedDevice(unsigned granule = 2) : granule_(granule) {}
+
     cv::ltrp::ops::simt::Stream stream() const override { return nullptr; }
     std::string name() const override { return "emulation"; }
-    void* allocate(size_t bytes) const override { return simt::allocate(std::max<size_t>(bytes, 4), "memory", 2); }
+    void* allocate(size_t bytes) const override
+    {
+        notRecorded("an allocation");
+        ++allocations;
+        return simt::allocate(std::max<size_t>(bytes, 4), "memory", granule_);
+    }
     void release(void* memory) const override
     {
-        if (memory)
-            simt::release(memory);
+        if (!memory)
+            return;
+        notRecorded("a release");
+        simt::release(memory);
     }
     void copy(const void* from, void* to, size_t bytes) const override
     {
+        if (launches_)
+        {
+            launches_->push_back([=] { copy(from, to, bytes); });
+            return;
+        }
         std::vector<char> values(bytes);
         simt::download(values.data(), from, bytes);
         simt::upload(to, values.data(), bytes);
     }
-    void zero(void* to, size_t bytes) const override { simt::fill(to, 0, bytes); }
-    void upload(const void* host, void* to, size_t bytes) const override { simt::upload(to, host, bytes); }
-    void download(const void* from, void* host, size_t bytes) const override { simt::download(host, from, bytes); }
+    void zero(void* to, size_t bytes) const override
+    {
+        if (launches_)
+            launches_->push_back([=] { zero(to, bytes); });
+        else
+            simt::fill(to, 0, bytes);
+    }
+    void upload(const void* host, void* to, size_t bytes) const override
+    {
+        notRecorded("an upload");
+        ++waits;
+        simt::upload(to, host, bytes);
+    }
+    void download(const void* from, void* host, size_t bytes) const override
+    {
+        notRecorded("a download");
+        ++waits;
+        simt::download(host, from, bytes);
+    }
+    void* allocateHost(size_t bytes) const override
+    {
+        notRecorded("an allocation");
+        void* const memory = std::malloc(std::max<size_t>(bytes, 1));
+        std::memset(memory, 0xff, bytes);
+        return memory;
+    }
+    void releaseHost(void* memory) const override { std::free(memory); }
+    void uploadBeside(const void* host, void* to, size_t bytes) const override
+    {
+        notRecorded("an upload");
+        uploads_.push_back([=] { simt::upload(to, host, bytes); });
+    }
+    void awaitUploads() const override { runAll(uploads_); }
+    void downloadLater(const void* from, void* host, size_t bytes) const override
+    {
+        notRecorded("a download");
+        std::vector<char> values(bytes);
+        simt::download(values.data(), from, bytes);
+        downloads_.push_back([=] { std::memcpy(host, values.data(), bytes); });
+    }
+    void mark(int number) const override
+    {
+        for (auto& download : downloads_)
+            marked_[number].push_back(std::move(download));
+        downloads_.clear();
+    }
+    void reach(int number) const override
+    {
+        notRecorded("waiting");
+        runAll(marked_[number]);
+    }
+    void finish() const override
+    {
+        notRecorded("waiting");
+        for (auto* some : {&uploads_, &marked_[0], &marked_[1], &downloads_})
+            runAll(*some);
+    }
+    std::unique_ptr<cv::ltrp::ops::simt::Recording> record(const std::function<void()>& calls) const override
+    {
+        struct Recorded : cv::ltrp::ops::simt::Recording
+        {
+            void launch() const override
+            {
+                for (const auto& one : launches)
+                    one();
+            }
+            simt::Launches launches;
+        };
+        ++recordings;
+        std::unique_ptr<Recorded> recorded(new Recorded);
+        struct Recorder
+        {
+            Recorder(simt::Launches*& own, simt::Launches& to) : own_(own)
+            {
+                own_ = &to;
+                simt::setRecorder(&to);
+            }
+            ~Recorder()
+            {
+                own_ = nullptr;
+                simt::setRecorder(nullptr);
+            }
+            simt::Launches*& own_;
+        };
+        const Recorder recorder(launches_, recorded->launches);
+        calls();
+        return recorded;
+    }
     void check(const char*) const override {}
 
     void multiply(const cv::ltrp::ops::simt::Product& p) const override
     {
+        if (launches_)
+        {
+            launches_->push_back([this, p] { multiply(p); });
+            return;
+        }
         const size_t m = size(p.m), n = size(p.n), k = size(p.k);
         const std::vector<float> a = read(p.a, m * k), b = read(p.b, k * n);
         const std::vector<float> bias = p.bias.data ? read(p.bias, n) : std::vector<float>(n);
@@ -55,8 +165,27 @@ public:
         write(p.d, d);
     }
 
+    mutable int allocations = 0, waits = 0, recordings = 0;   ///< so far; waits: copies that do not return before they are done
+
 private:
     typedef cv::ltrp::ops::simt::Element Element;
+
+    void notRecorded(const char* what) const
+    {
+        if (launches_)
+            throw simt::Failure(std::string(what) + " in what is being recorded");
+    }
+    static void runAll(simt::Launches& some)
+    {
+        for (const auto& one : some)
+            one();
+        some.clear();
+    }
+
+    const unsigned granule_;
+    mutable simt::Launches* launches_ = nullptr;   ///< while recording
+    mutable simt::Launches uploads_, downloads_, marked_[2];
+
     static size_t size(int n) { return static_cast<size_t>(n); }
 
     static std::vector<float> read(const cv::ltrp::ops::simt::Input& from, size_t count)

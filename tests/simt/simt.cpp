@@ -61,6 +61,8 @@ struct Shuffler
     }
 };
 
+Launches* recorder = nullptr;
+
 /// The block that runs, and whatever outlives it.
 struct Machine
 {
@@ -237,9 +239,18 @@ void runBlock(Shuffler& shuffler)
 
 void setSchedule(const Schedule& schedule) { machine().schedule = schedule; }
 
+void setRecorder(Launches* to) { recorder = to; }
+
 void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*kernel)(const void*),
          const void* arguments, size_t argumentBytes)
 {
+    if (recorder)
+    {
+        const std::shared_ptr<void> copy(::operator new(argumentBytes), [](void* p) { ::operator delete(p); });
+        std::memcpy(copy.get(), arguments, argumentBytes);
+        recorder->push_back([=] { run(name, grid, block, dynamicBytes, kernel, copy.get(), argumentBytes); });
+        return;
+    }
     Machine& m = machine();
     const uint64_t threads = uint64_t(block.x) * block.y * block.z, blocks = uint64_t(grid.x) * grid.y * grid.z;
     if (threads < 1 || threads > 1024 || block.z > 64 || blocks < 1 || grid.x > 0x7fffffffu || grid.y > 65535 ||

@@ -10,9 +10,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <vector>
 
 struct dim3
 {
@@ -45,6 +47,10 @@ uint64_t accessesSeen();
 /// @throws Failure
 void run(const char* name, dim3 grid, dim3 block, size_t dynamicShared, void (*kernel)(const void*),
          const void* arguments, size_t argumentBytes);
+
+/// While set: launches are not run but appended here, each with its arguments as they are now, as a CUDA graph holds them.
+typedef std::vector<std::function<void()>> Launches;
+void setRecorder(Launches* to);
 
 template <class... P>
 struct Call

@@ -142,28 +142,41 @@ BOOST_AUTO_TEST_CASE(list_mle_equals_the_cpu)
             const Buffer<float> d(scores.size(), "dScores");
             const Buffer<uint8_t> scratch(kernels::listMleScratch(l.batch, l.n, l.k), "scratch");
             kernels::listMle(nullptr,
-                             {ds, dk, dt, l.drawn ? dc.get() : nullptr, value, d, l.batch, l.patches, l.n, l.k},
+                             {ds, dk, dt, l.drawn ? dc.get() : nullptr, value, d, l.batch, l.patches, l.n, l.k, 8.f},
                              scratch.get());
-            return d.values();
+            Floats gradients = d.values();
+            for (float& g : gradients)
+                g /= 8;
+            return gradients;
         });
         checkNear(got, want, 1e-7, 1e-6, cv::format("listMle %d of %d", l.k, l.n));
         BOOST_TEST(value.values()[0] == loss, boost::test_tools::tolerance(1e-9));
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_list_with_nan_has_no_loss)
+BOOST_AUTO_TEST_CASE(a_list_that_is_not_finite_has_no_loss)
 {
-    for (const bool inTarget : {false, true})
-    {
-        Floats scores = randomFloats(8, 1), target = randomFloats(6, 2);
-        (inTarget ? target : scores)[2] = NAN;
-        const Buffer<float> ds(scores, "scores"), dt(target, "target"), d(8, "dScores");
-        const Buffer<int> keep(std::vector<int>{0, 1, 2, 4, 5, 7}, "keep");
-        const Buffer<double> value(1, "loss");
-        const Buffer<uint8_t> scratch(kernels::listMleScratch(1, 6, 6), "scratch");
-        kernels::listMle(nullptr, {ds, keep, dt, nullptr, value, d, 1, 8, 6, 6}, scratch.get());
-        BOOST_TEST(std::isnan(value.values()[0]));
-    }
+    for (const int at : {0, 2, 5})
+        for (const float bad : {NAN, INFINITY, -INFINITY, 1.f})
+        {
+            // In a target it counts even where it is not drawn, since it says that something else is wrong.
+            Floats target = randomFloats(6, 2);
+            target[z(at)] = bad;
+            const Buffer<float> ds(randomFloats(8, 1), "scores"), dt(target, "target"), d(8, "dScores");
+            const Buffer<int> keep(std::vector<int>{0, 1, 2, 4, 5, 7}, "keep"), columns(std::vector<int>{1, 4, 3}, "columns");
+            const Buffer<double> value(1, "loss");
+            const Buffer<uint8_t> scratch(kernels::listMleScratch(1, 6, 3), "scratch");
+            kernels::listMle(nullptr, {ds, keep, dt, columns, value, d, 1, 8, 6, 3}, scratch.get());
+            BOOST_TEST(std::isnan(value.values()[0]) == (bad != 1.f));
+        }
+    Floats scores = randomFloats(8, 1);
+    scores[2] = NAN;
+    const Buffer<float> ds(scores, "scores"), dt(randomFloats(6, 2), "target"), d(8, "dScores");
+    const Buffer<int> keep(std::vector<int>{0, 1, 2, 4, 5, 7}, "keep");
+    const Buffer<double> value(1, "loss");
+    const Buffer<uint8_t> scratch(kernels::listMleScratch(1, 6, 6), "scratch");
+    kernels::listMle(nullptr, {ds, keep, dt, nullptr, value, d, 1, 8, 6, 6}, scratch.get());
+    BOOST_TEST(std::isnan(value.values()[0]));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -343,6 +343,9 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
         f.rate = static_cast<float>(options.learningRate / (1 - std::pow(options.beta1, step)));
         f.inverseRoot2 = static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, step)));
         f.eps = static_cast<float>(options.eps);
+        f.gradient = 0.25f;   // of gradients that are four times as large
+        for (float& g : gradient)
+            g *= 4;
         const Buffer<kernels::AdamWFactors> factors(std::vector<kernels::AdamWFactors>(1, f), "factors");
         const Buffer<float> g(gradient, "gradient");
         const Typed copy(total, Element::BFloat16, "copy");
@@ -361,6 +364,52 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
                 BOOST_REQUIRE_SMALL(std::fabs(squares[i] - cpu.v.ptr<float>()[i]), 1e-6f);
             }
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_step_adds_up_its_losses_and_stops_at_what_is_not_finite)
+{
+    for (const size_t count : {size_t(1), size_t(3), size_t(999), size_t(40003)})
+    {
+        const Floats x = randomFloats(count, 3);
+        double want = 0;
+        for (const float v : x)
+            want += static_cast<double>(v) * v;
+        const Buffer<float> dx(x, "x");
+        const std::vector<double> got = inEveryOrder([&] {
+            const Buffer<double> sum(1, "sum");
+            const Buffer<uint8_t> scratch(kernels::sumOfSquaresScratch(count), "scratch");
+            kernels::sumOfSquares(nullptr, dx, sum, count, scratch.get());
+            return sum.values();
+        });
+        BOOST_TEST(got[0] == want, boost::test_tools::tolerance(1e-12));
+    }
+
+    const double bad[] = {NAN, INFINITY};
+    for (int failing = -1; failing < 3; ++failing)
+        for (const double squares : {4., bad[0], bad[1]})
+        {
+            const Buffer<kernels::StepState> state(std::vector<kernels::StepState>{{0, squares, 0, -1}}, "state"), report(1, "report");
+            const Buffer<int> skip(1, "skip");
+            for (int batch = 0; batch < 3; ++batch)
+            {
+                // After the first failure another one, which is not to be reported.
+                const bool fails = failing >= 0 && batch >= failing;
+                const Buffer<double> loss(std::vector<double>(1, fails ? bad[batch % 2] : batch + 1), "loss");
+                kernels::addLoss(nullptr, loss, 0.5, state);
+            }
+            kernels::closeStep(nullptr, state, report, skip);
+            const kernels::StepState found = report.values()[0], after = state.values()[0];
+            BOOST_TEST(found.failed == failing);
+            BOOST_TEST(found.batches == 3);
+            if (failing < 0)
+                BOOST_TEST(found.loss == 3);
+            else
+                BOOST_TEST(!std::isfinite(found.loss));
+            BOOST_TEST(skip.values()[0] == (failing >= 0 || !std::isfinite(squares)));
+            BOOST_TEST(after.failed == -1);
+            BOOST_TEST(after.batches == 0);
+            BOOST_TEST(after.loss == 0);
+        }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

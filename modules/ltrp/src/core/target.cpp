@@ -59,13 +59,6 @@ String missingForTarget(int target)
     return missing(find(target));
 }
 
-ops::Precision precisionOf(int target)
-{
-    LTRP_REQUIRE(!find(target).cuda, Error::StsNotImplemented, "target " << target << " (" << find(target).name
-                 << "): only networks that stay as they are run on CUDA, networks in training on the CPU");
-    return available(target).precision;
-}
-
 void Computing::set(int wanted)
 {
     const Target& found = available(wanted);
@@ -74,6 +67,30 @@ void Computing::set(int wanted)
     target = wanted;
     precision = found.precision;
     device = name;
+}
+
+Computing Computing::forTraining(int wanted)
+{
+    LTRP_REQUIRE(wanted != TARGET_CPU_INT8, Error::StsNotImplemented, "target is " << wanted
+                 << " (TARGET_CPU_INT8), in which no network is trained; expected TARGET_CPU, TARGET_CPU_BF16 or one of TARGET_CUDA");
+    const Target& found = available(wanted);
+    Computing made;
+    made.backend = found.cuda ? ops::cudaBackend(found.precision, false, &made.device) : ops::trainingCpu(found.precision);
+    made.target = wanted;
+    made.precision = found.precision;
+    return made;
+}
+
+Computing Computing::beside(int wanted) const
+{
+    const Target& found = available(wanted);
+    LTRP_REQUIRE(found.cuda == onCuda(), Error::StsBadArg, "the autoencoder's target is " << wanted << " (" << found.name
+                 << "), the ranker's " << target << " (" << find(target).name << "); expected both on the CPU or both on CUDA");
+    Computing made = *this;
+    made.backend = backend->beside(found.precision, true);
+    made.target = wanted;
+    made.precision = found.precision;
+    return made;
 }
 
 }}  // namespace

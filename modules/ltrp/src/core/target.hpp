@@ -9,17 +9,18 @@
 
 namespace cv { namespace ltrp {
 
-/// The precision that a cv::ltrp::ComputeTarget of the CPU asks for. @throws Error::StsNotImplemented for a number that is
-/// none, for CUDA, and for a target that this processor or build lacks, saying what is missing.
-ops::Precision precisionOf(int target);
-
-/// What a model with unchanging weights computes with.
+/// What a model computes with.
 struct Computing
 {
     Computing() { set(0); }
-    /// A cv::ltrp::ComputeTarget. @throws as precisionOf() but for CUDA, and Error::GpuNotSupported saying why there is none;
-    /// nothing has changed then.
+    /// By a cv::ltrp::ComputeTarget, for weights that stay as they are. @throws Error::StsNotImplemented for a number that is
+    /// none and for a target that this processor or build lacks, Error::GpuNotSupported saying why there is no CUDA; nothing
+    /// has changed then.
     void set(int wanted);
+    /// For a network in training. @throws as set(), and Error::StsNotImplemented for a target that trains nothing
+    static Computing forTraining(int wanted);
+    /// For a network that helps in training this one's: on the same device. @throws as set(), and Error::StsBadArg for another
+    Computing beside(int wanted) const;
     bool onCuda() const { return !backend->onHost(); }
 
     int target;

@@ -6,7 +6,9 @@
 #define OPENCV_LTRP_OPS_HPP
 
 #include "../precomp.hpp"
+#include "step.hpp"
 
+#include <functional>
 #include <memory>
 
 namespace cv { namespace ltrp { namespace ops {
@@ -79,6 +81,25 @@ struct SampledVariants
     const float* scale;     ///< [compared]: factor of a token's differences, or null
     bool squared;
 };
+
+/// The ranking loss ListMLE (train/losses.hpp) of a batch, and its gradient. Everything lies in the backend's memory.
+struct ListMle
+{
+    const float* scores;     ///< [batch, patches]
+    const int* keep;         ///< [batch, n]: the places whose scores are compared
+    const float* target;     ///< [batch, n]
+    const SampleKey* keys;   ///< [batch]
+    uint64_t seed;           ///< of the draws
+    int batch, patches, n;   ///< n up to 1024
+    int drawn;               ///< so many of the n are drawn for each sample; 0: all of them take part
+    float gradientScale;
+    float* dScores;          ///< [batch, patches]: the gradient times gradientScale
+    double* loss;            ///< NaN when a target is not finite or a score is NaN
+};
+
+struct TrainingSetup;
+struct Samples;
+class Training;
 
 /// How square images of `side` pixels are cut into patches.
 struct PatchGrid
@@ -226,10 +247,20 @@ public:
     /// fp32 products and double sums. Waits for the result.
     virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                                   bool squared) const = 0;
-    /// *loss (memory of the backend) = mean of (prediction - target)^2 over `count` values; gradient = d loss / d prediction,
-    /// may be prediction.
-    virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
-                             double* loss) const = 0;
+    /// *loss (memory of the backend) = mean of (prediction - target)^2 over `count` values; gradient = gradientScale * d loss /
+    /// d prediction, may be prediction.
+    virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
+                             float gradientScale = 1) const = 0;
+    /// @throws Error::StsNotImplemented on the host, where train/losses.cpp does it
+    virtual void listMle(const ListMle& list) const;
+    /// A power of two for gradients that are about 1 / count, so that what is rounded in their products stays in its range.
+    virtual float gradientScale(size_t count) const;
+
+    /// A backend for other weights on the same device, whose operations keep their order with this one's.
+    virtual std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const;
+    /// Null on the host, which trains by train/optimizer.cpp. `pass` runs on this backend and those beside it.
+    virtual std::unique_ptr<Training> training(
+        const TrainingSetup& setup, const std::function<void(const Samples&, float*, double*)>& pass) const;
 
     /// Estimates, for each variant, the mean over compared tokens and values of |prediction - that of the anchor, which lacks
     /// nothing| * scale (squared: of its square). Approximate in two ways. A variant computes only a sample of the compared

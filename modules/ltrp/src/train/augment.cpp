@@ -50,15 +50,22 @@ Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
     return Rect((image.width - size.width) / 2, (image.height - size.height) / 2, size.width, size.height);
 }
 
+Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& random)
+{
+    Crop crop;
+    // It is cut out before it is resized: the filter does not see the pixels beyond its borders.
+    crop.pixels = rgb(randomCrop(rgb.size(), options, random));
+    crop.mirrored = random.uniform() < options.flip;
+    return crop;
+}
+
 void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
              float* out)
 {
-    const Rect crop = randomCrop(rgb.size(), options, random);
-    const bool mirrored = random.uniform() < options.flip;
+    const Crop crop = drawCrop(rgb, options, random);
     Mat resized;
-    // The crop is cut out first: its filter does not see the pixels beyond its borders.
-    image::resizeAntialiasedCubic(rgb(crop), resized, Size(input.imageSize, input.imageSize));
-    if (mirrored)
+    image::resizeAntialiasedCubic(crop.pixels, resized, Size(input.imageSize, input.imageSize));
+    if (crop.mirrored)
         flip(resized, resized, 1);
     image::normalise(resized, input, out);
 }

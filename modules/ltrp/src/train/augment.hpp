@@ -26,6 +26,14 @@ int reductionFor(Size image, int side, const AugmentOptions& options);
 /// the largest centred rectangle whose ratio is within the bounds.
 Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random);
 
+/// What is cut out of an image (a view into it), and whether it is to be flipped.
+struct Crop
+{
+    Mat pixels;
+    bool mirrored = false;
+};
+Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& random);
+
 /// Random resized crop (bicubic, antialiased) and flip of an 8-bit RGB image, normalised: out [3,S,S].
 void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
              float* out);

@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "loader.hpp"
+#include "../image/preprocess.hpp"
 #include "../vit/mae.hpp"
 
 #include <algorithm>
@@ -36,10 +37,15 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
     const size_t samples = static_cast<size_t>(options.batch);
     for (Slot& slot : slots_)
     {
-        slot.batch.pixels.resize(samples * 3 * static_cast<size_t>(options.input.imageSize) *
-                                 static_cast<size_t>(options.input.imageSize));
-        slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
-        slot.batch.positions.resize(samples);
+        if (options.largestCrop > 0)
+            slot.batch.crops.resize(samples);
+        else
+        {
+            slot.batch.pixels.resize(samples * 3 * static_cast<size_t>(options.input.imageSize) *
+                                     static_cast<size_t>(options.input.imageSize));
+            slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
+        }
+        slot.batch.keys.resize(samples);
         slot.batch.images.resize(samples);
     }
     for (int i = 0; i < options.workers; i++)
@@ -131,13 +137,23 @@ void Loader::makeSample(int64_t batchNumber, int place, Batch& batch)
     const uint32_t epoch = static_cast<uint32_t>(batchNumber / options_.batchesPerEpoch);
     // A data set smaller than an epoch's batches is gone through again; positions stay different.
     const int64_t position = batchNumber % options_.batchesPerEpoch * options_.batch + place;
-    if (place == 0)
-        batch.epoch = epoch;
-    batch.positions[p] = static_cast<int>(position);
+    batch.keys[p] = {epoch, static_cast<uint32_t>(position)};
     const Mat rgb = usableImage((*order(epoch))[static_cast<size_t>(position % count)], batch.images[p]);
 
     const size_t side = static_cast<size_t>(options_.input.imageSize);
     RandomStream augmentation(options_.seed, RandomPurpose::Augment, epoch, static_cast<uint32_t>(position));
+    if (options_.largestCrop > 0)
+    {
+        Crop& crop = batch.crops[p];
+        crop = drawCrop(rgb, options_.augment, augmentation);
+        if (std::max(crop.pixels.cols, crop.pixels.rows) > options_.largestCrop)
+        {
+            Mat resized;   // not into crop.pixels, which is a part of an image that others use
+            image::resizeAntialiasedCubic(crop.pixels, resized, Size(options_.input.imageSize, options_.input.imageSize));
+            crop.pixels = resized;
+        }
+        return;
+    }
     augment(rgb, options_.input, options_.augment, augmentation, batch.pixels.data() + p * 3 * side * side);
 
     const int patches = options_.input.numPatches();

@@ -7,6 +7,7 @@
 
 #include "augment.hpp"
 #include "dataset.hpp"
+#include "../ops/step.hpp"
 
 #include <condition_variable>
 #include <exception>
@@ -20,11 +21,11 @@ namespace cv { namespace ltrp { namespace train {
 /// One batch, ready to compute on.
 struct Batch
 {
-    std::vector<float> pixels;      ///< [B, 3, S, S], normalised
-    std::vector<int> idsKeep;       ///< [B, visible], ascending in each row
-    std::vector<int> positions;     ///< [B] place of each sample in its epoch: keys its random streams
-    std::vector<int> images;        ///< [B] which image of the data set it came from
-    uint32_t epoch = 0;
+    std::vector<float> pixels;           ///< [B, 3, S, S], normalised; empty with LoaderOptions::largestCrop
+    std::vector<int> idsKeep;            ///< [B, visible], ascending in each row; likewise
+    std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
+    std::vector<ops::SampleKey> keys;    ///< [B] epoch, and place of each sample in it: what keys its random streams
+    std::vector<int> images;             ///< [B] which image of the data set it came from
 };
 
 struct LoaderOptions
@@ -38,6 +39,9 @@ struct LoaderOptions
     int workers = 2;              ///< 0: next() does the work itself
     size_t cacheBytes = 0;
     bool reduceJpegs = false;     ///< see reductionFor()
+    /// For who resizes and masks by himself: batches hold crops of at most that many pixels in either direction in place of
+    /// pixels and masks. Larger ones come at the network's size. 0: off
+    int largestCrop = 0;
 };
 
 /// Which image is at each position of an epoch: a permutation, a function of (seed, epoch) alone.

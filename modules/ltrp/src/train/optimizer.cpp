@@ -24,15 +24,10 @@ struct Piece
     bool decay;
 };
 
-/// Factors of one update, the bias corrections folded in.
-struct StepFactors
-{
-    float keep, beta1, oneMinusBeta1, beta2, oneMinusBeta2, rate, inverseRoot2, eps;
-};
-
 /// Loops without calls or branches, so that the compiler vectorises them; the square root is OpenCV's vectorised one
 /// because the compiler's own keeps errno and stays scalar.
-void updatePiece(float* w, float* g, float* m, float* v, size_t count, const StepFactors& f, bool clear)
+void updatePiece(float* w, float* g, float* m, float* v, size_t count, float keep, const ops::AdamWFactors& f,
+                 bool clear)
 {
     const size_t block = 1024;
     float root[block];
@@ -48,7 +43,7 @@ void updatePiece(float* w, float* g, float* m, float* v, size_t count, const Ste
         }
         hal::sqrt32f(vb, root, static_cast<int>(n));
         for (size_t i = 0; i < n; i++)
-            wb[i] = f.keep * wb[i] - f.rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
+            wb[i] = keep * wb[i] - f.rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
         if (clear)
             std::fill_n(g + start, n, 0.f);
     }
@@ -65,6 +60,24 @@ void checkOptions(const AdamWParams& o)
 
 }  // namespace
 
+ops::AdamWFactors adamWFactors(const AdamWParams& options, int64_t step)
+{
+    checkOptions(options);
+    const double correction1 = 1 - std::pow(options.beta1, static_cast<double>(step));
+    const double correction2 = 1 - std::pow(options.beta2, static_cast<double>(step));
+    ops::AdamWFactors factors;
+    factors.decayed = static_cast<float>(1 - options.learningRate * options.weightDecay);
+    factors.beta1 = static_cast<float>(options.beta1);
+    factors.oneMinusBeta1 = static_cast<float>(1 - options.beta1);
+    factors.beta2 = static_cast<float>(options.beta2);
+    factors.oneMinusBeta2 = static_cast<float>(1 - options.beta2);
+    factors.rate = static_cast<float>(options.learningRate / correction1);
+    factors.inverseRoot2 = static_cast<float>(1 / std::sqrt(correction2));
+    factors.eps = static_cast<float>(options.eps);
+    factors.gradient = 1;
+    return factors;
+}
+
 AdamW::AdamW(const vit::ParamLayout& layout)
     : m(Mat::zeros(1, static_cast<int>(layout.total()), CV_32F)),
       v(Mat::zeros(1, static_cast<int>(layout.total()), CV_32F))
@@ -73,25 +86,12 @@ AdamW::AdamW(const vit::ParamLayout& layout)
 
 void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& options, bool clear)
 {
-    checkOptions(options);
     const size_t total = params.layout.total();
     LTRP_REQUIRE(m.type() == CV_32F && v.type() == CV_32F && m.total() == total && v.total() == total &&
                  m.isContinuous() && v.isContinuous(), Error::StsUnmatchedSizes,
                  "AdamW: state of " << m.total() << " and " << v.total() << " values, parameters of " << total);
+    const ops::AdamWFactors factors = adamWFactors(options, steps + 1);
     steps++;
-    const double correction1 = 1 - std::pow(options.beta1, static_cast<double>(steps));
-    const double correction2 = 1 - std::pow(options.beta2, static_cast<double>(steps));
-    StepFactors decayed;
-    decayed.keep = static_cast<float>(1 - options.learningRate * options.weightDecay);
-    decayed.beta1 = static_cast<float>(options.beta1);
-    decayed.oneMinusBeta1 = static_cast<float>(1 - options.beta1);
-    decayed.beta2 = static_cast<float>(options.beta2);
-    decayed.oneMinusBeta2 = static_cast<float>(1 - options.beta2);
-    decayed.rate = static_cast<float>(options.learningRate / correction1);
-    decayed.inverseRoot2 = static_cast<float>(1 / std::sqrt(correction2));
-    decayed.eps = static_cast<float>(options.eps);
-    StepFactors undecayed = decayed;
-    undecayed.keep = 1.f;
 
     const size_t longest = 1 << 16;
     std::vector<Piece> pieces;
@@ -104,7 +104,7 @@ void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& optio
     {
         for (size_t i = begin; i < end; i++)
             updatePiece(weights + pieces[i].begin, grads + pieces[i].begin, first + pieces[i].begin,
-                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? decayed : undecayed, clear);
+                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? factors.decayed : 1.f, factors, clear);
     });
 }
 

@@ -5,6 +5,7 @@
 #ifndef OPENCV_LTRP_TRAIN_OPTIMIZER_HPP
 #define OPENCV_LTRP_TRAIN_OPTIMIZER_HPP
 
+#include "../ops/step.hpp"
 #include "../vit/params.hpp"
 
 namespace cv { namespace ltrp { namespace train {
@@ -13,6 +14,9 @@ struct AdamWParams
 {
     double learningRate = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weightDecay = 0.05;
 };
+
+/// What update number `step` (from 1) multiplies with. @throws Error::StsOutOfRange for options out of range
+ops::AdamWFactors adamWFactors(const AdamWParams& options, int64_t step);
 
 /// Decoupled AdamW over a flat arena: tensors that are not trainable stay, those with `decay` false are not decayed.
 class AdamW

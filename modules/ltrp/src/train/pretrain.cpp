@@ -13,8 +13,8 @@ namespace train { namespace {
 class MaeObjective CV_FINAL : public Objective
 {
 public:
-    MaeObjective(const vit::MaeConfig& config, uint64_t seed, ops::Precision precision)
-        : workspace_(ops::trainingCpu(precision)), seed_(seed), precision_(precision)
+    MaeObjective(const vit::MaeConfig& config, uint64_t seed, const Computing& computing)
+        : workspace_(computing.backend), seed_(seed), precision_(computing.precision)
     {
         model_.kind = io::ModelKind::Mae;
         model_.mae = config;
@@ -35,12 +35,20 @@ public:
                 {"norm-pix-loss", c.normPixLoss ? "1" : "0"}, {"precision", ops::precisionName(precision_)}};
     }
 
-    void weightsChanged() CV_OVERRIDE { workspace_.ops().weightsChanged(); }
+    const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
+    bool recordable() const CV_OVERRIDE { return true; }
 
-    double forwardBackward(const Batch& batch, int visible, float* grads) CV_OVERRIDE
+    float gradientScale(int images, int visible) const CV_OVERRIDE
     {
-        return mae_->forwardBackward(batch.pixels.data(), static_cast<int>(batch.images.size()), batch.idsKeep.data(),
-                                     visible, grads, workspace_);
+        const vit::InputConfig& input = model_.mae.input;
+        return backend().gradientScale(static_cast<size_t>(images) * static_cast<size_t>(input.numPatches() - visible)
+                                       * static_cast<size_t>(input.patchValues()));
+    }
+
+    void pass(const ops::Samples& samples, float* gradients, double* loss) CV_OVERRIDE
+    {
+        mae_->trainPass(samples.pixels, samples.images, samples.keep, samples.visible, gradients, loss, workspace_,
+                        gradientScale(samples.images, samples.visible));
     }
 
 private:
@@ -55,7 +63,12 @@ private:
 
 Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
 {
-    train::checkParams(params);
+    return train::makePretrainer(params, Computing::forTraining(params.target));
+}
+
+Ptr<Trainer> train::makePretrainer(const MaePretrainParams& params, const Computing& computing)
+{
+    checkParams(params);
     vit::MaeConfig config;
     config.input.imageSize = params.imageSize;
     config.input.patchSize = params.patchSize;
@@ -66,8 +79,7 @@ Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
     LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
-    return train::makeTrainer(params, std::unique_ptr<train::Objective>(
-        new train::MaeObjective(config, params.seed, train::trainingPrecision(params))));
+    return makeTrainer(params, std::unique_ptr<Objective>(new MaeObjective(config, params.seed, computing)), computing.device);
 }
 
 }}  // namespace

@@ -6,10 +6,11 @@
 #include "trainer.hpp"
 #include "checksum.hpp"
 #include "losses.hpp"
-#include "../core/target.hpp"
+#include "../core/random.hpp"
 #include "../vit/leave_one_out.hpp"
 #include "../vit/ranker_net.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -30,8 +31,7 @@ struct RankerOptions
     int listK = 20;
     bool seesAll = false;
     uint64_t seed = 0;
-    ops::Precision precision = ops::Precision::FP32;        ///< of the ranker
-    ops::Precision scorePrecision = ops::Precision::FP32;   ///< of the autoencoder's passes
+    Computing ranker, teacher;
 };
 
 /// The pseudo-scores of the visible patches are the target, and the ranker is compared there. It sees the visible patches
@@ -41,8 +41,7 @@ class RankerObjective CV_FINAL : public Objective
 public:
     RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options)
         : teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
-          teacherWorkspace_(ops::frozenCpu(options.scorePrecision)),
-          workspace_(ops::trainingCpu(options.precision))
+          teacherWorkspace_(options.teacher.backend), workspace_(options.ranker.backend)
     {
         model_.kind = io::ModelKind::Ranker;
         model_.ranker = config;
@@ -70,63 +69,98 @@ public:
                         {"removal", removalNames[options_.scoring.removal]},
                         {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
                         {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
-                        {"precision", ops::precisionName(options_.precision)},
-                        {"score-precision", ops::precisionName(options_.scorePrecision)}};
+                        {"precision", ops::precisionName(options_.ranker.precision)},
+                        {"score-precision", ops::precisionName(options_.teacher.precision)}};
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
         return list;
     }
 
-    void weightsChanged() CV_OVERRIDE { workspace_.ops().weightsChanged(); }
-
-    double forwardBackward(const Batch& batch, int visible, float* grads) CV_OVERRIDE
+    const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
+    /// Other losses and metrics are computed on the host.
+    bool recordable() const CV_OVERRIDE
     {
-        const int images = static_cast<int>(batch.images.size());
-        const size_t rows = batch.images.size(), n = static_cast<size_t>(visible);
-        const size_t patches = static_cast<size_t>(model_.ranker.input.numPatches());
-        const float* pixels = batch.pixels.data();
-        target_.resize(rows * n);
-        predicted_.resize(rows * n);
-        gradient_.resize(rows * n);
-        scores_.resize(rows * patches);
+        return isList() && (options_.scoring.metric == METRIC_L1 || options_.scoring.metric == METRIC_L2);
+    }
+    float gradientScale(int images, int) const CV_OVERRIDE { return backend().gradientScale(static_cast<size_t>(images)); }
 
-        scorer_.scores(pixels, images, batch.idsKeep.data(), visible, options_.scoring, target_.data(),
+    void pass(const ops::Samples& samples, float* gradients, double* loss) CV_OVERRIDE
+    {
+        const size_t rows = static_cast<size_t>(samples.images);
+        const int patches = model_.ranker.input.numPatches();
+        float* target = workspace_.get("train.target", rows * static_cast<size_t>(samples.visible));
+        float* scores = workspace_.get("train.scores", rows * static_cast<size_t>(patches));
+        scorer_.scores(samples.pixels, samples.images, samples.keep, samples.visible, options_.scoring, target,
                        teacherWorkspace_);
-        for (const float value : target_)
-            if (!std::isfinite(value))
-                return std::numeric_limits<double>::quiet_NaN();   // the loop names the images
-
-        const int* seen = options_.seesAll ? nullptr : batch.idsKeep.data();
-        const int seenCount = options_.seesAll ? model_.ranker.input.numPatches() : visible;
-        ranker_->forwardTrain(pixels, images, seen, seenCount, scores_.data(), workspace_);
-        for (size_t i = 0; i < rows * n; i++)
-            predicted_[i] = scores_[i / n * patches + static_cast<size_t>(batch.idsKeep[i])];
-
-        const bool drawn = options_.loss == RankLoss::ListMleK;
-        const int k = drawn ? std::min(options_.listK, visible) : 0;
-        if (drawn)
-            drawColumns(batch, visible, k);
-        const double loss = rankLoss(options_.loss, predicted_.data(), target_.data(), images, visible,
-                                     drawn ? columns_.data() : nullptr, k, gradient_.data());
-        if (!std::isfinite(loss))
-            return loss;
-        std::fill(scores_.begin(), scores_.end(), 0.f);
-        for (size_t i = 0; i < rows * n; i++)
-            scores_[i / n * patches + static_cast<size_t>(batch.idsKeep[i])] = gradient_[i];
-        ranker_->backward(pixels, images, seen, seenCount, scores_.data(), grads, workspace_);
-        return loss;
+        const int* seen = options_.seesAll ? nullptr : samples.keep;
+        const int seenCount = options_.seesAll ? patches : samples.visible;
+        ranker_->forwardTrain(samples.pixels, samples.images, seen, seenCount, scores, workspace_);
+        if (isList() && !backend().onHost())
+        {
+            LTRP_REQUIRE(samples.visible <= 1024, Error::StsNotImplemented, "ranker training on CUDA: lists of at most 1024 visible "
+                         "patches, found " << samples.visible);
+            float* gradient = workspace_.get("train.scoreGradient", rows * static_cast<size_t>(patches));
+            backend().listMle({scores, samples.keep, target, samples.keys, options_.seed, samples.images, patches, samples.visible,
+                               options_.loss == RankLoss::ListMleK ? std::min(options_.listK, samples.visible) : 0,
+                               gradientScale(samples.images, samples.visible), gradient, loss});
+            scores = gradient;
+        }
+        else if (!hostLoss(samples, target, scores, loss))
+            return;
+        ranker_->backward(samples.pixels, samples.images, seen, seenCount, scores, gradients, workspace_);
     }
 
 private:
-    /// k different visible patches per image, drawn anew for each sample of each epoch.
-    void drawColumns(const Batch& batch, int visible, int k)
+    bool isList() const { return options_.loss == RankLoss::ListMleK || options_.loss == RankLoss::ListMle; }
+
+    /// Replaces the scores by the loss's gradient; false when there is none.
+    bool hostLoss(const ops::Samples& samples, const float* target, float* scores, double* loss)
+    {
+        const int images = samples.images, visible = samples.visible;
+        const size_t n = static_cast<size_t>(visible), count = static_cast<size_t>(images) * n;
+        const size_t patches = static_cast<size_t>(model_.ranker.input.numPatches()), all = static_cast<size_t>(images) * patches;
+        const ops::Backend& ops = backend();
+        keep_.resize(count);
+        target_.resize(count);
+        scores_.resize(all);
+        ops.download(samples.keep, keep_.data(), count * sizeof(int));
+        ops.download(target, target_.data(), count * sizeof(float));
+        ops.download(scores, scores_.data(), all * sizeof(float));
+        double value = std::numeric_limits<double>::quiet_NaN();   // the loop names the images
+        const bool usable = std::all_of(target_.begin(), target_.end(), [](float v) { return std::isfinite(v); });
+        if (usable)
+        {
+            predicted_.resize(count);
+            gradient_.resize(count);
+            for (size_t i = 0; i < count; i++)
+                predicted_[i] = scores_[i / n * patches + static_cast<size_t>(keep_[i])];
+            const bool drawn = options_.loss == RankLoss::ListMleK;
+            const int k = drawn ? std::min(options_.listK, visible) : 0;
+            if (drawn)
+                drawColumns(samples, k);
+            value = rankLoss(options_.loss, predicted_.data(), target_.data(), images, visible, drawn ? columns_.data() : nullptr, k,
+                             gradient_.data());
+        }
+        ops.upload(&value, loss, sizeof(value));
+        if (!std::isfinite(value))
+            return false;
+        const float scale = gradientScale(images, visible);
+        std::fill(scores_.begin(), scores_.end(), 0.f);
+        for (size_t i = 0; i < count; i++)
+            scores_[i / n * patches + static_cast<size_t>(keep_[i])] = gradient_[i] * scale;
+        ops.upload(scores_.data(), scores, all * sizeof(float));
+        return true;
+    }
+
+    /// k different visible patches per image, drawn anew for each sample of each epoch. On the host, as its losses are.
+    void drawColumns(const ops::Samples& samples, int k)
     {
         columns_.clear();
-        std::vector<int> order(static_cast<size_t>(visible));
-        for (const int position : batch.positions)
+        std::vector<int> order(static_cast<size_t>(samples.visible));
+        for (int i = 0; i < samples.images; i++)
         {
             std::iota(order.begin(), order.end(), 0);
-            RandomStream random(options_.seed, RandomPurpose::Loss, batch.epoch, static_cast<uint32_t>(position));
+            RandomStream random(options_.seed, RandomPurpose::Loss, samples.keys[i].epoch, samples.keys[i].sample);
             random.shuffle(order);
             columns_.insert(columns_.end(), order.begin(), order.begin() + k);
         }
@@ -139,15 +173,21 @@ private:
     RankerOptions options_;
     vit::Workspace teacherWorkspace_, workspace_;   // the autoencoder's weights never change
     std::vector<float> target_, predicted_, gradient_, scores_;
-    std::vector<int> columns_;
+    std::vector<int> columns_, keep_;
 };
 
 }}  // namespace
 
 Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
 {
-    train::checkParams(params);
-    train::RankerOptions options;
+    const Computing computing = Computing::forTraining(params.target);
+    return train::makeRankerTrainer(params, computing, computing.beside(params.scoreTarget));
+}
+
+Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Computing& computing, const Computing& teacherComputing)
+{
+    checkParams(params);
+    RankerOptions options;
     LTRP_REQUIRE(params.removal == REMOVAL_DECODER || params.removal == REMOVAL_ENCODER, Error::StsOutOfRange,
                  "removal is " << params.removal << ", expected 0 (decoder) or 1 (encoder)");
     LTRP_REQUIRE(params.metric >= METRIC_L1 && params.metric <= METRIC_PSNR, Error::StsOutOfRange,
@@ -157,12 +197,12 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     options.scoring.removal = params.removal;
     options.scoring.metric = params.metric;
     options.scoring.space = params.space;
-    options.loss = train::parseRankLoss(params.loss);
+    options.loss = parseRankLoss(params.loss);
     LTRP_REQUIRE(params.listK >= 2, Error::StsOutOfRange, "list-k is " << params.listK << ", expected 2 or more");
     options.listK = params.listK;
     options.seesAll = params.seesAll;
-    options.precision = train::trainingPrecision(params);
-    options.scorePrecision = precisionOf(params.scoreTarget);
+    options.ranker = computing;
+    options.teacher = teacherComputing;
     options.seed = params.seed;
     LTRP_REQUIRE(!params.mae.empty(), Error::StsBadArg, "mae: no weight file of an autoencoder given");
 
@@ -175,8 +215,8 @@ Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
     LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 2 to " << patches - 1
                  << " to be ranked");
-    return train::makeTrainer(params, std::unique_ptr<train::Objective>(
-        new train::RankerObjective(config, std::move(teacher), options)));
+    return makeTrainer(params, std::unique_ptr<Objective>(new RankerObjective(config, std::move(teacher), options)),
+                       computing.device);
 }
 
 }}  // namespace

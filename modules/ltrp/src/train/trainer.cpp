@@ -5,7 +5,7 @@
 #include "../precomp.hpp"
 #include "trainer.hpp"
 #include "run_folder.hpp"
-#include "../core/target.hpp"
+#include "updates.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
@@ -84,9 +84,9 @@ void requireRange(const char* name, double value, bool good, const char* range)
 class Run
 {
 public:
-    Run(const TrainParams& params, Objective& objective, const Trainer::Progress& progress,
+    Run(const TrainParams& params, Objective& objective, const std::string& device, const Trainer::Progress& progress,
         const Trainer::Message& message)
-        : params_(params), objective_(objective), progress_(progress), message_(message),
+        : params_(params), objective_(objective), device_(device), progress_(progress), message_(message),
           dataset_(listImages({params.data.begin(), params.data.end()})), folder_(params.out, params.resume),
           optimizer_(objective.model().params.layout)
     {
@@ -110,7 +110,6 @@ public:
             step = readNewestCheckpoint(params_.out, options_, weights, optimizer_,
                                         [this](const std::string& line) { say(line); });
         const bool resumed = step >= 0 && params_.resume;
-        objective_.weightsChanged();
         if (!resumed)
             step = 0;
         log_.reset(new RunLog(folder_.file("log.jsonl"), resumed ? step : -1));
@@ -127,20 +126,23 @@ public:
         loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
+        updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate);
+        updates_->prepare(loading);
+        updates_->begin();
         Loader loader(dataset_, loading, step * params_.accumulate,
                       [this](const std::string& path, const std::string& why) { skipped(path, why); });
 
-        Mat grads = Mat::zeros(1, static_cast<int>(weights.layout.total()), CV_32F);
         int64_t saved = resumed ? step : -1;
         Rate rate;
         rate.add(now(), 0);
         bool wanted = true;
         while (step < steps_ && wanted)
         {
-            update(loader, loading.visible, step, grads);
+            update(loader, step);
             currentStep_ = ++step;
             const TrainProgress state = describe(loader, step, rate.add(now(), effectiveBatch_));
             logStep(state);
+            fetched_ = false;
             if (step % params_.checkpointEvery == 0 && step < steps_)
                 checkpoint(saved = step);
             exportWeights(step);
@@ -178,8 +180,8 @@ private:
         options_.emplace_back("seed", std::to_string(params_.seed));
         options_.emplace_back("jpeg", params_.reduceJpegs ? "reduced" : "full");
         options_.emplace_back("data", data_);
-        // Matrix libraries split long sums among their threads: another number rounds differently.
-        options_.emplace_back("threads", std::to_string(getNumThreads()));
+        // Matrix libraries split long sums among their threads: another number rounds differently, and so does a GPU.
+        options_.emplace_back("threads", objective_.backend().onHost() ? std::to_string(getNumThreads()) : "those of a GPU");
     }
 
     void announce(int64_t step, bool resumed)
@@ -190,6 +192,7 @@ private:
         line["steps"] = steps_;
         line["steps_per_epoch"] = stepsPerEpoch_;
         line["parameters"] = objective_.model().params.layout.parameterCount();
+        line["device"] = device_;
         line["options"] = Json::parse(optionsJson(options_));
         line["time"] = wallClock();
         log_->add(line.dump());
@@ -215,63 +218,56 @@ private:
         say("skipped " + path + ": " + reason);
     }
 
-    /// One update of the weights from `accumulate` batches; grads are zero before and after. Throws before
-    /// anything is changed when a value is not finite.
-    void update(Loader& loader, int visible, int64_t step, Mat& grads)
+    /// One update of the weights. Throws before anything is changed when a value is not finite.
+    void update(Loader& loader, int64_t step)
     {
         const double begin = now();
-        double waited = 0, loss = 0;
-        for (int i = 0; i < params_.accumulate; i++)
-        {
-            const double before = now();
-            const Batch& batch = loader.next();
-            waited += now() - before;
-            const double value = objective_.forwardBackward(batch, visible, grads.ptr<float>());
-            if (!std::isfinite(value))
-                fail("loss", value, step, &batch);
-            loss += value / params_.accumulate;
-        }
-        if (params_.accumulate > 1)
-            grads *= 1.0 / params_.accumulate;
-        gradNorm_ = gradientNorm(grads);
-        if (!std::isfinite(gradNorm_))
-            fail("gradient norm", gradNorm_, step, nullptr);
         AdamWParams adam;
         adam.beta1 = params_.beta1;
         adam.beta2 = params_.beta2;
         adam.weightDecay = params_.weightDecay;
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
-        optimizer_.step(objective_.model().params, grads.ptr<float>(), adam, true);
-        objective_.weightsChanged();
-        loss_ = loss;
+        const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_);
+        if (result.failed)
+            fail(result, step);
+        loss_ = result.loss;
+        gradNorm_ = result.gradientNorm;
         usedRate_ = adam.learningRate;
-        waitShare_ = waited / std::max(now() - begin, 1e-9);
+        waitShare_ = result.waited / std::max(now() - begin, 1e-9);
     }
 
-    [[noreturn]] void fail(const char* what, double value, int64_t step, const Batch* batch)
+    /// Weights and optimizer as they are now, in the host's memory.
+    void fetch()
+    {
+        if (!fetched_)
+            updates_->fetch();
+        fetched_ = true;
+    }
+
+    [[noreturn]] void fail(const UpdateResult& found, int64_t step)
     {
         std::ostringstream text;
-        text << what << " is " << value << " at update " << step << ", epoch " << step / stepsPerEpoch_;
+        text << found.failed << " is " << found.value << " at update " << step << ", epoch " << step / stepsPerEpoch_;
         Json line = Json::object();
         line["event"] = "error";
         line["step"] = step;
         line["epoch"] = static_cast<double>(step) / static_cast<double>(stepsPerEpoch_);
-        line["reason"] = std::string(what) + " is not finite";
-        if (batch)
+        line["reason"] = std::string(found.failed) + " is not finite";
+        if (!found.images.empty())
         {
             text << ", images:";
             Json images = Json::array();
             const size_t shown = 16;
-            for (size_t i = 0; i < batch->images.size(); i++)
+            for (size_t i = 0; i < found.images.size(); i++)
             {
-                const std::string& path = dataset_.paths[static_cast<size_t>(batch->images[i])];
+                const std::string& path = dataset_.paths[static_cast<size_t>(found.images[i])];
                 images.push_back(path);
                 if (i < shown)
                     text << " " << path;
             }
-            if (batch->images.size() > shown)
-                text << " and " << batch->images.size() - shown << " more (all in " << folder_.file("log.jsonl") << ")";
+            if (found.images.size() > shown)
+                text << " and " << found.images.size() - shown << " more (all in " << folder_.file("log.jsonl") << ")";
             line["images"] = images;
         }
         text << "; weights and checkpoints are as before. A lower learning rate or a longer warm-up helps.";
@@ -323,6 +319,7 @@ private:
 
     void checkpoint(int64_t step)
     {
+        fetch();
         writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_);
         Json line = Json::object();
         line["event"] = "checkpoint";
@@ -333,6 +330,7 @@ private:
 
     void save(const std::string& name)
     {
+        fetch();
         io::Model& model = objective_.model();
         model.provenance["training"] = optionsJson(options_);
         model.provenance["data"] = data_;
@@ -371,11 +369,14 @@ private:
 
     const TrainParams& params_;
     Objective& objective_;
+    const std::string device_;
     const Trainer::Progress& progress_;
     const Trainer::Message& message_;
     const Dataset dataset_;
     const RunFolder folder_;
     AdamW optimizer_;
+    std::unique_ptr<Updates> updates_;
+    bool fetched_ = true;
     OptionList options_;
     std::string data_;
     std::unique_ptr<RunLog> log_;
@@ -390,8 +391,8 @@ private:
 class TrainerImpl CV_FINAL : public Trainer
 {
 public:
-    TrainerImpl(const TrainParams& params, std::unique_ptr<Objective> objective)
-        : params_(params), objective_(std::move(objective)) {}
+    TrainerImpl(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device)
+        : params_(params), objective_(std::move(objective)), device_(device) {}
 
     void setProgress(const Progress& progress) CV_OVERRIDE { progress_ = progress; }
     void setMessage(const Message& message) CV_OVERRIDE { message_ = message; }
@@ -399,12 +400,13 @@ public:
     bool run() CV_OVERRIDE
     {
         const ThreadCount threads(params_.threads);
-        return Run(params_, *objective_, progress_, message_).train();
+        return Run(params_, *objective_, device_, progress_, message_).train();
     }
 
 private:
     const TrainParams params_;
     std::unique_ptr<Objective> objective_;
+    const std::string device_;
     Progress progress_;
     Message message_;
 };
@@ -452,17 +454,9 @@ void checkParams(const TrainParams& p)
     requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
 }
 
-ops::Precision trainingPrecision(const TrainParams& params)
+Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device)
 {
-    const ops::Precision precision = precisionOf(params.target);
-    LTRP_REQUIRE(precision != ops::Precision::INT8, Error::StsNotImplemented, "target is " << params.target
-                 << " (TARGET_CPU_INT8), in which no network is trained; expected TARGET_CPU or TARGET_CPU_BF16");
-    return precision;
-}
-
-Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective)
-{
-    return Ptr<Trainer>(new TrainerImpl(params, std::move(objective)));
+    return Ptr<Trainer>(new TrainerImpl(params, std::move(objective), device));
 }
 
 }}}  // namespace

@@ -159,8 +159,10 @@ private:
     };
 
     /// Which token each run lacks, the same for all images: `base` + run, and none for the anchor.
-    const int* flagged(const std::string& name, const Part& part, int base)
+    const int* flagged(const std::string& kind, const Part& part, int base)
     {
+        // A name for each list, so that those of a batch's parts do not take turns in one buffer and travel each time.
+        const std::string name = kind + "." + std::to_string(part.images) + "." + std::to_string(part.first);
         std::vector<int>& list = flagged_[name];
         list.clear();
         for (int image = 0; image < part.images; ++image)

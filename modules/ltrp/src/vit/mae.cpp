@@ -98,8 +98,8 @@ double Mae::forwardBackward(const float* pixels, int batch, const int* idsKeep, 
     return loss;
 }
 
-void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss,
-                    Workspace& ws) const
+void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss, Workspace& ws,
+                    float gradientScale) const
 {
     const int numPatches = config_.input.numPatches(), hidden = numPatches - visible, values = config_.input.patchValues();
     const int encoderDim = config_.encoder.dim, decoderDim = config_.decoder.dim;
@@ -128,7 +128,7 @@ void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visi
     float* target = ws.get("target", images * h * pv);
     ops.linear(normed, ws.at(params_, "decoder_pred.weight"), ws.at(params_, "decoder_pred.bias"), pred, rows, decoderDim, values);
     ops.patchTargets(gridOf(config_.input), pixels, batch, removed, hidden, config_.normPixLoss, target, nullptr);
-    ops.squaredLoss(pred, target, images * h * pv, pred, loss);
+    ops.squaredLoss(pred, target, images * h * pv, pred, loss, gradientScale);
 
     float* dNormed = ws.get("backward.rows", images * h * dd);
     ops.linearBackwardWeight(pred, normed, grad("decoder_pred.weight"), grad("decoder_pred.bias"), rows, decoderDim, values);

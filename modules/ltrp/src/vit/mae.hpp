@@ -33,9 +33,9 @@ public:
     /// Reconstruction loss of given predictions (published MAE loss over the removed patches).
     double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const;
 
-    /// One training pass: adds d loss / d parameter to grads (the arena's layout) and puts the loss into *loss.
-    void trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss,
-                   Workspace& ws) const;
+    /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and puts the loss into *loss.
+    void trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss, Workspace& ws,
+                   float gradientScale = 1) const;
     /// The same, and waits for the loss.
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 

@@ -50,11 +50,13 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW bool reduceJpegs;
 
     /// cv::ltrp::ComputeTarget of the network in training: TARGET_CPU (fp32), or TARGET_CPU_BF16, whose matrix products round
-    /// what goes into them to bfloat16 while weights, gradients, sums and optimizer stay 32-bit; TARGET_CPU
+    /// what goes into them to bfloat16 while weights, gradients, sums and optimizer stay 32-bit; or TARGET_CUDA, _TF32, _BF16,
+    /// _FP16: all of it on an NVIDIA GPU, images resized there too; TARGET_CPU
     CV_PROP_RW int target;
     CV_PROP_RW int workers;                //!< threads that read images ahead, 0: none; 2. No influence on the result
     CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) while run() works, 0: as set; 0.
-                                           //!< It decides how long sums are split: a resumed run needs the same
+                                           //!< It decides how long sums are split: a resumed run needs the same. On a
+                                           //!< GPU without influence, but a run stays on the kind of device it began on
     CV_PROP_RW int cacheMegabytes;         //!< MiB of decoded images kept, 0: none; 2048. No influence on the result
     CV_PROP_RW int checkpointEvery;        //!< updates between checkpoints, >= 1; 1000. No influence on the result
     CV_PROP_RW int exportEvery;            //!< epochs between weight files epoch-NNNN.safetensors, 0: none; 0
@@ -108,7 +110,8 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     /// false (the paper): the ranker learns from the visible patches alone, which is fast; true: from the whole image, as
     /// at run time, still compared on the visible patches; false
     CV_PROP_RW bool seesAll;
-    CV_PROP_RW int scoreTarget;  //!< cv::ltrp::ComputeTarget of the autoencoder's passes; TARGET_CPU
+    CV_PROP_RW int scoreTarget;  //!< cv::ltrp::ComputeTarget of the autoencoder's passes, on the same device as `target`;
+                                 //!< TARGET_CPU
 };
 
 /** @brief Where a training stands; figures are those of the newest update. */
@@ -146,10 +149,11 @@ public:
     called from a reading thread, one call at a time. */
     typedef std::function<void(const String& line)> Message;
 
-    /** @brief Prepares MAE pretraining. @throws cv::Exception naming the parameter and its range */
+    /** @brief Prepares MAE pretraining. @throws cv::Exception naming the parameter and its range, or with
+    Error::GpuNotSupported why there is no CUDA */
     CV_WRAP static Ptr<Trainer> createPretrain(const MaePretrainParams& params);
     /** @brief Prepares ranker training; reads the autoencoder.
-    @throws cv::Exception naming the parameter or the file */
+    @throws cv::Exception naming the parameter or the file, or with Error::GpuNotSupported why there is no CUDA */
     CV_WRAP static Ptr<Trainer> createRanker(const RankerTrainParams& params);
 
     virtual void setProgress(const Progress& progress) = 0;   //!< none by default

@@ -61,8 +61,8 @@ public:
     void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
                      int dim) const CV_OVERRIDE;
     void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const CV_OVERRIDE;
-    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
-                     double* loss) const CV_OVERRIDE;
+    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
+                     float gradientScale) const CV_OVERRIDE;
 
     void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
                 Epilogue epilogue) const CV_OVERRIDE;

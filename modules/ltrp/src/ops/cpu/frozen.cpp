@@ -4,6 +4,7 @@
 
 #include "backend.hpp"
 #include "matmul.hpp"
+#include "../training.hpp"
 
 #include <shared_mutex>
 #include <unordered_map>
@@ -62,6 +63,20 @@ void Backend::sampledDifferences(const SampledVariants&, double*) const
 {
     LTRP_ERROR(Error::StsNotImplemented, "approximate scores: this device computes exact ones only");
 }
+
+void Backend::listMle(const ListMle&) const
+{
+    LTRP_ERROR(Error::StsNotImplemented, "ListMLE: this device has no such operation");
+}
+
+float Backend::gradientScale(size_t) const { return 1; }
+
+std::shared_ptr<const Backend> Backend::beside(Precision precision, bool frozen) const
+{
+    return frozen ? frozenCpu(precision) : trainingCpu(precision);
+}
+
+std::unique_ptr<Training> Backend::training(const TrainingSetup&, const Training::Pass&) const { return nullptr; }
 
 std::string cpuLacks(Precision precision)
 {

@@ -218,10 +218,11 @@ void CpuBackend::repeatItems(const void* x, void* y, size_t items, size_t times,
             std::memcpy(to, from, bytes);
 }
 
-void CpuBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss) const
+void CpuBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
+                             float gradientScale) const
 {
     *loss = meanDifference(prediction, target, count, nullptr, 0, true);
-    const float factor = static_cast<float>(2.0 / static_cast<double>(count));
+    const float factor = static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale;
     for (size_t i = 0; i < count; ++i)
         gradient[i] = (prediction[i] - target[i]) * factor;
 }

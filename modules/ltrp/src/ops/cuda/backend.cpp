@@ -32,12 +32,46 @@ Output none(Element element) { return Output(nullptr, element); }
 
 std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Precision precision, bool frozen)
 {
-    return std::make_shared<DeviceBackend>(std::move(device), precision, frozen);
+    const std::shared_ptr<const Device> shared(std::move(device));
+    return std::make_shared<DeviceBackend>(shared, std::make_shared<ScratchMemory>(shared), precision, frozen);
 }
 
-DeviceBackend::DeviceBackend(std::unique_ptr<Device> device, Precision precision, bool frozen)
-    : device_(std::move(device)), precision_(precision), element_(elementOf(precision)), frozen_(frozen)
+void* ScratchMemory::take(size_t bytes)
 {
+    const size_t before = used_;
+    if (measured_)
+        most_ = std::max(most_, used_ += whole(bytes));
+    if (!piece_)
+        return device_->allocate(bytes);
+    CV_Assert(used_ <= most_);
+    return static_cast<char*>(piece_) + before;
+}
+
+void ScratchMemory::giveBack(void* memory, size_t bytes)
+{
+    if (measured_)
+        used_ -= whole(bytes);
+    if (!piece_)
+        device_->release(memory);
+}
+
+void ScratchMemory::settle()
+{
+    CV_Assert(measured_ && used_ == 0);
+    if (!piece_)
+        piece_ = device_->allocate(most_);
+}
+
+DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision,
+                             bool frozen)
+    : device_(std::move(device)), scratch_(std::move(scratch)), precision_(precision), element_(elementOf(precision)),
+      frozen_(frozen)
+{
+}
+
+std::shared_ptr<const Backend> DeviceBackend::beside(Precision precision, bool frozen) const
+{
+    return std::make_shared<DeviceBackend>(device_, scratch_, precision, frozen);
 }
 
 DeviceBackend::~DeviceBackend()
@@ -115,8 +149,23 @@ Input DeviceBackend::weights(const float* w, size_t count, std::unique_ptr<Scrat
                 return Input(static_cast<const uint16_t*>(mirror.half) + (w - mirror.values), element_);
         }
     }
-    own.reset(new Scratch(*device_, count * 2));
+    own.reset(new Scratch(*scratch_, count * 2));
     return rounded(w, count, *own);
+}
+
+Output DeviceBackend::copyOf(const float* parameters) const
+{
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const auto& entry : mirrors_)
+        if (entry.second.values == parameters)
+            return Output(entry.second.half, element_);
+    LTRP_ERROR(Error::StsInternal, "there are no such parameters on the device");
+}
+
+void DeviceBackend::multiply(Product product) const
+{
+    product.tensorFloat = precision_ == Precision::TF32;
+    device_->multiply(product);
 }
 
 void DeviceBackend::norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim,
@@ -138,7 +187,7 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     // The library's GELU is the tanh approximation, whose error is below the rounding of 16-bit results; fp32 gets the exact
     // one. Its kernels want rows of whole 16 bytes.
     const bool fused = gelu && y.element != Element::Float32 && linear.out % 8 == 0;
-    device_->multiply({x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
+    multiply(Product{x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
                        linear.in});
     if (gelu && !fused)
         ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::gelu(device_->stream(), Input(y.data, y.element), linear.bias,
@@ -149,27 +198,27 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
 void DeviceBackend::linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
                            Epilogue epilogue) const
 {
-    const Scratch half(*device_, roundedBytes(z(rows) * z(in)));
+    const Scratch half(*scratch_, roundedBytes(z(rows) * z(in)));
     multiply(rounded(x, z(rows) * z(in), half), {w, b, in, out}, y, rows, epilogue == Epilogue::Add, false);
 }
 
 void DeviceBackend::linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const
 {
-    const Scratch half(*device_, roundedBytes(z(rows) * z(out)));
+    const Scratch half(*scratch_, roundedBytes(z(rows) * z(out)));
     std::unique_ptr<Scratch> own;
     const Input weight = weights(w, z(out) * z(in), own);
-    device_->multiply({rounded(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows, in, out});
+    multiply(Product{rounded(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows, in, out});
     device_->check("linearBackwardInput");
 }
 
 void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in, int out) const
 {
-    const Scratch halfDy(*device_, roundedBytes(z(rows) * z(out))), halfX(*device_, roundedBytes(z(rows) * z(in)));
-    device_->multiply({rounded(dy, z(rows) * z(out), halfDy), true, rounded(x, z(rows) * z(in), halfX), false, Input(nullptr),
+    const Scratch halfDy(*scratch_, roundedBytes(z(rows) * z(out))), halfX(*scratch_, roundedBytes(z(rows) * z(in)));
+    multiply(Product{rounded(dy, z(rows) * z(out), halfDy), true, rounded(x, z(rows) * z(in), halfX), false, Input(nullptr),
                        false, true, dw, out, in, rows});
     if (db)
     {
-        const Scratch sums(*device_, columnSumsScratch(z(rows), out));
+        const Scratch sums(*scratch_, columnSumsScratch(z(rows), out));
         columnSums(device_->stream(), dy, db, z(rows), out, sums.get());
     }
     device_->check("linearBackwardWeight");
@@ -177,7 +226,7 @@ void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float*
 
 void DeviceBackend::normLinear(const NormWeights& weights, const LinearWeights& linear, const float* x, float* y, int rows) const
 {
-    const Scratch normed(*device_, z(rows) * z(linear.in) * width());
+    const Scratch normed(*scratch_, z(rows) * z(linear.in) * width());
     norm(weights, x, z(rows) * z(linear.in), 1, z(rows), linear.in, activation(normed.get()));
     multiply(Input(normed.get(), element_), linear, y, rows, false, false);
 }
@@ -185,7 +234,7 @@ void DeviceBackend::normLinear(const NormWeights& weights, const LinearWeights& 
 void DeviceBackend::afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const
 {
     const int dim = block.proj.out, hidden = block.fc1.out;
-    const Scratch normed(*device_, z(rows) * z(dim) * width()), middle(*device_, z(rows) * z(hidden) * width());
+    const Scratch normed(*scratch_, z(rows) * z(dim) * width()), middle(*scratch_, z(rows) * z(hidden) * width());
     multiply(attended, block.proj, x, rows, true, false);
     norm(block.norm2, x, z(rows) * z(dim), 1, z(rows), dim, activation(normed.get()));
     multiply(Input(normed.get(), element_), block.fc1, activation(middle.get()), rows, false, true);
@@ -195,7 +244,7 @@ void DeviceBackend::afterAttention(const BlockWeights& block, Input attended, fl
 void DeviceBackend::finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const
 {
     const size_t count = z(rows) * z(block.proj.in);
-    const Scratch half(*device_, roundedBytes(count));
+    const Scratch half(*scratch_, roundedBytes(count));
     afterAttention(block, rounded(attended, count, half), x, rows);
 }
 
@@ -215,7 +264,7 @@ void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, c
     // What lies between the products is as wide as what they multiply; the caller's scratch holds floats, so it is enough.
     const int dim = blocks[0].qkv.in;
     const size_t rows = z(batch) * z(tokens), item = z(tokens) * z(dim);
-    const Scratch normed(*device_, rows * z(dim) * width());
+    const Scratch normed(*scratch_, rows * z(dim) * width());
     for (int i = 0; i < count; ++i)
     {
         const BlockWeights& block = blocks[i];
@@ -228,7 +277,7 @@ void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, c
             afterAttention(block, Input(attended, element_), x, static_cast<int>(rows));
             continue;
         }
-        const Scratch some(*device_, z(batch) * z(wanted) * z(dim) * sizeof(float));
+        const Scratch some(*scratch_, z(batch) * z(wanted) * z(dim) * sizeof(float));
         float* const own = static_cast<float*>(some.get());
         gatherRows(x, item, nullptr, 0, own, batch, wanted, dim);
         afterAttention(block, Input(attended, element_), own, batch * wanted);
@@ -243,7 +292,7 @@ void DeviceBackend::runVariants(const BlockWeights* blocks, int count, const flo
     const BlockWeights& first = blocks[0];
     const int dim = first.qkv.in, rows = inputs * tokens;
     {
-        const Scratch normed(*device_, z(rows) * z(dim) * width());
+        const Scratch normed(*scratch_, z(rows) * z(dim) * width());
         norm(first.norm1, x0, z(rows) * z(dim), 1, z(rows), dim, activation(normed.get()));
         multiply(Input(normed.get(), element_), first.qkv, activation(qkv), rows, false, false);
     }
@@ -264,7 +313,7 @@ void DeviceBackend::attention(const float* qkv, const int* flagged, float* out, 
 void DeviceBackend::attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut,
                                       float* dQkv, int batch, int tokens, int dim, int heads) const
 {
-    const Scratch scratch(*device_, attentionBackwardScratch(batch, tokens, dim, heads));
+    const Scratch scratch(*scratch_, attentionBackwardScratch(batch, tokens, dim, heads));
     const AttentionBackwardArgs args{qkv, out, dOut, probabilities, dQkv, batch, tokens, dim, heads};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::attentionBackward(device_->stream(), args, scratch.get());
     device_->check("attentionBackward");
@@ -281,8 +330,8 @@ void DeviceBackend::differencesFromReference(const NormWeights& norms, const Lin
                                              size_t itemStride, int items, int perReference, int rows, const float* reference,
                                              const float* scale, bool squared, double count, float* means) const
 {
-    const Scratch difference(*device_, z(items) * z(rows) * z(linear.in) * width());
-    const Scratch scratch(*device_, productSumScratch(z(items), z(rows), linear.in, linear.out));
+    const Scratch difference(*scratch_, z(items) * z(rows) * z(linear.in) * width());
+    const Scratch scratch(*scratch_, productSumScratch(z(items), z(rows), linear.in, linear.out));
     std::unique_ptr<Scratch> own;
     const Input w = weights(linear.weight, z(linear.out) * z(linear.in), own);
     const NormDifferenceArgs normed{x, itemStride, reference, norms.weight, norms.bias, norms.eps,

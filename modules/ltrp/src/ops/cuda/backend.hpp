@@ -6,19 +6,49 @@
 #define OPENCV_LTRP_OPS_CUDA_BACKEND_HPP
 
 #include "device.hpp"
+#include "../training.hpp"
 
 #include <mutex>
 #include <unordered_map>
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
+/// Where calls have their temporary memory, which they give back in reverse order. From the device, call by call; or, for a
+/// training, out of one piece as large as all of it has been so far, so that a recorded step finds it in the same place and
+/// nothing is allocated any more.
+class ScratchMemory
+{
+public:
+    explicit ScratchMemory(std::shared_ptr<const Device> device) : device_(std::move(device)) {}
+    ~ScratchMemory() { device_->release(piece_); }
+    ScratchMemory(const ScratchMemory&) = delete;
+    ScratchMemory& operator=(const ScratchMemory&) = delete;
+
+    void* take(size_t bytes);
+    void giveBack(void* memory, size_t bytes);
+    /// From now on everything counts, which only one thread may do.
+    void measure() { measured_ = true; }
+    /// From now on out of one piece.
+    void settle();
+
+private:
+    static size_t whole(size_t bytes) { return (bytes + 255) / 256 * 256; }
+
+    const std::shared_ptr<const Device> device_;
+    void* piece_ = nullptr;
+    bool measured_ = false;
+    size_t used_ = 0, most_ = 0;
+};
+
 /// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and each
 /// call holds its own temporary memory until everything it launches is in that stream.
 class DeviceBackend CV_FINAL : public Backend
 {
 public:
-    DeviceBackend(std::unique_ptr<Device> device, Precision precision, bool frozen);
+    DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision, bool frozen);
     ~DeviceBackend() CV_OVERRIDE;
+    std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const CV_OVERRIDE;
+    std::unique_ptr<Training> training(const TrainingSetup& setup, const Training::Pass& pass) const CV_OVERRIDE;
 
     bool onHost() const CV_OVERRIDE { return false; }
     void* allocate(size_t bytes) const CV_OVERRIDE { return device_->allocate(bytes); }
@@ -75,8 +105,10 @@ public:
                            int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
     double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                           bool squared) const CV_OVERRIDE;
-    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
-                     double* loss) const CV_OVERRIDE;
+    void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
+                     float gradientScale) const CV_OVERRIDE;
+    void listMle(const ListMle& list) const CV_OVERRIDE;
+    float gradientScale(size_t count) const CV_OVERRIDE;
     void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
                        int rows, float* reference) const CV_OVERRIDE;
     void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
@@ -84,19 +116,26 @@ public:
                                   bool squared, double count, float* means) const CV_OVERRIDE;
 
 private:
+    friend class DeviceTraining;
+
     /// Temporary memory of one call.
     class Scratch
     {
     public:
-        Scratch(const Device& device, size_t bytes) : device_(device), data_(bytes ? device.allocate(bytes) : nullptr) {}
-        ~Scratch() { device_.release(data_); }
+        Scratch(ScratchMemory& from, size_t bytes) : from_(from), bytes_(bytes), data_(bytes ? from.take(bytes) : nullptr) {}
+        ~Scratch()
+        {
+            if (data_)
+                from_.giveBack(data_, bytes_);
+        }
         Scratch(const Scratch&) = delete;
         Scratch& operator=(const Scratch&) = delete;
         void* get() const { return data_; }
 
     private:
-        const Device& device_;
-        void* data_;
+        ScratchMemory& from_;
+        const size_t bytes_;
+        void* const data_;
     };
     /// The device's copy of parameters that lie on the host: floats, and 16-bit values where those are multiplied.
     struct Mirror
@@ -114,7 +153,10 @@ private:
     size_t roundedBytes(size_t count) const { return element_ == Element::Float32 ? 0 : count * 2; }
     /// Parameters in the element of products; `own` receives them where they belong to no Mirror.
     Input weights(const float* w, size_t count, std::unique_ptr<Scratch>& own) const;
+    /// The 16-bit copy of parameters() for somebody who changes both; data null where products multiply the floats.
+    Output copyOf(const float* parameters) const;
     Output activation(void* memory) const { return Output(memory, element_); }
+    void multiply(Product product) const;
     void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim, Output y) const;
     void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu) const;
     void afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const;
@@ -122,7 +164,8 @@ private:
                 int sharedBy) const;
     void upload(Mirror& mirror) const;
 
-    std::unique_ptr<Device> device_;
+    const std::shared_ptr<const Device> device_;
+    const std::shared_ptr<ScratchMemory> scratch_;
     const Precision precision_;
     const Element element_;
     const bool frozen_;

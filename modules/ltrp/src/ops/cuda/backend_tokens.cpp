@@ -7,6 +7,8 @@
 
 #include "backend.hpp"
 
+#include <cmath>
+
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
 namespace {
@@ -67,7 +69,7 @@ void DeviceBackend::decoderInput(const float* embedded, const float* maskToken, 
 void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
                                          int batch, int visible, int patches, int dim) const
 {
-    const Scratch scratch(*device_, decoderInputBackwardScratch(batch, visible, patches, dim));
+    const Scratch scratch(*scratch_, decoderInputBackwardScratch(batch, visible, patches, dim));
     kernels::decoderInputBackward(device_->stream(), dx, keep, removed, dEmbedded, dMask, batch, visible, patches, dim,
                                   scratch.get());
     device_->check("decoderInputBackward");
@@ -105,7 +107,7 @@ void DeviceBackend::layerNorm(const float* x, const float* w, const float* b, fl
 void DeviceBackend::layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
                                       float* dx, float* dw, float* db, int rows, int dim) const
 {
-    const Scratch scratch(*device_, layerNormBackwardScratch(z(rows), dim));
+    const Scratch scratch(*scratch_, layerNormBackwardScratch(z(rows), dim));
     kernels::layerNormBackward(device_->stream(), dy, x, w, mean, rstd, dx, dw, db, z(rows), dim, scratch.get());
     device_->check("layerNormBackward");
 }
@@ -125,7 +127,7 @@ void DeviceBackend::geluBackward(const float* x, const float* dy, float* dx, siz
 double DeviceBackend::meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                                      bool squared) const
 {
-    const Scratch scratch(*device_, meanDifferenceScratch(count)), there(*device_, sizeof(double));
+    const Scratch scratch(*scratch_, meanDifferenceScratch(count)), there(*scratch_, sizeof(double));
     kernels::meanDifference(device_->stream(), a, b, count, scale, scale ? perScale : count, squared,
                             static_cast<double*>(there.get()), scratch.get());
     device_->check("meanDifference");
@@ -134,11 +136,31 @@ double DeviceBackend::meanDifference(const float* a, const float* b, size_t coun
     return mean;
 }
 
-void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss) const
+void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
+                                float gradientScale) const
 {
-    const Scratch scratch(*device_, squaredLossScratch(count));
-    kernels::squaredLoss(device_->stream(), prediction, target, gradient, loss, count, scratch.get());
+    const Scratch scratch(*scratch_, squaredLossScratch(count));
+    kernels::squaredLoss(device_->stream(), prediction, target, gradient, loss, count, scratch.get(), gradientScale);
     device_->check("squaredLoss");
+}
+
+void DeviceBackend::listMle(const ListMle& list) const
+{
+    const int k = list.drawn > 0 ? list.drawn : list.n;
+    const Scratch scratch(*scratch_, listMleScratch(list.batch, list.n, k)),
+        columns(*scratch_, list.drawn > 0 ? z(list.batch) * z(k) * sizeof(int) : 0);
+    int* const drawn = static_cast<int*>(columns.get());
+    if (drawn)
+        drawColumns(device_->stream(), list.seed, list.keys, drawn, list.batch, list.n, k);
+    const ListMleArgs args{list.scores, list.keep, list.target, drawn, list.loss, list.dScores, list.batch, list.patches, list.n, k,
+                           list.gradientScale};
+    kernels::listMle(device_->stream(), args, scratch.get());
+    device_->check("listMle");
+}
+
+float DeviceBackend::gradientScale(size_t count) const
+{
+    return precision_ == Precision::FP16 ? std::exp2(std::floor(std::log2(static_cast<float>(count)))) : 1.f;
 }
 
 }}}}  // namespace

@@ -10,6 +10,8 @@
 #include "kernels.hpp"
 #include "../ops.hpp"
 
+#include <functional>
+
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
 /// Row-major d [m, n] = a b + bias (or += without bias), then GELU. a [m, k], or [k, m] when transposeA; b [k, n], or [n, k]
@@ -25,6 +27,15 @@ struct Product
     bool add;
     Output d;
     int m, n, k;
+    bool tensorFloat = false;   ///< 32-bit a and b may be rounded to TensorFloat-32
+};
+
+/// Launches that were recorded, for any number of times.
+class Recording
+{
+public:
+    virtual ~Recording() = default;
+    virtual void launch() const = 0;
 };
 
 /// Everything goes to one stream, so that it runs in the order of the calls.
@@ -43,10 +54,29 @@ public:
     virtual void multiply(const Product& product) const = 0;
     /// Throws when a launch failed since the last call.
     virtual void check(const char* operation) const = 0;
+
+    /// Host memory that the device reaches by itself, so that the next two need not wait.
+    virtual void* allocateHost(size_t bytes) const = 0;
+    virtual void releaseHost(void* memory) const = 0;
+    /// From allocateHost() memory that stays as it is meanwhile; beside what runs in the stream, which has no business with
+    /// `to` until awaitUploads(): what is called from then on finds the values there.
+    virtual void uploadBeside(const void* host, void* to, size_t bytes) const = 0;
+    virtual void awaitUploads() const = 0;
+    /// To allocateHost() memory, in the stream's order; there when a mark() made afterwards has been reached.
+    virtual void downloadLater(const void* from, void* host, size_t bytes) const = 0;
+    /// One of two places in the stream's order, and waiting until it is reached: at once where it was never set.
+    virtual void mark(int number) const = 0;
+    virtual void reach(int number) const = 0;
+    /// Waits for everything, uploads beside included.
+    virtual void finish() const = 0;
+    /// Writes down what `calls` launches instead of running it. It allocates nothing, waits for nothing and carries nothing
+    /// between host and device.
+    virtual std::unique_ptr<Recording> record(const std::function<void()>& calls) const = 0;
 };
 
 /// A backend over a device. Precision: FP32, TF32, BF16 or FP16 (fp32 sums; norms, softmax, residual stream fp32 in all).
-/// frozen: the parameters never change, else weightsChanged() makes the device's copies follow the host's.
+/// frozen: the parameters never change, else weightsChanged() makes the device's copies follow the host's, and
+/// Backend::training() may be asked for.
 std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Precision precision, bool frozen);
 
 }}}}  // namespace

@@ -14,6 +14,8 @@
 #ifndef OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 #define OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 
+#include "../step.hpp"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -227,16 +229,14 @@ void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t t
 
 // ---- Losses and the optimizer ---------------------------------------------------------------------------------------
 
-/// *loss = mean over count of (prediction - target)^2; gradient = 2 (prediction - target) / count (may be prediction when it is
-/// fp32; data null: not wanted).
+/// *loss = mean over count of (prediction - target)^2; gradient = gradientScale * 2 (prediction - target) / count (may be
+/// prediction when it is fp32; data null: not wanted).
 size_t squaredLossScratch(size_t count);
-void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count, void* scratch);
+void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count, void* scratch,
+                 float gradientScale = 1);
 
-/// What a sample's random streams are keyed with, beside the seed and the purpose.
-struct SampleKey
-{
-    uint32_t epoch, sample;
-};
+using ops::AdamWFactors;
+using ops::SampleKey;
 /// keep [batch, visible]: as the loader masks (RandomStream(seed, Mask, epoch, sample): one uniform() a place, the `visible`
 /// smallest, equal ones in the order of places, ascending), bit for bit. keys [batch]. numPatches up to 1024.
 void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep, int batch, int visible, int numPatches);
@@ -250,26 +250,36 @@ struct ListMleArgs
     const int* keep;           ///< [batch, n]: where in a row of scores the list's predictions stand
     const float* target;       ///< [batch, n]
     const int* columns;        ///< [batch, k] into the n, drawn order, repeats allowed; null: all n in order (k = n)
-    double* loss;              ///< mean over the batch of each row's sum; NaN when a target or a prediction is NaN
+    double* loss;              ///< mean over the batch of each row's sum; NaN when any target is not finite or a prediction is NaN
     float* dScores;            ///< [batch, numPatches], overwritten: zero but where a list's element stands
     int batch, numPatches, n, k;   ///< n, k up to 1024
+    float gradientScale = 1;   ///< of dScores
 };
 size_t listMleScratch(int batch, int n, int k);
 void listMle(Stream stream, const ListMleArgs& args, void* scratch);
 
-/// Factors of one AdamW step (train/optimizer.cpp), bias corrections folded in, in device memory so that a recorded step can
-/// be repeated with other ones:
-///   m = beta1 m + oneMinusBeta1 g; v = beta2 v + oneMinusBeta2 g g; w = keep w - rate m / (sqrt(v) inverseRoot2 + eps)
-/// with keep = `decayed` where weight decay applies, else 1.
-struct AdamWFactors
-{
-    float decayed, beta1, oneMinusBeta1, beta2, oneMinusBeta2, rate, inverseRoot2, eps;
-};
 /// Over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 stay as they are,
 /// 1 no decay, 2 decay. skip (or null): nothing happens when *skip is not 0. copy (or data null): 16-bit copy of all of w,
 /// written also where kind is 0.
+/// factors lie in device memory, so that a recorded step can be repeated with other ones.
 void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind, size_t total,
            const AdamWFactors* factors, const int* skip);
+
+/// *sum = the sum of squares of x [count], fp64.
+size_t sumOfSquaresScratch(size_t count);
+void sumOfSquares(Stream stream, const float* x, double* sum, size_t count, void* scratch);
+
+/// What a step found out, in device memory.
+struct StepState
+{
+    double loss, squares;   ///< the losses' mean so far; sum of squared gradients
+    int batches, failed;    ///< done; the first one whose loss was not finite, or -1
+};
+/// Takes in a batch's loss: state->loss += *loss * share.
+void addLoss(Stream stream, const double* loss, double share, StepState* state);
+/// Ends a step: *report = *state; *skip = 1 where a loss or the sum of squares is not finite, else 0; *state as before the
+/// first batch.
+void closeStep(Stream stream, StepState* state, StepState* report, int* skip);
 
 // ---- Augmentation ---------------------------------------------------------------------------------------------------
 

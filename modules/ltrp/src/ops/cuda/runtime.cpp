@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // A Device over CUDA's runtime and cuBLASLt, and why there may be none.
-#include "../ops.hpp"
+#include "../training.hpp"
 
 #ifdef HAVE_LTRP_CUDA
 
@@ -13,6 +13,7 @@
 #include <cuda_runtime.h>
 
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 
@@ -56,15 +57,15 @@ uint32_t alignmentOf(const void* address)
 struct Shape
 {
     int m, n, k;
-    bool transposeA, transposeB, bias, gelu, add;
+    bool transposeA, transposeB, bias, gelu, add, tensorFloat;
     Element in, out;
     uint32_t alignA, alignB, alignD;
 
     bool operator<(const Shape& o) const
     {
         const auto tie = [](const Shape& s) {
-            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.in, s.out, s.alignA,
-                                   s.alignB, s.alignD);
+            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat, s.in, s.out,
+                                   s.alignA, s.alignB, s.alignD);
         };
         return tie(*this) < tie(o);
     }
@@ -89,15 +90,42 @@ struct Plan
     cublasLtMatmulAlgo_t algorithm;
 };
 
+/// A CUDA graph, ready to be launched.
+class Graph CV_FINAL : public cuda::Recording
+{
+public:
+    Graph(cudaGraph_t calls, int device, cudaStream_t stream) : device_(device), stream_(stream)
+    {
+        require(cudaGraphInstantiate(&graph_, calls, 0), "making a graph ready");
+    }
+    ~Graph() CV_OVERRIDE { cudaGraphExecDestroy(graph_); }
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    void launch() const CV_OVERRIDE
+    {
+        require(cudaSetDevice(device_), "choosing the device");
+        require(cudaGraphLaunch(graph_, stream_), "launching a graph");
+    }
+
+private:
+    const int device_;
+    const cudaStream_t stream_;
+    cudaGraphExec_t graph_ = nullptr;
+};
+
 class CudaDevice CV_FINAL : public cuda::Device
 {
 public:
-    explicit CudaDevice(bool tensorFloat) : tensorFloat_(tensorFloat)
+    CudaDevice()
     {
         require(cudaGetDevice(&id_), "asking for the current device");
         try
         {
             require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+            require(cudaStreamCreateWithFlags(&uploads_, cudaStreamNonBlocking), "making a stream");
+            for (cudaEvent_t& event : {std::ref(uploaded_), std::ref(marks_[0]), std::ref(marks_[1])})
+                require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
             cudaMemPool_t pool = nullptr;
             require(cudaDeviceGetDefaultMemPool(&pool, id_), "asking for the memory pool");
             uint64_t all = UINT64_MAX;   // memory that was given back stays at hand
@@ -181,8 +209,8 @@ public:
     void multiply(const Product& p) const CV_OVERRIDE
     {
         use();
-        const Shape shape{p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias.data != nullptr, p.gelu, p.add, p.a.element,
-                          p.d.element, alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.d.data)};
+        const Shape shape{p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias.data != nullptr, p.gelu, p.add,
+                          p.tensorFloat, p.a.element, p.d.element, alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.d.data)};
         const std::lock_guard<std::mutex> lock(mutex_);   // the bias is part of the descriptor
         const Plan& plan = planOf(shape);
         if (p.bias.data)
@@ -192,6 +220,86 @@ public:
         // The library counts by columns: what it sees is d^T = b^T a^T.
         require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data, plan.d,
                                p.d.data, plan.d, &plan.algorithm, workspace_, workspaceBytes, stream_), "multiplying");
+    }
+
+    void* allocateHost(size_t bytes) const CV_OVERRIDE
+    {
+        use();
+        void* memory = nullptr;
+        const cudaError_t status = cudaHostAlloc(&memory, std::max<size_t>(bytes, 1), cudaHostAllocDefault);
+        if (status == cudaErrorMemoryAllocation)
+        {
+            cudaGetLastError();
+            LTRP_ERROR(Error::StsNoMem, "CUDA: out of memory: " << bytes << " bytes of host memory wanted for copies to the device");
+        }
+        require(status, "allocating host memory");
+        return memory;
+    }
+
+    void releaseHost(void* memory) const CV_OVERRIDE
+    {
+        if (memory)
+            cudaFreeHost(memory);
+    }
+
+    void uploadBeside(const void* host, void* to, size_t bytes) const CV_OVERRIDE
+    {
+        use();
+        require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, uploads_), "copying to the device");
+    }
+
+    void awaitUploads() const CV_OVERRIDE
+    {
+        use();
+        require(cudaEventRecord(uploaded_, uploads_), "marking the end of a copy");
+        require(cudaStreamWaitEvent(stream_, uploaded_, 0), "waiting for a copy");
+    }
+
+    void downloadLater(const void* from, void* host, size_t bytes) const CV_OVERRIDE
+    {
+        use();
+        require(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
+    }
+
+    void mark(int number) const CV_OVERRIDE
+    {
+        use();
+        require(cudaEventRecord(marks_[number], stream_), "marking a step's end");
+    }
+
+    void reach(int number) const CV_OVERRIDE
+    {
+        use();
+        require(cudaEventSynchronize(marks_[number]), "computing");
+    }
+
+    void finish() const CV_OVERRIDE
+    {
+        use();
+        require(cudaStreamSynchronize(uploads_), "copying to the device");
+        require(cudaStreamSynchronize(stream_), "computing");
+    }
+
+    std::unique_ptr<cuda::Recording> record(const std::function<void()>& calls) const CV_OVERRIDE
+    {
+        use();
+        cudaGraph_t graph = nullptr;
+        // Of this thread alone: another one may allocate meanwhile.
+        require(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to record");
+        try
+        {
+            calls();
+        }
+        catch (...)
+        {
+            if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph)
+                cudaGraphDestroy(graph);
+            cudaGetLastError();
+            throw;
+        }
+        require(cudaStreamEndCapture(stream_, &graph), "recording");
+        const std::unique_ptr<std::remove_pointer<cudaGraph_t>::type, cudaError_t (*)(cudaGraph_t)> owner(graph, cudaGraphDestroy);
+        return std::unique_ptr<cuda::Recording>(new Graph(graph, id_, stream_));
     }
 
 private:
@@ -206,10 +314,16 @@ private:
             release(workspace_);
             cudaStreamSynchronize(stream_);
         }
+        if (uploads_)
+            cudaStreamSynchronize(uploads_);
         if (library_)
             cublasLtDestroy(library_);
-        if (stream_)
-            cudaStreamDestroy(stream_);
+        for (cudaEvent_t event : {uploaded_, marks_[0], marks_[1]})
+            if (event)
+                cudaEventDestroy(event);
+        for (cudaStream_t stream : {stream_, uploads_})
+            if (stream)
+                cudaStreamDestroy(stream);
     }
 
     const Plan& planOf(const Shape& s) const
@@ -219,7 +333,7 @@ private:
             return *known;
         std::unique_ptr<Plan> plan(new Plan);
         const bool single = s.in == Element::Float32;
-        const cublasComputeType_t compute = single && tensorFloat_ ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+        const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
         require(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), "describing a product");
         const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N, opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
         const cublasLtEpilogue_t epilogue = s.gelu ? (s.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
@@ -269,9 +383,9 @@ private:
     }
 
     static const size_t workspaceBytes = size_t(64) << 20;
-    const bool tensorFloat_;
     int id_ = 0;
-    cudaStream_t stream_ = nullptr;
+    cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< of all work; of copies that run beside it
+    cudaEvent_t uploaded_ = nullptr, marks_[2] = {nullptr, nullptr};
     cublasLtHandle_t library_ = nullptr;
     void* workspace_ = nullptr;
     mutable std::mutex mutex_;
@@ -312,7 +426,7 @@ std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std
 {
     const std::string lacks = cudaLacks();
     LTRP_REQUIRE(lacks.empty(), Error::GpuNotSupported, precisionName(precision) << " on CUDA: " << lacks);
-    std::unique_ptr<CudaDevice> made(new CudaDevice(precision == Precision::TF32));
+    std::unique_ptr<CudaDevice> made(new CudaDevice);
     if (device)
         *device = made->name();
     return cuda::makeBackend(std::move(made), precision, frozen);

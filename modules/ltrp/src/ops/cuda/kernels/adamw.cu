@@ -9,8 +9,9 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-__device__ __forceinline__ float updated(float w, float g, float& m, float& v, float keep, const AdamWFactors& f)
+__device__ __forceinline__ float updated(float w, float gradient, float& m, float& v, float keep, const AdamWFactors& f)
 {
+    const float g = gradient * f.gradient;
     m = f.beta1 * m + f.oneMinusBeta1 * g;
     v = f.beta2 * v + f.oneMinusBeta2 * g * g;
     return keep * w - f.rate * m / (sqrtf(v) * f.inverseRoot2 + f.eps);

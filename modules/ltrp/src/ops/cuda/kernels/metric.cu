@@ -325,12 +325,12 @@ void meanDifference(Stream stream, Input a, Input b, size_t count, const float* 
 size_t squaredLossScratch(size_t count) { return differenceParts(count) * sizeof(double); }
 
 void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
-                 void* scratch)
+                 void* scratch, float gradientScale)
 {
     launchDifference(stream, "squaredLoss",
                      DifferenceArgs{any(prediction), AnyInput{target, Element::Float32}, nullptr, 1, true,
-                                    any(gradient), static_cast<float>(2.0 / static_cast<double>(count)), count,
-                                    static_cast<double*>(scratch), false},
+                                    any(gradient), static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale,
+                                    count, static_cast<double*>(scratch), false},
                      loss);
 }
 

@@ -134,7 +134,7 @@ __device__ double logAddExp(double a, double b)
     return fabs(high) == static_cast<double>(INFINITY) ? high : high + log1p(exp(low - high));
 }
 
-/// NaN has no order: it makes the loss NaN whatever its position.
+/// NaN has no order: it makes the loss NaN wherever it stands.
 __device__ __forceinline__ float orderable(float x) { return x != x ? -INFINITY : x; }
 
 /// A block a row. The list is ordered by all threads; its sums run along it, one after the other, as on the CPU.
@@ -144,6 +144,7 @@ __global__ void listMleKernel(ListMleArgs a, double* losses)
     LTRP_SHARED(int, order, mostValues);            // column of each position
     LTRP_SHARED(double, predictions, mostValues);   // by position
     LTRP_SHARED(double, denominators, mostValues);
+    LTRP_SHARED(int, unusable, 4);                  // by warp: whether a target is not finite, drawn or not
     const size_t b = blockIdx.x, n = static_cast<size_t>(a.n), patches = static_cast<size_t>(a.numPatches);
     const int* keep = a.keep + b * n;
     const int* columns = a.columns ? a.columns + b * static_cast<size_t>(a.k) : nullptr;
@@ -151,10 +152,14 @@ __global__ void listMleKernel(ListMleArgs a, double* losses)
     const auto columnOf = [&](int i) { return columns ? columns[i] : i; };
     for (size_t i = threadIdx.x; i < patches; i += blockDim.x)
         a.dScores[b * patches + i] = 0;
+    bool bad = false;
+    for (size_t i = threadIdx.x; i < n; i += blockDim.x)
+        bad |= !(fabsf(a.target[b * n + i]) <= FLT_MAX);
+    const unsigned badLanes = __ballot_sync(allLanes, bad);
+    if (threadIdx.x % 32 == 0)
+        unusable[threadIdx.x / 32] = badLanes != 0;
     for (int i = first; i < a.k; i += step)
-    {
         targets[i] = a.target[b * n + static_cast<size_t>(columnOf(i))];
-    }
     __syncthreads();
     for (int i = first; i < a.k; i += step)
     {
@@ -177,9 +182,10 @@ __global__ void listMleKernel(ListMleArgs a, double* losses)
         suffix = logAddExp(suffix, predictions[i]);
         denominators[i] = logAddExp(suffix, floorLog);
         value += denominators[i] - predictions[i];
-        if (targets[i] != targets[i])
-            value = static_cast<double>(NAN);
     }
+    for (int warp = 0; warp < 4; ++warp)
+        if (unusable[warp])
+            value = static_cast<double>(NAN);
     double prefix = lowest;
     for (int j = 0; j < a.k; ++j)
     {
@@ -198,7 +204,7 @@ __global__ void listMleKernel(ListMleArgs a, double* losses)
                 earlier |= other < j;
             }
         if (!earlier)
-            a.dScores[b * patches + static_cast<size_t>(keep[order[j]])] = static_cast<float>(total);
+            a.dScores[b * patches + static_cast<size_t>(keep[order[j]])] = static_cast<float>(total) * a.gradientScale;
     }
     losses[b] = value * scale;
 }

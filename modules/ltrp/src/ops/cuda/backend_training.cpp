@@ -1,0 +1,261 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// A training on a device: its state, how batches get there, and its recorded step.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+
+#include "backend.hpp"
+#include "../cpu/parallel.hpp"
+
+#include <cmath>
+#include <cstring>
+
+namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
+
+namespace {
+
+size_t z(int n) { return static_cast<size_t>(n); }
+
+/// Device memory of `count` values, or the host's that a device reaches by itself.
+template <class Value>
+class Memory
+{
+public:
+    Memory(std::shared_ptr<const Device> device, size_t count, bool host = false)
+        : device_(std::move(device)), host_(host), bytes_(count * sizeof(Value)),
+          data_(static_cast<Value*>(host ? device_->allocateHost(bytes_) : device_->allocate(bytes_)))
+    {
+    }
+    ~Memory()
+    {
+        if (host_)
+            device_->releaseHost(data_);
+        else
+            device_->release(data_);
+    }
+    Memory(const Memory&) = delete;
+    Memory& operator=(const Memory&) = delete;
+
+    Value* get() const { return data_; }
+    size_t bytes() const { return bytes_; }
+
+private:
+    const std::shared_ptr<const Device> device_;
+    const bool host_;
+    const size_t bytes_;
+    Value* const data_;
+};
+
+}  // namespace
+
+class DeviceTraining CV_FINAL : public Training
+{
+public:
+    DeviceTraining(const DeviceBackend& backend, const TrainingSetup& setup, const Pass& pass)
+        : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass),
+          side_(z(setup.grid.side)), itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
+          factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)), controlBytes_(factorsAt_ + sizeof(AdamWFactors)),
+          gradients_(device_, setup.total), m_(device_, setup.total), v_(device_, setup.total),
+          kind_(device_, setup.total / 16), control_(device_, controlBytes_), pixels_(device_, z(setup.batch) * 3 * side_ * side_),
+          keep_(device_, z(setup.batch) * z(setup.visible)), loss_(device_, 1), state_(device_, 1), report_(device_, 1),
+          skip_(device_, 1), hostReport_(device_, 1, true), slots_{Slot(device_, controlBytes_), Slot(device_, controlBytes_)}
+    {
+        CV_Assert(setup.total % 16 == 0 && setup.kind.size() == setup.total / 16 && setup.batch > 0 && setup.batchesPerStep > 0);
+        LTRP_REQUIRE(setup.grid.count() <= mostPatches, Error::StsNotImplemented, "training on CUDA: masks of at most "
+                     << mostPatches << " patches are drawn there, this network's images have " << setup.grid.count());
+        device_->upload(setup.kind.data(), kind_.get(), setup.kind.size());
+        device_->zero(gradients_.get(), gradients_.bytes());
+        const StepState before{0, 0, 0, -1};
+        device_->upload(&before, state_.get(), sizeof(before));
+        backend_.scratch_->measure();
+    }
+
+    ~DeviceTraining() CV_OVERRIDE
+    {
+        try
+        {
+            device_->finish();   // host memory that is still being read must not go
+        }
+        catch (const cv::Exception&)
+        {
+            return;   // whatever was wrong has been reported where it happened
+        }
+    }
+
+    void setState(const float* m, const float* v) CV_OVERRIDE
+    {
+        backend_.weightsChanged();
+        backend_.parameters(setup_.weights, setup_.total);
+        device_->upload(m, m_.get(), m_.bytes());
+        device_->upload(v, v_.get(), v_.bytes());
+    }
+
+    void state(float* weights, float* m, float* v) const CV_OVERRIDE
+    {
+        device_->download(backend_.parameters(setup_.weights, setup_.total), weights, setup_.total * sizeof(float));
+        device_->download(m_.get(), m, m_.bytes());
+        device_->download(v_.get(), v, v_.bytes());
+    }
+
+    void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys) CV_OVERRIDE
+    {
+        CV_Assert(crops.size() == z(setup_.batch) && keys.size() == crops.size() && staged_ - run_ < 2);
+        const int number = static_cast<int>(staged_ % 2);
+        Slot& slot = slots_[number];
+        device_->reach(number);   // what was there before has been computed
+        std::vector<size_t> offsets(1, 0);
+        for (const Crop& crop : crops)
+        {
+            CV_Assert(std::min(crop.width, crop.height) > 0 && std::max(crop.width, crop.height) <= setup_.largestCrop);
+            offsets.push_back(offsets.back() + (z(crop.width) * 3 * z(crop.height) + 15) / 16 * 16);
+        }
+        if (!slot.images || slot.images->bytes() < offsets.back())
+        {
+            device_->finish();
+            slot.images.reset();
+            slot.hostImages.reset();
+            // Usual photos find room from the start; a batch of larger ones makes it grow.
+            const size_t usual = crops.size() * 3 * (5 * side_ / 2) * (5 * side_ / 2);
+            const size_t room = std::max(usual, offsets.back() + offsets.back() / 4);
+            slot.images.reset(new Memory<uint8_t>(device_, room));
+            slot.hostImages.reset(new Memory<uint8_t>(device_, room, true));
+            device_->finish();
+        }
+        uint8_t* const control = slot.hostControl->get();
+        AugmentItem* const items = reinterpret_cast<AugmentItem*>(control);
+        parallelRanges(crops.size(), 1, [&](size_t begin, size_t end)
+        {
+            for (size_t i = begin; i < end; ++i)
+            {
+                const size_t row = z(crops[i].width) * 3;
+                for (size_t y = 0; y < z(crops[i].height); ++y)
+                    std::memcpy(slot.hostImages->get() + offsets[i] + y * row, crops[i].data + y * crops[i].step, row);
+                items[i] = AugmentItem{slot.images->get() + offsets[i], row, 0, 0, crops[i].width, crops[i].height,
+                                       crops[i].mirrored ? 1 : 0};
+            }
+        });
+        std::memcpy(control + itemsBytes_, keys.data(), keys.size() * sizeof(SampleKey));
+        device_->uploadBeside(slot.hostImages->get(), slot.images->get(), offsets.back());
+        ++staged_;
+    }
+
+    void run(bool last, const AdamWFactors& factors) CV_OVERRIDE
+    {
+        CV_Assert(staged_ > run_);
+        const int number = static_cast<int>(run_ % 2);
+        const Slot& slot = slots_[number];
+        std::memcpy(slot.hostControl->get() + factorsAt_, &factors, sizeof(factors));
+        device_->uploadBeside(slot.hostControl->get(), slot.control->get(), controlBytes_);
+        device_->awaitUploads();
+        // A recording knows one place only.
+        device_->copy(slot.control->get(), control_.get(), controlBytes_);
+        if (!settled_ || !setup_.recordable)
+            calls(last);
+        else
+        {
+            std::unique_ptr<Recording>& recording = recordings_[last ? 1 : 0];
+            if (!recording)
+                recording = device_->record([this, last] { calls(last); });
+            recording->launch();
+        }
+        if (last)
+        {
+            device_->downloadLater(report_.get(), hostReport_.get(), sizeof(StepState));
+            gradientFactor_ = static_cast<double>(factors.gradient);
+        }
+        device_->mark(number);
+        ++run_;
+        if (last && !settled_)
+        {
+            backend_.scratch_->settle();
+            settled_ = true;
+        }
+    }
+
+    StepReport wait() CV_OVERRIDE
+    {
+        CV_Assert(run_ > 0);
+        device_->reach(static_cast<int>((run_ - 1) % 2));
+        const StepState& found = *hostReport_.get();
+        return {found.loss, std::sqrt(found.squares) * gradientFactor_, found.failed};
+    }
+
+private:
+    enum { mostPatches = 1024 };
+
+    /// Where a batch waits for its turn.
+    struct Slot
+    {
+        Slot(const std::shared_ptr<const Device>& device, size_t controlBytes)
+            : control(new Memory<uint8_t>(device, controlBytes)), hostControl(new Memory<uint8_t>(device, controlBytes, true))
+        {
+        }
+        std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
+    };
+
+    /// All that is launched for a batch, and for a step's last one.
+    void calls(bool last) const
+    {
+        const Stream stream = device_->stream();
+        const AugmentItem* const items = reinterpret_cast<const AugmentItem*>(control_.get());
+        const SampleKey* const keys = reinterpret_cast<const SampleKey*>(control_.get() + itemsBytes_);
+        {
+            const DeviceBackend::Scratch scratch(*backend_.scratch_, augmentScratch(setup_.batch, setup_.grid.side,
+                                                                                    setup_.largestCrop, setup_.largestCrop));
+            augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.side, setup_.largestCrop, setup_.largestCrop, setup_.mean,
+                    setup_.deviation, scratch.get());
+        }
+        sampleMasks(stream, setup_.seed, keys, keep_.get(), setup_.batch, setup_.visible, setup_.grid.count());
+        device_->check("a batch's images and masks");
+        pass_({pixels_.get(), keep_.get(), keys, setup_.batch, setup_.visible}, gradients_.get(), loss_.get());
+        addLoss(stream, loss_.get(), 1.0 / setup_.batchesPerStep, state_.get());
+        device_->check("a batch's loss");
+        if (last)
+            update();
+    }
+
+    void update() const
+    {
+        const Stream stream = device_->stream();
+        {
+            const DeviceBackend::Scratch scratch(*backend_.scratch_, sumOfSquaresScratch(setup_.total));
+            sumOfSquares(stream, gradients_.get(), &state_.get()->squares, setup_.total, scratch.get());
+        }
+        closeStep(stream, state_.get(), report_.get(), skip_.get());
+        float* const weights = const_cast<float*>(backend_.parameters(setup_.weights, setup_.total));   // the backend's own
+        adamW(stream, weights, gradients_.get(), m_.get(), v_.get(), backend_.copyOf(weights), kind_.get(), setup_.total,
+              reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
+        device_->check("the optimizer");
+        device_->zero(gradients_.get(), gradients_.bytes());
+    }
+
+    const DeviceBackend& backend_;
+    const std::shared_ptr<const Device> device_;
+    const TrainingSetup setup_;
+    const Pass pass_;
+    const size_t side_, itemsBytes_, factorsAt_, controlBytes_;   ///< what differs from batch to batch: items, keys, factors
+    const Memory<float> gradients_, m_, v_;
+    const Memory<uint8_t> kind_, control_;
+    const Memory<float> pixels_;
+    const Memory<int> keep_;
+    const Memory<double> loss_;
+    const Memory<StepState> state_, report_;
+    const Memory<int> skip_;
+    const Memory<StepState> hostReport_;
+    Slot slots_[2];
+    int64_t staged_ = 0, run_ = 0;   ///< batches
+    bool settled_ = false;
+    double gradientFactor_ = 1;
+    std::unique_ptr<Recording> recordings_[2];   ///< of a batch, and of a step's last
+};
+
+std::unique_ptr<Training> DeviceBackend::training(const TrainingSetup& setup, const Training::Pass& pass) const
+{
+    CV_Assert(!frozen_);
+    return std::unique_ptr<Training>(new DeviceTraining(*this, setup, pass));
+}
+
+}}}}  // namespace
+
+#endif

@@ -1,0 +1,29 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// What a training step is told anew each time, in a form that kernels read as well. Knows neither OpenCV nor CUDA.
+#ifndef OPENCV_LTRP_OPS_STEP_HPP
+#define OPENCV_LTRP_OPS_STEP_HPP
+
+#include <cstdint>
+
+namespace cv { namespace ltrp { namespace ops {
+
+/// Which sample of which epoch: what a sample's random streams are keyed with, beside the seed and the purpose.
+struct SampleKey
+{
+    uint32_t epoch, sample;
+};
+
+/// Factors of one AdamW step, bias corrections folded in; g is the gradient times `gradient`:
+///   m = beta1 m + oneMinusBeta1 g; v = beta2 v + oneMinusBeta2 g g; w = keep w - rate m / (sqrt(v) inverseRoot2 + eps)
+/// with keep = `decayed` where weight decay applies, else 1.
+struct AdamWFactors
+{
+    float decayed, beta1, oneMinusBeta1, beta2, oneMinusBeta2, rate, inverseRoot2, eps, gradient;
+};
+
+}}}  // namespace
+
+#endif

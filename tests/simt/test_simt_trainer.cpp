@@ -1,0 +1,314 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Whole trainings through the CUDA backend over the emulated device, beside the same trainings on the CPU.
+
+#include "emulated_device.hpp"
+#include "typed.hpp"
+#include "../train_fixture.hpp"
+
+#include "io/model_file.hpp"
+#include "train/checkpoint.hpp"
+#include "train/trainer.hpp"
+
+using namespace simttest;
+using namespace cv::ltrp;
+using ops::Precision;
+
+namespace
+{
+
+struct Emulated
+{
+    Computing computing;
+    const EmulatedDevice* device;
+};
+
+Emulated emulated(Precision precision)
+{
+    EmulatedDevice* const device = new EmulatedDevice(1);   // images are bytes
+    Emulated made;
+    made.device = device;
+    made.computing.backend = kernels::makeBackend(std::unique_ptr<kernels::Device>(device), precision, false);
+    made.computing.precision = precision;
+    made.computing.target = TARGET_CUDA;
+    made.computing.device = device->name();
+    return made;
+}
+
+Computing teacherBeside(const Computing& computing, Precision precision)
+{
+    Computing made = computing;
+    made.backend = computing.backend->beside(precision, true);
+    made.precision = precision;
+    return made;
+}
+
+cv::Ptr<Trainer> quiet(const cv::Ptr<Trainer>& trainer)
+{
+    trainer->setMessage([](const cv::String&) {});
+    return trainer;
+}
+cv::Ptr<Trainer> onDevice(const MaePretrainParams& params, const Emulated& device)
+{
+    return quiet(train::makePretrainer(params, device.computing));
+}
+cv::Ptr<Trainer> onDevice(const RankerTrainParams& params, const Emulated& device)
+{
+    return quiet(train::makeRankerTrainer(params, device.computing, teacherBeside(device.computing, device.computing.precision)));
+}
+
+struct Fixture : TrainFixture
+{
+    Fixture()
+    {
+        // So wide that its crops come to the device at the network's size.
+        cv::imwrite(root.file("images/wide.png"), cv::Mat(cv::repeat(picture(3), 1, 7)));
+    }
+
+    MaePretrainParams pretrain(const std::string& out) const { return shortened(TrainFixture::pretrain(out)); }
+    RankerTrainParams ranker(const std::string& out) const
+    {
+        return shortened(TrainFixture::ranker(out, file("mae/final.safetensors")));
+    }
+
+    template <class Params>
+    static Params shortened(Params p)
+    {
+        p.epochs = 2;   // 6 updates, some of which replay what others recorded
+        p.workers = 1;
+        p.warmupEpochs = 0.5;
+        return p;
+    }
+
+    std::vector<double> logged(const std::string& out, const char* what) const
+    {
+        std::vector<double> values;
+        for (const nlohmann::json& line : log(out))
+            if (line["event"] == "step")
+                values.push_back(line[what].get<double>());
+        return values;
+    }
+
+    /// Largest relative difference of the losses; and the distance of the weights over that which training has moved them.
+    std::pair<double, double> apart(const std::string& got, const std::string& want) const
+    {
+        const std::vector<double> a = logged(got, "loss"), b = logged(want, "loss");
+        BOOST_REQUIRE(a.size() == b.size());
+        BOOST_REQUIRE(!a.empty());
+        double losses = 0, distance = 0, moved = 0;
+        for (size_t i = 0; i < a.size(); ++i)
+            losses = std::max(losses, std::fabs(a[i] / b[i] - 1));
+        const io::Model first = io::loadModel(file(got + "/final.safetensors")),
+                        second = io::loadModel(file(want + "/final.safetensors"));
+        vit::ParamArena start(second.params.layout);
+        if (second.kind == io::ModelKind::Mae)
+            vit::initialiseParams(second.mae, 11, start);
+        else
+            vit::initialiseParams(second.ranker, 11, start);
+        const auto square = [](float x, float y) { return (static_cast<double>(x) - y) * (static_cast<double>(x) - y); };
+        for (const vit::ParamInfo& info : start.layout.tensors())
+        {
+            // A key's bias adds the same to all logits of a query: its gradient is nothing but rounding, of which AdamW makes
+            // whole steps.
+            const bool keys = info.name.find("attn.qkv.bias") != std::string::npos;
+            for (size_t i = 0; i < info.count; ++i)
+            {
+                if (keys && i >= info.count / 3 && i < info.count / 3 * 2)
+                    continue;
+                const size_t at = info.offset + i;
+                distance += square(first.params.data()[at], second.params.data()[at]);
+                moved += square(start.data()[at], second.params.data()[at]);
+            }
+        }
+        const std::pair<double, double> result(losses, std::sqrt(distance / moved));
+        BOOST_TEST_MESSAGE(got << ": losses " << result.first << ", weights " << result.second << " apart");
+        return result;
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(simt_trainer, Fixture)
+
+BOOST_AUTO_TEST_CASE(pretraining_follows_the_cpu)
+{
+    BOOST_TEST(make(pretrain("cpu"))->run());
+    const Emulated device = emulated(Precision::FP32);
+    MaePretrainParams params = pretrain("device");
+    params.checkpointEvery = 1000;
+    const cv::Ptr<Trainer> trainer = onDevice(params, device);
+    std::vector<int> allocations, waits;
+    trainer->setProgress([&](const TrainProgress&)
+    {
+        allocations.push_back(device.device->allocations);
+        waits.push_back(device.device->waits);
+        return true;
+    });
+    BOOST_TEST(trainer->run());
+    const auto worst = apart("device", "cpu");
+    BOOST_TEST(worst.first < 1e-5);
+    BOOST_TEST(worst.second < 1e-5);
+    const std::vector<double> norms = logged("device", "grad_norm"), wanted = logged("cpu", "grad_norm");
+    for (size_t i = 0; i < wanted.size(); ++i)
+        BOOST_TEST(norms[i] == wanted[i], boost::test_tools::tolerance(1e-4));
+    BOOST_TEST(logged("device", "lr") == logged("cpu", "lr"), boost::test_tools::per_element());
+
+    // One recording, in which there is no allocation and no waiting (the emulation refuses those), nor beside it.
+    BOOST_TEST(device.device->recordings == 1);
+    BOOST_REQUIRE(waits.size() == 6u);
+    for (size_t i = 2; i < waits.size(); ++i)
+    {
+        BOOST_TEST(allocations[i] == allocations[1]);
+        BOOST_TEST(waits[i] == waits[1]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(accumulated_batches_follow_the_cpu)
+{
+    MaePretrainParams params = pretrain("cpu");
+    params.batch = 2;
+    params.accumulate = 2;
+    params.normPixLoss = false;
+    BOOST_TEST(make(params)->run());
+    params.out = file("device");
+    const Emulated device = emulated(Precision::FP32);
+    BOOST_TEST(onDevice(params, device)->run());
+    const auto worst = apart("device", "cpu");
+    BOOST_TEST(worst.first < 1e-5);
+    BOOST_TEST(worst.second < 1e-5);
+    BOOST_TEST(device.device->recordings == 2);   // of a batch, and of a step's last
+}
+
+BOOST_AUTO_TEST_CASE(ranker_training_follows_the_cpu)
+{
+    BOOST_TEST(make(pretrain("mae"))->run());
+    struct Case
+    {
+        const char* loss;
+        bool seesAll;
+        int removal, metric, space, recordings;
+    };
+    for (const Case& c : {Case{"list-mle-k", false, REMOVAL_DECODER, METRIC_L1, SPACE_DECODER, 1},
+                          Case{"list-mle", true, REMOVAL_ENCODER, METRIC_L2, SPACE_PIXEL, 1},
+                          Case{"rank-net", false, REMOVAL_DECODER, METRIC_L1, SPACE_DECODER, 0},
+                          Case{"list-mle-k", false, REMOVAL_DECODER, METRIC_PSNR, SPACE_DECODER, 0}})
+    {
+        const std::string name = cv::format("%s-%d", c.loss, c.metric);
+        RankerTrainParams params = ranker("cpu-" + name);
+        params.loss = c.loss;
+        params.seesAll = c.seesAll;
+        params.removal = c.removal;
+        params.metric = c.metric;
+        params.space = c.space;
+        BOOST_TEST(make(params)->run());
+        params.out = file("device-" + name);
+        const Emulated device = emulated(Precision::FP32);
+        BOOST_TEST(onDevice(params, device)->run());
+        const auto worst = apart("device-" + name, "cpu-" + name);
+        BOOST_TEST(worst.first < 1e-5);
+        BOOST_TEST(worst.second < 1e-5);
+        BOOST_TEST(device.device->recordings == c.recordings);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
+{
+    const auto run = [this](MaePretrainParams params, const std::vector<int64_t>& stops)
+    {
+        for (const int64_t stop : stops)
+        {
+            const cv::Ptr<Trainer> trainer = onDevice(params, emulated(Precision::BF16));
+            trainer->setProgress([stop](const TrainProgress& state) { return state.step < stop; });
+            BOOST_TEST(!trainer->run());
+            params.resume = true;
+        }
+        BOOST_TEST(onDevice(params, emulated(Precision::BF16))->run());
+    };
+    run(pretrain("whole"), {});
+    run(pretrain("stops"), {1, 4});
+    BOOST_TEST((bytes("whole/final.safetensors") == bytes("stops/final.safetensors")));
+    BOOST_TEST((bytes("whole/checkpoint-00000006.safetensors") == bytes("stops/checkpoint-00000006.safetensors")));
+
+    // Its checkpoints are the CPU's in all but what the sums were split among.
+    MaePretrainParams params = pretrain("whole");
+    params.resume = true;
+    params.target = TARGET_CPU;
+    std::string message;
+    try
+    {
+        quiet(train::makePretrainer(params, Computing::forTraining(TARGET_CPU)))->run();
+    }
+    catch (const cv::Exception& e)
+    {
+        message = e.err;
+    }
+    BOOST_TEST(message.find("cannot resume with other options: precision is FP32") != std::string::npos, message);
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_belongs_to_the_cpu_or_to_a_gpu)
+{
+    MaePretrainParams params = pretrain("cpu");
+    const cv::Ptr<Trainer> trainer = make(params);
+    trainer->setProgress([](const TrainProgress& state) { return state.step < 3; });
+    BOOST_TEST(!trainer->run());
+    params.resume = true;
+    const Emulated device = emulated(Precision::FP32);
+    try
+    {
+        onDevice(params, device)->run();
+        BOOST_ERROR("resumed elsewhere");
+    }
+    catch (const cv::Exception& e)
+    {
+        BOOST_TEST(e.err.find("threads is those of a GPU, but the checkpoint was made with ") != std::string::npos, e.err);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(reduced_precision_stays_near)
+{
+    BOOST_TEST(make(pretrain("mae"))->run());
+    BOOST_TEST(make(ranker("rank"))->run());
+    for (const Precision precision : {Precision::BF16, Precision::FP16})
+    {
+        const std::string name = ops::precisionName(precision);
+        BOOST_TEST(onDevice(pretrain(name), emulated(precision))->run());
+        BOOST_TEST(onDevice(ranker(name + "-rank"), emulated(precision))->run());
+        for (const auto& worst : {apart(name, "mae"), apart(name + "-rank", "rank")})
+        {
+            BOOST_TEST(worst.first < (precision == Precision::BF16 ? 0.02 : 0.003));
+            BOOST_TEST(worst.second < (precision == Precision::BF16 ? 0.03 : 0.005));
+            BOOST_TEST(worst.second > 1e-5);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_names_its_images_and_changes_nothing)
+{
+    for (const bool accumulated : {false, true})
+    {
+        const std::string name = accumulated ? "split" : "whole";
+        MaePretrainParams params = pretrain(name);
+        params.learningRate = 1e30;   // the rise begins at 0: the first update moves nothing, the second everything
+        if (accumulated)
+            params.batch = params.accumulate = 2;
+        std::string message;
+        const Emulated device = emulated(Precision::FP32);
+        try
+        {
+            onDevice(params, device)->run();
+        }
+        catch (const cv::Exception& e)
+        {
+            message = e.err;
+        }
+        BOOST_TEST(message.find(" at update 2, epoch 0, images: ") != std::string::npos, message);
+        const nlohmann::json last = log(name).back();
+        BOOST_TEST(last["event"] == "error");
+        BOOST_TEST(last["images"].size() == static_cast<size_t>(params.batch));
+        BOOST_TEST(train::listCheckpoints(file(name)).empty());
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
