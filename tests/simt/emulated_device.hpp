@@ -151,17 +151,28 @@ public:
             return;
         }
         const size_t m = size(p.m), n = size(p.n), k = size(p.k);
+        if (p.before.data && (n % 8 != 0 || p.d.element == Element::Float32 || p.before.element != p.d.element || p.gelu == p.geluBackward))
+            throw simt::Failure("a product that cuBLASLt does not have");
         const std::vector<float> a = read(p.a, m * k), b = read(p.b, k * n);
         const std::vector<float> bias = p.bias.data ? read(p.bias, n) : std::vector<float>(n);
         std::vector<float> d = p.add ? read({p.d.data, p.d.element}, m * n) : std::vector<float>(m * n);
+        std::vector<float> before = p.geluBackward ? read({p.before.data, p.before.element}, m * n) : std::vector<float>(m * n);
         for (size_t i = 0; i < m; ++i)
             for (size_t j = 0; j < n; ++j)
             {
                 double sum = bias[j] + static_cast<double>(d[i * n + j]);
                 for (size_t l = 0; l < k; ++l)
                     sum += static_cast<double>(a[p.transposeA ? l * m + i : i * k + l]) * b[p.transposeB ? j * k + l : l * n + j];
-                d[i * n + j] = static_cast<float>(p.gelu ? sum * 0.5 * std::erfc(-sum / std::sqrt(2.0)) : sum);
+                float& at = before[i * n + j];
+                const double x = static_cast<double>(at), share = 0.5 * std::erfc((p.gelu ? -sum : -x) / std::sqrt(2.0));
+                if (p.geluBackward)
+                    sum *= share + x * std::exp(-0.5 * x * x) * 0.3989422804014327;   // 1 / sqrt(2 pi)
+                else
+                    at = static_cast<float>(sum);
+                d[i * n + j] = static_cast<float>(p.gelu ? sum * share : sum);
             }
+        if (p.before.data && !p.geluBackward)
+            write(p.before, before);
         write(p.d, d);
     }
 

@@ -29,13 +29,14 @@ void bindConstants(py::module_& module)
         {"METRIC_L2", METRIC_L2}, {"METRIC_SSIM", METRIC_SSIM}, {"METRIC_PSNR", METRIC_PSNR},
         {"SPACE_DECODER", SPACE_DECODER}, {"SPACE_PIXEL", SPACE_PIXEL}, {"AVERAGE_SCORE", AVERAGE_SCORE},
         {"AVERAGE_RANK", AVERAGE_RANK}, {"TARGET_CPU", TARGET_CPU}, {"TARGET_CPU_BF16", TARGET_CPU_BF16},
-        {"TARGET_CPU_INT8", TARGET_CPU_INT8}};
+        {"TARGET_CPU_INT8", TARGET_CPU_INT8}, {"TARGET_CUDA", TARGET_CUDA}, {"TARGET_CUDA_FP16", TARGET_CUDA_FP16},
+        {"TARGET_CUDA_BF16", TARGET_CUDA_BF16}, {"TARGET_CUDA_TF32", TARGET_CUDA_TF32}};
     for (const auto& constant : constants)
         module.attr(constant.first) = constant.second;
     module.def("missingForTarget", [](int target) { return missingForTarget(target); }, py::arg("target"),
                "missingForTarget(target: int) -> str\n\n"
                "Empty when that target can be had here, else what is missing. target: TARGET_CPU, TARGET_CPU_BF16,\n"
-               "TARGET_CPU_INT8.");
+               "TARGET_CPU_INT8, TARGET_CUDA, TARGET_CUDA_FP16, TARGET_CUDA_BF16, TARGET_CUDA_TF32.");
 }
 
 /// What Ranker and Scorer have in common.
@@ -45,12 +46,12 @@ void bindCommon(Class& cls)
     cls.def("setPreferableBackend", [](Network& self, int backendId) { self.setPreferableBackend(backendId); },
             py::arg("backendId"),
             "setPreferableBackend(backendId: int) -> None\n\n"
-            "cv2.dnn's backend: DNN_BACKEND_OPENCV or DNN_BACKEND_DEFAULT. Not to be called beside a running call.")
+            "cv2.dnn's backend: DNN_BACKEND_OPENCV, DNN_BACKEND_DEFAULT or DNN_BACKEND_CUDA. Not to be called beside a running call.")
         .def("setPreferableTarget", [](Network& self, int targetId) { self.setPreferableTarget(targetId); },
              py::arg("targetId"),
              "setPreferableTarget(targetId: int) -> None\n\n"
-             "Precision: TARGET_CPU (default), TARGET_CPU_BF16 or TARGET_CPU_INT8; an error says what is missing for it\n"
-             "here. Not to be called beside a running call.")
+             "Device and precision: TARGET_CPU (default), TARGET_CPU_BF16, TARGET_CPU_INT8, TARGET_CUDA, ...; an error says what\n"
+             "is missing for it here. Not to be called beside a running call.")
         .def("getInputSize", [](const Network& self) { return tupleOf(self.getInputSize()); },
              "getInputSize() -> tuple[int, int]\n\n(width, height) of the network's input in pixels.")
         .def("getGrid", [](const Network& self) { return tupleOf(self.getGrid()); },

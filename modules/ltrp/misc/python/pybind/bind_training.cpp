@@ -41,6 +41,8 @@ void bindTrainParams(py::module_& module)
         .def_readwrite("ratioMin", &P::ratioMin, "random crop: least width / height; 3/4")
         .def_readwrite("ratioMax", &P::ratioMax, "random crop: greatest width / height; 4/3")
         .def_readwrite("flip", &P::flip, "probability of a horizontal flip, in [0, 1]; 0.5")
+        .def_readwrite("target", &P::target,
+                       "device and precision of the network in training: TARGET_CPU, TARGET_CPU_BF16, TARGET_CUDA, ...; TARGET_CPU")
         .def_readwrite("workers", &P::workers, "threads that read images ahead, 0: none; 2")
         .def_readwrite("threads", &P::threads, "compute threads while run() works, 0: as set; 0")
         .def_readwrite("cacheMegabytes", &P::cacheMegabytes, "MiB of decoded images kept, 0: none; 2048")
@@ -88,7 +90,8 @@ void bindKinds(py::module_& module)
         .def_readwrite("listK", &R::listK, "list-mle-k: columns drawn per image, >= 2; 20")
         .def_readwrite("seesAll", &R::seesAll,
                        "False: the ranker learns from the visible patches alone; True: from the whole image; False")
-        .def_readwrite("target", &R::target, "TARGET_CPU (default), ...: precision of the autoencoder's passes");
+        .def_readwrite("scoreTarget", &R::scoreTarget,
+                       "device and precision of the autoencoder's passes, on the same device as target; TARGET_CPU");
 }
 
 void bindProgress(py::module_& module)

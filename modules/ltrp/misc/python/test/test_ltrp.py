@@ -95,7 +95,8 @@ class Names(Shared):
                 self.assertTrue(getattr(lib, name).__doc__, name)
         constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
                          METRIC_SSIM=2, METRIC_PSNR=3, SPACE_DECODER=0, SPACE_PIXEL=1, AVERAGE_SCORE=0, AVERAGE_RANK=1,
-                         TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001)
+                         TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001, TARGET_CUDA=6, TARGET_CUDA_FP16=7,
+                         TARGET_CUDA_BF16=1002, TARGET_CUDA_TF32=1003)
         for name, value in constants.items():
             self.assertEqual(getattr(lib, name), value, name)
 
@@ -584,6 +585,20 @@ class Training(Shared):
         self.assertTrue(trainer.run(again, str.strip))
         self.assertEqual(len(refusals), 4)
         self.assertIn('already', refusals[0])
+
+    def test_targets(self):
+        params, ranker = self.mae_params(), self.ranker_params(self.path('nothing.safetensors'))
+        self.assertEqual((params.target, ranker.target, ranker.scoreTarget), (lib.TARGET_CPU,) * 3)
+        params.target = lib.TARGET_CPU_INT8
+        self.assertIn('no network is trained', self.refused(lib.Trainer.createPretrain, params))
+        for target in (lib.TARGET_CUDA, lib.TARGET_CUDA_TF32, lib.TARGET_CUDA_BF16, lib.TARGET_CUDA_FP16):
+            params.target = ranker.target = ranker.scoreTarget = target
+            missing = lib.missingForTarget(target)
+            if missing:
+                self.assertIn(missing, self.refused(lib.Trainer.createPretrain, params))
+                self.assertIn(missing, self.refused(lib.Trainer.createRanker, ranker))
+                ranker.target = lib.TARGET_CPU
+                self.assertIn(missing, self.refused(lib.Trainer.createRanker, ranker))
 
     def test_hostile_arguments(self):
         trainer = lib.Trainer.createPretrain(self.mae_params())

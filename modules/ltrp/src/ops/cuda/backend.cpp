@@ -26,8 +26,6 @@ Element elementOf(Precision precision)
     }
 }
 
-Output none(Element element) { return Output(nullptr, element); }
-
 }  // namespace
 
 std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Precision precision, bool frozen)
@@ -177,7 +175,8 @@ void DeviceBackend::norm(const NormWeights& norm, const float* x, size_t itemStr
     device_->check("layerNorm");
 }
 
-void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu) const
+void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu,
+                             Output before) const
 {
     std::unique_ptr<Scratch> ownWeight, ownBias;
     const Input w = weights(linear.weight, z(linear.out) * z(linear.in), ownWeight);
@@ -187,11 +186,14 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     // The library's GELU is the tanh approximation, whose error is below the rounding of 16-bit results; fp32 gets the exact
     // one. Its kernels want rows of whole 16 bytes.
     const bool fused = gelu && y.element != Element::Float32 && linear.out % 8 == 0;
-    multiply(Product{x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
-                       linear.in});
+    Product product{x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
+                    linear.in};
+    if (fused)
+        product.before = before;
+    multiply(product);
     if (gelu && !fused)
         ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::gelu(device_->stream(), Input(y.data, y.element), linear.bias,
-                                                      none(y.element), y, z(rows), linear.out);
+                                                      before, y, z(rows), linear.out);
     device_->check("linear");
 }
 

@@ -103,6 +103,12 @@ public:
                    int heads, int sharedBy) const CV_OVERRIDE;
     void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
                            int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
+    void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
+                    float* scratch) const CV_OVERRIDE;
+    void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch, int tokens,
+                       int heads, float* scratch) const CV_OVERRIDE;
+    size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
+    size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
                           bool squared) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
@@ -158,7 +164,16 @@ private:
     Output activation(void* memory) const { return Output(memory, element_); }
     void multiply(Product product) const;
     void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim, Output y) const;
-    void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu) const;
+    /// before (or data null): receives what GELU is applied to.
+    void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu,
+                  Output before = Output(nullptr, Element::Float32)) const;
+    // A block's parts in training, in 16 bits. The gradient of a layer's weights and bias are added to `grads`; dx is that of its
+    // input, or with `before` of what stood before the GELU whose result is its input.
+    void normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows, int dim) const;
+    void weightGradient(Input dy, Input x, const ParamGrads& grads, Input biasFrom, int rows, int in, int out) const;
+    void inputGradient(Input dy, const LinearWeights& linear, Output dx, int rows, Input before) const;
+    void normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean, const float* rstd, float* dx,
+                      const ParamGrads& grads, int rows, int dim) const;
     void afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const;
     void attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim, int heads,
                 int sharedBy) const;

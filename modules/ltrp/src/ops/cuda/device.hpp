@@ -28,6 +28,10 @@ struct Product
     Output d;
     int m, n, k;
     bool tensorFloat = false;   ///< 32-bit a and b may be rounded to TensorFloat-32
+    /// [m, n] as d, or null: what GELU is applied to goes there; with geluBackward it comes from there, and the result is
+    /// multiplied by GELU's derivative. d is 16-bit then, n a multiple of 8.
+    Output before = Output(nullptr, Element::Float32);
+    bool geluBackward = false;
 };
 
 /// Launches that were recorded, for any number of times.

@@ -57,19 +57,30 @@ uint32_t alignmentOf(const void* address)
 struct Shape
 {
     int m, n, k;
-    bool transposeA, transposeB, bias, gelu, add, tensorFloat;
+    bool transposeA, transposeB, bias, gelu, add, tensorFloat, before, geluBackward;
     Element in, out;
-    uint32_t alignA, alignB, alignD;
+    uint32_t alignA, alignB, alignD, alignBefore;
 
     bool operator<(const Shape& o) const
     {
         const auto tie = [](const Shape& s) {
-            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat, s.in, s.out,
-                                   s.alignA, s.alignB, s.alignD);
+            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat, s.before,
+                                   s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignD, s.alignBefore);
         };
         return tie(*this) < tie(o);
     }
 };
+
+cublasLtEpilogue_t epilogueOf(const Shape& s)
+{
+    if (s.geluBackward)
+        return CUBLASLT_EPILOGUE_DGELU;
+    if (s.gelu && s.before)
+        return s.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+    if (s.gelu)
+        return s.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    return s.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+}
 
 /// Descriptors and the algorithm of one shape.
 struct Plan
@@ -210,12 +221,15 @@ public:
     {
         use();
         const Shape shape{p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias.data != nullptr, p.gelu, p.add,
-                          p.tensorFloat, p.a.element, p.d.element, alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.d.data)};
+                          p.tensorFloat, p.before.data != nullptr, p.geluBackward, p.a.element, p.d.element,
+                          alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.d.data), alignmentOf(p.before.data)};
         const std::lock_guard<std::mutex> lock(mutex_);   // the bias is part of the descriptor
-        const Plan& plan = planOf(shape);
+        const Plan& plan = planOf(shape, p.before.data);
         if (p.bias.data)
             require(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias.data,
                                                    sizeof(p.bias.data)), "setting the bias");
+        if (p.before.data)
+            set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before.data);
         const float alpha = 1, beta = p.add ? 1.f : 0.f;
         // The library counts by columns: what it sees is d^T = b^T a^T.
         require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data, plan.d,
@@ -326,7 +340,8 @@ private:
                 cudaStreamDestroy(stream);
     }
 
-    const Plan& planOf(const Shape& s) const
+    /// before: from its address the library knows how it is aligned.
+    const Plan& planOf(const Shape& s, void* before) const
     {
         std::unique_ptr<Plan>& known = plans_[s];
         if (known)
@@ -336,13 +351,16 @@ private:
         const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
         require(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), "describing a product");
         const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N, opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
-        const cublasLtEpilogue_t epilogue = s.gelu ? (s.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU)
-                                                   : (s.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT);
+        set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogueOf(s));
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, opA);
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, opB);
-        set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
         if (s.bias)
             set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, typeOf(s.out));
+        if (s.before)
+        {
+            set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, int64_t(s.n));
+            set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, before);
+        }
         const uint64_t m = static_cast<uint64_t>(s.m), n = static_cast<uint64_t>(s.n), k = static_cast<uint64_t>(s.k);
         const auto layout = [](cublasLtMatrixLayout_t& to, Element element, uint64_t rows, uint64_t columns) {
             require(cublasLtMatrixLayoutCreate(&to, typeOf(element), rows, columns, static_cast<int64_t>(rows)),

@@ -12,7 +12,8 @@ __all__ = [
     "AVERAGE_RANK", "AVERAGE_SCORE", "METRIC_L1", "METRIC_L2", "METRIC_PSNR", "METRIC_SSIM", "MaePretrainParams",
     "PatchRanking", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
     "SELECT_CLUSTER", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer", "Scorer_create",
-    "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8", "TrainParams", "TrainProgress", "Trainer",
+    "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8",
+    "TARGET_CUDA", "TARGET_CUDA_BF16", "TARGET_CUDA_FP16", "TARGET_CUDA_TF32", "TrainParams", "TrainProgress", "Trainer",
     "Trainer_createPretrain", "Trainer_createRanker", "VisibleScores", "__version__", "drawHeatMap", "drawKept",
     "drawOverlay", "error", "getNumThreads", "keepCount", "missingForTarget", "patchRect", "selectPatches",
     "setNumThreads", "shippedModel",
@@ -42,6 +43,10 @@ AVERAGE_RANK: Final[int]
 TARGET_CPU: Final[int]
 TARGET_CPU_BF16: Final[int]
 TARGET_CPU_INT8: Final[int]
+TARGET_CUDA: Final[int]
+TARGET_CUDA_BF16: Final[int]
+TARGET_CUDA_FP16: Final[int]
+TARGET_CUDA_TF32: Final[int]
 
 class error(Exception):
     code: int
@@ -140,6 +145,7 @@ class TrainParams:
     ratioMin: float
     ratioMax: float
     flip: float
+    target: int
     workers: int
     threads: int
     cacheMegabytes: int
@@ -178,7 +184,7 @@ class RankerTrainParams(TrainParams):
     loss: str
     listK: int
     seesAll: bool
-    target: int
+    scoreTarget: int
     def __init__(self) -> None: ...
     def setPreset(self, name: str) -> None: ...
 
