@@ -306,7 +306,13 @@ BOOST_AUTO_TEST_CASE(a_device_that_is_not_there_is_an_error_that_says_why)
         expectError({"train", photos()[0], "--mae", models().mae, "--out", folder.file("never"), "--device", "cuda"}, 2,
                     {"--device cuda", std::string(missing)});
         BOOST_TEST(!std::filesystem::exists(folder.file("never")));
+        for (const char* precision : {"fp32", "tf32"})
+            expectError({"golden", std::string(LTRP_SOURCE_DIR) + "/tests/data/golden", "--device", "cuda", "--precision", precision},
+                        2, {std::string(missing)});
     }
+    expectError({"golden", std::string(LTRP_SOURCE_DIR), "--precision", "tf32"}, 2, {"tf32", "tolerances are for fp32"});
+    expectError({"golden", std::string(LTRP_SOURCE_DIR), "--device", "cuda", "--precision", "bf16"}, 2,
+                {"bf16", "tolerances are for fp32 and tf32"});
 }
 
 BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)

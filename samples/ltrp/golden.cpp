@@ -107,6 +107,12 @@ void Report::note(const std::string& text)
     out_ << "       " << text << "\n";
 }
 
+void Report::onCpu(const std::string& what)
+{
+    if (!device_.name.empty())
+        note("computed on the CPU: " + what);
+}
+
 void Report::compare(const std::string& name, const Values& want, const Values& got,
                      const std::function<double(size_t)>& allowed, const std::string& tolerance)
 {
@@ -209,7 +215,7 @@ void runCase(const std::string& folder, std::ostream& out, Report& report)
 
 }  // namespace golden
 
-GoldenTotals checkGolden(const std::string& dir, std::ostream& out)
+GoldenTotals checkGolden(const std::string& dir, std::ostream& out, const GoldenDevice& device)
 {
     std::vector<std::string> folders;
     if (!fs::is_directory(dir))
@@ -223,11 +229,36 @@ GoldenTotals checkGolden(const std::string& dir, std::ostream& out)
     if (folders.empty())
         throw std::runtime_error(dir + ": neither case.json nor a folder with one in it");
     std::sort(folders.begin(), folders.end());
-    golden::Report report(out);
+    if (!device.name.empty())
+        out << "networks on " << device.name << "\n";
+    golden::Report report(out, device);
     for (const std::string& folder : folders)
         golden::runCase(folder, out, report);
     return report.totals();
 }
+
+namespace
+{
+
+GoldenDevice deviceOf(const po::variables_map& values)
+{
+    using cv::ltrp::ops::Precision;
+    const std::string name = values["precision"].as<std::string>(), device = values["device"].as<std::string>();
+    if (name != "fp32" && !(name == "tf32" && device == "cuda"))
+        throw UsageError("--precision: '" + name + "': the recorded tolerances are for " +
+                         (device == "cuda" ? "fp32 and tf32" : "fp32"));
+    targetOption(values);   // refuses a device that is not there
+    GoldenDevice result;
+    if (device == "cpu")
+        return result;
+    const Precision precision = name == "tf32" ? Precision::TF32 : Precision::FP32;
+    cv::ltrp::ops::cudaBackend(precision, true, &result.name);
+    result.name += ", " + name;
+    result.make = [precision](bool frozen) { return cv::ltrp::ops::cudaBackend(precision, frozen); };
+    return result;
+}
+
+}  // namespace
 
 int runGolden(const std::vector<std::string>& args)
 {
@@ -235,17 +266,22 @@ int runGolden(const std::vector<std::string>& args)
         "ltrp golden DIR [options]",
         "Compares what this program computes with recorded reference cases. DIR holds case.json and the tensor files\n"
         "that it lists, or is a folder of such folders. Every output tensor gets a line: name, largest absolute and\n"
-        "relative error, tolerance, ok or FAIL. The exit status is 1 if any is off.",
+        "relative error, tolerance, ok or FAIL. The exit status is 1 if any is off. With --device cuda the networks run on\n"
+        "the GPU; what is the CPU's work in any case is named.",
         "  ltrp golden tests/data/golden             all cases of a folder\n"
         "  ltrp golden tests/data/golden/losses      one case\n"};
     po::options_description options("Options");
-    options.add_options()("threads", po::value<int>(), "threads to use (default: all cores)");
+    options.add_options()("threads", po::value<int>()->value_name("N"), "threads to use (default: all cores)")
+        ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
+         "cpu, or cuda: an NVIDIA GPU; where there is none, nothing is computed")
+        ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"),
+         "of the networks' matrix products: fp32, or tf32 on cuda. The tolerances are those of fp32");
     po::variables_map values;
     if (!parseArguments(args, help, options, "dir", 1, values))
         return 0;
     applyThreads(values);
     const std::string dir = positionals(values, "dir", 1, "DIR, a folder of reference cases")[0];
-    const GoldenTotals totals = checkGolden(dir, std::cout);
+    const GoldenTotals totals = checkGolden(dir, std::cout, deviceOf(values));
     std::cout << totals.passed << " checks passed, " << totals.failed << " failed" << std::endl;
     return totals.failed ? 1 : 0;
 }

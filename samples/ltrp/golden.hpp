@@ -5,8 +5,12 @@
 #ifndef LTRP_TOOL_GOLDEN_HPP
 #define LTRP_TOOL_GOLDEN_HPP
 
+#include <functional>
 #include <iosfwd>
+#include <memory>
 #include <string>
+
+namespace cv { namespace ltrp { namespace ops { class Backend; }}}
 
 namespace tool
 {
@@ -18,9 +22,18 @@ struct GoldenTotals
     int failed = 0;   ///< checks off, outputs that nothing computes, and cases that could not be read
 };
 
+/// What the networks of the cases compute with.
+struct GoldenDevice
+{
+    std::string name;   ///< empty: the CPU
+    /// A new backend each time, for weights that stay as they are (frozen) or change. Not set: the CPU's.
+    std::function<std::shared_ptr<const cv::ltrp::ops::Backend>(bool frozen)> make;
+};
+
 /// Runs one case folder (it holds case.json) or every case folder directly below `dir`, in the order of their names,
-/// and writes a line per check. A folder without any case throws std::runtime_error.
-GoldenTotals checkGolden(const std::string& dir, std::ostream& out);
+/// and writes a line per check. A folder without any case throws std::runtime_error. What no device but the CPU computes is
+/// computed there all the same, and said.
+GoldenTotals checkGolden(const std::string& dir, std::ostream& out, const GoldenDevice& device = GoldenDevice());
 
 }  // namespace tool
 

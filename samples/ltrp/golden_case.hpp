@@ -8,6 +8,7 @@
 #include "golden.hpp"
 
 #include "../../modules/ltrp/src/io/model_file.hpp"
+#include "../../modules/ltrp/src/vit/transformer.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -101,11 +102,34 @@ std::unique_ptr<cv::ltrp::io::Model> loadMae(const Case& c, const std::string& p
 std::unique_ptr<cv::ltrp::io::Model> loadRanker(const Case& c, const std::string& path, const std::string& prefix);
 cv::ltrp::vit::ParamArena cloneArena(const cv::ltrp::vit::ParamArena& arena);
 
+/// The networks' memory and operations, on the device asked for. Values go in by in() and come out by at() and back().
+class OnDevice
+{
+public:
+    OnDevice(const GoldenDevice& device, bool frozen);
+
+    cv::ltrp::vit::Workspace& ws() { return *ws_; }
+    const float* in(const std::string& name, const Values& values);
+    const int* in(const std::string& name, const std::vector<int>& values);
+    /// Where an operation is to put what back() brings into `values` afterwards.
+    float* at(const std::string& name, Values& values);
+    void back(const float* from, Values& values);
+    /// A pass that adds gradients to memory of the device, which begins as zeros; its result comes to the host.
+    void gradients(cv::ltrp::vit::ParamArena& grads, const std::function<void(float* grads)>& pass);
+
+private:
+    std::unique_ptr<cv::ltrp::vit::Workspace> ws_;
+};
+
 /// Counts and prints checks.
 class Report
 {
 public:
-    explicit Report(std::ostream& out) : out_(out) {}
+    Report(std::ostream& out, const GoldenDevice& device) : out_(out), device_(device) {}
+
+    const GoldenDevice& device() const { return device_; }
+    /// A line that names what of a case the CPU computes although another device was asked for.
+    void onCpu(const std::string& what);
 
     /// Element by element |got - want| <= allowed(i); elements with a negative allowance are left out and counted in
     /// the line. Recorded values that are not finite are left out too, but ours must be finite there.
@@ -123,6 +147,7 @@ private:
     void line(bool ok, const std::string& name, const std::string& text);
 
     std::ostream& out_;
+    const GoldenDevice& device_;
     GoldenTotals totals_;
 };
 double toleranceNumber(const Entry& entry, const char* key);

@@ -38,6 +38,8 @@ public:
         compareWith64Bits(entry, want, got);
     }
 
+    void further() override { report_.onCpu("all of it, ranking losses of recorded lists"); }
+
 private:
     struct Result
     {

@@ -27,7 +27,7 @@ namespace
 class MaeRunner : public Runner
 {
 public:
-    MaeRunner(const Case& c, Report& report) : Runner(c, report), files_(c.weightFiles())
+    MaeRunner(const Case& c, Report& report) : Runner(c, report), files_(c.weightFiles()), device_(report.device(), true)
     {
         if (files_.empty())
             throw std::runtime_error(c.path("case.json") + ": no tensor has the role weight");
@@ -62,7 +62,9 @@ public:
         if (what == "tokens0")
         {
             Values tokens = floatValues({images, patches_, dim});
-            mae_->embed(pixels_.floats.data(), images, nullptr, patches_, tokens.floats.data(), ws_);
+            float* there = device_.at("tokens", tokens);
+            mae_->embed(device_.in("pixels", pixels_), images, nullptr, patches_, there, device_.ws());
+            device_.back(there, tokens);
             return tokens;
         }
         if (what == "latent")
@@ -83,6 +85,7 @@ public:
         for (size_t i = 1; i < files_.size(); i++)
             compareWeights(files_[i]);
         compareImages();
+        report_.onCpu("position tables, masks from their noise, pictures and their pasting");
     }
 
 private:
@@ -159,8 +162,12 @@ private:
         f.idsKeep = idsKeep(ratio);
         f.latent = floatValues({batch_, 1 + visible, model_->mae.encoder.dim});
         f.pred = floatValues({batch_, patches_, model_->mae.input.patchValues()});
-        mae_->encode(pixels_.floats.data(), batch_, f.idsKeep.data(), visible, nullptr, f.latent.floats.data(), ws_);
-        mae_->decode(f.latent.floats.data(), batch_, f.idsKeep.data(), visible, nullptr, f.pred.floats.data(), ws_);
+        const int* keep = device_.in("keep", f.idsKeep);
+        float *latent = device_.at("latent", f.latent), *pred = device_.at("pred", f.pred);
+        mae_->encode(device_.in("pixels", pixels_), batch_, keep, visible, nullptr, latent, device_.ws());
+        mae_->decode(latent, batch_, keep, visible, nullptr, pred, device_.ws());
+        device_.back(latent, f.latent);
+        device_.back(pred, f.pred);
         return forwards_.emplace(ratio, f).first->second;
     }
 
@@ -168,8 +175,8 @@ private:
     {
         const Forward& f = forward(ratio);
         Values value = floatValues({1});
-        value.floats[0] = static_cast<float>(mae_->loss(pixels_.floats.data(), batch_, f.idsKeep.data(),
-                                                        case_.visible(ratio), f.pred.floats.data(), ws_));
+        value.floats[0] = static_cast<float>(mae_->loss(device_.in("pixels", pixels_), batch_, device_.in("keep", f.idsKeep),
+                                                        case_.visible(ratio), device_.in("pred again", f.pred), device_.ws()));
         return value;
     }
 
@@ -264,7 +271,7 @@ private:
     std::unique_ptr<vit::Mae> mae_;
     int batch_ = 0, patches_ = 0;
     Values pixels_;
-    vit::Workspace ws_;
+    OnDevice device_;
     std::map<std::string, Forward> forwards_;
 };
 

@@ -75,6 +75,7 @@ public:
 
     void further() override
     {
+        report_.onCpu("all of it, the reading and resizing of photos");
         const Json& json = case_.json();
         if (!json.contains("photos") || !json["photos"].is_object())
             throw std::runtime_error(case_.path("case.json") + ": key 'photos' is missing or no object");

@@ -23,7 +23,7 @@ namespace
 class PseudoScoreRunner : public Runner
 {
 public:
-    PseudoScoreRunner(const Case& c, Report& report) : Runner(c, report), model_(loadMae(c, c.inputPath("weights")))
+    PseudoScoreRunner(const Case& c, Report& report) : Runner(c, report), model_(loadMae(c, c.inputPath("weights"))), device_(report.device(), true)
     {
         const vit::InputConfig& input = model_->mae.input;
         mae_.reset(new vit::Mae(model_->mae, model_->params));
@@ -80,6 +80,8 @@ public:
         compareOrder(dropped, want, scores.scores);
     }
 
+    void further() override { report_.onCpu("SSIM and PSNR of the reconstructions"); }
+
 private:
     struct Scores
     {
@@ -118,8 +120,10 @@ private:
         vit::LeaveOneOutTrace trace;
         if (metric == METRIC_SSIM || metric == METRIC_PSNR)
             trace.raw = s.raw.floats.data();
-        vit::LeaveOneOut(*mae_).scores(pixels_.floats.data(), batch_, idsKeep(ratio).data(), visible,
-                                       options(mode, metric, dropToken), s.scores.floats.data(), ws_, &trace);
+        float* scores = device_.at("scores", s.scores);
+        vit::LeaveOneOut(*mae_).scores(device_.in("pixels", pixels_), batch_, device_.in("keep", idsKeep(ratio)), visible,
+                                       options(mode, metric, dropToken), scores, device_.ws(), &trace);
+        device_.back(scores, s.scores);
         return scores_.emplace(key, s).first->second;
     }
 
@@ -127,18 +131,21 @@ private:
     Values reconstruction(const std::string& ratio, const std::string& mode, int images, int patch)
     {
         const int visible = case_.visible(ratio), values = model_->mae.input.patchValues();
-        const std::vector<int> ids = idsKeep(ratio);
+        const std::vector<int> keep = idsKeep(ratio);
+        const int* ids = device_.in("keep", keep);
+        const float* pixels = device_.in("pixels", pixels_);
         const size_t one = static_cast<size_t>(patches_) * values;
         Values result = floatValues({images, patches_, values});
-        std::vector<float> scores(visible), removed(patch < 0 ? 0 : visible * one);
+        Values scores = floatValues({visible});
+        std::vector<float> removed(patch < 0 ? 0 : visible * one);
         for (int b = 0; b < images; b++)   // one image at a time: all variants of a batch would take much memory
         {
             vit::LeaveOneOutTrace trace;
             trace.anchor = patch < 0 ? &result.floats[b * one] : nullptr;
             trace.removed = patch < 0 ? nullptr : removed.data();
-            vit::LeaveOneOut(*mae_).scores(&pixels_.floats[pixels_.count() / batch_ * b], 1,
-                                           &ids[static_cast<size_t>(b) * visible], visible,
-                                           options(mode, METRIC_L1, false), scores.data(), ws_, &trace);
+            vit::LeaveOneOut(*mae_).scores(pixels + pixels_.count() / batch_ * b, 1, ids + static_cast<size_t>(b) * visible,
+                                           visible, options(mode, METRIC_L1, false), device_.at("scores", scores), device_.ws(),
+                                           &trace);
             if (patch >= 0)
                 std::copy_n(removed.begin() + patch * one, one, result.floats.begin() + b * one);
         }
@@ -177,7 +184,7 @@ private:
     std::unique_ptr<vit::Mae> mae_;
     int batch_ = 0, patches_ = 0;
     Values pixels_;
-    vit::Workspace ws_;
+    OnDevice device_;
     std::map<std::string, Scores> scores_;
 };
 

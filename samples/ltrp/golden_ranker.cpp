@@ -22,7 +22,7 @@ namespace
 class RankerRunner : public Runner
 {
 public:
-    RankerRunner(const Case& c, Report& report) : Runner(c, report), files_(c.weightFiles())
+    RankerRunner(const Case& c, Report& report) : Runner(c, report), files_(c.weightFiles()), frozen_(report.device(), true), training_(report.device(), false)
     {
         if (files_.empty())
             throw std::runtime_error(c.path("case.json") + ": no tensor has the role weight");
@@ -77,6 +77,8 @@ public:
         unknown(entry);
     }
 
+    void further() override { report_.onCpu("the ranking loss and its gradient at the scores"); }
+
 private:
     struct Training
     {
@@ -89,8 +91,11 @@ private:
         vit::RankerConfig config = model_->ranker;
         config.layerNormEps = eps;
         Values scores = floatValues({batch_, patches_}), cls = floatValues({batch_, config.encoder.dim});
-        vit::RankerNet(config, model_->params).forward(pixels_.floats.data(), batch_, nullptr, patches_,
-                                                       scores.floats.data(), cls.floats.data(), ws_);
+        float *scoresThere = frozen_.at("scores", scores), *clsThere = frozen_.at("cls", cls);
+        vit::RankerNet(config, model_->params).forward(frozen_.in("pixels", pixels_), batch_, nullptr, patches_, scoresThere,
+                                                       clsThere, frozen_.ws());
+        frozen_.back(scoresThere, scores);
+        frozen_.back(clsThere, cls);
         return classToken ? cls : scores;
     }
 
@@ -122,16 +127,24 @@ private:
         t.loss = floatValues({1});
         t.grads = vit::ParamArena(model_->params.layout);
         const vit::RankerNet net(model_->ranker, model_->params);
-        net.forwardTrain(pixels_.floats.data(), batch_, ids.data(), n, t.scores.floats.data(), ws_);
+        vit::Workspace& ws = training_.ws();
+        const float* pixels = training_.in("pixels", pixels_);
+        const int* keep = training_.in("keep", ids);
+        float* scores = training_.at("scores", t.scores);
+        net.forwardTrain(pixels, batch_, keep, n, scores, ws);
+        training_.back(scores, t.scores);
         for (size_t i = 0; i < ids.size(); i++)
             t.pred.floats[i] = t.scores.floats[i / n * patches_ + ids[i]];
 
-        std::vector<float> predGrad(ids.size()), scoreGrad(t.scores.count());
+        std::vector<float> predGrad(ids.size());
+        Values scoreGrad = floatValues(t.scores.shape);
         t.loss.floats[0] = static_cast<float>(train::rankLoss(train::RankLoss::ListMleK, t.pred.floats.data(),
             target.floats.data(), batch_, n, columns.data(), k, predGrad.data()));
         for (size_t i = 0; i < ids.size(); i++)
-            scoreGrad[i / n * patches_ + ids[i]] += predGrad[i];
-        net.backward(pixels_.floats.data(), batch_, ids.data(), n, scoreGrad.data(), t.grads.data(), ws_);
+            scoreGrad.floats[i / n * patches_ + ids[i]] += predGrad[i];
+        training_.gradients(t.grads, [&](float* grads) {
+            net.backward(pixels, batch_, keep, n, training_.in("dScores", scoreGrad), grads, ws);
+        });
 
         std::vector<int> order;
         for (int b = 0; b < batch_; b++)
@@ -146,7 +159,7 @@ private:
     std::unique_ptr<io::Model> model_;
     int batch_ = 0, patches_ = 0;
     Values pixels_;
-    vit::Workspace ws_;
+    OnDevice frozen_, training_;
     std::map<std::string, Training> trainings_;
 };
 

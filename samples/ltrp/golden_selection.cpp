@@ -58,6 +58,8 @@ public:
         return found->second;
     }
 
+    void further() override { report_.onCpu("all of it, the selection of patches"); }
+
     void compare(const Entry& entry, const Values& want, const Values& got) override
     {
         const std::vector<std::string> parts = splitName(entry.name);

@@ -98,6 +98,7 @@ public:
                     compareFrozen(item.first, item.second, info);
         if (case_.json().contains("lr_schedule"))
             compareSchedules();
+        report_.onCpu("the ranking loss, the optimizer, the learning rates");
     }
 
 private:
@@ -136,10 +137,15 @@ private:
         const std::string ratio = case_.ratioKey(case_.number("mae.mask_ratio"));
         const int visible = case_.visible(ratio);
         const std::vector<int> ids = idsKeep(ratio, visible);
-        return train("mae", model->params, [&](const vit::ParamArena& params, vit::ParamArena& grads)
+        OnDevice device(report_.device(), false);
+        return train("mae", model->params, device, [&](const vit::ParamArena& params, vit::ParamArena& grads)
         {
-            return vit::Mae(model->mae, params).forwardBackward(pixels_.floats.data(), batch_, ids.data(), visible,
-                                                                grads.data(), ws_);
+            double loss = 0;
+            device.gradients(grads, [&](float* there) {
+                loss = vit::Mae(model->mae, params).forwardBackward(device.in("pixels", pixels_), batch_, device.in("keep", ids),
+                                                                    visible, there, device.ws());
+            });
+            return loss;
         });
     }
 
@@ -154,29 +160,38 @@ private:
         const std::vector<int> columns =
             case_.input("list_mle_ids", ratio, drawn, {batch_, k}, true).asInts(0, visible - 1, drawn);
 
-        std::vector<float> target(ids.size());
+        Values target = floatValues({batch_, visible});
         const vit::Mae frozen(mae->mae, mae->params);
-        vit::LeaveOneOut(frozen).scores(pixels_.floats.data(), batch_, ids.data(), visible, vit::LeaveOneOutOptions(),
-                                        target.data(), ws_);
-        return train("ltrp", ranker->params, [&](const vit::ParamArena& params, vit::ParamArena& grads)
+        OnDevice teacher(report_.device(), true), device(report_.device(), false);
+        float* targetThere = teacher.at("target", target);
+        vit::LeaveOneOut(frozen).scores(teacher.in("pixels", pixels_), batch_, teacher.in("keep", ids), visible,
+                                        vit::LeaveOneOutOptions(), targetThere, teacher.ws());
+        teacher.back(targetThere, target);
+        return train("ltrp", ranker->params, device, [&](const vit::ParamArena& params, vit::ParamArena& grads)
         {
             const vit::RankerNet net(ranker->ranker, params);
-            std::vector<float> scores(static_cast<size_t>(batch_) * patches_), scoreGrad(scores.size());
+            const float* pixels = device.in("pixels", pixels_);
+            const int* keep = device.in("keep", ids);
+            Values scores = floatValues({batch_, patches_}), scoreGrad = floatValues({batch_, patches_});
             std::vector<float> pred(ids.size()), predGrad(ids.size());
-            net.forwardTrain(pixels_.floats.data(), batch_, ids.data(), visible, scores.data(), ws_);
+            float* scoresThere = device.at("scores", scores);
+            net.forwardTrain(pixels, batch_, keep, visible, scoresThere, device.ws());
+            device.back(scoresThere, scores);
             for (size_t i = 0; i < ids.size(); i++)
-                pred[i] = scores[i / visible * patches_ + ids[i]];
-            const double loss = train::rankLoss(train::RankLoss::ListMleK, pred.data(), target.data(), batch_, visible,
+                pred[i] = scores.floats[i / visible * patches_ + ids[i]];
+            const double loss = train::rankLoss(train::RankLoss::ListMleK, pred.data(), target.floats.data(), batch_, visible,
                                                 columns.data(), k, predGrad.data());
             for (size_t i = 0; i < ids.size(); i++)
-                scoreGrad[i / visible * patches_ + ids[i]] += predGrad[i];
-            net.backward(pixels_.floats.data(), batch_, ids.data(), visible, scoreGrad.data(), grads.data(), ws_);
+                scoreGrad.floats[i / visible * patches_ + ids[i]] += predGrad[i];
+            device.gradients(grads, [&](float* there) {
+                net.backward(pixels, batch_, keep, visible, device.in("dScores", scoreGrad), there, device.ws());
+            });
             return loss;
         });
     }
 
     /// As many steps as the list of losses has entries.
-    Run train(const std::string& which, const vit::ParamArena& start, const LossAndGradient& lossAndGradient)
+    Run train(const std::string& which, const vit::ParamArena& start, OnDevice& device, const LossAndGradient& lossAndGradient)
     {
         const Entry* losses = case_.find(which + ".loss");
         if (!losses || losses->shape.size() != 1 || losses->shape[0] < 1 || losses->shape[0] > 1000)
@@ -201,6 +216,7 @@ private:
             vit::ParamArena grads(params.layout);
             run.losses.push_back(static_cast<float>(lossAndGradient(params, grads)));
             optimizer.step(params, grads.data(), options);
+            device.ws().ops().weightsChanged();
             if (step == 1)
                 run.grads = grads;
             if (listed(which + ".step" + std::to_string(step) + "."))
@@ -278,7 +294,6 @@ private:
 
     int batch_ = 0, patches_ = 0;
     Values pixels_;
-    vit::Workspace ws_;
     std::map<std::string, Run> runs_;
 };
 

@@ -142,6 +142,9 @@ public:
         return recorded;
     }
     void check(const char*) const override {}
+    void waitFor(void*) const override {}   // everything has happened when a call returns
+    void letWait(void*) const override {}
+    void requireHere(const void*, const std::string&) const override {}   // the emulation refuses other memory itself
 
     void multiply(const cv::ltrp::ops::simt::Product& p) const override
     {
@@ -153,7 +156,7 @@ public:
         const size_t m = size(p.m), n = size(p.n), k = size(p.k);
         if (p.before.data && (n % 8 != 0 || p.d.element == Element::Float32 || p.before.element != p.d.element || p.gelu == p.geluBackward))
             throw simt::Failure("a product that cuBLASLt does not have");
-        const std::vector<float> a = read(p.a, m * k), b = read(p.b, k * n);
+        const std::vector<float> a = factors(p.a, m * k, p.tensorFloat), b = factors(p.b, k * n, p.tensorFloat);
         const std::vector<float> bias = p.bias.data ? read(p.bias, n) : std::vector<float>(n);
         std::vector<float> d = p.add ? read({p.d.data, p.d.element}, m * n) : std::vector<float>(m * n);
         std::vector<float> before = p.geluBackward ? read({p.before.data, p.before.element}, m * n) : std::vector<float>(m * n);
@@ -180,6 +183,21 @@ public:
 
 private:
     typedef cv::ltrp::ops::simt::Element Element;
+
+    /// tensorFloat: rounded to the 10 bits of mantissa that tensor cores keep of a float, halves away from zero.
+    static std::vector<float> factors(const cv::ltrp::ops::simt::Input& from, size_t count, bool tensorFloat)
+    {
+        std::vector<float> values = read(from, count);
+        for (float& value : values)
+            if (tensorFloat && from.element == Element::Float32)
+            {
+                uint32_t bits;
+                std::memcpy(&bits, &value, sizeof(bits));
+                bits = (bits + 0x1000) & ~uint32_t(0x1fff);
+                std::memcpy(&value, &bits, sizeof(bits));
+            }
+        return values;
+    }
 
     void notRecorded(const char* what) const
     {

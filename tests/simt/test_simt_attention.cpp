@@ -179,7 +179,18 @@ BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
             checkForward({2, 16, 3, width, 3, 1, {}}, element);
             checkForward({2, 65, 65, width, 1, 1, {64, 0}}, element);   // a chunk of keys that has none left
         }
-    checkForward({1, 700, 20, 64, 1, 1, {}}, Element::BFloat16);   // more than shared memory holds
+}
+
+BOOST_AUTO_TEST_CASE(sequences_longer_than_shared_memory_equal_the_plain_sums)
+{
+    for (const Element element : {Element::BFloat16, Element::Float16})
+    {
+        checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one more than fits; one row in the last tile but two
+        checkForward({4, 401, 140, 64, 2, 2, {-1, 0, 400, 128}}, element);   // variants; a key removed in each kind of place
+    }
+    checkForward({1, 769, 33, 32, 1, 1, {768}}, Element::BFloat16);   // alone in the last tile, and removed
+    checkForward({1, 640, 130, 32, 2, 1, {}}, Element::Float16);
+    checkForward({1, 1025, 17, 64, 1, 1, {}}, Element::BFloat16);
 }
 
 BOOST_AUTO_TEST_CASE(variants_of_one_input_share_what_they_have_in_common)
@@ -226,6 +237,9 @@ BOOST_AUTO_TEST_CASE(gradients_equal_the_plain_sums)
         }
     }
     checkBackward({1, 197, 197, 32, 1, 1, {}}, Element::BFloat16);
+    checkBackward({2, 353, 353, 64, 1, 1, {}}, Element::BFloat16);   // more than shared memory holds
+    checkBackward({1, 385, 385, 64, 2, 1, {}}, Element::Float16);
+    checkBackward({1, 641, 641, 32, 1, 1, {}}, Element::BFloat16);
     checkBackward({1, 21, 21, 200, 1, 1, {}}, Element::Float32);
 }
 

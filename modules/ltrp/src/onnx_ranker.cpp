@@ -167,6 +167,9 @@ public:
                      << "; other precisions need the ranker's weights as .safetensors");
     }
 
+    void rankOnDevice(InputArray, OutputArray) const CV_OVERRIDE { onCpuOnly(); }
+    void rankOnDevice(InputArray, OutputArray, cuda::Stream&) const CV_OVERRIDE { onCpuOnly(); }
+
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
     Scalar getInputMean() const CV_OVERRIDE { return Scalar(input().mean[0], input().mean[1], input().mean[2]); }
@@ -188,6 +191,12 @@ public:
 
 private:
     const vit::InputConfig& input() const { return file_->input; }
+
+    [[noreturn]] void onCpuOnly() const
+    {
+        LTRP_ERROR(Error::StsNotImplemented, "rankOnDevice: an ONNX file computes on the CPU; CUDA needs the ranker's weights as "
+                   ".safetensors");
+    }
 
     Size prepareOne(const Mat& image, int index, float* pixels) const
     {

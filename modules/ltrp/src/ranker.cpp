@@ -7,6 +7,7 @@
 #include "opencv2/ltrp/models.hpp"
 
 #include "core/target.hpp"
+#include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 #include "io/onnx_file.hpp"
 #include "onnx_ranker.hpp"
@@ -17,19 +18,22 @@ namespace {
 
 /// A batch that grows only until its rows of tokens fill the matrix products; scratch memory stays bounded
 /// (ViT-B/16: 20 images, about 150 MB), however many images come.
-const int maxTokenRows = 4096;
+const int maxTokenRows = 4096, maxTokenRowsOnCuda = 1 << 16;
 
 class RankerImpl CV_FINAL : public Ranker
 {
 public:
     explicit RankerImpl(std::shared_ptr<RankerModel> model)
         : model_(std::move(model)),
-          sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); })
+          sessions_([this]() { return std::unique_ptr<RankSession>(new RankSession(model_)); }),
+          deviceSessions_([this]() { return std::unique_ptr<DeviceRankSession>(new DeviceRankSession(model_)); })
     {
     }
 
     PatchRanking rank(InputArray image) const CV_OVERRIDE
     {
+        if (isOnDevice(image))
+            return rankDevice(image)[0];
         std::vector<PatchRanking> rankings(1);
         SessionPool<RankSession>::Lease session(sessions_);
         rankings[0].imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
@@ -42,12 +46,15 @@ public:
         std::vector<PatchRanking> rankings;
         if (images.kind() == _InputArray::NONE)
             return rankings;
+        if (images.kind() == _InputArray::STD_VECTOR_CUDA_GPU_MAT)
+            return rankDevice(images);
         // A single Mat would be taken for a list of its rows.
         LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
                      Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
 
         const int total = int(images.total());
-        const int chunk = std::max(1, maxTokenRows / (1 + input().numPatches()));
+        const int rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
+        const int chunk = std::max(1, rows / (1 + input().numPatches()));
         const size_t imageValues = size_t(3) * input().imageSize * input().imageSize;
         rankings.resize(total);
         SessionPool<RankSession>::Lease session(sessions_);
@@ -63,6 +70,12 @@ public:
             forward(*session, rankings, first);
         }
         return rankings;
+    }
+
+    void rankOnDevice(InputArray images, OutputArray scores) const CV_OVERRIDE { rankBehind(images, scores, nullptr); }
+    void rankOnDevice(InputArray images, OutputArray scores, cuda::Stream& stream) const CV_OVERRIDE
+    {
+        rankBehind(images, scores, stream.cudaPtr());
     }
 
     void setPreferableBackend(int backendId) CV_OVERRIDE { chooseBackend(backendId, model_->computing); }
@@ -96,20 +109,46 @@ private:
         }
     }
 
+    void rankBehind(InputArray images, OutputArray scores, void* stream) const
+    {
+        LTRP_REQUIRE(isOnDevice(images), Error::StsBadArg, "rankOnDevice: expected a cv::cuda::GpuMat or a vector of them");
+        SessionPool<DeviceRankSession>::Lease session(deviceSessions_);
+        session->rank(deviceImages(images), scores, stream);
+    }
+
+    /// The images' scores on the host.
+    std::vector<PatchRanking> rankDevice(InputArray images) const
+    {
+        const std::vector<cuda::GpuMat> list = deviceImages(images);
+        std::vector<PatchRanking> rankings(list.size());
+        Mat scores;
+        if (!list.empty())
+            rankBehind(images, scores, nullptr);
+        for (size_t i = 0; i < list.size(); i++)
+        {
+            rankings[i].imageSize = list[i].size();
+            keepScores(scores.row(int(i)), rankings[i]);
+        }
+        return rankings;
+    }
+
+    void keepScores(const Mat& row, PatchRanking& ranking) const
+    {
+        LTRP_REQUIRE(checkRange(row), Error::StsBadArg, model_->file.path << ": the model's scores are not finite numbers");
+        row.reshape(1, input().grid()).copyTo(ranking.scores);
+    }
+
     /// Scores of session.pixels into the rankings from `first` on.
     void forward(RankSession& session, std::vector<PatchRanking>& rankings, int first) const
     {
         const Mat scores = session.forward(session.pixels);
         for (int i = 0; i < scores.rows; i++)
-        {
-            LTRP_REQUIRE(checkRange(scores.row(i)), Error::StsBadArg,
-                         model_->file.path << ": the model's scores are not finite numbers");
-            scores.row(i).reshape(1, input().grid()).copyTo(rankings[first + i].scores);
-        }
+            keepScores(scores.row(i), rankings[first + i]);
     }
 
     std::shared_ptr<RankerModel> model_;
     mutable SessionPool<RankSession> sessions_;
+    mutable SessionPool<DeviceRankSession> deviceSessions_;
 };
 
 }  // namespace

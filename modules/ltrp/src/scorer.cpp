@@ -8,6 +8,7 @@
 
 #include "core/random.hpp"
 #include "core/target.hpp"
+#include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ namespace {
 
 /// Several masks go through the network at once as long as all their reconstructions together have no more rows of
 /// tokens than this; scratch memory stays bounded whatever the number of masks (ViT-B/16: 4 masks).
-const int maxTokenRows = 16384;
+const int maxTokenRows = 16384, maxTokenRowsOnCuda = 1 << 18;
 
 /// scoreMap() gives up after params.masks + this * patches / visible patches masks. The chance that a given patch was
 /// hidden in all of the latter is below exp(-64).
@@ -84,12 +85,65 @@ void toRanks(std::vector<float>& scores)
     scores.swap(ranks);
 }
 
+/// An image whose visible patches are scored under masks, wherever it lies.
+class MaskedImage
+{
+public:
+    virtual ~MaskedImage() {}
+    virtual Size size() const = 0;
+    /// ids: a mask a row -> scores of the same form, overwritten by the next call.
+    virtual Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) = 0;
+};
+
+class HostImage CV_FINAL : public MaskedImage
+{
+public:
+    HostImage(SessionPool<PseudoScoreSession>& sessions, InputArray image, const vit::InputConfig& input)
+        : input_(input), session_(sessions), size_(prepareImage(image, input, pixelBlob(one_, 1, input)))
+    {
+    }
+
+    Size size() const CV_OVERRIDE { return size_; }
+    Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) CV_OVERRIDE
+    {
+        float* pixels = pixelBlob(session_->pixels, ids.rows, input_);
+        for (int row = 0; row < ids.rows; row++)
+            std::copy(one_.ptr<float>(), one_.ptr<float>() + one_.total(), pixels + row * one_.total());
+        return session_->forward(session_->pixels, ids, options);
+    }
+
+private:
+    const vit::InputConfig& input_;
+    SessionPool<PseudoScoreSession>::Lease session_;
+    Mat one_;
+    const Size size_;
+};
+
+class DeviceImage CV_FINAL : public MaskedImage
+{
+public:
+    DeviceImage(SessionPool<DevicePseudoScoreSession>& sessions, const cuda::GpuMat& image)
+        : session_(sessions), size_(image.size())
+    {
+        session_->setImage(image);
+    }
+
+    Size size() const CV_OVERRIDE { return size_; }
+    Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) CV_OVERRIDE { return session_->forward(ids, options); }
+
+private:
+    SessionPool<DevicePseudoScoreSession>::Lease session_;
+    const Size size_;
+};
+
 class ScorerImpl CV_FINAL : public Scorer
 {
 public:
     explicit ScorerImpl(std::shared_ptr<MaeModel> model)
         : model_(std::move(model)),
-          sessions_([this]() { return std::unique_ptr<PseudoScoreSession>(new PseudoScoreSession(model_)); })
+          sessions_([this]() { return std::unique_ptr<PseudoScoreSession>(new PseudoScoreSession(model_)); }),
+          deviceSessions_([this]()
+          { return std::unique_ptr<DevicePseudoScoreSession>(new DevicePseudoScoreSession(model_)); })
     {
     }
 
@@ -100,9 +154,8 @@ public:
         Mat ids(1, visible, CV_32S);
         mask(params, 0, visible, ids.ptr<int>());
 
-        SessionPool<PseudoScoreSession>::Lease session(sessions_);
-        prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
-        const Mat scores = forward(*session, session->pixels, ids, params);
+        const std::unique_ptr<MaskedImage> opened = open(image);
+        const Mat scores = forward(*opened, ids, params);
         VisibleScores result;
         result.patches.assign(ids.begin<int>(), ids.end<int>());
         result.scores.assign(scores.ptr<float>(), scores.ptr<float>() + visible);
@@ -115,12 +168,12 @@ public:
         const int patches = input().numPatches(), visible = visibleOf(params);
         const int total = countMasks(params, visible);
         const int64_t rowsPerMask = int64_t(1 + visible) * (1 + patches);
-        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, maxTokenRows / rowsPerMask), total));
+        const int64_t rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
+        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, rows / rowsPerMask), total));
 
         PatchRanking ranking;
-        SessionPool<PseudoScoreSession>::Lease session(sessions_);
-        Mat one;
-        ranking.imageSize = prepareImage(image, input(), pixelBlob(one, 1, input()));
+        const std::unique_ptr<MaskedImage> opened = open(image);
+        ranking.imageSize = opened->size();
 
         std::vector<double> sums(patches, 0.0);
         std::vector<int> counts(patches, 0);
@@ -129,13 +182,9 @@ public:
         {
             const int batch = std::min(chunk, total - first);
             Mat ids(batch, visible, CV_32S);
-            float* pixels = pixelBlob(session->pixels, batch, input());
             for (int row = 0; row < batch; row++)
-            {
                 mask(params, first + row, visible, ids.ptr<int>(row));
-                std::copy(one.ptr<float>(), one.ptr<float>() + one.total(), pixels + row * one.total());
-            }
-            const Mat scores = forward(*session, session->pixels, ids, params);
+            const Mat scores = forward(*opened, ids, params);
             for (int row = 0; row < batch; row++)
             {
                 values.assign(scores.ptr<float>(row), scores.ptr<float>(row) + visible);
@@ -229,9 +278,16 @@ private:
                    << limit << " masks");
     }
 
-    Mat forward(PseudoScoreSession& session, const Mat& pixels, const Mat& ids, const ScoreParams& params) const
+    std::unique_ptr<MaskedImage> open(InputArray image) const
     {
-        const Mat scores = session.forward(pixels, ids, optionsOf(params));
+        if (image.kind() == _InputArray::CUDA_GPU_MAT)
+            return std::unique_ptr<MaskedImage>(new DeviceImage(deviceSessions_, deviceImages(image)[0]));
+        return std::unique_ptr<MaskedImage>(new HostImage(sessions_, image, input()));
+    }
+
+    Mat forward(MaskedImage& image, const Mat& ids, const ScoreParams& params) const
+    {
+        const Mat scores = image.forward(ids, optionsOf(params));
         LTRP_REQUIRE(checkRange(scores), Error::StsBadArg,
                      model_->file.path << ": the model's scores are not finite numbers");
         return scores;
@@ -239,6 +295,7 @@ private:
 
     std::shared_ptr<MaeModel> model_;
     mutable SessionPool<PseudoScoreSession> sessions_;
+    mutable SessionPool<DevicePseudoScoreSession> deviceSessions_;
 };
 
 }  // namespace

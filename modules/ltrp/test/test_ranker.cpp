@@ -4,6 +4,8 @@
 
 #include "test_reference.hpp"
 
+#include <opencv2/core/cuda.hpp>
+
 #include <cstdio>
 #include <fstream>
 
@@ -151,6 +153,20 @@ TEST(Ltrp_Ranker, never_falls_back_in_silence)
     ranker->setPreferableTarget(dnn::DNN_TARGET_CPU);
     EXPECT_EQ(0, cvtest::norm(ranker->rank(image).scores, expected, NORM_INF));
     EXPECT_NE(String::npos, ranker->info().find(network.path));
+}
+
+TEST(Ltrp_Ranker, on_the_cpu_refuses_images_on_the_gpu)
+{
+    const Network network(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
+    const Ptr<Ranker> ranker = Ranker::create(network.path);
+    Mat image = photo(Size(50, 50), 1), scores;
+    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // nobody will look into it
+    const std::vector<cuda::GpuMat> several(2, there);
+    const int code = Error::StsBadArg;
+    EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rank(there); }).find("download it"));
+    EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankBatch(several); }).find("download it"));
+    EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankOnDevice(there, scores); }).find("download it"));
+    EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankOnDevice(image, scores); }).find("expected a cv::cuda::GpuMat"));
 }
 
 }}  // namespace

@@ -4,6 +4,8 @@
 
 #include "test_reference.hpp"
 
+#include <opencv2/core/cuda.hpp>
+
 namespace opencv_test { namespace {
 
 using namespace cv::ltrp;
@@ -87,6 +89,16 @@ TEST(Ltrp_Scorer, names_wrong_parameters)
     EXPECT_NE(String::npos, error(ratio).find("maskRatio"));
     EXPECT_NE(String::npos, error(metric).find("metric"));
     EXPECT_NE(String::npos, error(masks).find("masks"));
+}
+
+TEST(Ltrp_Scorer, on_the_cpu_refuses_images_on_the_gpu)
+{
+    const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
+    const Ptr<Scorer> scorer = Scorer::create(network.path);
+    Mat image = photo(Size(90, 60), 1);
+    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // nobody will look into it
+    EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->score(there); }).find("download it"));
+    EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->scoreMap(there); }).find("download it"));
 }
 
 TEST(Ltrp_Scorer, wants_an_autoencoder)

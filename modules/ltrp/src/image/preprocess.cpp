@@ -284,6 +284,8 @@ void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size, const Rect2d& b
 
 void toRgb8(InputArray image, Mat& rgb)
 {
+    LTRP_REQUIRE(image.kind() != _InputArray::CUDA_GPU_MAT, Error::StsBadArg, "the image lies on a GPU (cv::cuda::GpuMat) and the "
+                 "network runs on the CPU: download it, or choose setPreferableBackend(DNN_BACKEND_CUDA)");
     const Mat source = image.getMat();
     LTRP_REQUIRE(!source.empty(), Error::StsBadArg, "the image is empty");
     LTRP_REQUIRE(source.dims == 2, Error::StsBadArg, "the image has " << source.dims << " dimensions, expected 2");

@@ -111,6 +111,14 @@ struct PatchGrid
     int values() const { return 3 * patch * patch; }   ///< in a patch vector
 };
 
+/// An image in the memory of a backend that is not the host: interleaved 8-bit BGR, `step` bytes from row to row.
+struct DeviceImage
+{
+    const uint8_t* data;
+    size_t step;
+    int width, height;
+};
+
 /// The two orders of patch vectors: the convolution weight's (channel, row, column) or the decoder's (row, column, channel).
 enum class PatchOrder { ChannelFirst, ChannelLast };
 
@@ -279,6 +287,16 @@ public:
     virtual void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
                                           size_t itemStride, int items, int perReference, int rows, const float* reference,
                                           const float* scale, bool squared, double count, float* means) const = 0;
+
+    /// Images of the backend's memory -> pixels [count, 3, side, side]: resized as image::resizeAntialiasedCubic() does and
+    /// normalised; mean and deviation are those of R, G, B in [0, 1].
+    /// @throws Error::StsNotImplemented on the host, which has image/ for it; Error::StsBadArg for memory of another place
+    virtual void prepareImages(const DeviceImage* images, int count, int side, const double mean[3], const double deviation[3],
+                               float* pixels) const;
+    /// Operations called from now on run behind what `stream` (a cudaStream_t; null: the default one) was told so far; and:
+    /// what it is told from now on runs behind the operations called so far. Neither waits. @throws as prepareImages()
+    virtual void startBehind(void* stream) const;
+    virtual void letFollow(void* stream) const;
 };
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).

@@ -42,7 +42,7 @@ public:
 
     /** @brief Scores the patches of one image.
     @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels,
-    any size, any step
+    any size, any step; where the network runs on CUDA also a cv::cuda::GpuMat, CV_8UC3
     @return scores on the model's grid
     @throws cv::Exception for an empty image, another type, or NaN / infinite pixels
     */
@@ -55,6 +55,23 @@ public:
     @throws cv::Exception as rank(), naming the image's number
     */
     CV_WRAP virtual std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const = 0;
+
+    /** @brief Scores images that lie on the GPU, without a copy to the host.
+
+    With DNN_BACKEND_CUDA only. rank() and rankBatch() take such images as well and give rankings on the host.
+    @param images cv::cuda::GpuMat, or a vector of them, CV_8UC3 (BGR), any sizes and steps, on the CUDA device that was the
+    current one when the backend was chosen. A GpuMat may wrap memory of any origin, also in an OpenCV without CUDA.
+    @param scores receives CV_32FC1, a row an image, its patches in raster order. A cv::cuda::GpuMat of that size and type is
+    written in place (an OpenCV without CUDA can make no other), and nothing waits for the scores; a Mat is filled when the call
+    returns. They are not looked at: NaN or infinite ones are passed on
+    @param stream what was put there before (the images, say) comes before the scores, what is put there afterwards behind them;
+    without it: CUDA's default stream
+    @throws cv::Exception with Error::StsBadArg for images on the host or on another device, of another type, empty, or where the
+    network runs on the CPU; Error::StsNotImplemented for rankers from ONNX files
+    */
+    virtual void rankOnDevice(InputArray images, OutputArray scores, cuda::Stream& stream) const = 0;
+    /** @overload */
+    virtual void rankOnDevice(InputArray images, OutputArray scores) const = 0;
 
     /** @brief cv::dnn backend: cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are the CPU; cv::dnn::DNN_BACKEND_CUDA is an
     NVIDIA GPU where this module was built with CUDA, whether or not OpenCV was. Changes the target to TARGET_CUDA or

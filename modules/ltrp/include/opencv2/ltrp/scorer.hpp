@@ -101,7 +101,7 @@ public:
     CV_WRAP static Ptr<Scorer> create();
 
     /** @brief Scores the visible patches of one random mask.
-    @param image as for cv::ltrp::Ranker::rank
+    @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
     @param params seed picks the mask; masks and average are not used
     @throws cv::Exception with Error::StsOutOfRange naming the parameter, its range and what was found; for images as
     cv::ltrp::Ranker::rank
@@ -111,7 +111,7 @@ public:
     /** @brief A full score map: every patch's mean over those of many random masks in which it was visible.
 
     Masks go on beyond params.masks until every patch was visible at least once.
-    @param image as for cv::ltrp::Ranker::rank
+    @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
     @param params what to compute
     @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv
     ("cancelled")

@@ -183,8 +183,9 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     Input bias(linear.bias);
     if (linear.bias && y.element != Element::Float32)
         bias = weights(linear.bias, z(linear.out), ownBias);
-    // The library's GELU is the tanh approximation, whose error is below the rounding of 16-bit results; fp32 gets the exact
-    // one. Its kernels want rows of whole 16 bytes.
+    // The library's GELU is the approximation by tanh: off by 0.02 % (root mean square), an eighth of what rounding a result
+    // to bfloat16 is and as much as rounding to half precision. fp32 gets the exact one. Its kernels want rows of whole
+    // 16 bytes.
     const bool fused = gelu && y.element != Element::Float32 && linear.out % 8 == 0;
     Product product{x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
                     linear.in};

@@ -37,6 +37,36 @@ void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int
     device_->check("patchTargets");
 }
 
+void DeviceBackend::prepareImages(const DeviceImage* images, int count, int side, const double mean[3],
+                                  const double deviation[3], float* pixels) const
+{
+    std::vector<AugmentItem> items;
+    int width = 1, height = 1;
+    for (int i = 0; i < count; ++i)
+    {
+        const DeviceImage& image = images[i];
+        device_->requireHere(image.data, "image " + std::to_string(i));
+        items.push_back({image.data, image.step, 0, 0, image.width, image.height, 0});
+        width = std::max(width, image.width);
+        height = std::max(height, image.height);
+    }
+    // Blue comes first in the images and last in the pixels: planes are made in the images' order, then exchanged.
+    const float means[3] = {static_cast<float>(mean[2]), static_cast<float>(mean[1]), static_cast<float>(mean[0])};
+    const float deviations[3] = {static_cast<float>(deviation[2]), static_cast<float>(deviation[1]),
+                                 static_cast<float>(deviation[0])};
+    const size_t plane = z(side) * z(side);
+    const Scratch list(*scratch_, items.size() * sizeof(AugmentItem)), bgr(*scratch_, z(count) * 3 * plane * sizeof(float));
+    const Scratch scratch(*scratch_, augmentScratch(count, side, width, height));
+    device_->upload(items.data(), list.get(), items.size() * sizeof(AugmentItem));
+    float* const from = static_cast<float*>(bgr.get());
+    augment(device_->stream(), static_cast<const AugmentItem*>(list.get()), from, count, side, width, height, means, deviations,
+            scratch.get());
+    for (size_t i = 0; i < z(count); ++i)
+        for (size_t c = 0; c < 3; ++c)
+            device_->copy(from + (3 * i + c) * plane, pixels + (3 * i + 2 - c) * plane, plane * sizeof(float));
+    device_->check("prepareImages");
+}
+
 void DeviceBackend::embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
                                 int batch, int n, int dim) const
 {

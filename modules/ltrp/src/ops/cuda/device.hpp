@@ -56,6 +56,11 @@ public:
     virtual void upload(const void* host, void* to, size_t bytes) const = 0;
     virtual void download(const void* from, void* host, size_t bytes) const = 0;   ///< waits
     virtual void multiply(const Product& product) const = 0;
+    /// As Backend::startBehind() and letFollow().
+    virtual void waitFor(void* stream) const = 0;
+    virtual void letWait(void* stream) const = 0;
+    /// Throws unless it is memory of this device that kernels can read; `what` names it.
+    virtual void requireHere(const void* memory, const std::string& what) const = 0;
     /// Throws when a launch failed since the last call.
     virtual void check(const char* operation) const = 0;
 

@@ -59,13 +59,13 @@ struct Shape
     int m, n, k;
     bool transposeA, transposeB, bias, gelu, add, tensorFloat, before, geluBackward;
     Element in, out;
-    uint32_t alignA, alignB, alignD, alignBefore;
+    uint32_t alignA, alignB, alignBias, alignD, alignBefore;
 
     bool operator<(const Shape& o) const
     {
         const auto tie = [](const Shape& s) {
             return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat, s.before,
-                                   s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignD, s.alignBefore);
+                                   s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignBias, s.alignD, s.alignBefore);
         };
         return tie(*this) < tie(o);
     }
@@ -222,9 +222,10 @@ public:
         use();
         const Shape shape{p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias.data != nullptr, p.gelu, p.add,
                           p.tensorFloat, p.before.data != nullptr, p.geluBackward, p.a.element, p.d.element,
-                          alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.d.data), alignmentOf(p.before.data)};
+                          alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.bias.data), alignmentOf(p.d.data),
+                          alignmentOf(p.before.data)};
         const std::lock_guard<std::mutex> lock(mutex_);   // the bias is part of the descriptor
-        const Plan& plan = planOf(shape, p.before.data);
+        const Plan& plan = planOf(shape, p.bias.data, p.before.data);
         if (p.bias.data)
             require(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias.data,
                                                    sizeof(p.bias.data)), "setting the bias");
@@ -316,7 +317,33 @@ public:
         return std::unique_ptr<cuda::Recording>(new Graph(graph, id_, stream_));
     }
 
+    void waitFor(void* stream) const CV_OVERRIDE { order(static_cast<cudaStream_t>(stream), stream_); }
+    void letWait(void* stream) const CV_OVERRIDE { order(stream_, static_cast<cudaStream_t>(stream)); }
+
+    void requireHere(const void* memory, const std::string& what) const CV_OVERRIDE
+    {
+        use();
+        cudaPointerAttributes found;
+        require(cudaPointerGetAttributes(&found, memory), "looking for memory");
+        const bool device = found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged;
+        LTRP_REQUIRE(device, Error::StsBadArg, what << " lies in the host's memory, expected that of CUDA device " << id_);
+        LTRP_REQUIRE(found.type == cudaMemoryTypeManaged || found.device == id_, Error::StsBadArg,
+                     what << " lies on CUDA device " << found.device << ", the network on device " << id_);
+    }
+
 private:
+    /// What `second` is told from now on runs behind what `first` was told so far.
+    void order(cudaStream_t first, cudaStream_t second) const
+    {
+        use();
+        cudaEvent_t event = nullptr;
+        require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+        const cudaError_t recorded = cudaEventRecord(event, first);
+        const cudaError_t waits = recorded == cudaSuccess ? cudaStreamWaitEvent(second, event, 0) : recorded;
+        cudaEventDestroy(event);   // it is freed when it has happened
+        require(waits, "putting streams in order");
+    }
+
     void use() const { require(cudaSetDevice(id_), "choosing the device"); }
 
     void close()
@@ -340,8 +367,8 @@ private:
                 cudaStreamDestroy(stream);
     }
 
-    /// before: from its address the library knows how it is aligned.
-    const Plan& planOf(const Shape& s, void* before) const
+    /// bias, before: from their addresses the library knows how they are aligned.
+    const Plan& planOf(const Shape& s, const void* bias, void* before) const
     {
         std::unique_ptr<Plan>& known = plans_[s];
         if (known)
@@ -355,7 +382,10 @@ private:
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, opA);
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, opB);
         if (s.bias)
+        {
             set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, typeOf(s.out));
+            set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+        }
         if (s.before)
         {
             set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, int64_t(s.n));

@@ -5,7 +5,7 @@
 // Attention for any width, number of tokens and element type, in fp32 arithmetic: small models, and the precisions
 // without 16-bit products. A block takes 16 queries of a head, a warp four of them (wide heads: half as many); keys and
 // values come by in tiles of 32.
-#include "attention_tensor.cuh"
+#include "attention_long.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
@@ -127,6 +127,15 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
     }
 }
 
+template <class T, int WIDTH>
+void tensorAttention(Stream stream, const TensorAttention& a, int batch)
+{
+    if (tensorAttentionShared(a.tokens, WIDTH) <= mostShared)
+        launchTensorAttention<T, WIDTH>(stream, a, batch);
+    else
+        launchLongAttention<T, WIDTH>(stream, a, batch);
+}
+
 }  // namespace
 
 void attention(Stream stream, const AttentionArgs& args)
@@ -134,17 +143,15 @@ void attention(Stream stream, const AttentionArgs& args)
     const int width = args.dim / args.heads;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
     const bool halves = args.qkv.element != Element::Float32, brain = args.qkv.element == Element::BFloat16;
-    if (halves && (width == 32 || width == 64) && tensorAttentionShared(args.tokens, width) <= mostShared &&
-        reinterpret_cast<uintptr_t>(args.qkv.data) % 16 == 0 && reinterpret_cast<uintptr_t>(args.out.data) % 16 == 0)
+    if (halves && (width == 32 || width == 64) && reinterpret_cast<uintptr_t>(args.qkv.data) % 16 == 0 &&
+        reinterpret_cast<uintptr_t>(args.out.data) % 16 == 0)
     {
         const TensorAttention a{args.qkv.data, args.out.data, args.flagged, args.logSumExp, args.tokens,
                                 args.queries,  args.dim,      args.heads,   args.sharedBy,  scale * 1.44269504f};
         if (width == 32)
-            brain ? launchTensorAttention<bf16, 32>(stream, a, args.batch)
-                  : launchTensorAttention<half16, 32>(stream, a, args.batch);
+            brain ? tensorAttention<bf16, 32>(stream, a, args.batch) : tensorAttention<half16, 32>(stream, a, args.batch);
         else
-            brain ? launchTensorAttention<bf16, 64>(stream, a, args.batch)
-                  : launchTensorAttention<half16, 64>(stream, a, args.batch);
+            brain ? tensorAttention<bf16, 64>(stream, a, args.batch) : tensorAttention<half16, 64>(stream, a, args.batch);
         return;
     }
     const PlainAttention a{any(args.qkv), any(args.out), args.flagged,  args.logSumExp, args.tokens, args.queries,

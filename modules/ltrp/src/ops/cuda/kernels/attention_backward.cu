@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Attention's backward pass: what the tensor cores do not take, and the choice between both.
-#include "attention_backward_tensor.cuh"
+#include "attention_long.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
@@ -149,6 +149,15 @@ void launchPlainBackward(Stream stream, const PlainBackward& a, int batch)
            a, blocksPerHead);
 }
 
+template <class T, int WIDTH>
+void tensorBackward(Stream stream, const TensorBackward& a, int batch)
+{
+    if (tensorBackwardShared(a.tokens, WIDTH) <= mostShared)
+        launchTensorBackward<T, WIDTH>(stream, a, batch);
+    else
+        launchLongBackward<T, WIDTH>(stream, a, batch);
+}
+
 }  // namespace
 
 size_t attentionBackwardScratch(int batch, int tokens, int dim, int heads)
@@ -168,19 +177,16 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
            any(args.out), any(args.dOut), delta, rows, args.tokens, args.heads, width);
     const Element element = args.qkv.element;
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-    if (element != Element::Float32 && (width == 32 || width == 64) &&
-        tensorBackwardShared(args.tokens, width) <= mostShared && args.dOut.element == element &&
+    if (element != Element::Float32 && (width == 32 || width == 64) && args.dOut.element == element &&
         aligned(args.qkv.data) && aligned(args.dOut.data) && aligned(args.dQkv.data))
     {
         const TensorBackward a{args.qkv.data, args.dOut.data, args.logSumExp, delta, args.dQkv.data,
                                args.tokens,   args.dim,       args.heads,     scale};
         const bool brain = element == Element::BFloat16;
         if (width == 32)
-            brain ? launchTensorBackward<bf16, 32>(stream, a, args.batch)
-                  : launchTensorBackward<half16, 32>(stream, a, args.batch);
+            brain ? tensorBackward<bf16, 32>(stream, a, args.batch) : tensorBackward<half16, 32>(stream, a, args.batch);
         else
-            brain ? launchTensorBackward<bf16, 64>(stream, a, args.batch)
-                  : launchTensorBackward<half16, 64>(stream, a, args.batch);
+            brain ? tensorBackward<bf16, 64>(stream, a, args.batch) : tensorBackward<half16, 64>(stream, a, args.batch);
         return;
     }
     const PlainBackward a{any(args.qkv), any(args.dOut), args.logSumExp, delta, any(args.dQkv),

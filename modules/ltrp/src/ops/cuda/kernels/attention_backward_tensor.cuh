@@ -82,6 +82,121 @@ __device__ __forceinline__ void clear(FragmentC sums[WIDTH / 8])
             sums[n].v[i] = 0;
 }
 
+/// Where the rows of one head of one item begin.
+template <class T>
+struct HeadRows
+{
+    const T *q, *k, *v, *d;   ///< d: dOut, whose rows lie dim apart, the others' 3 * dim
+
+    __device__ __forceinline__ HeadRows(const TensorBackward& a, size_t item, int column)
+    {
+        const size_t dim = static_cast<size_t>(a.dim), at = item * static_cast<size_t>(a.tokens) * dim;
+        q = static_cast<const T*>(a.qkv) + 3 * at + column;
+        k = q + dim;
+        v = k + dim;
+        d = static_cast<const T*>(a.dOut) + at + column;
+    }
+};
+
+/// `count` logarithms of sums, times log2(e), and deltas; behind them, up to a multiple of 16, what gives no weight.
+__device__ __forceinline__ void loadSums(const float* fromSums, const float* fromDeltas, int count, float* logSums,
+                                         float* deltas)
+{
+    for (int i = static_cast<int>(threadIdx.x); i < paddedTokens(count); i += static_cast<int>(blockDim.x))
+    {
+        logSums[i] = i < count ? fromSums[i] * 1.44269504f : INFINITY;
+        deltas[i] = i < count ? fromDeltas[i] : 0.f;
+    }
+}
+
+/// A warp's 16 keys with their values, and their gradients.
+template <int WIDTH>
+struct KeyGradients
+{
+    FragmentA keys[WIDTH / 16], values[WIDTH / 16];
+    FragmentC dk[WIDTH / 8], dv[WIDTH / 8];
+
+    template <class T>
+    __device__ __forceinline__ void begin(const HeadRows<T>& from, size_t stride, int first, int last, unsigned lane)
+    {
+        loadTile<T, WIDTH>(keys, from.k, stride, first, last, lane);
+        loadTile<T, WIDTH>(values, from.v, stride, first, last, lane);
+        clear<WIDTH>(dk);
+        clear<WIDTH>(dv);
+    }
+
+    /// What `count` queries and their dOut add, which lie in shared memory.
+    template <class T>
+    __device__ __forceinline__ void add(const T* queries, const T* dOut, const float* logSums, const float* deltas,
+                                        int count, float scale, unsigned lane)
+    {
+        for (int query = 0; query < count; query += 16)
+        {
+            FragmentC p[2], ds[2];
+            scores<T, WIDTH>(p, keys, queries + query * (WIDTH + 8), lane);
+            scores<T, WIDTH>(ds, values, dOut + query * (WIDTH + 8), lane);
+#pragma unroll
+            for (int t = 0; t < 2; ++t)
+#pragma unroll
+                for (int i = 0; i < 4; ++i)
+                {
+                    const int column = query + 8 * t + columnOfC(lane, i);
+                    p[t].v[i] = exp2Fast(p[t].v[i] * (scale * 1.44269504f) - logSums[column]);
+                    ds[t].v[i] = p[t].v[i] * (ds[t].v[i] - deltas[column]) * scale;
+                }
+            accumulate<T, WIDTH>(dv, p, dOut + query * (WIDTH + 8), lane);
+            accumulate<T, WIDTH>(dk, ds, queries + query * (WIDTH + 8), lane);
+        }
+    }
+};
+
+/// A warp's 16 queries with their dOut, and their gradients.
+template <int WIDTH>
+struct QueryGradients
+{
+    FragmentA queries[WIDTH / 16], gradients[WIDTH / 16];
+    FragmentC sums[WIDTH / 8];
+    float logSums[2], deltas[2];   ///< of this lane's two rows; logSums times log2(e)
+
+    template <class T>
+    __device__ __forceinline__ void begin(const HeadRows<T>& from, size_t stride, size_t dOutStride, int first, int last,
+                                          const float* fromSums, const float* fromDeltas, unsigned lane)
+    {
+        loadTile<T, WIDTH>(queries, from.q, stride, first, last, lane);
+        loadTile<T, WIDTH>(gradients, from.d, dOutStride, first, last, lane);
+        clear<WIDTH>(sums);
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+        {
+            const int row = first + rowOfC(lane, 2 * half);
+            logSums[half] = row < last ? fromSums[row] * 1.44269504f : INFINITY;
+            deltas[half] = row < last ? fromDeltas[row] : 0.f;
+        }
+    }
+
+    /// What `count` keys and their values add, which lie in shared memory.
+    template <class T>
+    __device__ __forceinline__ void add(const T* keys, const T* values, int count, float scale, unsigned lane)
+    {
+        for (int key = 0; key < count; key += 16)
+        {
+            FragmentC s[2], ds[2];
+            scores<T, WIDTH>(s, queries, keys + key * (WIDTH + 8), lane);
+            scores<T, WIDTH>(ds, gradients, values + key * (WIDTH + 8), lane);
+#pragma unroll
+            for (int t = 0; t < 2; ++t)
+#pragma unroll
+                for (int i = 0; i < 4; ++i)
+                {
+                    const bool there = key + 8 * t + columnOfC(lane, i) < count;
+                    const float p = there ? exp2Fast(s[t].v[i] * (scale * 1.44269504f) - logSums[i / 2]) : 0.f;
+                    ds[t].v[i] = p * (ds[t].v[i] - deltas[i / 2]) * scale;
+                }
+            accumulate<T, WIDTH>(sums, ds, keys + key * (WIDTH + 8), lane);
+        }
+    }
+};
+
 template <class T, int WIDTH>
 __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorBackwardKernel(TensorBackward a)
 {
@@ -91,80 +206,36 @@ __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorBackwardKernel
     const int padded = paddedTokens(a.tokens), head = static_cast<int>(blockIdx.x % static_cast<unsigned>(a.heads));
     const size_t b = blockIdx.x / static_cast<unsigned>(a.heads), dim = static_cast<size_t>(a.dim), stride = 3 * dim;
     const size_t tokens = static_cast<size_t>(a.tokens);
-    const T* q = static_cast<const T*>(a.qkv) + b * tokens * stride + head * WIDTH;
-    const T *k = q + a.dim, *v = k + a.dim, *d = static_cast<const T*>(a.dOut) + b * tokens * dim + head * WIDTH;
-    T* const dq = static_cast<T*>(a.dQkv) + b * tokens * stride + head * WIDTH;
+    const HeadRows<T> in(a, b, head * WIDTH);
+    T* const to = static_cast<T*>(a.dQkv) + b * tokens * stride + head * WIDTH;
     T* const second = first + padded * (WIDTH + 8);
-    float* const logSums = reinterpret_cast<float*>(second + padded * (WIDTH + 8));   // times log2(e)
+    float* const logSums = reinterpret_cast<float*>(second + padded * (WIDTH + 8));
     float* const deltas = logSums + padded;
-    const float scale2 = a.scale * 1.44269504f;
+    const float* sumsOfHead = a.logSumExp + static_cast<size_t>(blockIdx.x) * tokens;
+    const float* deltasOfHead = a.delta + static_cast<size_t>(blockIdx.x) * tokens;
 
-    for (int i = static_cast<int>(threadIdx.x); i < padded; i += static_cast<int>(blockDim.x))
-    {
-        const size_t at = static_cast<size_t>(blockIdx.x) * tokens + static_cast<size_t>(i);
-        logSums[i] = i < a.tokens ? a.logSumExp[at] * 1.44269504f
-                                  : INFINITY;   // no weight for queries that do not exist
-        deltas[i] = i < a.tokens ? a.delta[at] : 0.f;
-    }
-    loadRows<T, WIDTH>(q, stride, a.tokens, first);
-    loadRows<T, WIDTH>(d, dim, a.tokens, second);
+    loadSums(sumsOfHead, deltasOfHead, a.tokens, logSums, deltas);
+    loadRows<T, WIDTH>(in.q, stride, a.tokens, first);
+    loadRows<T, WIDTH>(in.d, dim, a.tokens, second);
     __syncthreads();
-    for (int begin = warp * 16; begin < a.tokens; begin += warps * 16)   // 16 keys
+    for (int begin = warp * 16; begin < a.tokens; begin += warps * 16)
     {
-        FragmentA keys[WIDTH / 16], values[WIDTH / 16];
-        loadTile<T, WIDTH>(keys, k, stride, begin, a.tokens, lane);
-        loadTile<T, WIDTH>(values, v, stride, begin, a.tokens, lane);
-        FragmentC dk[WIDTH / 8], dv[WIDTH / 8];
-        clear<WIDTH>(dk);
-        clear<WIDTH>(dv);
-        for (int query = 0; query < a.tokens; query += 16)
-        {
-            FragmentC p[2], ds[2];
-            scores<T, WIDTH>(p, keys, first + query * (WIDTH + 8), lane);
-            scores<T, WIDTH>(ds, values, second + query * (WIDTH + 8), lane);
-#pragma unroll
-            for (int t = 0; t < 2; ++t)
-#pragma unroll
-                for (int i = 0; i < 4; ++i)
-                {
-                    const int column = query + 8 * t + columnOfC(lane, i);
-                    p[t].v[i] = exp2Fast(p[t].v[i] * scale2 - logSums[column]);
-                    ds[t].v[i] = p[t].v[i] * (ds[t].v[i] - deltas[column]) * a.scale;
-                }
-            accumulate<T, WIDTH>(dv, p, second + query * (WIDTH + 8), lane);
-            accumulate<T, WIDTH>(dk, ds, first + query * (WIDTH + 8), lane);
-        }
-        storeTile<T, WIDTH>(dk, dq + a.dim, stride, begin, a.tokens, lane);
-        storeTile<T, WIDTH>(dv, dq + 2 * a.dim, stride, begin, a.tokens, lane);
+        KeyGradients<WIDTH> own;
+        own.template begin<T>(in, stride, begin, a.tokens, lane);
+        own.template add<T>(first, second, logSums, deltas, a.tokens, a.scale, lane);
+        storeTile<T, WIDTH>(own.dk, to + a.dim, stride, begin, a.tokens, lane);
+        storeTile<T, WIDTH>(own.dv, to + 2 * a.dim, stride, begin, a.tokens, lane);
     }
     __syncthreads();
-    loadRows<T, WIDTH>(k, stride, a.tokens, first);
-    loadRows<T, WIDTH>(v, stride, a.tokens, second);
+    loadRows<T, WIDTH>(in.k, stride, a.tokens, first);
+    loadRows<T, WIDTH>(in.v, stride, a.tokens, second);
     __syncthreads();
-    for (int begin = warp * 16; begin < a.tokens; begin += warps * 16)   // 16 queries
+    for (int begin = warp * 16; begin < a.tokens; begin += warps * 16)
     {
-        FragmentA queries[WIDTH / 16], gradients[WIDTH / 16];
-        loadTile<T, WIDTH>(queries, q, stride, begin, a.tokens, lane);
-        loadTile<T, WIDTH>(gradients, d, dim, begin, a.tokens, lane);
-        FragmentC sums[WIDTH / 8];
-        clear<WIDTH>(sums);
-        for (int key = 0; key < a.tokens; key += 16)
-        {
-            FragmentC s[2], ds[2];
-            scores<T, WIDTH>(s, queries, first + key * (WIDTH + 8), lane);
-            scores<T, WIDTH>(ds, gradients, second + key * (WIDTH + 8), lane);
-#pragma unroll
-            for (int t = 0; t < 2; ++t)
-#pragma unroll
-                for (int i = 0; i < 4; ++i)
-                {
-                    const int row = begin + rowOfC(lane, i), column = key + 8 * t + columnOfC(lane, i);
-                    const float p = column < a.tokens ? exp2Fast(s[t].v[i] * scale2 - logSums[row]) : 0.f;
-                    ds[t].v[i] = p * (ds[t].v[i] - deltas[row]) * a.scale;
-                }
-            accumulate<T, WIDTH>(sums, ds, first + key * (WIDTH + 8), lane);
-        }
-        storeTile<T, WIDTH>(sums, dq, stride, begin, a.tokens, lane);
+        QueryGradients<WIDTH> own;
+        own.template begin<T>(in, stride, dim, begin, a.tokens, sumsOfHead, deltasOfHead, lane);
+        own.template add<T>(first, second, a.tokens, a.scale, lane);
+        storeTile<T, WIDTH>(own.sums, to, stride, begin, a.tokens, lane);
     }
 }
 

@@ -1,0 +1,119 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "device_session.hpp"
+
+namespace cv { namespace ltrp {
+
+namespace {
+
+/// Rows of tokens that go through the network at once: scratch memory stays bounded however many images come.
+const int mostRows = 1 << 16;
+
+}  // namespace
+
+void requireCuda(const Computing& computing)
+{
+    LTRP_REQUIRE(computing.onCuda(), Error::StsBadArg,
+                 "the image lies on a GPU (cv::cuda::GpuMat) and the network runs on the CPU: "
+                 "download it, or choose setPreferableBackend(DNN_BACKEND_CUDA)");
+}
+
+bool isOnDevice(InputArray images)
+{
+    return images.kind() == _InputArray::CUDA_GPU_MAT || images.kind() == _InputArray::STD_VECTOR_CUDA_GPU_MAT;
+}
+
+std::vector<cuda::GpuMat> deviceImages(InputArray images)
+{
+    CV_Assert(isOnDevice(images));
+    // Not by getGpuMat(), which an OpenCV without CUDA refuses.
+    if (images.kind() == _InputArray::STD_VECTOR_CUDA_GPU_MAT)
+        return *static_cast<const std::vector<cuda::GpuMat>*>(images.getObj());
+    return {*static_cast<const cuda::GpuMat*>(images.getObj())};
+}
+
+void prepareDeviceImages(const cuda::GpuMat* images, int count, int first, const vit::InputConfig& input,
+                         const ops::Backend& ops, float* pixels)
+{
+    std::vector<ops::DeviceImage> list;
+    for (int i = 0; i < count; ++i)
+    {
+        const cuda::GpuMat& image = images[i];
+        LTRP_REQUIRE(!image.empty(), Error::StsBadArg, "image " << first + i << " is empty");
+        LTRP_REQUIRE(image.type() == CV_8UC3, Error::StsBadArg,
+                     "image " << first + i << " lies on the GPU and is of type " << typeToString(image.type())
+                              << ", expected CV_8UC3 (BGR)");
+        list.push_back({image.data, image.step, image.cols, image.rows});
+    }
+    ops.prepareImages(list.data(), count, input.imageSize, input.mean, input.std, pixels);
+}
+
+void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArray scores, void* stream)
+{
+    const vit::RankerNet& net = model_->net;
+    const vit::InputConfig& input = net.config().input;
+    requireCuda(model_->computing);
+    vit::Workspace& ws = workspace_.of(model_->computing);
+    const ops::Backend& ops = ws.ops();
+    const int total = static_cast<int>(images.size()), patches = input.numPatches();
+    const int chunk = std::max(1, std::min(total, mostRows / (1 + patches)));
+    const size_t side = static_cast<size_t>(input.imageSize), row = static_cast<size_t>(patches) * sizeof(float);
+    const bool device = scores.kind() == _InputArray::CUDA_GPU_MAT;
+    const cuda::GpuMat* there = device ? &scores.getGpuMatRef() : nullptr;
+    if (!device || there->size() != Size(patches, total) || there->type() != CV_32F)
+        scores.create(total, patches, CV_32F);   // an OpenCV without CUDA can make no GpuMat: it throws, and says so
+    Mat host = device ? Mat() : scores.getMat();
+    ops.startBehind(stream);
+    float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * 3 * side * side);
+    float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * static_cast<size_t>(patches));
+    for (int first = 0; first < total; first += chunk)
+    {
+        const int count = std::min(chunk, total - first);
+        prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
+        net.forward(pixels, count, nullptr, patches, part, nullptr, ws);
+        for (int i = 0; i < count; ++i)
+        {
+            const float* from = part + static_cast<size_t>(i) * static_cast<size_t>(patches);
+            if (device)
+                ops.copy(from, const_cast<float*>(there->ptr<float>(first + i)), row);
+            else
+                ops.download(from, host.ptr<float>(first + i), row);
+        }
+    }
+    ops.letFollow(stream);
+}
+
+void DevicePseudoScoreSession::setImage(const cuda::GpuMat& image)
+{
+    requireCuda(model_->computing);
+    vit::Workspace& ws = workspace_.of(model_->computing);
+    const vit::InputConfig& input = model_->net.config().input;
+    const size_t side = static_cast<size_t>(input.imageSize);
+    ws.ops().startBehind(nullptr);
+    prepareDeviceImages(&image, 1, 0, input, ws.ops(), ws.get("device.image", 3 * side * side));
+}
+
+Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOutOptions& options)
+{
+    CV_Assert(visible.type() == CV_32S && visible.isContinuous());
+    vit::Workspace& ws = workspace_.of(model_->computing);
+    const int batch = visible.rows, each = visible.cols;
+    const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
+    const int step = scaled ? 1 : batch;
+    const size_t side = static_cast<size_t>(model_->net.config().input.imageSize), image = 3 * side * side;
+    const float* one = ws.get("device.image", image);
+    float* const pixels = ws.get("device.pixels", static_cast<size_t>(step) * image);
+    ws.ops().repeatItems(one, pixels, 1, static_cast<size_t>(step), image * sizeof(float));
+    const int* keep = ws.upload("device.visible", visible.ptr<int>(), visible.total());
+    float* const scores = ws.get("device.scores", visible.total());
+    for (int row = 0; row < batch; row += step)
+        vit::LeaveOneOut(model_->net).scores(pixels, step, keep + row * each, each, options, scores + row * each, ws);
+    Mat result(batch, each, CV_32F);
+    ws.ops().download(scores, result.ptr<float>(), result.total() * sizeof(float));
+    return result;
+}
+
+}}  // namespace

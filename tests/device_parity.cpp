@@ -1,0 +1,321 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "device_parity.hpp"
+#include "op_cases.hpp"
+
+#include "core/random.hpp"
+#include "vit/leave_one_out.hpp"
+#include "vit/ranker_net.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+
+namespace parity
+{
+
+using namespace cv::ltrp;
+using ops::Precision;
+
+double distance(const Floats& got, const Floats& want)
+{
+    double error = 0, size = 1e-12;
+    for (size_t i = 0; i < want.size(); ++i)
+    {
+        error += (static_cast<double>(got[i]) - want[i]) * (static_cast<double>(got[i]) - want[i]);
+        size += static_cast<double>(want[i]) * want[i];
+    }
+    return std::sqrt(error / size);
+}
+
+namespace
+{
+
+size_t z(int n) { return static_cast<size_t>(n); }
+
+Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
+{
+    RandomStream random(271828, RandomPurpose::Init, 0, stream);
+    Floats values(count);
+    for (float& v : values)
+        v = static_cast<float>(random.normal() * scale);
+    return values;
+}
+
+void checkNear(const Floats& got, const Floats& want, double absolute, double relative, const std::string& what)
+{
+    BOOST_REQUIRE_EQUAL(got.size(), want.size());
+    double worst = -1;
+    size_t at = 0;
+    for (size_t i = 0; i < got.size(); ++i)
+    {
+        const double error = std::fabs(static_cast<double>(got[i]) - want[i]) /
+                             (absolute + relative * std::fabs(want[i]));
+        if (!(error <= worst))   // NaN counts as the worst
+        {
+            worst = error;
+            at = i;
+        }
+    }
+    BOOST_CHECK_MESSAGE(worst <= 1, what << " [" << at << "]: got " << got[at] << ", expected " << want[at] << " ("
+                                         << worst << " of the tolerance)");
+}
+
+vit::MaeConfig smallMae()
+{
+    vit::MaeConfig config;
+    config.input.imageSize = 12;
+    config.input.patchSize = 4;
+    config.encoder = {24, 2, 3, 40};
+    config.decoder = {16, 2, 2, 24};
+    return config;
+}
+
+void randomise(vit::ParamArena& params, uint32_t stream)
+{
+    for (const vit::ParamInfo& info : params.layout.tensors())
+    {
+        const Floats values = randomFloats(info.count, stream++, info.shape.size() > 1 ? 0.2 : 0.5);
+        std::copy(values.begin(), values.end(), params.at(info.name));
+    }
+}
+
+struct Scores
+{
+    Floats scores, anchor, removed;
+};
+
+Scores leaveOneOut(const vit::Mae& mae, vit::Workspace& ws, const Floats& pixels, const std::vector<int>& keep,
+                   int batch, int visible, const vit::LeaveOneOutOptions& options, bool traced)
+{
+    Scores s;
+    s.scores.resize(z(batch * visible));
+    s.anchor.resize(z(batch) * 9 * 48);
+    s.removed.resize(z(batch * visible) * 9 * 48);
+    vit::LeaveOneOutTrace trace;
+    trace.anchor = s.anchor.data();
+    trace.removed = s.removed.data();
+    float* scores = ws.result("test.scores", s.scores.data(), s.scores.size());
+    vit::LeaveOneOut(mae).scores(ws.upload("test.pixels", pixels.data(), pixels.size()), batch,
+                                 ws.upload("test.keep", keep.data(), keep.size()), visible, options, scores, ws,
+                                 traced ? &trace : nullptr);
+    ws.finish(scores, s.scores.data(), s.scores.size());
+    return s;
+}
+
+}  // namespace
+
+void everyOperation(const MakeBackend& make, const std::function<void(size_t)>& before)
+{
+    const auto backend = make(Precision::FP32, true);
+    size_t number = 0;
+    for (const opcases::OpCase& c : opcases::opCases())
+    {
+        before(number++);
+        const opcases::Arrays got = c.run(*backend, c.inputs), want = c.reference(c.inputs);
+        BOOST_REQUIRE(!got.empty());
+        for (const auto& array : got)
+            checkNear(array.second, want.at(array.first), c.absolute, c.relative, c.name + ", " + array.first);
+    }
+    BOOST_REQUIRE(number > 40);
+}
+
+void everyOperationRoughly(const MakeBackend& make, Precision precision, double bound)
+{
+    const auto backend = make(precision, true);
+    for (const opcases::OpCase& c : opcases::opCases())
+    {
+        const opcases::Arrays got = c.run(*backend, c.inputs), want = c.reference(c.inputs);
+        for (const auto& array : got)
+        {
+            const double off = distance(array.second, want.at(array.first));
+            BOOST_CHECK_MESSAGE(off <= bound, ops::precisionName(precision)
+                                                  << " " << c.name << ", " << array.first << ": " << off);
+        }
+    }
+}
+
+void everyGradient(const MakeBackend& make)
+{
+    const auto backend = make(Precision::FP32, true);
+    for (const opcases::GradientCase& c : opcases::gradientCases())
+    {
+        const Floats dOut = randomFloats(c.forward(c.inputs).size(), 5);
+        const auto objective = [&](const opcases::Arrays& inputs) {
+            const std::vector<double> y = c.forward(inputs);
+            double total = 0;
+            for (size_t i = 0; i < y.size(); ++i)
+                total += y[i] * dOut[i];
+            return total;
+        };
+        for (const auto& gradient : c.backward(*backend, c.inputs, dOut))
+        {
+            double largest = 0, worst = 0;
+            const size_t step = 1 + gradient.second.size() / 60;
+            for (size_t i = 0; i < gradient.second.size(); i += step)
+            {
+                opcases::Arrays moved = c.inputs;
+                float& value = moved[gradient.first][i];
+                const float centre = value, h = 1.f / 1024;
+                value = centre + h;
+                const double above = value, high = objective(moved);
+                value = centre - h;
+                const double expected = (high - objective(moved)) / (above - value);
+                largest = std::max(largest, std::fabs(expected));
+                worst = std::max(worst, std::fabs(expected - gradient.second[i]));
+            }
+            BOOST_CHECK_MESSAGE(worst <= c.tolerance * std::max(1.0, largest),
+                                "gradient of " << c.name << " by " << gradient.first << ": off by " << worst
+                                               << ", largest " << largest);
+        }
+    }
+}
+
+void trainingPass(const MakeBackend& make)
+{
+    const vit::MaeConfig config = smallMae();
+    vit::ParamArena params(vit::maeLayout(config));
+    randomise(params, 100);
+    const int batch = 2, visible = 3;
+    const Floats pixels = randomFloats(2 * 3 * 12 * 12, 200);
+    const std::vector<int> keep = {0, 4, 7, 2, 3, 8};
+    const vit::Mae mae(config, params);
+    const size_t total = params.layout.total();
+
+    vit::Workspace cpu;
+    Floats want(total);
+    const double wantedLoss = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
+
+    const auto backend = make(Precision::FP32, false);
+    for (int round = 0; round < 2; ++round)   // the second time with other weights: the device's follow
+    {
+        vit::Workspace ws(backend);
+        float* grads = ws.get("test.grads", total);
+        backend->zero(grads, total * sizeof(float));
+        const double loss = mae.forwardBackward(ws.upload("test.pixels", pixels.data(), pixels.size()), batch,
+                                                ws.upload("test.keep", keep.data(), keep.size()), visible, grads, ws);
+        const float* got = ws.download("test.grads", grads, total);
+        if (round == 1)
+        {
+            std::fill(want.begin(), want.end(), 0.f);
+            const double changed = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
+            BOOST_CHECK_CLOSE(loss, changed, 1e-3);
+        }
+        else
+            BOOST_CHECK_CLOSE(loss, wantedLoss, 1e-3);
+        for (const vit::ParamInfo& info : params.layout.tensors())
+            checkNear(Floats(got + info.offset, got + info.offset + info.count),
+                      Floats(want.begin() + static_cast<ptrdiff_t>(info.offset),
+                             want.begin() + static_cast<ptrdiff_t>(info.offset + info.count)), 2e-5, 1e-3, info.name);
+        randomise(params, 300);
+        backend->weightsChanged();
+    }
+}
+
+void trainingPassRoughly(const MakeBackend& make)
+{
+    for (const int wide : {40, 36})   // GELU within the product, and beside it
+    {
+        vit::MaeConfig config = smallMae();
+        config.encoder.hidden = wide;
+        vit::ParamArena params(vit::maeLayout(config));
+        randomise(params, 100);
+        const vit::Mae mae(config, params);
+        const int batch = 2, visible = 3;
+        const Floats pixels = randomFloats(2 * 3 * 12 * 12, 200);
+        const std::vector<int> keep = {0, 4, 7, 2, 3, 8};
+        const size_t total = params.layout.total();
+        vit::Workspace cpu;
+        Floats want(total);
+        const double wanted = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
+        for (const Precision precision : {Precision::BF16, Precision::FP16})
+        {
+            const auto backend = make(precision, false);
+            vit::Workspace ws(backend);
+            float* grads = ws.get("test.grads", total);
+            double* there = ws.doubles("test.loss", 1);
+            backend->zero(grads, total * sizeof(float));
+            for (int round = 0; round < 2; ++round)   // gradients are added to what is there
+                mae.trainPass(ws.upload("test.pixels", pixels.data(), pixels.size()), batch,
+                              ws.upload("test.keep", keep.data(), keep.size()), visible, grads, there, ws, 4.f);
+            double loss = 0;
+            backend->download(there, &loss, sizeof(loss));
+            const float* got = ws.download("test.grads", grads, total);
+            const double bound = precision == Precision::BF16 ? 0.03 : 0.004;
+            BOOST_TEST(loss == wanted, boost::test_tools::tolerance(bound / 2));
+            for (const vit::ParamInfo& info : params.layout.tensors())
+            {
+                if (!info.trainable)
+                    continue;
+                Floats mine(got + info.offset, got + info.offset + info.count), other(want.begin() + static_cast<ptrdiff_t>(info.offset),
+                    want.begin() + static_cast<ptrdiff_t>(info.offset + info.count));
+                const size_t third = info.count / 3;
+                if (info.name.find("attn.qkv.bias") != std::string::npos)   // those of keys are rounding and nothing else
+                    for (Floats* one : {&mine, &other})
+                        one->erase(one->begin() + static_cast<ptrdiff_t>(third), one->begin() + static_cast<ptrdiff_t>(2 * third));
+                for (float& v : mine)
+                    v /= 8;
+                const double off = distance(mine, other);
+                BOOST_CHECK_MESSAGE(off < bound, ops::precisionName(precision) << ", " << wide << " wide, " << info.name << ": " << off);
+            }
+        }
+    }
+}
+
+void pseudoScores(const MakeBackend& make)
+{
+    const vit::MaeConfig config = smallMae();
+    vit::ParamArena params(vit::maeLayout(config));
+    randomise(params, 100);
+    const vit::Mae mae(config, params);
+    const int batch = 3, visible = 4;
+    const Floats pixels = randomFloats(3 * 3 * 12 * 12, 201);
+    const std::vector<int> keep = {0, 4, 5, 7, 1, 2, 3, 8, 0, 6, 7, 8};
+    const auto backend = make(Precision::FP32, true), half = make(Precision::FP16, true);
+    for (const int removal : {REMOVAL_DECODER, REMOVAL_ENCODER})
+        for (const int metric : {METRIC_L1, METRIC_L2, METRIC_PSNR})
+            for (const int space : {SPACE_DECODER, SPACE_PIXEL})
+                for (const bool traced : {false, true})
+                {
+                    vit::LeaveOneOutOptions options;
+                    options.removal = removal;
+                    options.metric = metric;
+                    options.space = space;
+                    const std::string name = cv::format("removal %d metric %d space %d traced %d", removal, metric,
+                                                        space, traced);
+                    vit::Workspace cpu, ws(backend), reduced(half);
+                    const Scores want = leaveOneOut(mae, cpu, pixels, keep, batch, visible, options, traced);
+                    const Scores got = leaveOneOut(mae, ws, pixels, keep, batch, visible, options, traced);
+                    checkNear(got.scores, want.scores, 1e-5, 2e-4, name);
+                    checkNear(got.anchor, want.anchor, 1e-5, 1e-4, name + ", anchor");
+                    checkNear(got.removed, want.removed, 1e-5, 1e-4, name + ", variants");
+                    if (metric == METRIC_PSNR || traced)
+                        continue;
+                    const Scores rough = leaveOneOut(mae, reduced, pixels, keep, batch, visible, options, false);
+                    BOOST_CHECK_MESSAGE(distance(rough.scores, want.scores) < 0.03,
+                                        name << " in FP16: " << distance(rough.scores, want.scores));
+                }
+}
+
+void rankerScores(const MakeBackend& make)
+{
+    vit::RankerConfig config;
+    config.input.imageSize = 15;
+    config.input.patchSize = 5;
+    config.encoder = {24, 3, 3, 48};
+    vit::ParamArena params(vit::rankerLayout(config));
+    randomise(params, 400);
+    const vit::RankerNet net(config, params);
+    const Floats pixels = randomFloats(2 * 3 * 15 * 15, 202);
+    Floats want(18), got(18);
+    vit::Workspace cpu, ws(make(Precision::FP32, true));
+    net.forward(pixels.data(), 2, nullptr, 9, want.data(), nullptr, cpu);
+    float* scores = ws.result("test.scores", got.data(), got.size());
+    net.forward(ws.upload("test.pixels", pixels.data(), pixels.size()), 2, nullptr, 9, scores, nullptr, ws);
+    ws.finish(scores, got.data(), got.size());
+    checkNear(got, want, 1e-5, 1e-4, "scores");
+}
+
+}  // namespace parity

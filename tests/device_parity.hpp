@@ -1,0 +1,41 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// What the CUDA backend must give, whatever device is below it: the emulation of tests/simt or a GPU (tests/gpu). Each
+// function is the body of a test case.
+#ifndef LTRP_TESTS_DEVICE_PARITY_HPP
+#define LTRP_TESTS_DEVICE_PARITY_HPP
+
+#include "ops/ops.hpp"
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace parity
+{
+
+typedef std::vector<float> Floats;
+typedef std::function<std::shared_ptr<const cv::ltrp::ops::Backend>(cv::ltrp::ops::Precision precision, bool frozen)> MakeBackend;
+
+/// The list of tests/op_cases.hpp in 32-bit floats against plain double loops; before(i) is called before the i-th.
+void everyOperation(const MakeBackend& make, const std::function<void(size_t)>& before);
+/// The same in another precision: the error's root mean square, relative to the values', is `bound` at most.
+void everyOperationRoughly(const MakeBackend& make, cv::ltrp::ops::Precision precision, double bound);
+/// Backward operations against differences of the forward ones' references.
+void everyGradient(const MakeBackend& make);
+/// Gradients of a small autoencoder's training pass, and once more with other weights, against the CPU.
+void trainingPass(const MakeBackend& make);
+/// The same in BF16 and FP16 within their rounding.
+void trainingPassRoughly(const MakeBackend& make);
+/// Pseudo-scores, their anchors and variants, in all ways there are, against the CPU; FP16 roughly.
+void pseudoScores(const MakeBackend& make);
+void rankerScores(const MakeBackend& make);
+
+/// Root mean square of the difference over that of `want`.
+double distance(const Floats& got, const Floats& want);
+
+}  // namespace parity
+
+#endif

@@ -1,0 +1,33 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TESTS_BENCH_CUDA_HPP
+#define LTRP_TESTS_BENCH_CUDA_HPP
+
+#include "ops/ops.hpp"
+
+#include <functional>
+
+namespace bench
+{
+
+typedef std::vector<float> Floats;
+
+Floats noise(size_t count, uint32_t stream);
+std::vector<int> masks(int batch, int patches, int visible);
+/// The most that the device's memory pool has lent at a time since the last call.
+size_t peakMemory();
+/// Milliseconds of one of many calls (work) between two waits (settle), the median over five parts of the time.
+double milliseconds(double seconds, const std::function<void()>& work, const std::function<void()>& settle);
+/// The line of a row.
+void report(const std::string& row, const char* precision, int batch, double ms, size_t bytes);
+
+/// Updates of a ViT-S ranker on pseudo-scores of a ViT-B autoencoder, and of such an autoencoder (75 % hidden): from
+/// 8-bit crops in host memory to the loss on the host, each handed over while the one before it is computed.
+void trainRanker(const std::string& row, cv::ltrp::ops::Precision precision, int batch, double seconds);
+void pretrain(const std::string& row, cv::ltrp::ops::Precision precision, int batch, double seconds);
+
+}  // namespace bench
+
+#endif
