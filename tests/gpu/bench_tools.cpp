@@ -5,7 +5,7 @@
 #include "bench_cuda.hpp"
 
 #include "core/random.hpp"
-#include "vit/config.hpp"
+#include "vit/patches.hpp"
 
 #include <cuda_runtime.h>
 

@@ -270,6 +270,35 @@ BOOST_AUTO_TEST_CASE(masks_and_draws_equal_the_cpu_bit_for_bit)
     }
 }
 
+BOOST_AUTO_TEST_CASE(equal_noise_goes_to_the_earlier_place)
+{
+    // Noise has 24 bits, so that among 1,024 places two are equal now and then. The mask ends between them.
+    const uint64_t seed = 42;
+    const int places = 1024;
+    int ties = 0;
+    for (uint32_t sample = 0; ties < 4; ++sample)
+    {
+        BOOST_REQUIRE(sample < 2000);
+        RandomStream random(seed, RandomPurpose::Mask, 0, sample);
+        Floats noise(z(places));
+        for (float& v : noise)
+            v = random.uniform();
+        Floats sorted = noise;
+        std::sort(sorted.begin(), sorted.end());
+        const auto tie = std::adjacent_find(sorted.begin(), sorted.end());
+        if (tie == sorted.end())
+            continue;
+        ++ties;
+        const int visible = static_cast<int>(tie - sorted.begin()) + 1;
+        std::vector<int> want(z(visible));
+        vit::maskFromNoise(noise.data(), places, visible, want.data());
+        const Buffer<kernels::SampleKey> key(std::vector<kernels::SampleKey>{{0, sample}}, "keys");
+        const Buffer<int> keep(want.size(), "keep");
+        kernels::sampleMasks(nullptr, seed, key, keep, 1, visible, places);
+        BOOST_TEST(keep.values() == want, boost::test_tools::per_element());
+    }
+}
+
 BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
 {
     const int side = 21;
