@@ -60,8 +60,8 @@ void ScratchMemory::settle()
         piece_ = device_->allocate(most_);
 }
 
-DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision,
-                             bool frozen)
+DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch,
+                             Precision precision, bool frozen)
     : device_(std::move(device)), scratch_(std::move(scratch)), precision_(precision), element_(elementOf(precision)),
       frozen_(frozen)
 {
@@ -143,7 +143,8 @@ Input DeviceBackend::weights(const float* w, size_t count, std::unique_ptr<Scrat
         for (const auto& entry : mirrors_)
         {
             const Mirror& mirror = entry.second;
-            if (!std::less<const float*>()(w, mirror.values) && std::less<const float*>()(w, mirror.values + mirror.count))
+            if (!std::less<const float*>()(w, mirror.values) &&
+                std::less<const float*>()(w, mirror.values + mirror.count))
                 return Input(static_cast<const uint16_t*>(mirror.half) + (w - mirror.values), element_);
         }
     }
@@ -169,8 +170,8 @@ void DeviceBackend::multiply(Product product) const
 void DeviceBackend::norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim,
                          Output y) const
 {
-    LayerNormArgs args{const_cast<float*>(x), itemStride, Input(nullptr, Element::Float32), nullptr, norm.weight, norm.bias,
-                       norm.eps, y, nullptr, nullptr, items, rows, dim};   // without branch, x is only read
+    LayerNormArgs args{const_cast<float*>(x), itemStride, Input(nullptr, Element::Float32), nullptr, norm.weight,
+                       norm.bias, norm.eps, y, nullptr, nullptr, items, rows, dim};   // without branch, x is only read
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }
@@ -183,12 +184,12 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     Input bias(linear.bias);
     if (linear.bias && y.element != Element::Float32)
         bias = weights(linear.bias, z(linear.out), ownBias);
-    // The library's GELU is the approximation by tanh: off by 0.02 % (root mean square), an eighth of what rounding a result
-    // to bfloat16 is and as much as rounding to half precision. fp32 gets the exact one. Its kernels want rows of whole
-    // 16 bytes.
+    // The library's GELU is the approximation by tanh: off by 0.02 % (root mean square), an eighth of what rounding a
+    // result to bfloat16 is and as much as rounding to half precision. fp32 gets the exact one. Its kernels want rows
+    // of whole 16 bytes.
     const bool fused = gelu && y.element != Element::Float32 && linear.out % 8 == 0;
-    Product product{x, false, w, true, gelu && !fused ? Input(nullptr, y.element) : bias, fused, add, y, rows, linear.out,
-                    linear.in};
+    Product product{x, false, w,          true,     gelu && !fused ? Input(nullptr, y.element) : bias, fused, add,
+                    y, rows,  linear.out, linear.in};
     if (fused)
         product.before = before;
     multiply(product);
@@ -210,15 +211,17 @@ void DeviceBackend::linearBackwardInput(const float* dy, const float* w, float* 
     const Scratch half(*scratch_, roundedBytes(z(rows) * z(out)));
     std::unique_ptr<Scratch> own;
     const Input weight = weights(w, z(out) * z(in), own);
-    multiply(Product{rounded(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows, in, out});
+    multiply(Product{rounded(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows,
+                     in, out});
     device_->check("linearBackwardInput");
 }
 
-void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in, int out) const
+void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float* dw, float* db, int rows, int in,
+                                         int out) const
 {
     const Scratch halfDy(*scratch_, roundedBytes(z(rows) * z(out))), halfX(*scratch_, roundedBytes(z(rows) * z(in)));
-    multiply(Product{rounded(dy, z(rows) * z(out), halfDy), true, rounded(x, z(rows) * z(in), halfX), false, Input(nullptr),
-                       false, true, dw, out, in, rows});
+    multiply(Product{rounded(dy, z(rows) * z(out), halfDy), true, rounded(x, z(rows) * z(in), halfX), false,
+                     Input(nullptr), false, true, dw, out, in, rows});
     if (db)
     {
         const Scratch sums(*scratch_, columnSumsScratch(z(rows), out));
@@ -227,7 +230,8 @@ void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float*
     device_->check("linearBackwardWeight");
 }
 
-void DeviceBackend::normLinear(const NormWeights& weights, const LinearWeights& linear, const float* x, float* y, int rows) const
+void DeviceBackend::normLinear(const NormWeights& weights, const LinearWeights& linear, const float* x, float* y,
+                               int rows) const
 {
     const Scratch normed(*scratch_, z(rows) * z(linear.in) * width());
     norm(weights, x, z(rows) * z(linear.in), 1, z(rows), linear.in, activation(normed.get()));
@@ -251,20 +255,21 @@ void DeviceBackend::finishBlock(const BlockWeights& block, const float* attended
     afterAttention(block, rounded(attended, count, half), x, rows);
 }
 
-void DeviceBackend::attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim, int heads,
-                           int sharedBy) const
+void DeviceBackend::attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim,
+                           int heads, int sharedBy) const
 {
     const AttentionArgs args{qkv, out, flagged, nullptr, batch, tokens, queries, dim, heads, sharedBy};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::attention(device_->stream(), args);
     device_->check("attention");
 }
 
-void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
-                              int heads, int queries, float* qkv, float* attended) const
+void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch,
+                              int tokens, int heads, int queries, float* qkv, float* attended) const
 {
     if (count == 0)
         return;
-    // What lies between the products is as wide as what they multiply; the caller's scratch holds floats, so it is enough.
+    // What lies between the products is as wide as what they multiply; the caller's scratch holds floats, so it is
+    // enough.
     const int dim = blocks[0].qkv.in;
     const size_t rows = z(batch) * z(tokens), item = z(tokens) * z(dim);
     const Scratch normed(*scratch_, rows * z(dim) * width());
@@ -299,14 +304,15 @@ void DeviceBackend::runVariants(const BlockWeights* blocks, int count, const flo
         norm(first.norm1, x0, z(rows) * z(dim), 1, z(rows), dim, activation(normed.get()));
         multiply(Input(normed.get(), element_), first.qkv, activation(qkv), rows, false, false);
     }
-    attend(Input(qkv, element_), flagged, activation(attended), inputs * variants, tokens, tokens, dim, heads, variants);
+    attend(Input(qkv, element_), flagged, activation(attended), inputs * variants, tokens, tokens, dim, heads,
+           variants);
     repeatItems(x0, x, z(inputs), z(variants), z(tokens) * z(dim) * sizeof(float));
     afterAttention(first, Input(attended, element_), x, rows * variants);
     runBlocks(blocks + 1, count - 1, x, flagged, inputs * variants, tokens, heads, queries, qkv, attended);
 }
 
-void DeviceBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
-                              int dim, int heads, int sharedBy) const
+void DeviceBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch,
+                              int tokens, int dim, int heads, int sharedBy) const
 {
     const AttentionArgs args{qkv, out, flagged, probabilities, batch, tokens, tokens, dim, heads, sharedBy};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::attention(device_->stream(), args);
@@ -322,16 +328,17 @@ void DeviceBackend::attentionBackward(const float* qkv, const float* out, const 
     device_->check("attentionBackward");
 }
 
-void DeviceBackend::keepReference(const NormWeights& weights, const LinearWeights& linear, const float* x, size_t itemStride,
-                                  int items, int rows, float* reference) const
+void DeviceBackend::keepReference(const NormWeights& weights, const LinearWeights& linear, const float* x,
+                                  size_t itemStride, int items, int rows, float* reference) const
 {
     // The head is linear: predictions differ by the head's product with the difference of the normed tokens.
     norm(weights, x, itemStride, z(items), z(rows), linear.in, reference);
 }
 
 void DeviceBackend::differencesFromReference(const NormWeights& norms, const LinearWeights& linear, const float* x,
-                                             size_t itemStride, int items, int perReference, int rows, const float* reference,
-                                             const float* scale, bool squared, double count, float* means) const
+                                             size_t itemStride, int items, int perReference, int rows,
+                                             const float* reference, const float* scale, bool squared, double count,
+                                             float* means) const
 {
     const Scratch difference(*scratch_, z(items) * z(rows) * z(linear.in) * width());
     const Scratch scratch(*scratch_, productSumScratch(z(items), z(rows), linear.in, linear.out));
@@ -340,8 +347,8 @@ void DeviceBackend::differencesFromReference(const NormWeights& norms, const Lin
     const NormDifferenceArgs normed{x, itemStride, reference, norms.weight, norms.bias, norms.eps,
                                     activation(difference.get()), z(items), z(perReference), z(rows), linear.in};
     normDifference(device_->stream(), normed);
-    const ProductSumArgs sums{Input(difference.get(), element_), w, scale, squared, count, means, z(items), z(perReference),
-                              z(rows), linear.in, linear.out};
+    const ProductSumArgs sums{Input(difference.get(), element_), w, scale, squared, count, means, z(items),
+                              z(perReference), z(rows), linear.in, linear.out};
     productSum(device_->stream(), sums, scratch.get());
     device_->check("differencesFromReference");
 }

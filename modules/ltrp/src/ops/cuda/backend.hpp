@@ -13,9 +13,9 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
-/// Where calls have their temporary memory, which they give back in reverse order. From the device, call by call; or, for a
-/// training, out of one piece as large as all of it has been so far, so that a recorded step finds it in the same place and
-/// nothing is allocated any more.
+/// Where calls have their temporary memory, which they give back in reverse order. From the device, call by call; or,
+/// for a training, out of one piece as large as all of it has been so far, so that a recorded step finds it in the same
+/// place and nothing is allocated any more.
 class ScratchMemory
 {
 public:
@@ -40,12 +40,13 @@ private:
     size_t used_ = 0, most_ = 0;
 };
 
-/// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and each
-/// call holds its own temporary memory until everything it launches is in that stream.
+/// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and
+/// each call holds its own temporary memory until everything it launches is in that stream.
 class DeviceBackend CV_FINAL : public Backend
 {
 public:
-    DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision, bool frozen);
+    DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision,
+                  bool frozen);
     ~DeviceBackend() CV_OVERRIDE;
     std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const CV_OVERRIDE;
     std::unique_ptr<Training> training(const TrainingSetup& setup, const Training::Pass& pass) const CV_OVERRIDE;
@@ -56,7 +57,10 @@ public:
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE { device_->copy(from, to, bytes); }
     void zero(void* to, size_t bytes) const CV_OVERRIDE { device_->zero(to, bytes); }
     void upload(const void* host, void* to, size_t bytes) const CV_OVERRIDE { device_->upload(host, to, bytes); }
-    void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE { device_->download(from, host, bytes); }
+    void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE
+    {
+        device_->download(from, host, bytes);
+    }
     const float* parameters(const float* host, size_t count) const CV_OVERRIDE;
     int rowsAtOnce() const CV_OVERRIDE { return 1 << 18; }
     void weightsChanged() const CV_OVERRIDE;
@@ -67,13 +71,14 @@ public:
                       float* out, float* deviation) const CV_OVERRIDE;
     void embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
                      int batch, int n, int dim) const CV_OVERRIDE;
-    void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const CV_OVERRIDE;
+    void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n,
+                             int dim) const CV_OVERRIDE;
     void complement(const int* keep, int* removed, int batch, int visible, int patches) const CV_OVERRIDE;
     void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
                       const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
                       int dim) const CV_OVERRIDE;
-    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask, int batch,
-                              int visible, int patches, int dim) const CV_OVERRIDE;
+    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+                              int batch, int visible, int patches, int dim) const CV_OVERRIDE;
     void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
                     int dim) const CV_OVERRIDE;
     void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
@@ -87,26 +92,27 @@ public:
                               int out) const CV_OVERRIDE;
     void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                     int rows) const CV_OVERRIDE;
-    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,
-                   int queries, float* qkv, float* attended) const CV_OVERRIDE;
-    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants, const int* flagged,
-                     float* x, int tokens, int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
+    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+                   int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
+    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
+                     const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                     float* attended) const CV_OVERRIDE;
     void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
     void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
                    float* rstd) const CV_OVERRIDE;
-    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
-                           float* dw, float* db, int rows, int dim) const CV_OVERRIDE;
+    void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
+                           float* dx, float* dw, float* db, int rows, int dim) const CV_OVERRIDE;
     void gelu(const float* x, float* y, size_t count) const CV_OVERRIDE;
     void geluBackward(const float* x, const float* dy, float* dx, size_t count) const CV_OVERRIDE;
     int probabilityStride(int) const CV_OVERRIDE { return 1; }   // the logarithm of the sum of exp(logits)
-    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
-                   int heads, int sharedBy) const CV_OVERRIDE;
-    void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
-                           int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
+    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+                   int dim, int heads, int sharedBy) const CV_OVERRIDE;
+    void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut,
+                           float* dQkv, int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
     void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
                     float* scratch) const CV_OVERRIDE;
-    void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch, int tokens,
-                       int heads, float* scratch) const CV_OVERRIDE;
+    void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch,
+                       int tokens, int heads, float* scratch) const CV_OVERRIDE;
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
@@ -115,11 +121,11 @@ public:
                      float gradientScale) const CV_OVERRIDE;
     void listMle(const ListMle& list) const CV_OVERRIDE;
     float gradientScale(size_t count) const CV_OVERRIDE;
-    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
-                       int rows, float* reference) const CV_OVERRIDE;
-    void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
-                                  int items, int perReference, int rows, const float* reference, const float* scale,
-                                  bool squared, double count, float* means) const CV_OVERRIDE;
+    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+                       int items, int rows, float* reference) const CV_OVERRIDE;
+    void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
+                                  size_t itemStride, int items, int perReference, int rows, const float* reference,
+                                  const float* scale, bool squared, double count, float* means) const CV_OVERRIDE;
     void prepareImages(const DeviceImage* images, int count, int side, const double mean[3], const double deviation[3],
                        float* pixels) const CV_OVERRIDE;
     void startBehind(void* stream) const CV_OVERRIDE { device_->waitFor(stream); }
@@ -132,7 +138,10 @@ private:
     class Scratch
     {
     public:
-        Scratch(ScratchMemory& from, size_t bytes) : from_(from), bytes_(bytes), data_(bytes ? from.take(bytes) : nullptr) {}
+        Scratch(ScratchMemory& from, size_t bytes)
+            : from_(from), bytes_(bytes), data_(bytes ? from.take(bytes) : nullptr)
+        {
+        }
         ~Scratch()
         {
             if (data_)
@@ -167,17 +176,18 @@ private:
     Output copyOf(const float* parameters) const;
     Output activation(void* memory) const { return Output(memory, element_); }
     void multiply(Product product) const;
-    void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim, Output y) const;
+    void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim,
+              Output y) const;
     /// before (or data null): receives what GELU is applied to.
     void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu,
                   Output before = Output(nullptr, Element::Float32)) const;
-    // A block's parts in training, in 16 bits. The gradient of a layer's weights and bias are added to `grads`; dx is that of its
-    // input, or with `before` of what stood before the GELU whose result is its input.
+    // A block's parts in training, in 16 bits. The gradient of a layer's weights and bias are added to `grads`; dx is
+    // that of its input, or with `before` of what stood before the GELU whose result is its input.
     void normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows, int dim) const;
     void weightGradient(Input dy, Input x, const ParamGrads& grads, Input biasFrom, int rows, int in, int out) const;
     void inputGradient(Input dy, const LinearWeights& linear, Output dx, int rows, Input before) const;
-    void normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean, const float* rstd, float* dx,
-                      const ParamGrads& grads, int rows, int dim) const;
+    void normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean, const float* rstd,
+                      float* dx, const ParamGrads& grads, int rows, int dim) const;
     void afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const;
     void attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim, int heads,
                 int sharedBy) const;

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A transformer block in training where products multiply 16 bits: what lies between them is kept so, too. In 32 bits it is
-// the single operations of ops/train_block.cpp.
+// A transformer block in training where products multiply 16 bits: what lies between them is kept so, too. In 32 bits
+// it is the single operations of ops/train_block.cpp.
 #if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
 
 #include "backend.hpp"
@@ -75,10 +75,12 @@ size_t DeviceBackend::blockScratchFloats(const BlockWeights& block, int batch, i
                                         : Gradients(block, batch, tokens, nullptr).total;
 }
 
-void DeviceBackend::normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows, int dim) const
+void DeviceBackend::normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows,
+                             int dim) const
 {
-    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr, norm.weight,
-                             norm.bias, norm.eps, y, mean, rstd, 1, z(rows), dim};   // without branch, x is only read
+    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr,
+                             norm.weight, norm.bias, norm.eps, y, mean, rstd, 1, z(rows),
+                             dim};   // without branch, x is only read
     kernels::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }
@@ -97,8 +99,8 @@ void DeviceBackend::trainBlock(const BlockWeights& b, float* x, int batch, int t
     copy(x, t.x, bytes);
     normKept(b.norm1, x, activation(t.norm1), t.mean1, t.rstd1, rows, dim);
     multiply(Input(t.norm1, element_), b.qkv, activation(t.qkv), rows, false, false);
-    const AttentionArgs args{Input(t.qkv, element_), activation(t.attended), nullptr, t.logSumExp, batch, tokens, tokens, dim,
-                             heads, 1};
+    const AttentionArgs args{
+        Input(t.qkv, element_), activation(t.attended), nullptr, t.logSumExp, batch, tokens, tokens, dim, heads, 1};
     kernels::attention(device_->stream(), args);
     device_->check("attention");
     multiply(Input(t.attended, element_), b.proj, x, rows, true, false);
@@ -108,7 +110,8 @@ void DeviceBackend::trainBlock(const BlockWeights& b, float* x, int batch, int t
     multiply(Input(t.after, element_), b.fc2, x, rows, true, false);
 }
 
-void DeviceBackend::weightGradient(Input dy, Input x, const ParamGrads& grads, Input biasFrom, int rows, int in, int out) const
+void DeviceBackend::weightGradient(Input dy, Input x, const ParamGrads& grads, Input biasFrom, int rows, int in,
+                                   int out) const
 {
     multiply(Product{dy, true, x, false, Input(nullptr), false, true, grads.weight, out, in, rows});
     // By a kernel: the library's own sum would replace what is there.
@@ -134,8 +137,8 @@ void DeviceBackend::inputGradient(Input dy, const LinearWeights& linear, Output 
     device_->check("gradients of activations");
 }
 
-void DeviceBackend::backwardBlock(const BlockWeights& b, const BlockGrads& g, const float* tape, float* d, int batch, int tokens,
-                                  int heads, float* scratch) const
+void DeviceBackend::backwardBlock(const BlockWeights& b, const BlockGrads& g, const float* tape, float* d, int batch,
+                                  int tokens, int heads, float* scratch) const
 {
     if (element_ == Element::Float32)
     {
@@ -161,8 +164,8 @@ void DeviceBackend::backwardBlock(const BlockWeights& b, const BlockGrads& g, co
     inputGradient(half(s.stream), b.proj, activation(s.branch), rows, half(nullptr));
     {
         const Scratch own(*scratch_, attentionBackwardScratch(batch, tokens, dim, heads));
-        const AttentionBackwardArgs args{half(t.qkv), half(t.attended), half(s.branch), t.logSumExp, activation(s.qkv), batch,
-                                         tokens, dim, heads};
+        const AttentionBackwardArgs args{
+            half(t.qkv), half(t.attended), half(s.branch), t.logSumExp, activation(s.qkv), batch, tokens, dim, heads};
         kernels::attentionBackward(stream, args, own.get());
         device_->check("attentionBackward");
     }
@@ -171,12 +174,12 @@ void DeviceBackend::backwardBlock(const BlockWeights& b, const BlockGrads& g, co
     normGradient(half(s.branch), t.x, b.norm1, t.mean1, t.rstd1, d, g.norm1, rows, dim);
 }
 
-void DeviceBackend::normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean, const float* rstd, float* dx,
-                                 const ParamGrads& grads, int rows, int dim) const
+void DeviceBackend::normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean,
+                                 const float* rstd, float* dx, const ParamGrads& grads, int rows, int dim) const
 {
     const Scratch scratch(*scratch_, layerNormBackwardScratch(z(rows), dim));
-    kernels::layerNormBackward(device_->stream(), dy, x, norm.weight, mean, rstd, dx, grads.weight, grads.bias, z(rows), dim,
-                               scratch.get());
+    kernels::layerNormBackward(device_->stream(), dy, x, norm.weight, mean, rstd, dx, grads.weight, grads.bias, z(rows),
+                               dim, scratch.get());
     device_->check("layerNormBackward");
 }
 

@@ -21,19 +21,19 @@ PixelSource planes(const float* pixels) { return {pixels, nullptr, {0, 0, 0}, {1
 
 }  // namespace
 
-void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
-                             float* out) const
+void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n,
+                             PatchOrder order, float* out) const
 {
-    kernels::patchify(device_->stream(), planes(pixels), ids, order == PatchOrder::ChannelLast, out, batch, n, grid.side,
-                      grid.patch);
+    kernels::patchify(device_->stream(), planes(pixels), ids, order == PatchOrder::ChannelLast, out, batch, n,
+                      grid.side, grid.patch);
     device_->check("patchify");
 }
 
-void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, bool normalised,
-                                 float* out, float* deviation) const
+void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n,
+                                 bool normalised, float* out, float* deviation) const
 {
-    kernels::patchTargets(device_->stream(), planes(pixels), ids, normalised, out, nullptr, deviation, batch, n, grid.side,
-                          grid.patch);
+    kernels::patchTargets(device_->stream(), planes(pixels), ids, normalised, out, nullptr, deviation, batch, n,
+                          grid.side, grid.patch);
     device_->check("patchTargets");
 }
 
@@ -55,20 +55,21 @@ void DeviceBackend::prepareImages(const DeviceImage* images, int count, int side
     const float deviations[3] = {static_cast<float>(deviation[2]), static_cast<float>(deviation[1]),
                                  static_cast<float>(deviation[0])};
     const size_t plane = z(side) * z(side);
-    const Scratch list(*scratch_, items.size() * sizeof(AugmentItem)), bgr(*scratch_, z(count) * 3 * plane * sizeof(float));
+    const Scratch list(*scratch_, items.size() * sizeof(AugmentItem)),
+        bgr(*scratch_, z(count) * 3 * plane * sizeof(float));
     const Scratch scratch(*scratch_, augmentScratch(count, side, width, height));
     device_->upload(items.data(), list.get(), items.size() * sizeof(AugmentItem));
     float* const from = static_cast<float*>(bgr.get());
-    augment(device_->stream(), static_cast<const AugmentItem*>(list.get()), from, count, side, width, height, means, deviations,
-            scratch.get());
+    augment(device_->stream(), static_cast<const AugmentItem*>(list.get()), from, count, side, width, height, means,
+            deviations, scratch.get());
     for (size_t i = 0; i < z(count); ++i)
         for (size_t c = 0; c < 3; ++c)
             device_->copy(from + (3 * i + c) * plane, pixels + (3 * i + 2 - c) * plane, plane * sizeof(float));
     device_->check("prepareImages");
 }
 
-void DeviceBackend::embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
-                                int batch, int n, int dim) const
+void DeviceBackend::embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids,
+                                float* x, int batch, int n, int dim) const
 {
     kernels::embedTokens(device_->stream(), tokens, classToken, positions, ids, x, batch, n, dim);
     device_->check("embedTokens");
@@ -90,14 +91,14 @@ void DeviceBackend::decoderInput(const float* embedded, const float* maskToken, 
                                  const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
                                  int dim) const
 {
-    const DecoderInputArgs args{embedded, maskToken, positions, keep, removed, order == TokenOrder::HiddenFirst, x, batch,
-                                visible, patches, dim};
+    const DecoderInputArgs args{embedded, maskToken, positions, keep, removed, order == TokenOrder::HiddenFirst, x,
+                                batch, visible, patches, dim};
     kernels::decoderInput(device_->stream(), args);
     device_->check("decoderInput");
 }
 
-void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
-                                         int batch, int visible, int patches, int dim) const
+void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded,
+                                         float* dMask, int batch, int visible, int patches, int dim) const
 {
     const Scratch scratch(*scratch_, decoderInputBackwardScratch(batch, visible, patches, dim));
     kernels::decoderInputBackward(device_->stream(), dx, keep, removed, dEmbedded, dMask, batch, visible, patches, dim,
@@ -121,21 +122,22 @@ void DeviceBackend::scatterRows(const float* x, const int* ids, int base, float*
 
 void DeviceBackend::repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const
 {
-    kernels::repeatItems(device_->stream(), static_cast<const float*>(x), static_cast<float*>(y), items, times, bytes / 4);
+    kernels::repeatItems(device_->stream(), static_cast<const float*>(x), static_cast<float*>(y), items, times,
+                         bytes / 4);
     device_->check("repeatItems");
 }
 
 void DeviceBackend::layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim,
                               float* mean, float* rstd) const
 {
-    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr, w, b, eps, y,
-                             mean, rstd, 1, z(rows), dim};   // without branch, x is only read
+    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr, w, b,
+                             eps, y, mean, rstd, 1, z(rows), dim};   // without branch, x is only read
     kernels::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }
 
-void DeviceBackend::layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
-                                      float* dx, float* dw, float* db, int rows, int dim) const
+void DeviceBackend::layerNormBackward(const float* dy, const float* x, const float* w, const float* mean,
+                                      const float* rstd, float* dx, float* dw, float* db, int rows, int dim) const
 {
     const Scratch scratch(*scratch_, layerNormBackwardScratch(z(rows), dim));
     kernels::layerNormBackward(device_->stream(), dy, x, w, mean, rstd, dx, dw, db, z(rows), dim, scratch.get());
@@ -166,8 +168,8 @@ double DeviceBackend::meanDifference(const float* a, const float* b, size_t coun
     return mean;
 }
 
-void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
-                                float gradientScale) const
+void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
+                                double* loss, float gradientScale) const
 {
     const Scratch scratch(*scratch_, squaredLossScratch(count));
     kernels::squaredLoss(device_->stream(), prediction, target, gradient, loss, count, scratch.get(), gradientScale);
@@ -182,8 +184,8 @@ void DeviceBackend::listMle(const ListMle& list) const
     int* const drawn = static_cast<int*>(columns.get());
     if (drawn)
         drawColumns(device_->stream(), list.seed, list.keys, drawn, list.batch, list.n, k);
-    const ListMleArgs args{list.scores, list.keep, list.target, drawn, list.loss, list.dScores, list.batch, list.patches, list.n, k,
-                           list.gradientScale};
+    const ListMleArgs args{list.scores, list.keep, list.target, drawn, list.loss, list.dScores, list.batch,
+                           list.patches, list.n, k, list.gradientScale};
     kernels::listMle(device_->stream(), args, scratch.get());
     device_->check("listMle");
 }

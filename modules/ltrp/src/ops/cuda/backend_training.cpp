@@ -53,15 +53,17 @@ class DeviceTraining CV_FINAL : public Training
 {
 public:
     DeviceTraining(const DeviceBackend& backend, const TrainingSetup& setup, const Pass& pass)
-        : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass),
-          side_(z(setup.grid.side)), itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
-          factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)), controlBytes_(factorsAt_ + sizeof(AdamWFactors)),
-          gradients_(device_, setup.total), m_(device_, setup.total), v_(device_, setup.total),
-          kind_(device_, setup.total / 16), control_(device_, controlBytes_), pixels_(device_, z(setup.batch) * 3 * side_ * side_),
-          keep_(device_, z(setup.batch) * z(setup.visible)), loss_(device_, 1), state_(device_, 1), report_(device_, 1),
-          skip_(device_, 1), hostReport_(device_, 1, true), slots_{Slot(device_, controlBytes_), Slot(device_, controlBytes_)}
+        : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass), side_(z(setup.grid.side)),
+          itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
+          factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)),
+          controlBytes_(factorsAt_ + sizeof(AdamWFactors)), gradients_(device_, setup.total), m_(device_, setup.total),
+          v_(device_, setup.total), kind_(device_, setup.total / 16), control_(device_, controlBytes_),
+          pixels_(device_, z(setup.batch) * 3 * side_ * side_), keep_(device_, z(setup.batch) * z(setup.visible)),
+          loss_(device_, 1), state_(device_, 1), report_(device_, 1), skip_(device_, 1),
+          hostReport_(device_, 1, true), slots_{Slot(device_, controlBytes_), Slot(device_, controlBytes_)}
     {
-        CV_Assert(setup.total % 16 == 0 && setup.kind.size() == setup.total / 16 && setup.batch > 0 && setup.batchesPerStep > 0);
+        CV_Assert(setup.total % 16 == 0 && setup.kind.size() == setup.total / 16 && setup.batch > 0 &&
+                  setup.batchesPerStep > 0);
         LTRP_REQUIRE(setup.grid.count() <= mostPatches, Error::StsNotImplemented, "training on CUDA: masks of at most "
                      << mostPatches << " patches are drawn there, this network's images have " << setup.grid.count());
         device_->upload(setup.kind.data(), kind_.get(), setup.kind.size());
@@ -188,7 +190,8 @@ private:
     struct Slot
     {
         Slot(const std::shared_ptr<const Device>& device, size_t controlBytes)
-            : control(new Memory<uint8_t>(device, controlBytes)), hostControl(new Memory<uint8_t>(device, controlBytes, true))
+            : control(new Memory<uint8_t>(device, controlBytes)),
+              hostControl(new Memory<uint8_t>(device, controlBytes, true))
         {
         }
         std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
@@ -201,10 +204,11 @@ private:
         const AugmentItem* const items = reinterpret_cast<const AugmentItem*>(control_.get());
         const SampleKey* const keys = reinterpret_cast<const SampleKey*>(control_.get() + itemsBytes_);
         {
-            const DeviceBackend::Scratch scratch(*backend_.scratch_, augmentScratch(setup_.batch, setup_.grid.side,
-                                                                                    setup_.largestCrop, setup_.largestCrop));
-            augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.side, setup_.largestCrop, setup_.largestCrop, setup_.mean,
-                    setup_.deviation, scratch.get());
+            const DeviceBackend::Scratch scratch(
+                *backend_.scratch_,
+                augmentScratch(setup_.batch, setup_.grid.side, setup_.largestCrop, setup_.largestCrop));
+            augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.side, setup_.largestCrop,
+                    setup_.largestCrop, setup_.mean, setup_.deviation, scratch.get());
         }
         sampleMasks(stream, setup_.seed, keys, keep_.get(), setup_.batch, setup_.visible, setup_.grid.count());
         device_->check("a batch's images and masks");
@@ -223,9 +227,10 @@ private:
             sumOfSquares(stream, gradients_.get(), &state_.get()->squares, setup_.total, scratch.get());
         }
         closeStep(stream, state_.get(), report_.get(), skip_.get());
-        float* const weights = const_cast<float*>(backend_.parameters(setup_.weights, setup_.total));   // the backend's own
-        adamW(stream, weights, gradients_.get(), m_.get(), v_.get(), backend_.copyOf(weights), kind_.get(), setup_.total,
-              reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
+        float* const weights = const_cast<float*>(
+            backend_.parameters(setup_.weights, setup_.total));   // the backend's own
+        adamW(stream, weights, gradients_.get(), m_.get(), v_.get(), backend_.copyOf(weights), kind_.get(),
+              setup_.total, reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
         device_->check("the optimizer");
         device_->zero(gradients_.get(), gradients_.bytes());
     }
@@ -234,7 +239,8 @@ private:
     const std::shared_ptr<const Device> device_;
     const TrainingSetup setup_;
     const Pass pass_;
-    const size_t side_, itemsBytes_, factorsAt_, controlBytes_;   ///< what differs from batch to batch: items, keys, factors
+    const size_t side_, itemsBytes_, factorsAt_,
+        controlBytes_;   ///< what differs from batch to batch: items, keys, factors
     const Memory<float> gradients_, m_, v_;
     const Memory<uint8_t> kind_, control_;
     const Memory<float> pixels_;

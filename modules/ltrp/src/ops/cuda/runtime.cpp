@@ -63,9 +63,11 @@ struct Shape
 
     bool operator<(const Shape& o) const
     {
-        const auto tie = [](const Shape& s) {
-            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat, s.before,
-                                   s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignBias, s.alignD, s.alignBefore);
+        const auto tie = [](const Shape& s)
+        {
+            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat,
+                                   s.before, s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignBias, s.alignD,
+                                   s.alignBefore);
         };
         return tie(*this) < tie(o);
     }
@@ -205,7 +207,8 @@ public:
     {
         use();
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
-        require(cudaStreamSynchronize(stream_), "copying to the device");   // the host's may be pinned memory, and change
+        require(cudaStreamSynchronize(stream_),
+                "copying to the device");   // the host's may be pinned memory, and change
     }
 
     void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE
@@ -233,8 +236,9 @@ public:
             set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before.data);
         const float alpha = 1, beta = p.add ? 1.f : 0.f;
         // The library counts by columns: what it sees is d^T = b^T a^T.
-        require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data, plan.d,
-                               p.d.data, plan.d, &plan.algorithm, workspace_, workspaceBytes, stream_), "multiplying");
+        require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data,
+                               plan.d, p.d.data, plan.d, &plan.algorithm, workspace_, workspaceBytes, stream_),
+                "multiplying");
     }
 
     void* allocateHost(size_t bytes) const CV_OVERRIDE
@@ -245,7 +249,8 @@ public:
         if (status == cudaErrorMemoryAllocation)
         {
             cudaGetLastError();
-            LTRP_ERROR(Error::StsNoMem, "CUDA: out of memory: " << bytes << " bytes of host memory wanted for copies to the device");
+            LTRP_ERROR(Error::StsNoMem,
+                       "CUDA: out of memory: " << bytes << " bytes of host memory wanted for copies to the device");
         }
         require(status, "allocating host memory");
         return memory;
@@ -313,7 +318,8 @@ public:
             throw;
         }
         require(cudaStreamEndCapture(stream_, &graph), "recording");
-        const std::unique_ptr<std::remove_pointer<cudaGraph_t>::type, cudaError_t (*)(cudaGraph_t)> owner(graph, cudaGraphDestroy);
+        const std::unique_ptr<std::remove_pointer<cudaGraph_t>::type, cudaError_t (*)(cudaGraph_t)> owner(
+            graph, cudaGraphDestroy);
         return std::unique_ptr<cuda::Recording>(new Graph(graph, id_, stream_));
     }
 
@@ -326,7 +332,8 @@ public:
         cudaPointerAttributes found;
         require(cudaPointerGetAttributes(&found, memory), "looking for memory");
         const bool device = found.type == cudaMemoryTypeDevice || found.type == cudaMemoryTypeManaged;
-        LTRP_REQUIRE(device, Error::StsBadArg, what << " lies in the host's memory, expected that of CUDA device " << id_);
+        LTRP_REQUIRE(device, Error::StsBadArg,
+                     what << " lies in the host's memory, expected that of CUDA device " << id_);
         LTRP_REQUIRE(found.type == cudaMemoryTypeManaged || found.device == id_, Error::StsBadArg,
                      what << " lies on CUDA device " << found.device << ", the network on device " << id_);
     }
@@ -377,7 +384,8 @@ private:
         const bool single = s.in == Element::Float32;
         const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
         require(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), "describing a product");
-        const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N, opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
+        const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
         set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogueOf(s));
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, opA);
         set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, opB);
@@ -402,10 +410,13 @@ private:
 
         cublasLtMatmulPreference_t preference = nullptr;
         require(cublasLtMatmulPreferenceCreate(&preference), "describing what is wanted");
-        const std::unique_ptr<std::remove_pointer<cublasLtMatmulPreference_t>::type, cublasStatus_t (*)(cublasLtMatmulPreference_t)>
+        const std::unique_ptr<std::remove_pointer<cublasLtMatmulPreference_t>::type,
+                              cublasStatus_t (*)(cublasLtMatmulPreference_t)>
             owner(preference, cublasLtMatmulPreferenceDestroy);
-        const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) {
-            require(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof(value)), "describing what is wanted");
+        const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value)
+        {
+            require(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof(value)),
+                    "describing what is wanted");
         };
         prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(workspaceBytes));
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, s.alignB);
@@ -414,11 +425,12 @@ private:
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s.alignD);
         cublasLtMatmulHeuristicResult_t best;
         int found = 0;
-        const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library_, plan->operation, plan->a, plan->b, plan->d,
-                                                                     plan->d, preference, 1, &best, &found);
+        const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library_, plan->operation, plan->a, plan->b,
+                                                                     plan->d, plan->d, preference, 1, &best, &found);
         LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1, Error::GpuNotSupported,
-                     "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n << "] in "
-                     << (single ? "32-bit floats" : "16-bit floats") << ": " << cublasLtGetStatusString(status));
+                     "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
+                                                         << "] in " << (single ? "32-bit floats" : "16-bit floats")
+                                                         << ": " << cublasLtGetStatusString(status));
         plan->algorithm = best.algo;
         known = std::move(plan);
         return *known;
