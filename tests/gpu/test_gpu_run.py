@@ -6,7 +6,6 @@ The programs here are small scripts with known answers: what the real ones compu
 import contextlib
 import io
 import json
-import os
 import sys
 import tempfile
 import unittest
@@ -133,7 +132,6 @@ class GpuRun(unittest.TestCase):
     def test_the_real_probe(self) -> None:
         device, why = gpu_run.probe()
         self.assertNotEqual(bool(device), bool(why))
-        self.assertEqual(bool(device), os.path.exists("/dev/nvidiactl"), why)
 
     def test_spearman(self) -> None:
         self.assertAlmostEqual(gpu_run.spearman([1, 2, 3, 4], [10, 20, 30, 40]), 1)
