@@ -110,7 +110,9 @@ void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, fl
     args.probabilities = probabilities
         ? probabilities + static_cast<size_t>(item) * t * static_cast<size_t>(paddedTokens(tokens)) : nullptr;
     args.out = out + b * t * d + head * width;
-    if (precision() != Precision::FP32 && k.attentionBf16 && !probabilities && args.width <= 512)
+    if (precision() == Precision::INT8 && k.attentionInt8 && !probabilities && args.width <= 512 && tokens <= 65536)
+        k.attentionInt8(args);
+    else if (precision() != Precision::FP32 && k.attentionBf16 && !probabilities && args.width <= 512)
         k.attentionBf16(args);
     else
         k.attention(args);

@@ -83,6 +83,10 @@ struct Kernels
     /// What attention() would give queries places[i] had key `flagged` not been there (itself: zeros), from the
     /// probabilities and the result with it: a rank-one correction.
     void (*withoutKey)(const HeadArgs& args);
+    /// attention() with queries, keys, values and weights rounded to 8 bits, exact sums and fp32 softmax; keeps no
+    /// probabilities; heads of at most 512 values, at most 65536 tokens (sums have 31 bits). Only for processors with
+    /// AVX512_VNNI; null where the instruction set never goes with it.
+    void (*attentionInt8)(const HeadArgs& args);
     /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; keeps no
     /// probabilities. Null where the instruction set has no bfloat16 products.
     void (*attentionBf16)(const HeadArgs& args);

@@ -31,20 +31,34 @@ LTRP_INLINE VecF load(const float* p) { return *reinterpret_cast<const VecU*>(p)
 LTRP_INLINE void store(float* p, VecF v) { *reinterpret_cast<VecU*>(p) = v; }
 LTRP_INLINE VecF splat(float x) { return x - VecF{}; }
 LTRP_INLINE VecF select(VecI mask, VecF a, VecF b) { return (VecF)((mask & (VecI)a) | (~mask & (VecI)b)); }
-LTRP_INLINE VecF maximum(VecF a, VecF b) { return a > b ? a : b; }   // one instruction
+#if LTRP_VECTOR == 16   // one instruction, of which GCC makes two here
+LTRP_INLINE VecF maximum(VecF a, VecF b) { return (VecF)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
+LTRP_INLINE VecF minimum(VecF a, VecF b) { return (VecF)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
+#else
+LTRP_INLINE VecF maximum(VecF a, VecF b) { return a > b ? a : b; }
 LTRP_INLINE VecF minimum(VecF a, VecF b) { return a < b ? a : b; }
+#endif
 LTRP_INLINE VecF absolute(VecF a) { return (VecF)((VecI)a & (VecI{} + 0x7fffffff)); }
 
-/// Halves are combined until one value is left: four dependent steps for 16 values, not fifteen.
+/// Halves are combined until one value is left: four dependent steps for 16 values, not fifteen. HALF is known to the
+/// compiler, which then keeps everything in registers.
+template <size_t HALF, class Combine>
+LTRP_INLINE float foldHalves(float* t, const Combine& combine)
+{
+    for (size_t i = 0; i < HALF; ++i)
+        t[i] = combine(t[i], t[i + HALF]);
+    if constexpr (HALF > 1)
+        return foldHalves<HALF / 2>(t, combine);
+    else
+        return t[0];
+}
+
 template <class Combine>
 LTRP_INLINE float fold(VecF v, const Combine& combine)
 {
     float t[LTRP_VECTOR];
     store(t, v);
-    for (size_t half = W / 2; half > 0; half /= 2)
-        for (size_t i = 0; i < half; ++i)
-            t[i] = combine(t[i], t[i + half]);
-    return t[0];
+    return foldHalves<LTRP_VECTOR / 2>(t, combine);
 }
 
 LTRP_INLINE float sum(VecF v)
@@ -421,6 +435,12 @@ void attention(const HeadArgs& h)
 
 #endif
 
+#ifdef LTRP_VNNI
+
+#include "attention_int8.inl"
+
+#endif
+
 #include "attention_among.inl"
 #include "kernels_train.inl"
 
@@ -516,6 +536,11 @@ const Kernels& LTRP_KERNELS()
                                   attention, attentionBackward, columnSums, sumDifference, squaredDistances, toBf16, geluBf16,
                                   quantise, normQuantise, dequantise, geluQuantise,
                                   packKeys, attentionAmong, withoutKey,
+#ifdef LTRP_VNNI
+                                  attentionInt8,
+#else
+                                  nullptr,
+#endif
 #ifdef LTRP_BF16
                                   attentionPairs<float>, packKeysBf16, attentionAmongBf16, fromBf16, gelu16, geluBackward16,
                                   columnSums16,

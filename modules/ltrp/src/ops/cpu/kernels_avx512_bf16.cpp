@@ -14,12 +14,14 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma"))), apply_to = function)
+#define LTRP_TARGET "avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma"
+#pragma clang attribute push(__attribute__((target(LTRP_TARGET))), apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx2,fma,prefer-vector-width=512")
 #endif
 #define LTRP_BF16
+#define LTRP_VNNI
 #define LTRP_VECTOR 16
 #define LTRP_KERNELS kernelsAvx512Bf16
 #define LTRP_KERNELS_NAME "avx512bf16"
