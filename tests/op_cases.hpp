@@ -45,6 +45,15 @@ struct GradientCase
 std::vector<OpCase> opCases();
 std::vector<GradientCase> gradientCases();
 
+/// What a backward operation says of one input, beside differences of the forward one.
+struct GradientError
+{
+    std::string name;        ///< of the operation and the input
+    double worst, largest;   ///< error and expected gradient, over a spread of elements
+    double allowed;
+};
+std::vector<GradientError> gradientErrors(const Backend& backend);   ///< of every gradient case
+
 }  // namespace opcases
 
 #endif

@@ -4,6 +4,9 @@
 
 #include "op_cases_tools.hpp"
 
+#include <algorithm>
+#include <numeric>
+
 namespace opcases
 {
 namespace
@@ -99,6 +102,40 @@ std::vector<GradientCase> gradientCases()
     return {linearGradient(1, 3, 2), linearGradient(23, 17, 11), linearGradient(150, 5, 9), layerNormGradient(3, 5),
             layerNormGradient(9, 48), layerNormGradient(130, 7), geluGradient(), attentionGradient(1, 3, 2, 1),
             attentionGradient(2, 19, 12, 3), attentionGradient(1, 33, 10, 2)};
+}
+
+std::vector<GradientError> gradientErrors(const Backend& backend)
+{
+    std::vector<GradientError> errors;
+    for (const GradientCase& c : gradientCases())
+    {
+        const Floats dOut = randomFloats(c.forward(c.inputs).size(), 7);
+        const auto objective = [&](const Arrays& inputs) {
+            const std::vector<double> y = c.forward(inputs);
+            return std::inner_product(y.begin(), y.end(), dOut.begin(), 0.0);
+        };
+        for (const auto& gradient : c.backward(backend, c.inputs, dOut))
+        {
+            double largest = 0, worst = 0;
+            const size_t step = 1 + gradient.second.size() / 60;
+            for (size_t i = 0; i < gradient.second.size(); i += step)
+            {
+                Arrays moved = c.inputs;
+                float& value = moved[gradient.first][i];
+                const float centre = value, h = 1.f / 1024;
+                value = centre + h;
+                const double above = value, high = objective(moved);
+                value = centre - h;
+                const double expected = (high - objective(moved)) / (above - value);
+                const double error = std::fabs(expected - gradient.second[i]);
+                largest = std::max(largest, std::fabs(expected));
+                if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+                    worst = error;
+            }
+            errors.push_back({c.name + " by " + gradient.first, worst, largest, c.tolerance * std::max(1.0, largest)});
+        }
+    }
+    return errors;
 }
 
 }  // namespace opcases

@@ -21,7 +21,7 @@ from typing import Callable
 ROOT = Path(__file__).resolve().parents[2]
 NO_GPU = 3
 TARGETS = ("ltrp", "ltrp_gpu_tests", "ltrp_bench_cuda")
-SUITES = ("gpu_operations", "gpu_attention", "gpu_networks", "gpu_sizes")
+SUITES = ("gpu_operations", "gpu_attention", "gpu_networks", "gpu_sizes", "gpu_images")
 # What the sanitizers run: every kernel once, at the sizes of the list of operations. They take many times as long.
 REDUCED = {"memcheck": "gpu_operations/fp32,bf16,gradients:gpu_networks", "racecheck": "gpu_operations/fp32,bf16,gradients"}
 

@@ -179,6 +179,39 @@ BOOST_AUTO_TEST_CASE(pseudo_scores_of_an_image_on_the_device_equal_those_of_the_
     }
 }
 
+BOOST_AUTO_TEST_CASE(pseudo_scores_of_several_images_stay_on_the_device)
+{
+    const auto model = autoencoder();
+    const Image first({30, 25}, 7, 8), second({12, 12}, 0, 9), third({8, 51}, 3, 10);
+    const std::vector<cv::cuda::GpuMat> images = {first.device, second.device, third.device};
+    const std::vector<int> visible = {1, 2, 6};
+    DevicePseudoScoreSession session(model);
+    for (const int metric : {METRIC_L1, METRIC_PSNR})
+    {
+        vit::LeaveOneOutOptions options;
+        options.metric = metric;
+        cv::Mat want(3, 3, CV_32F), onHost;
+        for (int i = 0; i < 3; ++i)
+        {
+            Floats pixels(3 * 12 * 12);
+            prepareImage((i == 0 ? first : i == 1 ? second : third).host, model->file.mae.input, pixels.data());
+            vit::Workspace cpu;
+            vit::LeaveOneOut(model->net).scores(pixels.data(), 1, visible.data(), 3, options, want.ptr<float>(i), cpu);
+        }
+        session.score(images, visible, options, onHost, nullptr);
+        BOOST_TEST(onHost.size() == want.size());
+        BOOST_TEST(cv::norm(onHost, want, cv::NORM_INF) < 1e-4);
+
+        const Buffer<float> memory(Floats(3 * 8, -5.f), "scores");
+        cv::cuda::GpuMat scores(3, 3, CV_32F, memory.get(), 8 * sizeof(float));
+        session.score(images, visible, options, scores, nullptr);
+        const Floats got = memory.values();
+        for (int i = 0; i < 3; ++i)
+            for (int c = 0; c < 8; ++c)
+                BOOST_REQUIRE_EQUAL(got[z(i * 8 + c)], c < 3 ? onHost.at<float>(i, c) : -5.f);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(other_images_are_refused)
 {
     const auto model = ranker();

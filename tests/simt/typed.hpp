@@ -127,7 +127,7 @@ void checkNear(const Got& got, const Want& want, double absolute, double relativ
     {
         const double error = std::fabs(static_cast<double>(got[i]) - static_cast<double>(want[i]))
             / (absolute + relative * std::fabs(static_cast<double>(want[i])));
-        if (!(error <= worst))   // NaN counts as the worst
+        if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
         {
             worst = error;
             at = i;

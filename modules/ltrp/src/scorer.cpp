@@ -150,16 +150,23 @@ public:
     VisibleScores score(InputArray image, const ScoreParams& params) const CV_OVERRIDE
     {
         checkParams(params);
-        const int visible = visibleOf(params);
-        Mat ids(1, visible, CV_32S);
-        mask(params, 0, visible, ids.ptr<int>());
-
+        VisibleScores result;
+        result.patches = firstMask(params);
+        const Mat ids = Mat(result.patches, true).reshape(1, 1);
         const std::unique_ptr<MaskedImage> opened = open(image);
         const Mat scores = forward(*opened, ids, params);
-        VisibleScores result;
-        result.patches.assign(ids.begin<int>(), ids.end<int>());
-        result.scores.assign(scores.ptr<float>(), scores.ptr<float>() + visible);
+        result.scores.assign(scores.ptr<float>(), scores.ptr<float>() + ids.cols);
         return result;
+    }
+
+    std::vector<int> scoreOnDevice(InputArray images, OutputArray scores, const ScoreParams& params,
+                                   cuda::Stream& stream) const CV_OVERRIDE
+    {
+        return scoreBehind(images, scores, params, stream.cudaPtr());
+    }
+    std::vector<int> scoreOnDevice(InputArray images, OutputArray scores, const ScoreParams& params) const CV_OVERRIDE
+    {
+        return scoreBehind(images, scores, params, nullptr);
     }
 
     PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const CV_OVERRIDE
@@ -249,6 +256,24 @@ private:
         for (float& value : noise)
             value = random.uniform();
         vit::maskFromNoise(noise.data(), int(noise.size()), visible, ids);
+    }
+
+    std::vector<int> firstMask(const ScoreParams& params) const
+    {
+        std::vector<int> ids(visibleOf(params));
+        mask(params, 0, int(ids.size()), ids.data());
+        return ids;
+    }
+
+    std::vector<int> scoreBehind(InputArray images, OutputArray scores, const ScoreParams& params, void* stream) const
+    {
+        LTRP_REQUIRE(isOnDevice(images), Error::StsBadArg,
+                     "scoreOnDevice: expected a cv::cuda::GpuMat or a vector of them");
+        checkParams(params);
+        const std::vector<int> visible = firstMask(params);
+        SessionPool<DevicePseudoScoreSession>::Lease session(deviceSessions_);
+        session->score(deviceImages(images), visible, optionsOf(params), scores, stream);
+        return visible;
     }
 
     /// Masks are a function of seed and number, so that how many it takes until every patch was visible is known

@@ -99,6 +99,10 @@ TEST(Ltrp_Scorer, on_the_cpu_refuses_images_on_the_gpu)
     const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // nobody will look into it
     EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->score(there); }).find("download it"));
     EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->scoreMap(there); }).find("download it"));
+    Mat scores;
+    const int code = Error::StsBadArg;
+    EXPECT_NE(String::npos, errorOf(code, [&]() { scorer->scoreOnDevice(there, scores); }).find("download it"));
+    EXPECT_NE(String::npos, errorOf(code, [&]() { scorer->scoreOnDevice(image, scores); }).find("expected a cv::cuda::GpuMat"));
 }
 
 TEST(Ltrp_Scorer, wants_an_autoencoder)

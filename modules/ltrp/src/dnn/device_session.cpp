@@ -10,7 +10,40 @@ namespace cv { namespace ltrp {
 namespace {
 
 /// Rows of tokens that go through the network at once: scratch memory stays bounded however many images come.
-const int mostRows = 1 << 16;
+const int mostRows = 1 << 16, mostVariantRows = 1 << 18;
+
+/// Where the caller wants scores [images, each]: in a GpuMat or on the host.
+class WantedScores
+{
+public:
+    WantedScores(OutputArray scores, int images, int each)
+        : device_(scores.kind() == _InputArray::CUDA_GPU_MAT), row_(static_cast<size_t>(each) * sizeof(float))
+    {
+        const cuda::GpuMat* there = device_ ? &scores.getGpuMatRef() : nullptr;
+        if (!device_ || there->size() != Size(each, images) || there->type() != CV_32F)
+            scores.create(images, each, CV_32F);   // an OpenCV without CUDA can make no GpuMat: it throws, and says so
+        if (device_)
+            there_ = scores.getGpuMatRef();
+        else
+            host_ = scores.getMat();
+    }
+
+    /// Rows first .. first + count of what `from` holds without gaps.
+    void put(const ops::Backend& ops, const float* from, int first, int count)
+    {
+        for (int i = 0; i < count; ++i, from += row_ / sizeof(float))
+            if (device_)
+                ops.copy(from, there_.ptr<float>(first + i), row_);
+            else
+                ops.download(from, host_.ptr<float>(first + i), row_);
+    }
+
+private:
+    const bool device_;
+    const size_t row_;
+    cuda::GpuMat there_;
+    Mat host_;
+};
 
 }  // namespace
 
@@ -60,12 +93,8 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     const ops::Backend& ops = ws.ops();
     const int total = static_cast<int>(images.size()), patches = input.numPatches();
     const int chunk = std::max(1, std::min(total, mostRows / (1 + patches)));
-    const size_t side = static_cast<size_t>(input.imageSize), row = static_cast<size_t>(patches) * sizeof(float);
-    const bool device = scores.kind() == _InputArray::CUDA_GPU_MAT;
-    const cuda::GpuMat* there = device ? &scores.getGpuMatRef() : nullptr;
-    if (!device || there->size() != Size(patches, total) || there->type() != CV_32F)
-        scores.create(total, patches, CV_32F);   // an OpenCV without CUDA can make no GpuMat: it throws, and says so
-    Mat host = device ? Mat() : scores.getMat();
+    const size_t side = static_cast<size_t>(input.imageSize);
+    WantedScores wanted(scores, total, patches);
     ops.startBehind(stream);
     float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * 3 * side * side);
     float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * static_cast<size_t>(patches));
@@ -74,14 +103,7 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
         net.forward(pixels, count, nullptr, patches, part, nullptr, ws);
-        for (int i = 0; i < count; ++i)
-        {
-            const float* from = part + static_cast<size_t>(i) * static_cast<size_t>(patches);
-            if (device)
-                ops.copy(from, const_cast<float*>(there->ptr<float>(first + i)), row);
-            else
-                ops.download(from, host.ptr<float>(first + i), row);
-        }
+        wanted.put(ops, part, first, count);
     }
     ops.letFollow(stream);
 }
@@ -114,6 +136,35 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
     Mat result(batch, each, CV_32F);
     ws.ops().download(scores, result.ptr<float>(), result.total() * sizeof(float));
     return result;
+}
+
+void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, const std::vector<int>& visible,
+                                     const vit::LeaveOneOutOptions& options, OutputArray scores, void* stream)
+{
+    requireCuda(model_->computing);
+    vit::Workspace& ws = workspace_.of(model_->computing);
+    const ops::Backend& ops = ws.ops();
+    const vit::InputConfig& input = model_->net.config().input;
+    const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
+    const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
+    const int rows = (1 + each) * (1 + input.numPatches());
+    const int chunk = scaled ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
+    const size_t side = static_cast<size_t>(input.imageSize);
+    WantedScores wanted(scores, total, each);
+    ops.startBehind(stream);
+    float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * 3 * side * side);
+    float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * visible.size());
+    const int* one = ws.upload("device.mask", visible.data(), visible.size());
+    int* const keep = ws.ints("device.keep", static_cast<size_t>(chunk) * visible.size());
+    ops.repeatItems(one, keep, 1, static_cast<size_t>(chunk), visible.size() * sizeof(int));
+    for (int first = 0; first < total; first += chunk)
+    {
+        const int count = std::min(chunk, total - first);
+        prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
+        vit::LeaveOneOut(model_->net).scores(pixels, count, keep, each, options, part, ws);
+        wanted.put(ops, part, first, count);
+    }
+    ops.letFollow(stream);
 }
 
 }}  // namespace

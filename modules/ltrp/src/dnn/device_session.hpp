@@ -40,7 +40,7 @@ private:
     LayerWorkspace workspace_;
 };
 
-/// The same for the leave-one-out measurement on one image under many masks.
+/// The same for the leave-one-out measurement: one image under many masks, or many under one.
 class DevicePseudoScoreSession
 {
 public:
@@ -52,6 +52,11 @@ public:
     /// visible N x Lv (CV_32S), ascending in each row -> scores N x Lv of that image. SSIM and PSNR are scaled within
     /// each row.
     Mat forward(const Mat& visible, const vit::LeaveOneOutOptions& options);
+
+    /// Scores [images, Lv] of several images, all under the mask `visible` (Lv numbers, ascending); scores and stream as
+    /// for DeviceRankSession::rank().
+    void score(const std::vector<cuda::GpuMat>& images, const std::vector<int>& visible,
+               const vit::LeaveOneOutOptions& options, OutputArray scores, void* stream);
 
 private:
     const std::shared_ptr<const MaeModel> model_;

@@ -108,6 +108,23 @@ public:
     */
     CV_WRAP virtual VisibleScores score(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
 
+    /** @brief Scores images that lie on the GPU under one mask, without a copy to the host; with DNN_BACKEND_CUDA only.
+
+    score() and scoreMap() take such an image as well and give their results on the host.
+    @param images as for cv::ltrp::Ranker::rankOnDevice
+    @param scores receives CV_32FC1, a row an image, a column a visible patch; a cv::cuda::GpuMat or a Mat, as for
+    cv::ltrp::Ranker::rankOnDevice. METRIC_SSIM and METRIC_PSNR are compared on the host and wait for it
+    @param params as for score(): seed picks the mask, the same for all images
+    @param stream as for cv::ltrp::Ranker::rankOnDevice
+    @return visible patch numbers, raster order, ascending: what the columns are
+    @throws cv::Exception as score() and cv::ltrp::Ranker::rankOnDevice
+    */
+    virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores, const ScoreParams& params,
+                                           cuda::Stream& stream) const = 0;
+    /** @overload */
+    virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores,
+                                           const ScoreParams& params = ScoreParams()) const = 0;
+
     /** @brief A full score map: every patch's mean over those of many random masks in which it was visible.
 
     Masks go on beyond params.masks until every patch was visible at least once.
