@@ -5,6 +5,8 @@
 #ifndef LTRP_TESTS_BENCH_CUDA_HPP
 #define LTRP_TESTS_BENCH_CUDA_HPP
 
+#include "random_inputs.hpp"
+
 #include "ops/ops.hpp"
 
 #include <functional>
@@ -12,10 +14,10 @@
 namespace bench
 {
 
-typedef std::vector<float> Floats;
+using inputs::Floats;
+using inputs::masks;
+using inputs::noise;
 
-Floats noise(size_t count, uint32_t stream);
-std::vector<int> masks(int batch, int patches, int visible);
 /// The most that the device's memory pool has lent at a time since the last call.
 size_t peakMemory();
 /// Milliseconds of one of many calls (work) between two waits (settle), the median over five parts of the time.

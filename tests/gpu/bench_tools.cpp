@@ -4,9 +4,6 @@
 
 #include "bench_cuda.hpp"
 
-#include "core/random.hpp"
-#include "vit/patches.hpp"
-
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -27,29 +24,6 @@ double now()
 }
 
 }  // namespace
-
-Floats noise(size_t count, uint32_t stream)
-{
-    RandomStream random(1, RandomPurpose::Init, 0, stream);
-    Floats values(count);
-    for (float& v : values)
-        v = static_cast<float>(random.normal());
-    return values;
-}
-
-std::vector<int> masks(int batch, int patches, int visible)
-{
-    std::vector<int> keep(static_cast<size_t>(batch) * static_cast<size_t>(visible));
-    RandomStream random(2, RandomPurpose::Mask);
-    Floats values(static_cast<size_t>(patches));
-    for (int b = 0; b < batch; ++b)
-    {
-        for (float& v : values)
-            v = random.uniform();
-        vit::maskFromNoise(values.data(), patches, visible, keep.data() + b * visible);
-    }
-    return keep;
-}
 
 size_t peakMemory()
 {

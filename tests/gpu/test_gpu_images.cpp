@@ -4,7 +4,8 @@
 
 // Images in the GPU's memory, written and read in the caller's own stream: nobody waits but the one who reads at the end.
 
-#include "core/random.hpp"
+#include "random_inputs.hpp"
+
 #include "core/target.hpp"
 #include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
@@ -28,10 +29,9 @@ std::shared_ptr<Model> onGpu(io::Model file)
     uint32_t stream = 900;
     for (const vit::ParamInfo& info : file.params.layout.tensors())
     {
-        RandomStream random(7, RandomPurpose::Init, 0, stream++);
-        float* const values = file.params.at(info.name);
-        for (size_t i = 0; i < info.count; ++i)
-            values[i] = static_cast<float>(random.normal() * (info.shape.size() > 1 ? 0.05 : 0.5));
+        float* to = file.params.at(info.name);
+        for (const float value : inputs::noise(info.count, stream++))
+            *to++ = value * (info.shape.size() > 1 ? 0.05f : 0.5f);
     }
     std::shared_ptr<Model> model = std::make_shared<Model>(std::move(file));
     model->computing.set(TARGET_CUDA);

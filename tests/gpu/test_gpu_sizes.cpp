@@ -6,14 +6,16 @@
 // against the CPU in 32-bit floats. Weights are random.
 
 #include "device_parity.hpp"
+#include "random_inputs.hpp"
 
-#include "core/random.hpp"
 #include "vit/leave_one_out.hpp"
 #include "vit/ranker_net.hpp"
 
 #include <boost/test/unit_test.hpp>
 
 using namespace cv::ltrp;
+using inputs::masks;
+using inputs::noise;
 using ops::Precision;
 using parity::Floats;
 
@@ -24,24 +26,6 @@ namespace
 /// bfloat16 and 0.014 % in the other two; a network of twelve blocks has some dozens in a row.
 const std::pair<Precision, double> bounds[] = {
     {Precision::FP32, 5e-5}, {Precision::TF32, 0.01}, {Precision::BF16, 0.08}, {Precision::FP16, 0.01}};
-
-Floats noise(size_t count, uint32_t stream)
-{
-    RandomStream random(7, RandomPurpose::Init, 0, stream);
-    Floats values(count);
-    for (float& v : values)
-        v = static_cast<float>(random.normal());
-    return values;
-}
-
-std::vector<int> masks(int batch, int patches, int visible)
-{
-    std::vector<int> keep(static_cast<size_t>(batch) * static_cast<size_t>(visible));
-    for (int b = 0; b < batch; ++b)
-        vit::maskFromNoise(noise(static_cast<size_t>(patches), 100 + static_cast<uint32_t>(b)).data(), patches, visible,
-                           keep.data() + b * visible);
-    return keep;
-}
 
 void check(const Floats& got, const Floats& want, double bound, const std::string& what)
 {

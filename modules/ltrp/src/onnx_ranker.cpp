@@ -6,6 +6,7 @@
 #include "onnx_ranker.hpp"
 
 #include "core/target.hpp"
+#include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 #include "io/onnx_file.hpp"
 
@@ -122,36 +123,23 @@ public:
 
     PatchRanking rank(InputArray image) const CV_OVERRIDE
     {
-        std::vector<PatchRanking> rankings(1);
+        PatchRanking ranking;
         SessionPool<OnnxSession>::Lease session(sessions_);
-        rankings[0].imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
-        forward(*session, rankings, 0);
-        return rankings[0];
+        ranking.imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
+        keepScores(session->forward().row(0), input(), file_->path(), ranking);
+        return ranking;
     }
 
     std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const CV_OVERRIDE
     {
-        std::vector<PatchRanking> rankings;
         if (images.kind() == _InputArray::NONE)
-            return rankings;
-        LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
-                     Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
-        const int total = int(images.total()), chunk = total > 1 && takesBatches() ? batchSize : 1;
-        const size_t imageValues = size_t(3) * input().imageSize * input().imageSize;
-        rankings.resize(total);
+            return std::vector<PatchRanking>();
+        if (isOnDevice(images))
+            onCpuOnly("rankBatch");
+        const int chunk = images.total() > 1 && takesBatches() ? batchSize : 1;
         SessionPool<OnnxSession>::Lease session(sessions_);
-        for (int first = 0; first < total; first += chunk)
-        {
-            const int batch = std::min(chunk, total - first);
-            float* pixels = pixelBlob(session->pixels, batch, input());
-            for (int i = 0; i < batch; i++)
-            {
-                const Mat image = images.getMat(first + i);
-                rankings[first + i].imageSize = prepareOne(image, first + i, pixels + i * imageValues);
-            }
-            forward(*session, rankings, first);
-        }
-        return rankings;
+        return rankInParts(images, input(), file_->path(), chunk, session->pixels,
+                           [&]() { return session->forward(); });
     }
 
     void setPreferableBackend(int backendId) CV_OVERRIDE
@@ -167,8 +155,8 @@ public:
                      << "; other precisions need the ranker's weights as .safetensors");
     }
 
-    void rankOnDevice(InputArray, OutputArray) const CV_OVERRIDE { onCpuOnly(); }
-    void rankOnDevice(InputArray, OutputArray, cuda::Stream&) const CV_OVERRIDE { onCpuOnly(); }
+    void rankOnDevice(InputArray, OutputArray) const CV_OVERRIDE { onCpuOnly("rankOnDevice"); }
+    void rankOnDevice(InputArray, OutputArray, cuda::Stream&) const CV_OVERRIDE { onCpuOnly("rankOnDevice"); }
 
     Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
     Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
@@ -192,32 +180,10 @@ public:
 private:
     const vit::InputConfig& input() const { return file_->input; }
 
-    [[noreturn]] void onCpuOnly() const
+    [[noreturn]] void onCpuOnly(const char* call) const
     {
-        LTRP_ERROR(Error::StsNotImplemented, "rankOnDevice: an ONNX file computes on the CPU; CUDA needs the ranker's weights as "
-                   ".safetensors");
-    }
-
-    Size prepareOne(const Mat& image, int index, float* pixels) const
-    {
-        try
-        {
-            return prepareImage(image, input(), pixels);
-        }
-        catch (const cv::Exception& error)
-        {
-            LTRP_ERROR(static_cast<Error::Code>(error.code), "rankBatch: image " << index << ": " << error.err);
-        }
-    }
-
-    /// Scores of session.pixels into the rankings from `first` on.
-    void forward(OnnxSession& session, std::vector<PatchRanking>& rankings, int first) const
-    {
-        const Mat scores = session.forward();
-        LTRP_REQUIRE(checkRange(scores), Error::StsBadArg,
-                     file_->path() << ": the model's scores are not finite numbers");
-        for (int i = 0; i < scores.rows; i++)
-            scores.row(i).reshape(1, input().grid()).copyTo(rankings[first + i].scores);
+        LTRP_ERROR(Error::StsNotImplemented,
+                   call << ": an ONNX file computes on the CPU; CUDA needs the ranker's weights as .safetensors");
     }
 
     /// A graph may say that it takes any number of images and have the number one in its constants, as a shape for

@@ -34,42 +34,23 @@ public:
     {
         if (isOnDevice(image))
             return rankDevice(image)[0];
-        std::vector<PatchRanking> rankings(1);
+        PatchRanking ranking;
         SessionPool<RankSession>::Lease session(sessions_);
-        rankings[0].imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
-        forward(*session, rankings, 0);
-        return rankings[0];
+        ranking.imageSize = prepareImage(image, input(), pixelBlob(session->pixels, 1, input()));
+        keepScores(session->forward(session->pixels).row(0), input(), model_->file.path, ranking);
+        return ranking;
     }
 
     std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const CV_OVERRIDE
     {
-        std::vector<PatchRanking> rankings;
         if (images.kind() == _InputArray::NONE)
-            return rankings;
+            return std::vector<PatchRanking>();
         if (images.kind() == _InputArray::STD_VECTOR_CUDA_GPU_MAT)
             return rankDevice(images);
-        // A single Mat would be taken for a list of its rows.
-        LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
-                     Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
-
-        const int total = int(images.total());
         const int rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
-        const int chunk = std::max(1, rows / (1 + input().numPatches()));
-        const size_t imageValues = size_t(3) * input().imageSize * input().imageSize;
-        rankings.resize(total);
         SessionPool<RankSession>::Lease session(sessions_);
-        for (int first = 0; first < total; first += chunk)
-        {
-            const int batch = std::min(chunk, total - first);
-            float* pixels = pixelBlob(session->pixels, batch, input());
-            for (int i = 0; i < batch; i++)
-            {
-                const Mat image = images.getMat(first + i);
-                rankings[first + i].imageSize = prepareOne(image, first + i, pixels + i * imageValues);
-            }
-            forward(*session, rankings, first);
-        }
-        return rankings;
+        return rankInParts(images, input(), model_->file.path, std::max(1, rows / (1 + input().numPatches())),
+                           session->pixels, [&]() { return session->forward(session->pixels); });
     }
 
     void rankOnDevice(InputArray images, OutputArray scores) const CV_OVERRIDE { rankBehind(images, scores, nullptr); }
@@ -97,18 +78,6 @@ public:
 private:
     const vit::InputConfig& input() const { return model_->net.config().input; }
 
-    Size prepareOne(const Mat& image, int index, float* pixels) const
-    {
-        try
-        {
-            return prepareImage(image, input(), pixels);
-        }
-        catch (const cv::Exception& error)
-        {
-            LTRP_ERROR(static_cast<Error::Code>(error.code), "rankBatch: image " << index << ": " << error.err);
-        }
-    }
-
     void rankBehind(InputArray images, OutputArray scores, void* stream) const
     {
         LTRP_REQUIRE(isOnDevice(images), Error::StsBadArg, "rankOnDevice: expected a cv::cuda::GpuMat or a vector of them");
@@ -127,23 +96,9 @@ private:
         for (size_t i = 0; i < list.size(); i++)
         {
             rankings[i].imageSize = list[i].size();
-            keepScores(scores.row(int(i)), rankings[i]);
+            keepScores(scores.row(int(i)), input(), model_->file.path, rankings[i]);
         }
         return rankings;
-    }
-
-    void keepScores(const Mat& row, PatchRanking& ranking) const
-    {
-        LTRP_REQUIRE(checkRange(row), Error::StsBadArg, model_->file.path << ": the model's scores are not finite numbers");
-        row.reshape(1, input().grid()).copyTo(ranking.scores);
-    }
-
-    /// Scores of session.pixels into the rankings from `first` on.
-    void forward(RankSession& session, std::vector<PatchRanking>& rankings, int first) const
-    {
-        const Mat scores = session.forward(session.pixels);
-        for (int i = 0; i < scores.rows; i++)
-            keepScores(scores.row(i), rankings[first + i]);
     }
 
     std::shared_ptr<RankerModel> model_;

@@ -7,6 +7,7 @@
 #include "test_onnx_file.hpp"
 #include "test_reference.hpp"
 
+#include <opencv2/core/cuda.hpp>
 #include <cstdio>
 #include <fstream>
 
@@ -93,6 +94,9 @@ TEST(Ltrp_OnnxRanker, same_scores_as_the_weights)
     EXPECT_NO_THROW(ranker->setPreferableBackend(dnn::DNN_BACKEND_OPENCV));
     EXPECT_NO_THROW(ranker->setPreferableTarget(TARGET_CPU));
     EXPECT_THROW(ranker->rank(Mat()), cv::Exception);
+    const std::vector<cuda::GpuMat> there(2, cuda::GpuMat(50, 60, CV_8UC3, images[0].data, images[0].step));
+    const int code = Error::StsNotImplemented;
+    EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankBatch(there); }).find("rankBatch: an ONNX file computes on the CPU"));
 }
 
 TEST(Ltrp_OnnxRanker, many_threads)

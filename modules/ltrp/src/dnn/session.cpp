@@ -106,6 +106,43 @@ float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
     return blob.ptr<float>();
 }
 
+void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking)
+{
+    LTRP_REQUIRE(checkRange(row), Error::StsBadArg, file << ": the model's scores are not finite numbers");
+    row.reshape(1, input.grid()).copyTo(ranking.scores);
+}
+
+std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::InputConfig& input, const std::string& file, int chunk,
+                                      Mat& pixels, const std::function<Mat()>& forward)
+{
+    // A single Mat would be taken for a list of its rows.
+    LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
+                 Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
+    const int total = int(images.total());
+    const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
+    std::vector<PatchRanking> rankings(total);
+    for (int first = 0; first < total; first += chunk)
+    {
+        const int batch = std::min(chunk, total - first);
+        float* to = pixelBlob(pixels, batch, input);
+        for (int i = 0; i < batch; i++, to += imageValues)
+        {
+            try
+            {
+                rankings[first + i].imageSize = prepareImage(images.getMat(first + i), input, to);
+            }
+            catch (const cv::Exception& error)
+            {
+                LTRP_ERROR(static_cast<Error::Code>(error.code), "rankBatch: image " << first + i << ": " << error.err);
+            }
+        }
+        const Mat scores = forward();
+        for (int i = 0; i < batch; i++)
+            keepScores(scores.row(i), input, file, rankings[first + i]);
+    }
+    return rankings;
+}
+
 std::string describeRuntime(const io::Model& model, const Computing& computing)
 {
     const vit::InputConfig& input = model.input();

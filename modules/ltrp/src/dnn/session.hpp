@@ -6,6 +6,7 @@
 #define OPENCV_LTRP_DNN_SESSION_HPP
 
 #include "layers.hpp"
+#include "opencv2/ltrp/types.hpp"
 
 #include <functional>
 #include <mutex>
@@ -120,6 +121,13 @@ Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels
 
 /// Pixels blob [batch,3,S,S], memory of `blob` reused where it is large enough.
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
+
+/// A model's scores of one image, on its grid. @throws Error::StsBadArg naming the file when one is not finite
+void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking);
+
+/// Ranker::rankBatch(): at most `chunk` images at once go to `pixels`, and forward() gives the scores [n, L] of what is there.
+std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::InputConfig& input, const std::string& file, int chunk,
+                                      Mat& pixels, const std::function<Mat()>& forward);
 
 /// The lines of info() that Ranker and Scorer have in common.
 std::string describeRuntime(const io::Model& model, const Computing& computing);
