@@ -28,10 +28,17 @@ public:
     explicit EmulatedDevice(unsigned granule = 2) : granule_(granule) {}
 
     cv::ltrp::ops::simt::Stream stream() const override { return nullptr; }
+    std::shared_ptr<void> visit() const override
+    {
+        ++visitors;
+        return std::shared_ptr<void>(nullptr, [this](void*) { --visitors; });
+    }
     std::string name() const override { return "emulation"; }
     void* allocate(size_t bytes) const override
     {
         notRecorded("an allocation");
+        if (wantsVisitors && visitors == 0)
+            throw simt::Failure("a call from outside does not keep its thread's device");
         ++allocations;
         return simt::allocate(std::max<size_t>(bytes, 4), "memory", granule_);
     }
@@ -139,6 +146,8 @@ public:
         };
         const Recorder recorder(launches_, recorded->launches);
         calls();
+        if (refusesToRecord)
+            LTRP_ERROR(cv::Error::GpuApiCallError, "recording: refused");
         return recorded;
     }
     void check(const char*) const override {}
@@ -180,6 +189,8 @@ public:
     }
 
     mutable int allocations = 0, waits = 0, recordings = 0;   ///< so far; waits: copies that do not return before they are done
+    mutable int visitors = 0;   ///< at present
+    bool refusesToRecord = false, wantsVisitors = false;
 
 private:
     typedef cv::ltrp::ops::simt::Element Element;

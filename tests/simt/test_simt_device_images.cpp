@@ -20,9 +20,11 @@ BOOST_AUTO_TEST_SUITE(simt_device_images)
 namespace
 {
 
-std::shared_ptr<const ops::Backend> emulated()
+std::shared_ptr<const ops::Backend> emulated(bool wantsVisitors = false)
 {
-    return kernels::makeBackend(std::unique_ptr<kernels::Device>(new EmulatedDevice(1)), ops::Precision::FP32, true);
+    std::unique_ptr<EmulatedDevice> device(new EmulatedDevice(1));
+    device->wantsVisitors = wantsVisitors;
+    return kernels::makeBackend(std::move(device), ops::Precision::FP32, true);
 }
 
 /// An image on the host and on the device. There its rows lie `padding` bytes further apart, which nobody has written.
@@ -54,7 +56,7 @@ std::shared_ptr<Model> onEmulation(io::Model file)
         std::copy(values.begin(), values.end(), file.params.at(info.name));
     }
     std::shared_ptr<Model> model = std::make_shared<Model>(std::move(file));
-    model->computing.backend = emulated();
+    model->computing.backend = emulated(true);
     return model;
 }
 

@@ -22,12 +22,13 @@ namespace
 struct Emulated
 {
     Computing computing;
-    const EmulatedDevice* device;
+    EmulatedDevice* device;
 };
 
 Emulated emulated(Precision precision)
 {
     EmulatedDevice* const device = new EmulatedDevice(1);   // images are bytes
+    device->wantsVisitors = true;
     Emulated made;
     made.device = device;
     made.computing.backend = kernels::makeBackend(std::unique_ptr<kernels::Device>(device), precision, false);
@@ -59,6 +60,37 @@ cv::Ptr<Trainer> onDevice(const RankerTrainParams& params, const Emulated& devic
     return quiet(train::makeRankerTrainer(params, device.computing, teacherBeside(device.computing, device.computing.precision)));
 }
 
+/// Pretraining in half precision whose gradients are multiplied by so much that they overflow; `hopeless`: whatever the factor.
+class Loud : public train::Objective
+{
+public:
+    Loud(const MaePretrainParams& params, const Computing& computing, bool hopeless)
+        : inner_(train::makePretraining(params, computing)), hopeless_(hopeless)
+    {
+    }
+    io::Model& model() override { return inner_->model(); }
+    void initialise() override { inner_->initialise(); }
+    train::OptionList options() const override { return inner_->options(); }
+    const ops::Backend& backend() const override { return inner_->backend(); }
+    bool recordable() const override { return inner_->recordable(); }
+    float gradientScale(int images, int visible) const override { return 65536 * inner_->gradientScale(images, visible); }
+    void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) override
+    {
+        inner_->pass(samples, gradients, loss, hopeless_ ? 1e30f * scale : scale);
+    }
+
+    static cv::Ptr<Trainer> training(const MaePretrainParams& params, bool hopeless = false)
+    {
+        const Computing computing = emulated(Precision::FP16).computing;
+        std::unique_ptr<train::Objective> loud(new Loud(params, computing, hopeless));
+        return quiet(train::makeTrainer(params, std::move(loud), computing.device));
+    }
+
+private:
+    const std::unique_ptr<train::Objective> inner_;
+    const bool hopeless_;
+};
+
 struct Fixture : TrainFixture
 {
     Fixture()
@@ -89,6 +121,13 @@ struct Fixture : TrainFixture
             if (line["event"] == "step")
                 values.push_back(line[what].get<double>());
         return values;
+    }
+
+    size_t overflows(const std::string& out) const
+    {
+        const std::vector<nlohmann::json> lines = log(out);
+        return static_cast<size_t>(std::count_if(lines.begin(), lines.end(),
+                                                 [](const nlohmann::json& line) { return line["event"] == "overflow"; }));
     }
 
     /// Largest relative difference of the losses; and the distance of the weights over that which training has moved them.
@@ -282,6 +321,60 @@ BOOST_AUTO_TEST_CASE(reduced_precision_stays_near)
             BOOST_TEST(worst.second > 1e-5);
         }
     }
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_recorded_is_launched_as_it_is)
+{
+    BOOST_TEST(onDevice(pretrain("recorded"), emulated(Precision::FP32))->run());
+    const Emulated device = emulated(Precision::FP32);
+    device.device->refusesToRecord = true;
+    BOOST_TEST(onDevice(pretrain("launched"), device)->run());
+    BOOST_TEST(device.device->recordings == 1);   // it does not try again
+    BOOST_TEST((bytes("recorded/final.safetensors") == bytes("launched/final.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(half_precision_overflows_and_goes_on)
+{
+    BOOST_TEST(onDevice(pretrain("plain"), emulated(Precision::FP16))->run());
+    BOOST_TEST(overflows("plain") == 0u);
+    for (const int accumulate : {1, 2})
+    {
+        const auto loud = [&](const std::string& name)
+        {
+            MaePretrainParams params = pretrain(name + std::to_string(accumulate));
+            params.batch /= accumulate;
+            params.accumulate = accumulate;
+            return params;
+        };
+        MaePretrainParams params = loud("loud");
+        BOOST_TEST(Loud::training(params)->run());
+        BOOST_TEST(overflows("loud" + std::to_string(accumulate)) >= 6u);   // each update begins with the same factor
+        const auto worst = apart("loud" + std::to_string(accumulate), "plain");
+        BOOST_TEST(worst.first < 0.003);
+        BOOST_TEST(worst.second < 0.005);
+
+        params = loud("stopped");
+        const cv::Ptr<Trainer> trainer = Loud::training(params);
+        trainer->setProgress([](const TrainProgress& state) { return state.step < 3; });
+        BOOST_TEST(!trainer->run());
+        params.resume = true;
+        BOOST_TEST(Loud::training(params)->run());
+        BOOST_TEST((bytes("loud" + std::to_string(accumulate) + "/final.safetensors") ==
+                    bytes("stopped" + std::to_string(accumulate) + "/final.safetensors")));
+    }
+
+    std::string message;
+    try
+    {
+        Loud::training(pretrain("hopeless"), true)->run();
+    }
+    catch (const cv::Exception& e)
+    {
+        message = e.err;
+    }
+    BOOST_TEST(message.find("gradient norm is ") == 0u, message);
+    BOOST_TEST(overflows("hopeless") > 4u);
+    BOOST_TEST(train::listCheckpoints(file("hopeless")).empty());
 }
 
 BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_names_its_images_and_changes_nothing)

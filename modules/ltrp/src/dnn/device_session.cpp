@@ -91,6 +91,7 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     requireCuda(model_->computing);
     vit::Workspace& ws = workspace_.of(model_->computing);
     const ops::Backend& ops = ws.ops();
+    const std::shared_ptr<void> visit = ops.visit();
     const int total = static_cast<int>(images.size()), patches = input.numPatches();
     const int chunk = std::max(1, std::min(total, mostRows / (1 + patches)));
     const size_t side = static_cast<size_t>(input.imageSize);
@@ -114,6 +115,7 @@ void DevicePseudoScoreSession::setImage(const cuda::GpuMat& image)
     vit::Workspace& ws = workspace_.of(model_->computing);
     const vit::InputConfig& input = model_->net.config().input;
     const size_t side = static_cast<size_t>(input.imageSize);
+    const std::shared_ptr<void> visit = ws.ops().visit();
     ws.ops().startBehind(nullptr);
     prepareDeviceImages(&image, 1, 0, input, ws.ops(), ws.get("device.image", 3 * side * side));
 }
@@ -122,6 +124,7 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
 {
     CV_Assert(visible.type() == CV_32S && visible.isContinuous());
     vit::Workspace& ws = workspace_.of(model_->computing);
+    const std::shared_ptr<void> visit = ws.ops().visit();
     const int batch = visible.rows, each = visible.cols;
     const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
     const int step = scaled ? 1 : batch;

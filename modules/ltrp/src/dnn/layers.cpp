@@ -132,6 +132,7 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     const vit::RankerNet& net = model().net;
     const int patches = net.config().input.numPatches();
     vit::Workspace& ws = workspace_.of(model().computing);
+    const std::shared_ptr<void> visit = ws.ops().visit();
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
     net.forward(ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total()), pixels.size[0], nullptr, patches, scores, nullptr,
                 ws);
@@ -202,6 +203,7 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const int step = scaled ? 1 : batch;
     const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
     vit::Workspace& ws = workspace_.of(model().computing);
+    const std::shared_ptr<void> visit = ws.ops().visit();
     const float* values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int* keep = ws.upload("layer.visible", ids.ptr<int>(), ids.total());
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());

@@ -138,6 +138,9 @@ public:
 
     /// Whether memory of this backend is the host's, so that values need not be carried between the two.
     virtual bool onHost() const = 0;
+    /// Held by what calls come in from outside while they use this backend: CUDA's current device, which belongs to the
+    /// thread, is afterwards the caller's again. Null where there is nothing to be kept.
+    virtual std::shared_ptr<void> visit() const { return nullptr; }
     /// Uninitialised, aligned to 64 bytes at least. @throws Error::StsNoMem saying how much was wanted of what there is
     virtual void* allocate(size_t bytes) const = 0;
     virtual void release(void* memory) const = 0;   ///< null is allowed

@@ -69,6 +69,8 @@ public:
     virtual void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys) = 0;
     /// Computes on the batch that was handed over first; `last` of its step: then updates the weights by these factors.
     virtual void run(bool last, const AdamWFactors& factors) = 0;
+    /// The pass computes otherwise from now on. dropStaged: what was handed over and not run yet will not be run.
+    virtual void passChanged(bool dropStaged) = 0;
     /// Waits for the step that was run last.
     virtual StepReport wait() = 0;
 };

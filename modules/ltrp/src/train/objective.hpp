@@ -27,11 +27,11 @@ public:
     virtual const ops::Backend& backend() const = 0;
     /// Whether pass() neither waits nor carries values between the host and the backend's memory, once it has been called.
     virtual bool recordable() const = 0;
-    /// What pass() multiplies the gradients by.
+    /// What gradients are multiplied by, so that halves hold them.
     virtual float gradientScale(int images, int visible) const = 0;
     /// Everything in the backend's memory. *loss: mean over the batch, NaN or infinite where a value is; adds its gradient by the
-    /// parameters, times gradientScale(), to gradients (the arena's layout).
-    virtual void pass(const ops::Samples& samples, float* gradients, double* loss) = 0;
+    /// parameters, times `scale`, to gradients (the arena's layout).
+    virtual void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) = 0;
 };
 
 }}}  // namespace

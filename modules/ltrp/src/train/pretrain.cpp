@@ -45,10 +45,10 @@ public:
                                        * static_cast<size_t>(input.patchValues()));
     }
 
-    void pass(const ops::Samples& samples, float* gradients, double* loss) CV_OVERRIDE
+    void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) CV_OVERRIDE
     {
         mae_->trainPass(samples.pixels, samples.images, samples.keep, samples.visible, gradients, loss, workspace_,
-                        gradientScale(samples.images, samples.visible));
+                        scale);
     }
 
 private:
@@ -68,6 +68,11 @@ Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
 
 Ptr<Trainer> train::makePretrainer(const MaePretrainParams& params, const Computing& computing)
 {
+    return makeTrainer(params, makePretraining(params, computing), computing.device);
+}
+
+std::unique_ptr<train::Objective> train::makePretraining(const MaePretrainParams& params, const Computing& computing)
+{
     checkParams(params);
     vit::MaeConfig config;
     config.input.imageSize = params.imageSize;
@@ -79,7 +84,7 @@ Ptr<Trainer> train::makePretrainer(const MaePretrainParams& params, const Comput
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
     LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
-    return makeTrainer(params, std::unique_ptr<Objective>(new MaeObjective(config, params.seed, computing)), computing.device);
+    return std::unique_ptr<Objective>(new MaeObjective(config, params.seed, computing));
 }
 
 }}  // namespace

@@ -84,7 +84,7 @@ public:
     }
     float gradientScale(int images, int) const CV_OVERRIDE { return backend().gradientScale(static_cast<size_t>(images)); }
 
-    void pass(const ops::Samples& samples, float* gradients, double* loss) CV_OVERRIDE
+    void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) CV_OVERRIDE
     {
         const size_t rows = static_cast<size_t>(samples.images);
         const int patches = model_.ranker.input.numPatches();
@@ -102,10 +102,10 @@ public:
             float* gradient = workspace_.get("train.scoreGradient", rows * static_cast<size_t>(patches));
             backend().listMle({scores, samples.keep, target, samples.keys, options_.seed, samples.images, patches, samples.visible,
                                options_.loss == RankLoss::ListMleK ? std::min(options_.listK, samples.visible) : 0,
-                               gradientScale(samples.images, samples.visible), gradient, loss});
+                               scale, gradient, loss});
             scores = gradient;
         }
-        else if (!hostLoss(samples, target, scores, loss))
+        else if (!hostLoss(samples, target, scores, loss, scale))
             return;
         ranker_->backward(samples.pixels, samples.images, seen, seenCount, scores, gradients, workspace_);
     }
@@ -114,7 +114,7 @@ private:
     bool isList() const { return options_.loss == RankLoss::ListMleK || options_.loss == RankLoss::ListMle; }
 
     /// Replaces the scores by the loss's gradient; false when there is none.
-    bool hostLoss(const ops::Samples& samples, const float* target, float* scores, double* loss)
+    bool hostLoss(const ops::Samples& samples, const float* target, float* scores, double* loss, float scale)
     {
         const int images = samples.images, visible = samples.visible;
         const size_t n = static_cast<size_t>(visible), count = static_cast<size_t>(images) * n;
@@ -144,7 +144,6 @@ private:
         ops.upload(&value, loss, sizeof(value));
         if (!std::isfinite(value))
             return false;
-        const float scale = gradientScale(images, visible);
         std::fill(scores_.begin(), scores_.end(), 0.f);
         for (size_t i = 0; i < count; i++)
             scores_[i / n * patches + static_cast<size_t>(keep_[i])] = gradient_[i] * scale;

@@ -129,8 +129,12 @@ public:
         updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate);
         updates_->prepare(loading);
         updates_->begin();
-        Loader loader(dataset_, loading, step * params_.accumulate,
-                      [this](const std::string& path, const std::string& why) { skipped(path, why); });
+        const auto loaderAt = [&](int64_t update)
+        {
+            return std::unique_ptr<Loader>(new Loader(dataset_, loading, update * params_.accumulate,
+                [this](const std::string& path, const std::string& why) { skipped(path, why); }));
+        };
+        std::unique_ptr<Loader> loader = loaderAt(step);
 
         int64_t saved = resumed ? step : -1;
         Rate rate;
@@ -138,9 +142,13 @@ public:
         bool wanted = true;
         while (step < steps_ && wanted)
         {
-            update(loader, step);
+            while (!update(*loader, step))
+            {
+                loader.reset();   // before there is another one: it holds as many images
+                loader = loaderAt(step);
+            }
             currentStep_ = ++step;
-            const TrainProgress state = describe(loader, step, rate.add(now(), effectiveBatch_));
+            const TrainProgress state = describe(*loader, step, rate.add(now(), effectiveBatch_));
             logStep(state);
             fetched_ = false;
             if (step % params_.checkpointEvery == 0 && step < steps_)
@@ -218,8 +226,9 @@ private:
         say("skipped " + path + ": " + reason);
     }
 
-    /// One update of the weights. Throws before anything is changed when a value is not finite.
-    void update(Loader& loader, int64_t step)
+    /// One update of the weights; false: it has changed nothing and is to be done again, from a loader that begins with it.
+    /// Throws before anything is changed when a value is not finite.
+    bool update(Loader& loader, int64_t step)
     {
         const double begin = now();
         AdamWParams adam;
@@ -229,12 +238,23 @@ private:
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
         const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_);
+        if (result.failed && result.images.empty() && updates_->again())
+        {
+            Json line = Json::object();
+            line["event"] = "overflow";
+            line["step"] = step + 1;   // as the update's own line has it, with which it goes when a resumed run begins before
+            line["reason"] = "gradients passed the largest half: computed again, multiplied by less";
+            line["time"] = wallClock();
+            log_->add(line.dump());
+            return false;
+        }
         if (result.failed)
             fail(result, step);
         loss_ = result.loss;
         gradNorm_ = result.gradientNorm;
         usedRate_ = adam.learningRate;
         waitShare_ = result.waited / std::max(now() - begin, 1e-9);
+        return true;
     }
 
     /// Weights and optimizer as they are now, in the host's memory.
@@ -400,6 +420,7 @@ public:
     bool run() CV_OVERRIDE
     {
         const ThreadCount threads(params_.threads);
+        const std::shared_ptr<void> visit = objective_->backend().visit();
         return Run(params_, *objective_, device_, progress_, message_).train();
     }
 

@@ -19,6 +19,8 @@ void checkParams(const TrainParams& params);
 /// A trainer that runs the loop (data, checkpoints, log, result) over an objective.
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device);
 
+/// What pretraining's loop is run over.
+std::unique_ptr<Objective> makePretraining(const MaePretrainParams& params, const Computing& computing);
 /// The two trainings over given backends: a network in training, and the frozen autoencoder beside it.
 Ptr<Trainer> makePretrainer(const MaePretrainParams& params, const Computing& computing);
 Ptr<Trainer> makeRankerTrainer(const RankerTrainParams& params, const Computing& computing, const Computing& teacher);

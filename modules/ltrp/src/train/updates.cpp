@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "updates.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <deque>
@@ -43,7 +44,7 @@ public:
             result.waited += now() - before;
             double loss = 0;
             objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(), static_cast<int>(batch.images.size()),
-                             visible_}, gradients_.ptr<float>(), &loss);
+                             visible_}, gradients_.ptr<float>(), &loss, 1);
             if (!std::isfinite(loss))
             {
                 result.failed = "loss";
@@ -78,10 +79,11 @@ private:
 class DeviceUpdates CV_FINAL : public Updates
 {
 public:
+    /// scale: what the pass of `training` multiplies gradients by.
     DeviceUpdates(Objective& objective, AdamW& optimizer, std::unique_ptr<ops::Training> training, int largestCrop, int accumulate,
-                  double gradientScale)
+                  std::shared_ptr<float> scale)
         : objective_(objective), optimizer_(optimizer), training_(std::move(training)), largestCrop_(largestCrop),
-          accumulate_(accumulate), gradientFactor_(1 / (gradientScale * accumulate))
+          accumulate_(accumulate), scale_(std::move(scale)), usualScale_(*scale_)
     {
     }
 
@@ -95,8 +97,14 @@ public:
     UpdateResult update(Loader& loader, const AdamWParams& adam, bool more) CV_OVERRIDE
     {
         UpdateResult result;
+        if (!again_ && *scale_ != usualScale_)
+        {
+            *scale_ = usualScale_;
+            training_->passChanged(false);
+        }
+        again_ = false;
         ops::AdamWFactors factors = adamWFactors(adam, optimizer_.steps + 1);
-        factors.gradient = static_cast<float>(gradientFactor_);
+        factors.gradient = static_cast<float>(1 / (static_cast<double>(*scale_) * accumulate_));
         if (failure_)
             std::rethrow_exception(failure_);
         if (waiting_.empty())
@@ -132,6 +140,18 @@ public:
         return result;
     }
 
+    bool again() CV_OVERRIDE
+    {
+        if (*scale_ <= 1)
+            return false;
+        *scale_ = std::max(1.f, *scale_ / 16);   // powers of two: results differ where halves are subnormal, and there alone
+        again_ = true;
+        training_->passChanged(true);
+        waiting_.clear();
+        failure_ = nullptr;
+        return true;
+    }
+
 private:
     void stage(Loader& loader, UpdateResult& result)
     {
@@ -162,7 +182,9 @@ private:
     AdamW& optimizer_;
     const std::unique_ptr<ops::Training> training_;
     const int largestCrop_, accumulate_;
-    const double gradientFactor_;
+    const std::shared_ptr<float> scale_;
+    const float usualScale_;
+    bool again_ = false;
     std::deque<std::vector<int>> waiting_;   ///< images of batches that were handed over
     std::exception_ptr failure_;
 };
@@ -192,12 +214,14 @@ std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, con
     setup.largestCrop = 6 * loading.input.imageSize;
     setup.seed = loading.seed;
     setup.recordable = objective.recordable();
+    const std::shared_ptr<float> scale = std::make_shared<float>(objective.gradientScale(loading.batch, loading.visible));
     std::unique_ptr<ops::Training> training = objective.backend().training(
-        setup, [&objective](const ops::Samples& samples, float* gradients, double* loss) { objective.pass(samples, gradients, loss); });
+        setup, [&objective, scale](const ops::Samples& samples, float* gradients, double* loss)
+        { objective.pass(samples, gradients, loss, *scale); });
     if (!training)
         return std::unique_ptr<Updates>(new HostUpdates(objective, optimizer, loading.visible, accumulate));
     return std::unique_ptr<Updates>(new DeviceUpdates(objective, optimizer, std::move(training), setup.largestCrop, accumulate,
-                                                      static_cast<double>(objective.gradientScale(loading.batch, loading.visible))));
+                                                      scale));
 }
 
 }}}  // namespace

@@ -33,6 +33,10 @@ public:
     virtual void begin() = 0;
     /// more: another one will follow, whose batches may be asked for already.
     virtual UpdateResult update(Loader& loader, const AdamWParams& adam, bool more) = 0;
+    /// After an update whose gradients were not finite though its losses were: whether they may be with a smaller factor, by
+    /// which the next call of update() multiplies them; it begins with the same batches, asked for once more. The one after
+    /// it has the usual factor, so that an update depends on nothing but weights, optimizer and batches.
+    virtual bool again() { return false; }
     /// Brings weights and optimizer to the host.
     virtual void fetch() = 0;
 };

@@ -39,25 +39,26 @@ void* ScratchMemory::take(size_t bytes)
     const size_t before = used_;
     if (measured_)
         most_ = std::max(most_, used_ += whole(bytes));
-    if (!piece_)
-        return device_->allocate(bytes);
-    CV_Assert(used_ <= most_);
-    return static_cast<char*>(piece_) + before;
+    // More than all before it needed, as a second training's first step may: not out of the piece.
+    return used_ > size_ || !piece_ ? device_->allocate(bytes) : static_cast<char*>(piece_) + before;
 }
 
 void ScratchMemory::giveBack(void* memory, size_t bytes)
 {
     if (measured_)
         used_ -= whole(bytes);
-    if (!piece_)
+    if (!piece_ || memory != static_cast<char*>(piece_) + used_)
         device_->release(memory);
 }
 
 void ScratchMemory::settle()
 {
     CV_Assert(measured_ && used_ == 0);
-    if (!piece_)
-        piece_ = device_->allocate(most_);
+    if (piece_ && size_ >= most_)
+        return;
+    device_->release(piece_);
+    piece_ = nullptr;
+    piece_ = device_->allocate(size_ = most_);
 }
 
 DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch,

@@ -37,7 +37,7 @@ private:
     const std::shared_ptr<const Device> device_;
     void* piece_ = nullptr;
     bool measured_ = false;
-    size_t used_ = 0, most_ = 0;
+    size_t used_ = 0, most_ = 0, size_ = 0;   ///< bytes: in use, most so far, of the piece
 };
 
 /// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and
@@ -52,6 +52,7 @@ public:
     std::unique_ptr<Training> training(const TrainingSetup& setup, const Training::Pass& pass) const CV_OVERRIDE;
 
     bool onHost() const CV_OVERRIDE { return false; }
+    std::shared_ptr<void> visit() const CV_OVERRIDE { return device_->visit(); }
     void* allocate(size_t bytes) const CV_OVERRIDE { return device_->allocate(bytes); }
     void release(void* memory) const CV_OVERRIDE { device_->release(memory); }
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE { device_->copy(from, to, bytes); }

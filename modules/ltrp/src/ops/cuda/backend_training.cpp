@@ -8,6 +8,8 @@
 #include "backend.hpp"
 #include "../cpu/parallel.hpp"
 
+#include <opencv2/core/utils/logger.hpp>
+
 #include <cmath>
 #include <cstring>
 
@@ -152,15 +154,10 @@ public:
         device_->awaitUploads();
         // A recording knows one place only.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);
-        if (!settled_ || !setup_.recordable)
-            calls(last);
-        else
-        {
-            std::unique_ptr<Recording>& recording = recordings_[last ? 1 : 0];
-            if (!recording)
-                recording = device_->record([this, last] { calls(last); });
+        if (const Recording* const recording = recorded(last))
             recording->launch();
-        }
+        else
+            calls(last);
         if (last)
         {
             device_->downloadLater(report_.get(), hostReport_.get(), sizeof(StepState));
@@ -173,6 +170,15 @@ public:
             backend_.scratch_->settle();
             settled_ = true;
         }
+    }
+
+    void passChanged(bool dropStaged) CV_OVERRIDE
+    {
+        device_->finish();   // recordings that run, and copies out of memory that the next batch is written to
+        for (std::unique_ptr<Recording>& recording : recordings_)
+            recording.reset();
+        if (dropStaged)
+            staged_ = run_;
     }
 
     StepReport wait() CV_OVERRIDE
@@ -196,6 +202,30 @@ private:
         }
         std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
     };
+
+    /// What calls() would launch; null where it has to be called.
+    const Recording* recorded(bool last)
+    {
+        if (!settled_ || !recordable_)
+            return nullptr;
+        std::unique_ptr<Recording>& recording = recordings_[last ? 1 : 0];
+        if (recording)
+            return recording.get();
+        try
+        {
+            recording = device_->record([this, last] { calls(last); });
+        }
+        catch (const cv::Exception& e)
+        {
+            if (e.code != Error::GpuApiCallError)
+                throw;
+            // Nothing of it has run; without it the result is the same, and later.
+            recordable_ = false;
+            CV_LOG_WARNING(NULL, "ltrp: training on CUDA: a step could not be recorded and is launched piece by piece, "
+                                 "which is slower: " << e.err);
+        }
+        return recording.get();
+    }
 
     /// All that is launched for a batch, and for a step's last one.
     void calls(bool last) const
@@ -251,7 +281,7 @@ private:
     const Memory<StepState> hostReport_;
     Slot slots_[2];
     int64_t staged_ = 0, run_ = 0;   ///< batches
-    bool settled_ = false;
+    bool settled_ = false, recordable_ = setup_.recordable;
     double gradientFactor_ = 1;
     std::unique_ptr<Recording> recordings_[2];   ///< of a batch, and of a step's last
 };

@@ -48,6 +48,8 @@ class Device
 public:
     virtual ~Device() = default;
     virtual Stream stream() const = 0;
+    /// As Backend::visit().
+    virtual std::shared_ptr<void> visit() const = 0;
     virtual std::string name() const = 0;   ///< "NVIDIA H100 80GB HBM3, compute capability 9.0, CUDA 13.0"
     virtual void* allocate(size_t bytes) const = 0;   ///< 256-byte aligned
     virtual void release(void* memory) const = 0;     ///< what was launched before may still use it

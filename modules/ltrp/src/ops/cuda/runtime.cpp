@@ -26,8 +26,11 @@ using cuda::Product;
 
 void require(cudaError_t status, const char* what)
 {
-    LTRP_REQUIRE(status == cudaSuccess, Error::GpuApiCallError,
-                 "CUDA: " << what << ": " << cudaGetErrorString(status) << " (" << cudaGetErrorName(status) << ")");
+    if (status == cudaSuccess)
+        return;
+    cudaGetLastError();   // it is reported here, not by this thread's next launch as well
+    LTRP_ERROR(Error::GpuApiCallError,
+               "CUDA: " << what << ": " << cudaGetErrorString(status) << " (" << cudaGetErrorName(status) << ")");
 }
 
 void require(cublasStatus_t status, const char* what)
@@ -103,6 +106,24 @@ struct Plan
     cublasLtMatmulAlgo_t algorithm;
 };
 
+/// This thread's current device is the same afterwards.
+class KeepDevice
+{
+public:
+    KeepDevice() : known_(cudaGetDevice(&device_) == cudaSuccess) {}
+    ~KeepDevice()
+    {
+        if (known_)
+            cudaSetDevice(device_);
+    }
+    KeepDevice(const KeepDevice&) = delete;
+    KeepDevice& operator=(const KeepDevice&) = delete;
+
+private:
+    int device_ = 0;
+    const bool known_;
+};
+
 /// A CUDA graph, ready to be launched.
 class Graph CV_FINAL : public cuda::Recording
 {
@@ -139,10 +160,10 @@ public:
             require(cudaStreamCreateWithFlags(&uploads_, cudaStreamNonBlocking), "making a stream");
             for (cudaEvent_t& event : {std::ref(uploaded_), std::ref(marks_[0]), std::ref(marks_[1])})
                 require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
-            cudaMemPool_t pool = nullptr;
-            require(cudaDeviceGetDefaultMemPool(&pool, id_), "asking for the memory pool");
+            require(cudaDeviceGetDefaultMemPool(&pool_, id_), "asking for the memory pool");
             uint64_t all = UINT64_MAX;   // memory that was given back stays at hand
-            require(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &all), "setting up the memory pool");
+            require(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all),
+                    "setting up the memory pool");
             require(cublasLtCreate(&library_), "starting the library");
             workspace_ = allocate(workspaceBytes);
         }
@@ -159,6 +180,8 @@ public:
         use();
         return stream_;
     }
+
+    std::shared_ptr<void> visit() const CV_OVERRIDE { return std::make_shared<KeepDevice>(); }
 
     std::string name() const CV_OVERRIDE
     {
@@ -187,8 +210,10 @@ public:
 
     void release(void* memory) const CV_OVERRIDE
     {
-        if (memory && cudaSetDevice(id_) == cudaSuccess)
-            cudaFreeAsync(memory, stream_);   // in the order of the stream: earlier launches may still use it
+        const KeepDevice keep;   // called by destructors, wherever those run
+        // In the order of the stream: earlier launches may still use it.
+        if (memory && cudaSetDevice(id_) == cudaSuccess && cudaFreeAsync(memory, stream_) != cudaSuccess)
+            cudaGetLastError();   // what broke the device is reported by the call that it broke
     }
 
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE
@@ -258,8 +283,8 @@ public:
 
     void releaseHost(void* memory) const CV_OVERRIDE
     {
-        if (memory)
-            cudaFreeHost(memory);
+        if (memory && cudaFreeHost(memory) != cudaSuccess)
+            cudaGetLastError();
     }
 
     void uploadBeside(const void* host, void* to, size_t bytes) const CV_OVERRIDE
@@ -355,15 +380,23 @@ private:
 
     void close()
     {
+        const KeepDevice keep;
         plans_.clear();
+        // A static object can outlive CUDA's runtime at the end of a process, which frees everything.
+        if (cudaSetDevice(id_) != cudaSuccess)
+        {
+            cudaGetLastError();
+            return;
+        }
         if (stream_)
         {
-            cudaSetDevice(id_);
             release(workspace_);
             cudaStreamSynchronize(stream_);
         }
         if (uploads_)
             cudaStreamSynchronize(uploads_);
+        if (pool_)
+            cudaMemPoolTrimTo(pool_, 0);   // for the process's other users of the device
         if (library_)
             cublasLtDestroy(library_);
         for (cudaEvent_t event : {uploaded_, marks_[0], marks_[1]})
@@ -372,6 +405,7 @@ private:
         for (cudaStream_t stream : {stream_, uploads_})
             if (stream)
                 cudaStreamDestroy(stream);
+        cudaGetLastError();
     }
 
     /// bias, before: from their addresses the library knows how they are aligned.
@@ -423,11 +457,17 @@ private:
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, s.alignA);
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, s.alignD);
         prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s.alignD);
+        // Parts of a long sum are added up in 32 bits, not as 16-bit results, which are rounded and in half precision
+        // overflow.
+        if (s.out != Element::Float32)
+            prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                   uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
         cublasLtMatmulHeuristicResult_t best;
         int found = 0;
         const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library_, plan->operation, plan->a, plan->b,
                                                                      plan->d, plan->d, preference, 1, &best, &found);
-        LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1, Error::GpuNotSupported,
+        LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1 && best.state == CUBLAS_STATUS_SUCCESS,
+                     Error::GpuNotSupported,
                      "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
                                                          << "] in " << (single ? "32-bit floats" : "16-bit floats")
                                                          << ": " << cublasLtGetStatusString(status));
@@ -444,6 +484,7 @@ private:
 
     static const size_t workspaceBytes = size_t(64) << 20;
     int id_ = 0;
+    cudaMemPool_t pool_ = nullptr;   ///< the device's own
     cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< of all work; of copies that run beside it
     cudaEvent_t uploaded_ = nullptr, marks_[2] = {nullptr, nullptr};
     cublasLtHandle_t library_ = nullptr;
@@ -486,6 +527,7 @@ std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std
 {
     const std::string lacks = cudaLacks();
     LTRP_REQUIRE(lacks.empty(), Error::GpuNotSupported, precisionName(precision) << " on CUDA: " << lacks);
+    const KeepDevice keep;
     std::unique_ptr<CudaDevice> made(new CudaDevice);
     if (device)
         *device = made->name();
