@@ -3,7 +3,8 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // What DeviceBackend needs of a device beside the project's kernels. One implementation is CUDA's runtime with cuBLASLt
-// (runtime.cpp); the tests have another one over the emulation of tests/simt, so that everything above is run without a GPU.
+// (runtime.cpp); the tests have another one over the emulation of tests/simt, so that everything above is run without a
+// GPU.
 #ifndef OPENCV_LTRP_OPS_CUDA_DEVICE_HPP
 #define OPENCV_LTRP_OPS_CUDA_DEVICE_HPP
 
@@ -14,8 +15,8 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
-/// Row-major d [m, n] = a b + bias (or += without bias), then GELU. a [m, k], or [k, m] when transposeA; b [k, n], or [n, k]
-/// when transposeB; a and b have the same element.
+/// Row-major d [m, n] = a b + bias (or += without bias), then GELU. a [m, k], or [k, m] when transposeA; b [k, n], or
+/// [n, k] when transposeB; a and b have the same element.
 struct Product
 {
     Input a;
@@ -28,8 +29,8 @@ struct Product
     Output d;
     int m, n, k;
     bool tensorFloat = false;   ///< 32-bit a and b may be rounded to TensorFloat-32
-    /// [m, n] as d, or null: what GELU is applied to goes there; with geluBackward it comes from there, and the result is
-    /// multiplied by GELU's derivative. d is 16-bit then, n a multiple of 8.
+    /// [m, n] as d, or null: what GELU is applied to goes there; with geluBackward it comes from there, and the result
+    /// is multiplied by GELU's derivative. d is 16-bit then, n a multiple of 8.
     Output before = Output(nullptr, Element::Float32);
     bool geluBackward = false;
 };
@@ -69,8 +70,8 @@ public:
     /// Host memory that the device reaches by itself, so that the next two need not wait.
     virtual void* allocateHost(size_t bytes) const = 0;
     virtual void releaseHost(void* memory) const = 0;
-    /// From allocateHost() memory that stays as it is meanwhile; beside what runs in the stream, which has no business with
-    /// `to` until awaitUploads(): what is called from then on finds the values there.
+    /// From allocateHost() memory that stays as it is meanwhile; beside what runs in the stream, which has no business
+    /// with `to` until awaitUploads(): what is called from then on finds the values there.
     virtual void uploadBeside(const void* host, void* to, size_t bytes) const = 0;
     virtual void awaitUploads() const = 0;
     /// To allocateHost() memory, in the stream's order; there when a mark() made afterwards has been reached.
@@ -80,13 +81,13 @@ public:
     virtual void reach(int number) const = 0;
     /// Waits for everything, uploads beside included.
     virtual void finish() const = 0;
-    /// Writes down what `calls` launches instead of running it. It allocates nothing, waits for nothing and carries nothing
-    /// between host and device.
+    /// Writes down what `calls` launches instead of running it. It allocates nothing, waits for nothing and carries
+    /// nothing between host and device.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& calls) const = 0;
 };
 
-/// A backend over a device. Precision: FP32, TF32, BF16 or FP16 (fp32 sums; norms, softmax, residual stream fp32 in all).
-/// frozen: the parameters never change, else weightsChanged() makes the device's copies follow the host's, and
+/// A backend over a device. Precision: FP32, TF32, BF16 or FP16 (fp32 sums; norms, softmax, residual stream fp32 in
+/// all). frozen: the parameters never change, else weightsChanged() makes the device's copies follow the host's, and
 /// Backend::training() may be asked for.
 std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Precision precision, bool frozen);
 

@@ -5,12 +5,13 @@
 // The project's own CUDA kernels, as plain functions that launch them. The host side (ops/cuda/*.cpp) and the kernels
 // (ops/cuda/kernels/*.cu) share nothing but this file, which knows neither OpenCV nor the CUDA headers.
 //
-// Every pointer is device memory unless it is said to be host memory; arrays are dense and row-major; nothing is aligned
-// beyond its element unless it is said. Sizes are valid (the host has checked them) and positive unless it is said; they
-// are multiples of nothing. A function launches on `stream` and returns: it allocates nothing, waits for nothing and keeps
-// nothing on the host, so that it can be recorded into a graph. Temporary memory is handed in: `scratch` holds at least as
-// many bytes as the function's ...Scratch() says, 256-byte aligned. Sums come out the same in every run: no atomics on
-// floating-point numbers. Launch errors stay in the runtime; the host asks after each launch.
+// Every pointer is device memory unless it is said to be host memory; arrays are dense and row-major; nothing is
+// aligned beyond its element unless it is said. Sizes are valid (the host has checked them) and positive unless it is
+// said; they are multiples of nothing. A function launches on `stream` and returns: it allocates nothing, waits for
+// nothing and keeps nothing on the host, so that it can be recorded into a graph. Temporary memory is handed in:
+// `scratch` holds at least as many bytes as the function's ...Scratch() says, 256-byte aligned. Sums come out the same
+// in every run: no atomics on floating-point numbers. Launch errors stay in the runtime; the host asks after each
+// launch.
 #ifndef OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 #define OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 
@@ -51,7 +52,8 @@ struct Output
 
 // ---- Norms, activations, casts --------------------------------------------------------------------------------------
 
-/// Per row: x += branch + branchBias where branch.data is not null (x is changed), then y = (x - mean) * rstd * weight + bias.
+/// Per row: x += branch + branchBias where branch.data is not null (x is changed), then y = (x - mean) * rstd * weight
+/// + bias.
 struct LayerNormArgs
 {
     float* x;                  ///< [items, rows, dim], item i begins at x + i * itemStride
@@ -72,8 +74,8 @@ void layerNorm(Stream stream, const LayerNormArgs& args);
 
 /// dx [rows, dim] += gradient at the norm's input; dWeight, dBias [dim] += theirs. dy and x are [rows, dim].
 size_t layerNormBackwardScratch(size_t rows, int dim);
-void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, const float* mean, const float* rstd, float* dx,
-                       float* dWeight, float* dBias, size_t rows, int dim, void* scratch);
+void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, const float* mean, const float* rstd,
+                       float* dx, float* dWeight, float* dBias, size_t rows, int dim, void* scratch);
 
 /// y[i, r] = LN(x of item i, row r) - reference[i / perReference, r], where LN is as in layerNorm().
 struct NormDifferenceArgs
@@ -93,8 +95,8 @@ void normDifference(Stream stream, const NormDifferenceArgs& args);
 /// y[row] = softmax(x[row]), rows of `columns` values; y may be x.
 void softmax(Stream stream, Input x, Output y, size_t rows, int columns);
 
-/// y = act(x + bias) with the exact (erf) GELU; bias [columns] or null; x and y [rows, columns]; y may be x (same element).
-/// before (or data null): receives x + bias for geluBackward().
+/// y = act(x + bias) with the exact (erf) GELU; bias [columns] or null; x and y [rows, columns]; y may be x (same
+/// element). before (or data null): receives x + bias for geluBackward().
 void gelu(Stream stream, Input x, const float* bias, Output before, Output y, size_t rows, int columns);
 /// dx = dy * gelu'(before); dx may be dy (same element).
 void geluBackward(Stream stream, Input before, Input dy, Output dx, size_t count);
@@ -113,18 +115,20 @@ void finiteCheck(Stream stream, Input x, int* flag, size_t count);
 
 // ---- Attention ------------------------------------------------------------------------------------------------------
 
-/// softmax(q k^T / sqrt(width)) v for every head, width = dim / heads, any width up to 256 and any number of tokens; 32 and 64
-/// (tensor cores when the element is 16-bit) are the ones that matter.
+/// softmax(q k^T / sqrt(width)) v for every head, width = dim / heads, any width up to 256 and any number of tokens; 32
+/// and 64 (tensor cores when the element is 16-bit) are the ones that matter.
 struct AttentionArgs
 {
     Input qkv;                 ///< [batch / sharedBy, tokens, 3 * dim]: q, k, v, each head by head
     Output out;                ///< [batch, queries, dim]; element as qkv's
     const int* flagged;        ///< [batch] or null: token that is no key for anyone and whose own output is 0; -1: none
-    float* logSumExp;          ///< [batch, heads, queries] or null: log of the sum of exp(scaled logits), for the backward pass
+    float* logSumExp;          ///< [batch, heads, queries] or null: log of the sum of exp(scaled logits), for the
+                               ///< backward pass
     int batch, tokens;
     int queries;               ///< 1 .. tokens: only the first of each item's tokens are computed
     int dim, heads;
-    int sharedBy;              ///< item b reads the qkv of b / sharedBy: variants of one input share it; batch is a multiple
+    int sharedBy;              ///< item b reads the qkv of b / sharedBy: variants of one input share it; batch is a
+                               ///< multiple
 };
 void attention(Stream stream, const AttentionArgs& args);
 
@@ -143,9 +147,9 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
 
 // ---- Leave-one-out's metric -----------------------------------------------------------------------------------------
 
-/// means[i] = 1 / count * sum over rows r and outputs o of |x[i, r] . weight[o]| * scale[i / perScale, r] (squared: of the
-/// square of that product): how far predictions lie apart whose normed tokens differ by x. The products never reach memory;
-/// partial sums of a row are fp32, all others fp64.
+/// means[i] = 1 / count * sum over rows r and outputs o of |x[i, r] . weight[o]| * scale[i / perScale, r] (squared: of
+/// the square of that product): how far predictions lie apart whose normed tokens differ by x. The products never reach
+/// memory; partial sums of a row are fp32, all others fp64.
 struct ProductSumArgs
 {
     Input x;                   ///< [items, rows, in]
@@ -167,8 +171,9 @@ void meanDifference(Stream stream, Input a, Input b, size_t count, const float* 
 
 // ---- Patches and tokens ---------------------------------------------------------------------------------------------
 
-/// Where pixels come from: planar normalised floats [batch, 3, side, side], or interleaved 8-bit RGB [batch, side, side, 3]
-/// that are normalised on the way, (v / 255 - mean[c]) / std[c] in fp32 with correctly rounded divisions, as on the CPU.
+/// Where pixels come from: planar normalised floats [batch, 3, side, side], or interleaved 8-bit RGB [batch, side,
+/// side, 3] that are normalised on the way, (v / 255 - mean[c]) / std[c] in fp32 with correctly rounded divisions, as
+/// on the CPU.
 struct PixelSource
 {
     const float* planes;       ///< or null
@@ -183,9 +188,10 @@ void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool cha
 /// patches [batch, L, 3 * patch * patch] in (row, column, channel) order -> pixels [batch, 3, side, side].
 void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch);
 
-/// The decoder's targets at places ids [batch, n] (null: all): out [batch, n, P] patch vectors in (row, column, channel) order,
-/// normalised by their own mean and deviation = sqrt(var + 1e-6), divisor of var P - 1, when normalised. out, deviation
-/// [batch * n] and mean may be null. Mean and variance are summed in fp64, or in another way that is exact to 1e-6 relative.
+/// The decoder's targets at places ids [batch, n] (null: all): out [batch, n, P] patch vectors in (row, column,
+/// channel) order, normalised by their own mean and deviation = sqrt(var + 1e-6), divisor of var P - 1, when
+/// normalised. out, deviation [batch * n] and mean may be null. Mean and variance are summed in fp64, or in another way
+/// that is exact to 1e-6 relative.
 void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
                   float* deviation, int batch, int n, int side, int patch);
 
@@ -198,9 +204,9 @@ void embedTokensBackward(Stream stream, const float* dx, Output dTokens, float* 
 /// removed [batch, L - visible] = the places not in keep [batch, visible] (ascending), ascending.
 void complementPlaces(Stream stream, const int* keep, int* removed, int batch, int visible, int numPatches);
 
-/// The decoder's tokens x [batch, 1 + L, dim] from embedded [batch, 1 + visible, dim], maskToken and positions [1 + L, dim].
-/// By place: the class token, then every grid place. Hidden first: the removed places in their order, the class token, the
-/// visible ones in their order. keep [batch, visible], removed [batch, L - visible]; both in range.
+/// The decoder's tokens x [batch, 1 + L, dim] from embedded [batch, 1 + visible, dim], maskToken and positions [1 + L,
+/// dim]. By place: the class token, then every grid place. Hidden first: the removed places in their order, the class
+/// token, the visible ones in their order. keep [batch, visible], removed [batch, L - visible]; both in range.
 struct DecoderInputArgs
 {
     Input embedded;
@@ -213,44 +219,50 @@ struct DecoderInputArgs
     int batch, visible, numPatches, dim;
 };
 void decoderInput(Stream stream, const DecoderInputArgs& args);
-/// Gradients by place: dEmbedded [batch, 1 + visible, dim] = dx at the class token and the kept places; dMask [dim] += the sum
-/// of dx [batch, 1 + L, dim] over all removed places.
+/// Gradients by place: dEmbedded [batch, 1 + visible, dim] = dx at the class token and the kept places; dMask [dim] +=
+/// the sum of dx [batch, 1 + L, dim] over all removed places.
 size_t decoderInputBackwardScratch(int batch, int visible, int numPatches, int dim);
-void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded, float* dMask,
-                          int batch, int visible, int numPatches, int dim, void* scratch);
+void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded,
+                          float* dMask, int batch, int visible, int numPatches, int dim, void* scratch);
 
 /// y [items, n, dim]: row j of item i is row base + ids[i, j] of x's item i (ids null: row base + j), which begins at
 /// x + i * itemStride. A negative sum gives a row of zeros.
-void gatherRows(Stream stream, Input x, size_t itemStride, const int* ids, int base, Output y, int items, int n, int dim);
-/// The inverse: row base + ids[i, j] of y's item i = row j of x's item i, x [items, n, dim]; rows not named stay as they are.
-void scatterRows(Stream stream, Input x, const int* ids, int base, Output y, size_t itemStride, int items, int n, int dim);
+void gatherRows(Stream stream, Input x, size_t itemStride, const int* ids, int base, Output y, int items, int n,
+                int dim);
+/// The inverse: row base + ids[i, j] of y's item i = row j of x's item i, x [items, n, dim]; rows not named stay as
+/// they are.
+void scatterRows(Stream stream, Input x, const int* ids, int base, Output y, size_t itemStride, int items, int n,
+                 int dim);
 /// y [items * times, count]: each item of x [items, count] `times` times, one after the other.
 void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t times, size_t count);
 
 // ---- Losses and the optimizer ---------------------------------------------------------------------------------------
 
-/// *loss = mean over count of (prediction - target)^2; gradient = gradientScale * 2 (prediction - target) / count (may be
-/// prediction when it is fp32; data null: not wanted).
+/// *loss = mean over count of (prediction - target)^2; gradient = gradientScale * 2 (prediction - target) / count (may
+/// be prediction when it is fp32; data null: not wanted).
 size_t squaredLossScratch(size_t count);
-void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count, void* scratch,
-                 float gradientScale = 1);
+void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
+                 void* scratch, float gradientScale = 1);
 
 using ops::AdamWFactors;
 using ops::SampleKey;
-/// keep [batch, visible]: as the loader masks (RandomStream(seed, Mask, epoch, sample): one uniform() a place, the `visible`
-/// smallest, equal ones in the order of places, ascending), bit for bit. keys [batch]. numPatches up to 1024.
-void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep, int batch, int visible, int numPatches);
+/// keep [batch, visible]: as the loader masks (RandomStream(seed, Mask, epoch, sample): one uniform() a place, the
+/// `visible` smallest, equal ones in the order of places, ascending), bit for bit. keys [batch]. numPatches up to 1024.
+void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep, int batch, int visible,
+                 int numPatches);
 /// columns [batch, k]: the first k of RandomStream(seed, Loss, epoch, sample).shuffle(0 .. n - 1). n up to 1024.
 void drawColumns(Stream stream, uint64_t seed, const SampleKey* keys, int* columns, int batch, int n, int k);
 
-/// ListMLE as train/losses.cpp has it (listMle with stable descending order; log-sum-exp carried as logarithms, fp64 inside).
+/// ListMLE as train/losses.cpp has it (listMle with stable descending order; log-sum-exp carried as logarithms, fp64
+/// inside).
 struct ListMleArgs
 {
     const float* scores;       ///< [batch, numPatches]
     const int* keep;           ///< [batch, n]: where in a row of scores the list's predictions stand
     const float* target;       ///< [batch, n]
     const int* columns;        ///< [batch, k] into the n, drawn order, repeats allowed; null: all n in order (k = n)
-    double* loss;              ///< mean over the batch of each row's sum; NaN when any target is not finite or a prediction is NaN
+    double* loss;              ///< mean over the batch of each row's sum; NaN when any target is not finite or a
+                               ///< prediction is NaN
     float* dScores;            ///< [batch, numPatches], overwritten: zero but where a list's element stands
     int batch, numPatches, n, k;   ///< n, k up to 1024
     float gradientScale = 1;   ///< of dScores
@@ -258,12 +270,12 @@ struct ListMleArgs
 size_t listMleScratch(int batch, int n, int k);
 void listMle(Stream stream, const ListMleArgs& args, void* scratch);
 
-/// Over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 stay as they are,
-/// 1 no decay, 2 decay. skip (or null): nothing happens when *skip is not 0. copy (or data null): 16-bit copy of all of w,
-/// written also where kind is 0.
-/// factors lie in device memory, so that a recorded step can be repeated with other ones.
-void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind, size_t total,
-           const AdamWFactors* factors, const int* skip);
+/// Over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 stay as they
+/// are, 1 no decay, 2 decay. skip (or null): nothing happens when *skip is not 0. copy (or data null): 16-bit copy of
+/// all of w, written also where kind is 0. factors lie in device memory, so that a recorded step can be repeated with
+/// other ones.
+void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind,
+           size_t total, const AdamWFactors* factors, const int* skip);
 
 /// *sum = the sum of squares of x [count], fp64.
 size_t sumOfSquaresScratch(size_t count);
@@ -277,15 +289,16 @@ struct StepState
 };
 /// Takes in a batch's loss: state->loss += *loss * share.
 void addLoss(Stream stream, const double* loss, double share, StepState* state);
-/// Ends a step: *report = *state; *skip = 1 where a loss or the sum of squares is not finite, else 0; *state as before the
-/// first batch.
+/// Ends a step: *report = *state; *skip = 1 where a loss or the sum of squares is not finite, else 0; *state as before
+/// the first batch.
 void closeStep(Stream stream, StepState* state, StepState* report, int* skip);
 
 // ---- Augmentation ---------------------------------------------------------------------------------------------------
 
-/// One image of a batch: its crop, chosen on the host by the CPU's own code, is resized as image::resizeAntialiasedCubic()
-/// does (cut out first, across then down, 22-bit weights from double arithmetic, 8-bit rounding after each pass), mirrored,
-/// and normalised. A crop as large as the output in a direction is copied in that direction.
+/// One image of a batch: its crop, chosen on the host by the CPU's own code, is resized as
+/// image::resizeAntialiasedCubic() does (cut out first, across then down, 22-bit weights from double arithmetic, 8-bit
+/// rounding after each pass), mirrored, and normalised. A crop as large as the output in a direction is copied in that
+/// direction.
 struct AugmentItem
 {
     const uint8_t* data;       ///< device memory: interleaved 8-bit RGB of the whole image

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention on tensor cores for any number of tokens, forward and backward: where a head does not fit into shared memory,
-// its rows come by in tiles. A warp owns 16 rows (queries; in one half of the backward pass keys) and keeps their sums in
-// registers meanwhile. What variants of one input have in common is not shared here.
+// Attention on tensor cores for any number of tokens, forward and backward: where a head does not fit into shared
+// memory, its rows come by in tiles. A warp owns 16 rows (queries; in one half of the backward pass keys) and keeps
+// their sums in registers meanwhile. What variants of one input have in common is not shared here.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_LONG_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_LONG_CUH
 
@@ -127,8 +127,9 @@ inline void launchLongBackward(Stream stream, const TensorBackward& a, int batch
     const unsigned perHead = longBlocksPerHead(a.tokens);
     const unsigned blocks = static_cast<unsigned>(batch) * static_cast<unsigned>(a.heads) * perHead;
     const size_t shared = tensorBackwardShared(longTile, WIDTH);
-    launch(stream, "attentionBackward", longBackwardKernel<T, WIDTH, true>, blocks, longWarps * 32, shared, a, perHead);
-    launch(stream, "attentionBackward", longBackwardKernel<T, WIDTH, false>, blocks, longWarps * 32, shared, a, perHead);
+    const char* name = "attentionBackward";
+    launch(stream, name, longBackwardKernel<T, WIDTH, true>, blocks, longWarps * 32, shared, a, perHead);
+    launch(stream, name, longBackwardKernel<T, WIDTH, false>, blocks, longWarps * 32, shared, a, perHead);
 }
 
 }  // namespace

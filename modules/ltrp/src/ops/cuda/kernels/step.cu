@@ -69,7 +69,8 @@ size_t sumOfSquaresScratch(size_t count) { return partsOf(count) * sizeof(double
 void sumOfSquares(Stream stream, const float* x, double* sum, size_t count, void* scratch)
 {
     double* const partial = static_cast<double*>(scratch);
-    launch(stream, "sumOfSquares", squaresKernel, partsOf(count), 256, 0, x, partial, count, aligned4(x, Element::Float32));
+    launch(stream, "sumOfSquares", squaresKernel, partsOf(count), 256, 0, x, partial, count,
+           aligned4(x, Element::Float32));
     launch(stream, "sumOfSquares", addPartsKernel, 1, 256, 0, partial, partsOf(count), sum);
 }
 
