@@ -71,6 +71,17 @@ __global__ void blockSumsKernel(Fault fault, const float* x, float* out, size_t 
         if (two.x > 1e30f)
             out[0] = two.y;
     }
+    if (fault == Fault::SharedTooLarge)
+    {
+        LTRP_SHARED(float, much, (99 << 10) / sizeof(float) - 90);   // fits but for 'values' and 'sums'
+        much[threadIdx.x] = 0;
+    }
+    if (fault == Fault::SharedMisaligned)   // an array as __shared__ alone would declare it
+    {
+        static const char tag = 0;
+        float* const few = static_cast<float*>(::simt::staticShared(&tag, "few", 96 * sizeof(float4), alignof(float)));
+        storeAs(few + 4 * threadIdx.x, float4{0, 0, 0, 0});
+    }
 }
 
 __global__ void raiseFlagsKernel(Fault fault, int* flag)

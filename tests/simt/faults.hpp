@@ -29,7 +29,9 @@ enum class Fault
     BlocksOverlap,
     HostMemory,
     PlainBesideAtomic,
-    Misaligned
+    Misaligned,
+    SharedMisaligned,
+    SharedTooLarge
 };
 
 /// out [blocks * 96] = the sum of each block's 96 values of x, by way of shared memory, shuffles and barriers. 96

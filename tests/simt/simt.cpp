@@ -23,6 +23,9 @@ namespace simt
 namespace
 {
 
+// What a block of every device from compute capability 8.0 on has, consumer cards included.
+const size_t mostShared = 99 << 10;
+
 const size_t stackBytes = 64 << 10, guardBytes = 4096;
 const unsigned everyLane = 0xffffffffu;
 
@@ -257,8 +260,7 @@ void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*ke
         grid.z > 65535)
         throw Failure(std::string(name) + ": no device takes a launch of " + std::to_string(blocks) + " blocks of "
                       + std::to_string(threads) + " threads");
-    // What every device from compute capability 8.0 on has, consumer cards included.
-    const size_t mostShared = 99 << 10, sharedSpace = 512 << 10;
+    const size_t sharedSpace = 512 << 10;
     if (dynamicBytes > mostShared)
         throw Failure(std::string(name) + ": " + std::to_string(dynamicBytes) + " bytes of shared memory");
     m.kernelName = name;
@@ -295,7 +297,7 @@ void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*ke
         std::fill(m.sharedBytes.begin(), m.sharedBytes.end(),
                   static_cast<unsigned char>(0xff));   // NaN to whoever reads it
         if (dynamicBytes)
-            staticShared(nullptr, "dynamic shared memory", dynamicBytes);
+            staticShared(nullptr, "dynamic shared memory", dynamicBytes, 16);
         runBlock(shuffler);
         if (!m.failure.empty())
         {
@@ -317,7 +319,7 @@ void fail(const std::string& message)
     failHere(where() + message);
 }
 
-void* staticShared(const void* tag, const char* name, size_t bytes)
+void* staticShared(const void* tag, const char* name, size_t bytes, size_t alignment)
 {
     Machine& m = machine();
     for (const auto& known : m.statics)
@@ -327,15 +329,20 @@ void* staticShared(const void* tag, const char* name, size_t bytes)
                 fail(std::string("two sizes of the shared array ") + name);
             return reinterpret_cast<void*>(known.second->begin);
         }
+    size_t used = bytes;
+    for (const auto& known : m.statics)
+        used += known.second->bytes;
+    if (used > mostShared)
+        fail(std::to_string(used) + " bytes of shared memory with " + name);
     const size_t guard = 1024, rounded = (bytes + 255) / 256 * 256;
-    if (m.sharedUsed + guard * 2 + rounded > m.sharedBytes.size() - 256)
+    if (m.sharedUsed + guard * 2 + 256 + rounded > m.sharedBytes.size() - 256)
         fail(std::string("shared memory is used up by ") + name);
     if (m.sharedRegions.size() <= m.statics.size())
         m.sharedRegions.emplace_back(new Region);
     Region* region = m.sharedRegions[m.statics.size()].get();
     const uintptr_t base = (reinterpret_cast<uintptr_t>(m.sharedBytes.data()) + 255) / 256 * 256;
-    region->reset(name, base + m.sharedUsed + guard, bytes, 1, true);
-    m.sharedUsed += guard + rounded;
+    region->reset(name, base + m.sharedUsed + guard + alignment, bytes, 1, true);   // no better aligned than declared
+    m.sharedUsed += guard + 256 + rounded;
     m.statics.emplace_back(tag, region);
     running.sharedRegions.push_back(region);
     running.sharedBegin = base;

@@ -78,7 +78,7 @@ void syncThreads(const char* site);
 void syncWarp(const char* site, unsigned mask);
 
 /// A static __shared__ array: the same for all threads of a block, with guards around; `tag` tells which one.
-void* staticShared(const void* tag, const char* name, size_t bytes);
+void* staticShared(const void* tag, const char* name, size_t bytes, size_t alignment);
 void* dynamicShared();
 
 /// One operation of a whole warp: every lane of `mask` hands in `in` and gets `out`; the last to arrive calls

@@ -179,6 +179,7 @@ BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
             checkForward({2, 16, 3, width, 3, 1, {}}, element);
             checkForward({2, 65, 65, width, 1, 1, {64, 0}}, element);   // a chunk of keys that has none left
         }
+    checkForward({67, 129, 129, 32, 1, 1, {}}, Element::BFloat16);   // too many blocks for rounds of tiles side by side
 }
 
 BOOST_AUTO_TEST_CASE(sequences_longer_than_shared_memory_equal_the_plain_sums)
@@ -201,6 +202,7 @@ BOOST_AUTO_TEST_CASE(variants_of_one_input_share_what_they_have_in_common)
     checkForward({6, 37, 37, 64, 2, 3, {-1, 1, 20, 36, -1, 0}}, Element::Float16);
     checkForward({4, 50, 50, 32, 2, 2, {}}, Element::BFloat16);
     checkForward({4, 50, 31, 32, 1, 4, {-1, -1, -1, -1}}, Element::BFloat16);
+    checkForward({134, 129, 129, 32, 1, 2, std::vector<int>(134, 70)}, Element::BFloat16);
 }
 
 BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_finite)

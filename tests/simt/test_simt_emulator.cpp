@@ -109,6 +109,7 @@ BOOST_AUTO_TEST_CASE(accesses_outside_are_found)
     checkFound(Fault::ReadBeyond, {"reads 4 bytes at byte 1", "of 'x' (1084 bytes)", "out of bounds"});
     checkFound(Fault::WriteBefore, {"writes 4 bytes at byte -4 of 'out'", "out of bounds"});
     checkFound(Fault::SharedBeyond, {"at byte 384 of 'values' (384 bytes, shared)", "out of bounds"});
+    checkFound(Fault::SharedTooLarge, {"bytes of shared memory with much"});
     checkFound(Fault::HostMemory, {"no device memory"});
 }
 
@@ -123,6 +124,7 @@ BOOST_AUTO_TEST_CASE(wrong_shuffles_and_vectors_are_found)
     checkFound(Fault::MaskWithoutCaller, {"mask"});
     checkFound(Fault::ShuffleFromOutside, {"lane 32"});
     checkFound(Fault::Misaligned, {"multiple of 8"});
+    checkFound(Fault::SharedMisaligned, {"multiple of 16"});
 }
 
 BOOST_AUTO_TEST_CASE(atomics_need_no_barrier_but_only_among_themselves)

@@ -149,9 +149,11 @@ void attention(Stream stream, const AttentionArgs& args)
         const TensorAttention a{args.qkv.data, args.out.data, args.flagged, args.logSumExp, args.tokens,
                                 args.queries,  args.dim,      args.heads,   args.sharedBy,  scale * 1.44269504f};
         if (width == 32)
-            brain ? tensorAttention<bf16, 32>(stream, a, args.batch) : tensorAttention<half16, 32>(stream, a, args.batch);
+            brain ? tensorAttention<bf16, 32>(stream, a, args.batch)
+                  : tensorAttention<half16, 32>(stream, a, args.batch);
         else
-            brain ? tensorAttention<bf16, 64>(stream, a, args.batch) : tensorAttention<half16, 64>(stream, a, args.batch);
+            brain ? tensorAttention<bf16, 64>(stream, a, args.batch)
+                  : tensorAttention<half16, 64>(stream, a, args.batch);
         return;
     }
     const PlainAttention a{any(args.qkv), any(args.out), args.flagged,  args.logSumExp, args.tokens, args.queries,

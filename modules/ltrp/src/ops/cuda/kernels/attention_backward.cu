@@ -11,20 +11,22 @@ namespace {
 
 const int warpsPerBlock = 4, perTile = 32, tileStride = perTile + 1;   // columns in different banks
 
-/// delta[b, head, token] = the sum over the head of dOut * out: a warp each.
-__global__ void deltaKernel(AnyInput out, AnyInput dOut, float* delta, size_t count, int tokens, int heads, int width)
+/// delta[b, head, token] = the sum over the head of dOut * out: a block a token, a warp every fourth head.
+__global__ void deltaKernel(AnyInput out, AnyInput dOut, float* delta, int tokens, int heads, int width)
 {
-    const size_t i = static_cast<size_t>(blockIdx.x) * warpsPerBlock + threadIdx.x / 32;
-    if (i >= count)
-        return;
-    const size_t t = static_cast<size_t>(tokens), h = static_cast<size_t>(heads), w = static_cast<size_t>(width);
-    const size_t b = i / t / h, head = i / t % h, token = i % t, at = (b * t + token) * h * w + head * w;
-    float sum = 0;
-    for (int c = static_cast<int>(threadIdx.x % 32); c < width; c += 32)
-        sum += out[at + static_cast<size_t>(c)] * dOut[at + static_cast<size_t>(c)];
-    sum = warpSum(sum);
-    if (threadIdx.x % 32 == 0)
-        delta[i] = sum;
+    const unsigned b = blockIdx.x / static_cast<unsigned>(tokens), token = blockIdx.x % static_cast<unsigned>(tokens);
+    for (int head = static_cast<int>(threadIdx.x / 32); head < heads; head += warpsPerBlock)
+    {
+        const size_t row = static_cast<size_t>(b) * static_cast<size_t>(heads) + static_cast<size_t>(head);
+        const size_t at = (static_cast<size_t>(blockIdx.x) * static_cast<size_t>(heads) + static_cast<size_t>(head)) *
+                          static_cast<size_t>(width);
+        float sum = 0;
+        for (int c = static_cast<int>(threadIdx.x % 32); c < width; c += 32)
+            sum += out[at + static_cast<size_t>(c)] * dOut[at + static_cast<size_t>(c)];
+        sum = warpSum(sum);
+        if (threadIdx.x % 32 == 0)
+            delta[row * static_cast<size_t>(tokens) + token] = sum;
+    }
 }
 
 struct PlainBackward
@@ -170,11 +172,10 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
 {
     const int width = args.dim / args.heads;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
-    const size_t rows = static_cast<size_t>(args.batch) * static_cast<size_t>(args.tokens) *
-                        static_cast<size_t>(args.heads);
+    const unsigned rows = static_cast<unsigned>(args.batch) * static_cast<unsigned>(args.tokens);
     float* const delta = static_cast<float*>(scratch);
-    launch(stream, "attentionBackward", deltaKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0,
-           any(args.out), any(args.dOut), delta, rows, args.tokens, args.heads, width);
+    launch(stream, "attentionBackward", deltaKernel, rows, warpsPerBlock * 32, 0, any(args.out), any(args.dOut),
+           delta, args.tokens, args.heads, width);
     const Element element = args.qkv.element;
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
     if (element != Element::Float32 && (width == 32 || width == 64) && args.dOut.element == element &&

@@ -38,6 +38,7 @@ __device__ __forceinline__ void storeTile(const FragmentC sums[WIDTH / 8], T* to
                 storeAs(to + static_cast<size_t>(row) * stride + (8 * n + static_cast<int>(lane % 4) * 2),
                         packPair<T>(sums[n].v[2 * half], sums[n].v[2 * half + 1]));
     }
+    __syncwarp();
 }
 
 /// c [16, 16] = a [16, WIDTH] times 16 rows of `tile` [16, WIDTH] in shared memory, turned.
@@ -159,8 +160,8 @@ struct QueryGradients
     float logSums[2], deltas[2];   ///< of this lane's two rows; logSums times log2(e)
 
     template <class T>
-    __device__ __forceinline__ void begin(const HeadRows<T>& from, size_t stride, size_t dOutStride, int first, int last,
-                                          const float* fromSums, const float* fromDeltas, unsigned lane)
+    __device__ __forceinline__ void begin(const HeadRows<T>& from, size_t stride, size_t dOutStride, int first,
+                                          int last, const float* fromSums, const float* fromDeltas, unsigned lane)
     {
         loadTile<T, WIDTH>(queries, from.q, stride, first, last, lane);
         loadTile<T, WIDTH>(gradients, from.d, dOutStride, first, last, lane);

@@ -4,12 +4,12 @@
 
 // Attention on tensor cores, for heads 32 or 64 wide in 16-bit numbers whose keys and values fit into shared memory.
 //
-// What decides the shape, calculated, not measured: at 197 tokens and 32 a head, an image's twenty decoder passes of ViT-B
-// read and write 130 MB of queries, keys, values and results (40 us at 3.35 TB/s), multiply 13 GFLOP (32 us at
+// What decides the shape, calculated, not measured: at 197 tokens and 32 a head, an image's twenty decoder passes of
+// ViT-B read and write 130 MB of queries, keys, values and results (40 us at 3.35 TB/s), multiply 13 GFLOP (32 us at
 // 400 TFLOP/s) and take 100 million exponentials (28 us at an H100's 16 a clock and multiprocessor). No one of them
-// dominates, so each is done once: a block holds all keys and values of a head, a warp walks through tiles of 16 queries
-// whose scores never leave its registers, and variants that share queries, keys and values share the scores of all keys
-// but those behind the first removed one.
+// dominates, so each is done once: a block holds all keys and values of a head, a warp walks through tiles of 16
+// queries whose scores never leave its registers, and variants that share queries, keys and values share the scores of
+// all keys but those behind the first removed one.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 
@@ -20,7 +20,6 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 namespace {
 
 const int keyChunk = 64;   ///< keys between two corrections of the running maximum
-const size_t mostShared = 99 << 10;   ///< of a block on any device from compute capability 8.0 on
 
 /// 2^x; -infinity gives 0.
 __device__ __forceinline__ float exp2Fast(float x)
@@ -76,6 +75,7 @@ __device__ __forceinline__ void loadTile(FragmentA a[WIDTH / 16], const T* from,
             a[i].r[r] = y < last
                 ? loadAs<uint32_t>(from + static_cast<size_t>(y) * stride + (16 * i + r / 2 * 8 + column)) : 0u;
         }
+    __syncwarp();   // whatever follows on tensor cores wants all lanes at once
 }
 
 /// Running softmax of a tile of 16 queries: a lane has two rows of it.
@@ -153,12 +153,13 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
             }
 #pragma unroll
             for (int t = 0; t < 2 * tiles; ++t)
+                if (begin + 16 * (t / 2) < to)   // powers are scarce: none for tiles that do not exist
 #pragma unroll
-                for (int i = 2 * half; i < 2 * half + 2; ++i)
-                {
-                    p[t].v[i] = exp2Fast(p[t].v[i] * scale - shift);
-                    s.total[half] += p[t].v[i];
-                }
+                    for (int i = 2 * half; i < 2 * half + 2; ++i)
+                    {
+                        p[t].v[i] = exp2Fast(p[t].v[i] * scale - shift);
+                        s.total[half] += p[t].v[i];
+                    }
         }
 #pragma unroll
         for (int t = 0; t < tiles; ++t)
@@ -203,9 +204,11 @@ __device__ __forceinline__ void storeAttended(const TensorAttention& a, const Ru
             a.logSumExp[(b * static_cast<size_t>(a.heads) + static_cast<size_t>(head)) * static_cast<size_t>(a.queries)
                         + static_cast<size_t>(row)] = s.top[half] * a.scale * 0.69314718f + logf(total);
     }
+    __syncwarp();
 }
 
-/// A block a head of one item, or of all items that share their queries, keys and values.
+/// A block, or the blocks of a grid's column, a head of one item, or of all items that share their queries, keys and
+/// values.
 template <class T, int WIDTH, bool SHARED>
 __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorAttentionKernel(TensorAttention a)
 {
@@ -231,7 +234,8 @@ __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorAttentionKerne
         }
         common = common / 16 * 16;
     }
-    for (int first = static_cast<int>(threadIdx.x / 32) * 16; first < a.queries; first += warps * 16)
+    const int warp = static_cast<int>(blockIdx.y) * warps + static_cast<int>(threadIdx.x / 32);
+    for (int first = warp * 16; first < a.queries; first += static_cast<int>(gridDim.y) * warps * 16)
     {
         FragmentA tile[WIDTH / 16];
         loadTile<T, WIDTH>(tile, q, stride, first, a.queries, lane);
@@ -261,7 +265,8 @@ inline size_t tensorAttentionShared(int tokens, int width)
     return 2 * static_cast<size_t>(paddedTokens(tokens)) * static_cast<size_t>(width + 8) * sizeof(uint16_t);
 }
 
-/// As many warps as leave the fewest of them idle in the last round of tiles: 7 for the 13 tiles of 197 queries.
+/// As many warps as leave the fewest of them idle in the last round of tiles: 7 for the 13 tiles of 197 queries. At
+/// least four: where there is but one tile, as for a class token alone, all the others still load keys and values.
 inline unsigned warpsFor(int queries)
 {
     const int tiles = (queries + 15) / 16;
@@ -269,16 +274,21 @@ inline unsigned warpsFor(int queries)
     for (int warps = 4; warps <= 8; ++warps)
         if ((tiles + warps - 1) / warps * warps < (tiles + best - 1) / best * best)
             best = warps;
-    return static_cast<unsigned>(tiles < best ? tiles : best);
+    return static_cast<unsigned>(best);
 }
+
+const unsigned fewBlocks = 132;   ///< the largest devices' multiprocessors
 
 template <class T, int WIDTH>
 inline void launchTensorAttention(Stream stream, const TensorAttention& a, int batch)
 {
     const unsigned blocks = static_cast<unsigned>(batch / a.sharedBy) * static_cast<unsigned>(a.heads);
+    const unsigned warps = warpsFor(a.queries), rounds = blocksFor(static_cast<size_t>(a.queries), 16 * warps);
+    // Where a few images leave most of the device idle, a head's rounds of tiles run side by side.
     launch(stream, "attention",
-           a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>, blocks,
-           32 * warpsFor(a.queries), tensorAttentionShared(a.tokens, WIDTH), a);
+           a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>,
+           dim3(blocks, blocks * rounds <= fewBlocks ? rounds : 1), 32 * warps,
+           tensorAttentionShared(a.tokens, WIDTH), a);
 }
 
 }  // namespace

@@ -20,16 +20,19 @@
 #include <cmath>
 #include <tuple>
 
-// Shared memory is declared by these two, so that the emulation can put guards around each array.
+// Shared memory is declared by these two, so that the emulation can put guards around each array. Of itself an array is
+// aligned as its element is: too little for the vectors and ldmatrix rows that go there.
+#define LTRP_SHARED_ALIGNMENT 16
 #ifdef LTRP_SIMT
 #define LTRP_SHARED(T, name, count) \
     static const char name##Tag = 0; \
-    T* const name = static_cast<T*>(::simt::staticShared(&name##Tag, #name, sizeof(T) * (count)))
+    T* const name = static_cast<T*>(::simt::staticShared(&name##Tag, #name, sizeof(T) * (count), \
+                                                             LTRP_SHARED_ALIGNMENT))
 #define LTRP_DYNAMIC_SHARED(T, name) T* const name = static_cast<T*>(::simt::dynamicShared())
 #else
-#define LTRP_SHARED(T, name, count) __shared__ T name[count]
+#define LTRP_SHARED(T, name, count) __shared__ __align__(LTRP_SHARED_ALIGNMENT) T name[count]
 #define LTRP_DYNAMIC_SHARED(T, name) \
-    extern __shared__ __align__(16) unsigned char ltrpDynamicShared[]; \
+    extern __shared__ __align__(LTRP_SHARED_ALIGNMENT) unsigned char ltrpDynamicShared[]; \
     T* const name = reinterpret_cast<T*>(ltrpDynamicShared)
 #endif
 
@@ -42,6 +45,9 @@ typedef __half half16;
 
 const unsigned allLanes = 0xffffffffu;
 
+const size_t mostShared = 99 << 10;    ///< of a block on any device from compute capability 8.0 on
+const size_t usualShared = 90 << 10;   ///< of it, what a launch may ask for beside arrays of fixed size
+
 /// Launches kernel(arguments...), by the name that the emulation reports. Errors stay in the runtime.
 template <class... P, class... A>
 inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamicShared,
@@ -53,8 +59,11 @@ inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 g
     ::simt::run(name, grid, block, dynamicShared, ::simt::Call<P...>::invoke, &call, sizeof(call));
 #else
     (void)name;
-    if (dynamicShared > (48 << 10) && cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                                           static_cast<int>(dynamicShared)) != cudaSuccess)
+    // Without this a block has 48 KiB, of which its arrays of fixed size take their part. The limit belongs to the kernel,
+    // not to the launch: one that is lowered again would stand in the way of a recorded launch that needs more.
+    const int most = static_cast<int>(dynamicShared <= usualShared ? usualShared : mostShared);
+    if (dynamicShared > 0 &&
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most) != cudaSuccess)
         return;   // remembered by the runtime, as a failed launch is
     kernel<<<grid, block, dynamicShared, stream>>>(static_cast<P>(arguments)...);
 #endif

@@ -19,6 +19,7 @@ struct ProductArgs
     float* partial;   ///< [items * rows, tiles of outputs]
     size_t total, perScale, rows;   ///< total: items * rows
     int in, out;
+    unsigned tiles;   ///< of outputs; blocks go through them first, so that rows come from memory once
 };
 
 __device__ __forceinline__ float scaleOf(const ProductArgs& a, size_t row)
@@ -81,7 +82,8 @@ __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
     const unsigned lane = threadIdx.x % 32;
     const int warp = static_cast<int>(threadIdx.x / 32), warpRow = warp / 2 * 32, warpColumn = warp % 2 * 64;
     const T *x = static_cast<const T*>(a.x.data), *w = static_cast<const T*>(a.weight.data);
-    const size_t firstRow = static_cast<size_t>(blockIdx.x) * side, firstOut = static_cast<size_t>(blockIdx.y) * side;
+    const size_t firstRow = static_cast<size_t>(blockIdx.x / a.tiles) * side,
+                 firstOut = static_cast<size_t>(blockIdx.x % a.tiles) * side;
     FragmentC c[2][8];
 #pragma unroll
     for (int i = 0; i < 2; ++i)
@@ -145,7 +147,7 @@ __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
     __syncthreads();
     const size_t own = firstRow + threadIdx.x;
     if (threadIdx.x < side && own < a.total)
-        a.partial[own * gridDim.y + blockIdx.y] = rowSums[threadIdx.x] + rowSums[side + threadIdx.x];
+        a.partial[own * a.tiles + blockIdx.x % a.tiles] = rowSums[threadIdx.x] + rowSums[side + threadIdx.x];
 }
 
 const int plainSide = 64, plainDepth = 16, plainStride = plainSide + 4;
@@ -156,8 +158,8 @@ __global__ void __launch_bounds__(256) plainProductKernel(ProductArgs a)
     LTRP_SHARED(float, tileX, plainDepth * plainStride);   // turned
     LTRP_SHARED(float, tileW, plainDepth * plainStride);
     const int column = static_cast<int>(threadIdx.x % 16) * 4, row = static_cast<int>(threadIdx.x / 16) * 4;
-    const size_t firstRow = static_cast<size_t>(blockIdx.x) * plainSide,
-                 firstOut = static_cast<size_t>(blockIdx.y) * plainSide;
+    const size_t firstRow = static_cast<size_t>(blockIdx.x / a.tiles) * plainSide,
+                 firstOut = static_cast<size_t>(blockIdx.x % a.tiles) * plainSide;
     const size_t in = static_cast<size_t>(a.in);
     float c[4][4] = {};
     for (int k = 0; k < a.in; k += plainDepth)
@@ -199,7 +201,7 @@ __global__ void __launch_bounds__(256) plainProductKernel(ProductArgs a)
         for (int bits = 8; bits > 0; bits /= 2)   // the 16 threads of these rows
             sum += __shfl_xor_sync(allLanes, sum, bits);
         if (threadIdx.x % 16 == 0 && own < a.total)
-            a.partial[own * gridDim.y + blockIdx.y] = sum;
+            a.partial[own * a.tiles + blockIdx.x % a.tiles] = sum;
     }
 }
 
@@ -299,18 +301,19 @@ size_t productSumScratch(size_t items, size_t rows, int in, int out)
 
 void productSum(Stream stream, const ProductSumArgs& args, void* scratch)
 {
-    const ProductArgs a{any(args.x), any(args.weight), args.scale, args.squared, static_cast<float*>(scratch),
-                        args.items * args.rows, args.perScale, args.rows, args.in, args.out};
+    ProductArgs a{any(args.x), any(args.weight), args.scale, args.squared, static_cast<float*>(scratch),
+                  args.items * args.rows, args.perScale, args.rows, args.in, args.out, 0};
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
     const Element element = args.x.element;
     const bool tensor = element != Element::Float32 && element == args.weight.element && args.in % 8 == 0 &&
                         aligned(args.x.data) && aligned(args.weight.data);
     const int tile = tensor ? side : plainSide;
-    const dim3 grid(blocksFor(a.total, static_cast<size_t>(tile)), static_cast<unsigned>((args.out + tile - 1) / tile));
+    a.tiles = static_cast<unsigned>((args.out + tile - 1) / tile);
+    const unsigned blocks = blocksFor(a.total, static_cast<size_t>(tile)) * a.tiles;
     launch(stream, "productSum", !tensor ? plainProductKernel : element == Element::BFloat16 ? tensorProductKernel<bf16>
-                                 : tensorProductKernel<half16>, grid, 256, 0, a);
+                                 : tensorProductKernel<half16>, blocks, 256, 0, a);
     launch(stream, "productSum", meanOfRowsKernel, static_cast<unsigned>(args.items), 256, 0, a.partial,
-           args.rows * grid.y, args.count, args.means);
+           args.rows * a.tiles, args.count, args.means);
 }
 
 size_t meanDifferenceScratch(size_t count) { return differenceParts(count) * sizeof(double); }

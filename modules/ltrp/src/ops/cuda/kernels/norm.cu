@@ -96,9 +96,12 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normKernel(NormArgs a)
     {
         const int column = (i * 32 + lane) * 4;
         loadResidual(a, place, column, valuesHere(a.dim, column), v[i]);
-        for (int k = 0; k < 4; ++k)
-            sum += column + k < a.dim ? v[i][k] : 0.f;
     }
+    // A loop of its own: all loads are under way before the first is waited for.
+#pragma unroll
+    for (int i = 0; i < V; ++i)
+        for (int k = 0; k < 4; ++k)
+            sum += (i * 32 + lane) * 4 + k < a.dim ? v[i][k] : 0.f;
     const float mean = warpSum(sum) / static_cast<float>(a.dim);
     float squares = 0;
 #pragma unroll

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Between pixels and patch vectors. A thread a value; bound by memory.
+// Between pixels and patch vectors; bound by memory, as long as nobody divides in 64 bits for each value.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -10,7 +10,6 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 namespace {
 
 const int perBlock = 256;
-
 
 /// One pixel's channel, normalised in the CPU's arithmetic.
 __device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image, int c, int y, int x, int side)
@@ -34,16 +33,16 @@ __device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t im
                    side);
 }
 
-__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, size_t count, int n,
-                               int side, int patch)
+/// A block a patch.
+__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, int n, int side,
+                               int patch)
 {
-    const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (at >= count)
-        return;
-    const size_t values = static_cast<size_t>(3 * patch * patch), item = at / values;
-    const int place = ids ? ids[item] : static_cast<int>(item % static_cast<size_t>(n));
-    out.set(at, patchValue(pixels, item / static_cast<size_t>(n), place, static_cast<int>(at % values), channelLast,
-                           side, patch));
+    const unsigned image = blockIdx.x / static_cast<unsigned>(n);
+    const int values = 3 * patch * patch;
+    const int place = ids ? ids[blockIdx.x] : static_cast<int>(blockIdx.x % static_cast<unsigned>(n));
+    for (int i = static_cast<int>(threadIdx.x); i < values; i += static_cast<int>(blockDim.x))
+        out.set(static_cast<size_t>(blockIdx.x) * static_cast<size_t>(values) + static_cast<size_t>(i),
+                patchValue(pixels, image, place, i, channelLast, side, patch));
 }
 
 __global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, int side, int patch)
@@ -99,9 +98,8 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
 void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
               int side, int patch)
 {
-    const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(n) * static_cast<size_t>(3 * patch * patch);
-    launch(stream, "patchify", patchifyKernel, blocksFor(count, perBlock), perBlock, 0, pixels, ids, channelLast,
-           any(out), count, n, side, patch);
+    launch(stream, "patchify", patchifyKernel, static_cast<unsigned>(batch) * static_cast<unsigned>(n), perBlock, 0,
+           pixels, ids, channelLast, any(out), n, side, patch);
 }
 
 void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch)

@@ -29,6 +29,7 @@ __global__ void addPartsKernel(const T* partial, size_t parts, size_t width, T* 
     if (c >= width)
         return;
     T total = 0;
+#pragma unroll 16   // loads do not wait for each other, though the sums do
     for (size_t part = 0; part < parts; ++part)
         total += partial[part * width + c];
     T* const to = c < split ? first + c : second + (c - split);
