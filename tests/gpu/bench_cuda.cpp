@@ -131,10 +131,19 @@ try
     std::string device;
     ops::cudaBackend(ops::Precision::FP32, true, &device);
     std::cout << "{\"device\": \"" << device << "\", \"library\": \"" << ops::cudaLibrary() << "\"}" << std::endl;
+    bool good = true;
     for (const Row& row : rows())
         if (wanted.empty() || std::find(wanted.begin(), wanted.end(), row.name) != wanted.end())
-            row.run(row.name, seconds);
-    return 0;
+            try
+            {
+                row.run(row.name, seconds);
+            }
+            catch (const std::exception& error)   // memory may suffice for the others
+            {
+                std::cerr << row.name << ": " << error.what() << std::endl;
+                good = false;
+            }
+    return good ? 0 : 1;
 }
 catch (const std::exception& error)
 {

@@ -7,6 +7,7 @@ is made, for the GPU at hand. Exit status: 0 all is well, 1 something failed or 
 
 import argparse
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Callable
@@ -98,15 +100,16 @@ def probe() -> tuple[str, str]:
 
 
 def call(run: Run, command: list, limit: float, **more) -> tuple[int | None, str]:
-    """Exit status (None: out of time) and output, errors behind it."""
+    """Exit status (None: out of time) and what was printed so far, errors among it."""
     limit = min(limit, run.left())
     if limit <= 1:
         return None, "no time was left"
     try:
         done = subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="replace", timeout=limit, **more)
-    except subprocess.TimeoutExpired:
-        return None, f"stopped after {limit:.0f} s"
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout or b""
+        return None, f"{said.decode(errors='replace') if isinstance(said, bytes) else said}\nstopped after {limit:.0f} s"
     except OSError as error:
         return 127, str(error)
     return done.returncode, done.stdout
@@ -121,7 +124,7 @@ def verdict(run: Run, step: str, what: str, status: int | None, output: str, goo
     if status == 0:
         run.add(step, what, "ok", good)
     elif status is None:
-        run.add(step, what, "not run", output)
+        run.add(step, what, "not run", last_line(output))
     else:
         print(output[-6000:], flush=True)
         run.add(step, what, "FAIL", f"exit status {status}: {last_line(output)}")
@@ -131,7 +134,7 @@ def verdict(run: Run, step: str, what: str, status: int | None, output: str, goo
 def parity(run: Run) -> None:
     for suite in SUITES:
         start = time.monotonic()
-        status, output = call(run, [run.bin / "ltrp_gpu_tests", f"--run_test={suite}", "--report_level=short"], 150)
+        status, output = call(run, [run.bin / "ltrp_gpu_tests", f"--run_test={suite}", "--report_level=short"], 110)
         verdict(run, "parity", suite, status, output, f"{time.monotonic() - start:.0f} s")
 
 
@@ -155,7 +158,10 @@ def sanitizers(run: Run) -> None:
             continue
         status, output = call(run, [tool, "--tool", check, "--error-exitcode", "9", run.bin / "ltrp_gpu_tests",
                                     f"--run_test={REDUCED[check]}", "--report_level=short"], 200)
-        verdict(run, "sanitizer", check, status, output)
+        if status and "Device not supported" in output:   # as under gVisor
+            run.add("sanitizer", check, "missing", "compute-sanitizer refuses this device")
+        else:
+            verdict(run, "sanitizer", check, status, output)
 
 
 def ranks(values: list[float]) -> list[float]:
@@ -319,6 +325,23 @@ def build(folder: Path) -> bool:
             subprocess.run(["cmake", "--build", folder, "--parallel", "--target", *TARGETS]).returncode == 0)
 
 
+def libraries(programs: list[Path]) -> list[str]:
+    """Those that the programs miss. A cuBLASLt that lies with the toolkit or with PyTorch alone is found for them."""
+    def lacks() -> set[str]:
+        said = [subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
+                for path in programs]
+        return {line.split()[0] for text in said for line in text.splitlines() if "=> not found" in line}
+
+    places = ["/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib",
+              *(folder for entry in sys.path if entry for folder in glob.glob(f"{entry}/nvidia/*/lib"))]
+    for name in sorted(lacks()):
+        for place in places:
+            if (Path(place) / name).exists():
+                os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, (os.environ.get("LD_LIBRARY_PATH"), place)))
+                break
+    return sorted(lacks())
+
+
 def write_json(path: Path, content: dict) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(json.dumps(content, indent=1) + "\n")
@@ -349,14 +372,25 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
         print(f"tests/gpu/run: {folder}: no bin/{absent[0]}; it was not built with -DLTRP_WITH_CUDA=ON -DLTRP_BUILD_TESTS=ON",
               file=sys.stderr)
         return 2
+    missing = libraries([folder / "bin" / name for name in TARGETS]) if shutil.which("ldd") else []
+    if missing:
+        print(f"tests/gpu/run: {folder}: libraries that are not on this machine (LD_LIBRARY_PATH helps if they are): "
+              f"{' '.join(missing)}", file=sys.stderr)
+        return 2
     cases = [ROOT / "tests" / "data" / "golden", *options.golden]
     start = time.monotonic()
     run = Run((folder / "bin").resolve(), cases, start + options.limit)
+    seconds = 0.0
     for name in options.only:
-        STEPS[name](run)
-    seconds = time.monotonic() - start
-    if options.json:
-        write_json(options.json, {"device": device, "date": time.strftime("%Y-%m-%d"), "seconds": seconds, "figures": figures(run),
-                                  "checks": [asdict(line) for line in run.lines], "bench": run.bench, "curves": run.curves})
+        try:
+            STEPS[name](run)
+        except Exception as error:  # an answer nobody thought of must not cost the other steps and the table
+            traceback.print_exc(file=sys.stdout)
+            run.add(name, "what the programs answered", "FAIL", f"{type(error).__name__}: {error}")
+        seconds = time.monotonic() - start
+        if options.json:   # after each step: whoever limits this run's time may cut it short
+            write_json(options.json, {"device": device, "date": time.strftime("%Y-%m-%d"), "seconds": seconds,
+                                      "figures": figures(run), "checks": [asdict(line) for line in run.lines],
+                                      "bench": run.bench, "curves": run.curves})
     print(text_of(run, device, seconds), flush=True)
     return 1 if any(line.state in ("FAIL", "not run") for line in run.lines) else 0

@@ -6,6 +6,7 @@ The programs here are small scripts with known answers: what the real ones compu
 import contextlib
 import io
 import json
+import os
 import sys
 import tempfile
 import unittest
@@ -128,6 +129,34 @@ class GpuRun(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("[not run] parity: gpu_operations - stopped after", output)
         self.assertIn("[not run] parity: gpu_networks - no time was left", output)
+
+    def test_what_was_measured_before_time_ran_out_counts(self) -> None:
+        self.programs()
+        row = json.dumps({"row": "rank-1-bf16", "ms": 2.0, "images_per_second": 500.0, "peak_bytes": 1, "batch": 1})
+        self.program("ltrp_bench_cuda", f"#!/bin/sh\necho '{row}'\nexec sleep 30\n")
+        path = self.folder / "out.json"
+        status, output = self.run_it("--only", "bench", "--limit", "3", "--json", str(path))
+        self.assertEqual(status, 1)
+        self.assertIn("[not run] benchmark: ours - stopped after", output)
+        self.assertEqual(json.loads(path.read_text())["figures"][-1]["measured"], 2.0)
+
+    def test_an_answer_nobody_thought_of_costs_one_step_alone(self) -> None:
+        self.programs()
+        self.program("ltrp_bench_cuda", "#!/bin/sh\necho '{\"row\" cut off'\n")
+        status, output = self.run_it("--only", "bench", "golden")
+        self.assertEqual(status, 1)
+        self.assertIn("[FAIL] bench: what the programs answered - JSONDecodeError", output)
+        self.assertRegex(output[output.rindex("a GPU; "):], r"golden: golden, fp32 +ok")
+
+    def test_libraries_that_are_not_there_are_named(self) -> None:
+        self.programs()
+        self.program("ldd", "#!/bin/sh\necho '\tlibcublasLt.so.99 => not found'\n")
+        kept = os.environ["PATH"]
+        self.addCleanup(os.environ.__setitem__, "PATH", kept)
+        os.environ["PATH"] = f"{self.folder}/bin:{kept}"
+        status, output = self.run_it()
+        self.assertEqual(status, 2)
+        self.assertIn("libraries that are not on this machine (LD_LIBRARY_PATH helps if they are): libcublasLt.so.99", output)
 
     def test_the_real_probe(self) -> None:
         device, why = gpu_run.probe()

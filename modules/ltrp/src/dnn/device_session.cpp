@@ -147,6 +147,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     requireCuda(model_->computing);
     vit::Workspace& ws = workspace_.of(model_->computing);
     const ops::Backend& ops = ws.ops();
+    const std::shared_ptr<void> visit = ops.visit();
     const vit::InputConfig& input = model_->net.config().input;
     const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
     const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
