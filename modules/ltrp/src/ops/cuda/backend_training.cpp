@@ -190,7 +190,7 @@ public:
     }
 
 private:
-    enum { mostPatches = 1024 };
+    static constexpr int mostPatches = 1024;
 
     /// Where a batch waits for its turn.
     struct Slot
