@@ -169,4 +169,63 @@ TEST(Ltrp_Ranker, on_the_cpu_refuses_images_on_the_gpu)
     EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankOnDevice(image, scores); }).find("expected a cv::cuda::GpuMat"));
 }
 
+/// The matrix of a list's rankings, a row an image, as Ranker::rankOnDevice gives it.
+Mat asRows(const std::vector<PatchRanking>& rankings)
+{
+    Mat rows;
+    for (const PatchRanking& ranking : rankings)
+        rows.push_back(ranking.scores.reshape(1, 1));
+    return rows;
+}
+
+TEST(Ltrp_Ranker, on_the_gpu_takes_images_and_streams_of_opencv)
+{
+    if (cuda::getCudaEnabledDeviceCount() < 1)
+        throw SkipTestException("this OpenCV was built without CUDA, or there is no device or driver for it");
+    const String missing = missingForTarget(dnn::DNN_TARGET_CUDA);
+    if (!missing.empty())
+        throw SkipTestException(missing);
+
+    const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
+    const Ptr<Ranker> ranker = Ranker::create(network.path);
+    const std::vector<Mat> images = {photo(Size(50, 70), 1), photo(Size(33, 32), 2), photo(Size(91, 40), 3)};
+    const Mat expected = asRows(ranker->rankBatch(images));
+    ranker->setPreferableBackend(dnn::DNN_BACKEND_CUDA);
+    const auto error = [&](const Mat& got)
+    {
+        return got.size() == expected.size() && got.type() == CV_32F
+                   ? cvtest::norm(got, expected, NORM_INF) / cvtest::norm(expected, NORM_INF)
+                   : DBL_MAX;
+    };
+    EXPECT_LE(error(asRows(ranker->rankBatch(images))), 1e-4);
+
+    cuda::Stream stream;
+    std::vector<cuda::HostMem> pinned(images.begin(), images.end());
+    std::vector<cuda::GpuMat> there(images.size());
+    for (size_t i = 0; i < images.size(); i++)
+        there[i].upload(pinned[i], stream);   // on its way when the scores are asked for
+    cuda::GpuMat scores;
+    Mat host;
+    ranker->rankOnDevice(there, scores, stream);
+    scores.download(host, stream);
+    stream.waitForCompletion();
+    EXPECT_LE(error(host), 1e-4);
+
+    const uchar* const place = scores.data;
+    scores.setTo(Scalar::all(7));
+    ranker->rankOnDevice(there, scores);
+    scores.download(host);
+    EXPECT_LE(error(host), 1e-4);
+    EXPECT_EQ(place, scores.data) << "there was room";
+
+    host.release();
+    ranker->rankOnDevice(there, host, stream);
+    EXPECT_LE(error(host), 1e-4);
+    EXPECT_LE(error(asRows(ranker->rankBatch(there))), 1e-4);
+    EXPECT_EQ(images[0].size(), ranker->rank(there[0]).imageSize);
+    const cuda::GpuMat grey(images[0].size(), CV_8UC1);
+    const String refused = errorOf(Error::StsBadArg, [&]() { ranker->rankOnDevice(grey, scores, stream); });
+    EXPECT_NE(String::npos, refused.find("CV_8UC3")) << refused;
+}
+
 }}  // namespace
