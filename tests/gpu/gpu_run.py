@@ -126,7 +126,8 @@ def verdict(run: Run, step: str, what: str, status: int | None, output: str, goo
     elif status is None:
         run.add(step, what, "not run", last_line(output))
     else:
-        print(output[-6000:], flush=True)
+        # The first thing that went wrong matters most: after an access out of bounds everything in that process fails.
+        print(output if len(output) <= 8000 else f"{output[:4000]}\n[...]\n{output[-4000:]}", flush=True)
         run.add(step, what, "FAIL", f"exit status {status}: {last_line(output)}")
     return status == 0
 
