@@ -249,7 +249,7 @@ template <class T, int WIDTH>
 inline void launchTensorBackward(Stream stream, const TensorBackward& a, int batch)
 {
     launch(stream, "attentionBackward", tensorBackwardKernel<T, WIDTH>,
-           static_cast<unsigned>(batch) * static_cast<unsigned>(a.heads), 32 * warpsFor(a.tokens),
+           static_cast<unsigned>(batch) * static_cast<unsigned>(a.heads), 32 * warpsFor(a.tokens, a.tokens),
            tensorBackwardShared(a.tokens, WIDTH), a);
 }
 

@@ -265,16 +265,16 @@ inline size_t tensorAttentionShared(int tokens, int width)
     return 2 * static_cast<size_t>(paddedTokens(tokens)) * static_cast<size_t>(width + 8) * sizeof(uint16_t);
 }
 
-/// As many warps as leave the fewest of them idle in the last round of tiles: 7 for the 13 tiles of 197 queries. At
-/// least four: where there is but one tile, as for a class token alone, all the others still load keys and values.
-inline unsigned warpsFor(int queries)
+/// As many warps as leave the fewest of them idle in the last round of tiles: 7 for the 13 tiles of 197 queries. Where
+/// queries are few, as when only a class token is wanted, up to four still load keys and values.
+inline unsigned warpsFor(int queries, int tokens)
 {
-    const int tiles = (queries + 15) / 16;
+    const int tiles = (queries + 15) / 16, most = (tokens + 15) / 16;
     int best = 4;
     for (int warps = 4; warps <= 8; ++warps)
         if ((tiles + warps - 1) / warps * warps < (tiles + best - 1) / best * best)
             best = warps;
-    return static_cast<unsigned>(best);
+    return static_cast<unsigned>(most < best ? most : best);
 }
 
 const unsigned fewBlocks = 132;   ///< the largest devices' multiprocessors
@@ -283,7 +283,8 @@ template <class T, int WIDTH>
 inline void launchTensorAttention(Stream stream, const TensorAttention& a, int batch)
 {
     const unsigned blocks = static_cast<unsigned>(batch / a.sharedBy) * static_cast<unsigned>(a.heads);
-    const unsigned warps = warpsFor(a.queries), rounds = blocksFor(static_cast<size_t>(a.queries), 16 * warps);
+    const unsigned warps = warpsFor(a.queries, a.tokens);
+    const unsigned rounds = blocksFor(static_cast<size_t>(a.queries), 16 * warps);
     // Where a few images leave most of the device idle, a head's rounds of tiles run side by side.
     launch(stream, "attention",
            a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>,

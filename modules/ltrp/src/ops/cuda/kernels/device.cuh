@@ -59,8 +59,8 @@ inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 g
     ::simt::run(name, grid, block, dynamicShared, ::simt::Call<P...>::invoke, &call, sizeof(call));
 #else
     (void)name;
-    // Without this a block has 48 KiB, of which its arrays of fixed size take their part. The limit belongs to the kernel,
-    // not to the launch: one that is lowered again would stand in the way of a recorded launch that needs more.
+    // Without this a block has 48 KiB, of which its arrays of fixed size take their part. The limit belongs to the
+    // kernel, not to the launch: one that is lowered again would stand in the way of a recorded launch that needs more.
     const int most = static_cast<int>(dynamicShared <= usualShared ? usualShared : mostShared);
     if (dynamicShared > 0 &&
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most) != cudaSuccess)
