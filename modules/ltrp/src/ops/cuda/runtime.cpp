@@ -468,8 +468,8 @@ private:
                                                                      plan->d, plan->d, preference, 1, &best, &found);
         LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1 && best.state == CUBLAS_STATUS_SUCCESS,
                      Error::GpuNotSupported,
-                     "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n << "] in "
-                     << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
+                     "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
+                     << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
                      << "-bit ones (epilogue " << epilogueOf(s) << (s.add ? ", added to what is there" : "")
                      << "; addresses are multiples of " << s.alignA << ", " << s.alignB << " and " << s.alignD
                      << " bytes): " << cublasLtGetStatusString(status));
