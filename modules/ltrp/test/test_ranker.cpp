@@ -180,12 +180,7 @@ Mat asRows(const std::vector<PatchRanking>& rankings)
 
 TEST(Ltrp_Ranker, on_the_gpu_takes_images_and_streams_of_opencv)
 {
-    if (cuda::getCudaEnabledDeviceCount() < 1)
-        throw SkipTestException("this OpenCV was built without CUDA, or there is no device or driver for it");
-    const String missing = missingForTarget(dnn::DNN_TARGET_CUDA);
-    if (!missing.empty())
-        throw SkipTestException(missing);
-
+    needCudaOfOpencv();
     const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
     const Ptr<Ranker> ranker = Ranker::create(network.path);
     const std::vector<Mat> images = {photo(Size(50, 70), 1), photo(Size(33, 32), 2), photo(Size(91, 40), 3)};

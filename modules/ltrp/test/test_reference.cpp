@@ -4,6 +4,8 @@
 
 #include "test_reference.hpp"
 
+#include <opencv2/core/cuda.hpp>
+
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -344,6 +346,15 @@ double relativeError(const Mat& got, const std::vector<double>& expected)
         error = std::max(error, std::abs(got.ptr<float>()[i] - expected[i]));
     }
     return error / largest;
+}
+
+void needCudaOfOpencv()
+{
+    if (cuda::getCudaEnabledDeviceCount() < 1)
+        throw SkipTestException("this OpenCV was built without CUDA, or there is no device or driver for it");
+    const String missing = ltrp::missingForTarget(dnn::DNN_TARGET_CUDA);
+    if (!missing.empty())
+        throw SkipTestException(missing);
 }
 
 }}  // namespace

@@ -77,6 +77,9 @@ Mat pixels(const std::vector<Mat>& bgr);
 /// Largest difference relative to the largest expected value.
 double relativeError(const Mat& got, const std::vector<double>& expected);
 
+/// Skips the test, saying why, unless OpenCV itself and the module both have CUDA and a device.
+void needCudaOfOpencv();
+
 /// The error text of a call that is expected to throw cv::Exception with this code; empty where it does not.
 template <class Call>
 String errorOf(int code, Call call)

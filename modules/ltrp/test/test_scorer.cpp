@@ -105,6 +105,38 @@ TEST(Ltrp_Scorer, on_the_cpu_refuses_images_on_the_gpu)
     EXPECT_NE(String::npos, errorOf(code, [&]() { scorer->scoreOnDevice(image, scores); }).find("expected a cv::cuda::GpuMat"));
 }
 
+TEST(Ltrp_Scorer, on_the_gpu_takes_images_and_streams_of_opencv)
+{
+    needCudaOfOpencv();
+    const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
+    const Ptr<Scorer> scorer = Scorer::create(network.path);
+    const std::vector<Mat> images = {photo(Size(90, 60), 1), photo(Size(33, 70), 2)};
+    ScoreParams params;
+    params.maskRatio = 0.75;
+    std::vector<VisibleScores> expected;
+    for (const Mat& image : images)
+        expected.push_back(scorer->score(image, params));
+    scorer->setPreferableBackend(dnn::DNN_BACKEND_CUDA);
+
+    cuda::Stream stream;
+    std::vector<cuda::HostMem> pinned(images.begin(), images.end());
+    std::vector<cuda::GpuMat> there(images.size());
+    for (size_t i = 0; i < images.size(); i++)
+        there[i].upload(pinned[i], stream);   // on its way when the scores are asked for
+    cuda::GpuMat scores;
+    Mat host;
+    const std::vector<int> visible = scorer->scoreOnDevice(there, scores, params, stream);
+    scores.download(host, stream);
+    stream.waitForCompletion();
+    ASSERT_EQ(Size(int(visible.size()), int(images.size())), host.size());
+    for (size_t i = 0; i < images.size(); i++)
+    {
+        EXPECT_EQ(expected[i].patches, visible);
+        const std::vector<double> row(expected[i].scores.begin(), expected[i].scores.end());
+        EXPECT_LE(relativeError(host.row(int(i)), row), 1e-3) << "image " << i;
+    }
+}
+
 TEST(Ltrp_Scorer, wants_an_autoencoder)
 {
     const Network ranker(32, 8, {24, 1, 3, 48}, {0, 0, 0, 0}, 1e-5, 1);
