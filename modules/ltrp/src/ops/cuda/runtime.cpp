@@ -470,7 +470,7 @@ private:
                      Error::GpuNotSupported,
                      "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
                      << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
-                     << "-bit ones (epilogue " << epilogueOf(s) << (s.add ? ", added to what is there" : "")
+                     << "-bit ones (epilogue " << int(epilogueOf(s)) << (s.add ? ", added to what is there" : "")
                      << "; addresses are multiples of " << s.alignA << ", " << s.alignB << " and " << s.alignD
                      << " bytes): " << cublasLtGetStatusString(status));
         plan->algorithm = best.algo;
