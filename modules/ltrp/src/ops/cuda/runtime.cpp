@@ -2,27 +2,20 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A Device over CUDA's runtime and cuBLASLt, and why there may be none.
+// A Device over CUDA's runtime, and why there may be none.
 #include "../training.hpp"
 
 #ifdef HAVE_LTRP_CUDA
 
-#include "device.hpp"
+#include "products.hpp"
 
-#include <cublasLt.h>
 #include <cuda_runtime.h>
 
-#include <cstring>
 #include <functional>
-#include <map>
-#include <mutex>
 
 namespace cv { namespace ltrp { namespace ops {
 
 namespace {
-
-using cuda::Element;
-using cuda::Product;
 
 void require(cudaError_t status, const char* what)
 {
@@ -33,78 +26,10 @@ void require(cudaError_t status, const char* what)
                "CUDA: " << what << ": " << cudaGetErrorString(status) << " (" << cudaGetErrorName(status) << ")");
 }
 
-void require(cublasStatus_t status, const char* what)
-{
-    LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS, Error::GpuApiCallError,
-                 "cuBLASLt: " << what << ": " << cublasLtGetStatusString(status));
-}
-
 std::string version(int number)
 {
     return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
-
-cudaDataType_t typeOf(Element element)
-{
-    return element == Element::Float32 ? CUDA_R_32F : element == Element::BFloat16 ? CUDA_R_16BF : CUDA_R_16F;
-}
-
-/// The largest power of two up to 256 that divides the address: some algorithms need aligned operands.
-uint32_t alignmentOf(const void* address)
-{
-    const uintptr_t bits = reinterpret_cast<uintptr_t>(address) | 256;
-    return static_cast<uint32_t>(bits & (~bits + 1));
-}
-
-/// What decides which algorithm multiplies.
-struct Shape
-{
-    int m, n, k;
-    bool transposeA, transposeB, bias, gelu, add, tensorFloat, before, geluBackward;
-    Element in, out;
-    uint32_t alignA, alignB, alignBias, alignD, alignBefore;
-
-    bool operator<(const Shape& o) const
-    {
-        const auto tie = [](const Shape& s)
-        {
-            return std::make_tuple(s.m, s.n, s.k, s.transposeA, s.transposeB, s.bias, s.gelu, s.add, s.tensorFloat,
-                                   s.before, s.geluBackward, s.in, s.out, s.alignA, s.alignB, s.alignBias, s.alignD,
-                                   s.alignBefore);
-        };
-        return tie(*this) < tie(o);
-    }
-};
-
-cublasLtEpilogue_t epilogueOf(const Shape& s)
-{
-    if (s.geluBackward)
-        return CUBLASLT_EPILOGUE_DGELU;
-    if (s.gelu && s.before)
-        return s.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
-    if (s.gelu)
-        return s.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
-    return s.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
-}
-
-/// Descriptors and the algorithm of one shape.
-struct Plan
-{
-    Plan() = default;
-    Plan(const Plan&) = delete;
-    Plan& operator=(const Plan&) = delete;
-    ~Plan()
-    {
-        if (operation)
-            cublasLtMatmulDescDestroy(operation);
-        for (cublasLtMatrixLayout_t layout : {a, b, d})
-            if (layout)
-                cublasLtMatrixLayoutDestroy(layout);
-    }
-    cublasLtMatmulDesc_t operation = nullptr;
-    cublasLtMatrixLayout_t a = nullptr, b = nullptr, d = nullptr;
-    cublasLtMatmulAlgo_t algorithm;
-};
 
 /// This thread's current device is the same afterwards.
 class KeepDevice
@@ -164,8 +89,8 @@ public:
             uint64_t all = UINT64_MAX;   // memory that was given back stays at hand
             require(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all),
                     "setting up the memory pool");
-            require(cublasLtCreate(&library_), "starting the library");
-            workspace_ = allocate(workspaceBytes);
+            products_.reset(new cuda::Products);
+            workspace_ = allocate(cuda::Products::workspaceBytes);
         }
         catch (...)
         {
@@ -245,25 +170,10 @@ public:
 
     void check(const char* operation) const CV_OVERRIDE { require(cudaGetLastError(), operation); }
 
-    void multiply(const Product& p) const CV_OVERRIDE
+    void multiply(const cuda::Product& p) const CV_OVERRIDE
     {
         use();
-        const Shape shape{p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias.data != nullptr, p.gelu, p.add,
-                          p.tensorFloat, p.before.data != nullptr, p.geluBackward, p.a.element, p.d.element,
-                          alignmentOf(p.a.data), alignmentOf(p.b.data), alignmentOf(p.bias.data), alignmentOf(p.d.data),
-                          alignmentOf(p.before.data)};
-        const std::lock_guard<std::mutex> lock(mutex_);   // the bias is part of the descriptor
-        const Plan& plan = planOf(shape, p.bias.data, p.before.data);
-        if (p.bias.data)
-            require(cublasLtMatmulDescSetAttribute(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p.bias.data,
-                                                   sizeof(p.bias.data)), "setting the bias");
-        if (p.before.data)
-            set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before.data);
-        const float alpha = 1, beta = p.add ? 1.f : 0.f;
-        // The library counts by columns: what it sees is d^T = b^T a^T.
-        require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data,
-                               plan.d, p.d.data, plan.d, &plan.algorithm, workspace_, workspaceBytes, stream_),
-                "multiplying");
+        products_->multiply(p, workspace_, stream_);
     }
 
     void* allocateHost(size_t bytes) const CV_OVERRIDE
@@ -381,11 +291,11 @@ private:
     void close()
     {
         const KeepDevice keep;
-        plans_.clear();
         // A static object can outlive CUDA's runtime at the end of a process, which frees everything.
         if (cudaSetDevice(id_) != cudaSuccess)
         {
             cudaGetLastError();
+            static_cast<void>(products_.release());   // what ends the library would call that runtime
             return;
         }
         if (stream_)
@@ -397,8 +307,7 @@ private:
             cudaStreamSynchronize(uploads_);
         if (pool_)
             cudaMemPoolTrimTo(pool_, 0);   // for the process's other users of the device
-        if (library_)
-            cublasLtDestroy(library_);
+        products_.reset();
         for (cudaEvent_t event : {uploaded_, marks_[0], marks_[1]})
             if (event)
                 cudaEventDestroy(event);
@@ -408,91 +317,12 @@ private:
         cudaGetLastError();
     }
 
-    /// bias, before: from their addresses the library knows how they are aligned.
-    const Plan& planOf(const Shape& s, const void* bias, void* before) const
-    {
-        std::unique_ptr<Plan>& known = plans_[s];
-        if (known)
-            return *known;
-        std::unique_ptr<Plan> plan(new Plan);
-        const bool single = s.in == Element::Float32;
-        const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-        require(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), "describing a product");
-        const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
-                                opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
-        set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogueOf(s));
-        set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, opA);
-        set(plan->operation, CUBLASLT_MATMUL_DESC_TRANSB, opB);
-        if (s.bias)
-        {
-            set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, typeOf(s.out));
-            set(plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-        }
-        if (s.before)
-        {
-            set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, int64_t(s.n));
-            set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, before);
-        }
-        const uint64_t m = static_cast<uint64_t>(s.m), n = static_cast<uint64_t>(s.n), k = static_cast<uint64_t>(s.k);
-        const auto layout = [](cublasLtMatrixLayout_t& to, Element element, uint64_t rows, uint64_t columns) {
-            require(cublasLtMatrixLayoutCreate(&to, typeOf(element), rows, columns, static_cast<int64_t>(rows)),
-                    "describing a matrix");
-        };
-        layout(plan->a, s.in, s.transposeB ? k : n, s.transposeB ? n : k);
-        layout(plan->b, s.in, s.transposeA ? m : k, s.transposeA ? k : m);
-        layout(plan->d, s.out, n, m);
-
-        cublasLtMatmulPreference_t preference = nullptr;
-        require(cublasLtMatmulPreferenceCreate(&preference), "describing what is wanted");
-        const std::unique_ptr<std::remove_pointer<cublasLtMatmulPreference_t>::type,
-                              cublasStatus_t (*)(cublasLtMatmulPreference_t)>
-            owner(preference, cublasLtMatmulPreferenceDestroy);
-        const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value)
-        {
-            require(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof(value)),
-                    "describing what is wanted");
-        };
-        prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(workspaceBytes));
-        prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, s.alignB);
-        prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, s.alignA);
-        prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, s.alignD);
-        prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s.alignD);
-        // Parts of a long sum are added up in 32 bits, not as 16-bit results, which are rounded and in half precision
-        // overflow.
-        if (s.out != Element::Float32)
-            prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                   uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
-        cublasLtMatmulHeuristicResult_t best;
-        int found = 0;
-        const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library_, plan->operation, plan->a, plan->b,
-                                                                     plan->d, plan->d, preference, 1, &best, &found);
-        LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1 && best.state == CUBLAS_STATUS_SUCCESS,
-                     Error::GpuNotSupported,
-                     "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
-                     << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
-                     << "-bit ones (epilogue " << int(epilogueOf(s)) << (s.add ? ", added to what is there" : "")
-                     << "; addresses are multiples of " << s.alignA << ", " << s.alignB << " and " << s.alignD
-                     << " bytes): " << cublasLtGetStatusString(status));
-        plan->algorithm = best.algo;
-        known = std::move(plan);
-        return *known;
-    }
-
-    template <class Value>
-    static void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t what, Value value)
-    {
-        require(cublasLtMatmulDescSetAttribute(operation, what, &value, sizeof(value)), "describing a product");
-    }
-
-    static const size_t workspaceBytes = size_t(64) << 20;
     int id_ = 0;
     cudaMemPool_t pool_ = nullptr;   ///< the device's own
     cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< of all work; of copies that run beside it
     cudaEvent_t uploaded_ = nullptr, marks_[2] = {nullptr, nullptr};
-    cublasLtHandle_t library_ = nullptr;
+    std::unique_ptr<cuda::Products> products_;
     void* workspace_ = nullptr;
-    mutable std::mutex mutex_;
-    mutable std::map<Shape, std::unique_ptr<Plan>> plans_;
 };
 
 }  // namespace
@@ -538,7 +368,7 @@ std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std
 
 std::string cudaLibrary()
 {
-    return "cuBLASLt " + std::to_string(cublasLtGetVersion()) + ", CUDA " + version(CUDART_VERSION);
+    return "cuBLASLt " + cuda::Products::version() + ", CUDA " + version(CUDART_VERSION);
 }
 
 }}}  // namespace
