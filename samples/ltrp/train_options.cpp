@@ -110,6 +110,8 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
             "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
+        ("init", po::value(&p.init)->value_name("FILE"), "start from these weights instead of random ones: those of the same "
+            "network, or for a ranker the first blocks of an autoencoder's encoder of its width")
         ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; "
             "starts fresh where there is none")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "

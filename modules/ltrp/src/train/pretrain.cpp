@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "trainer.hpp"
+#include "initial_weights.hpp"
 #include "../vit/mae.hpp"
 
 namespace cv { namespace ltrp {
@@ -13,26 +14,34 @@ namespace train { namespace {
 class MaeObjective CV_FINAL : public Objective
 {
 public:
-    MaeObjective(const vit::MaeConfig& config, uint64_t seed, const Computing& computing)
-        : workspace_(computing.backend), seed_(seed), precision_(computing.precision)
+    MaeObjective(const vit::MaeConfig& config, uint64_t seed, const Computing& computing, const String& init)
+        : start_(init), workspace_(computing.backend), seed_(seed), precision_(computing.precision)
     {
         model_.kind = io::ModelKind::Mae;
         model_.mae = config;
         model_.params = vit::ParamArena(vit::maeLayout(config));
         mae_.reset(new vit::Mae(model_.mae, model_.params));
+        start_.apply(model_);   // now, so that a file that does not fit is refused before anything is computed
     }
 
     io::Model& model() CV_OVERRIDE { return model_; }
-    void initialise() CV_OVERRIDE { vit::initialiseParams(model_.mae, seed_, model_.params); }
+    void initialise() CV_OVERRIDE
+    {
+        vit::initialiseParams(model_.mae, seed_, model_.params);
+        start_.apply(model_);
+    }
 
     OptionList options() const CV_OVERRIDE
     {
         const vit::MaeConfig& c = model_.mae;
-        return {{"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
+        OptionList list{{"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
                 {"embed-dim", std::to_string(c.encoder.dim)}, {"depth", std::to_string(c.encoder.depth)},
                 {"heads", std::to_string(c.encoder.heads)}, {"decoder-embed-dim", std::to_string(c.decoder.dim)},
                 {"decoder-depth", std::to_string(c.decoder.depth)}, {"decoder-heads", std::to_string(c.decoder.heads)},
                 {"norm-pix-loss", c.normPixLoss ? "1" : "0"}, {"precision", ops::precisionName(precision_)}};
+        if (!start_.text().empty())
+            list.emplace_back("init", start_.text());
+        return list;
     }
 
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
@@ -52,6 +61,7 @@ public:
     }
 
 private:
+    const InitialWeights start_;
     io::Model model_;
     std::unique_ptr<vit::Mae> mae_;
     vit::Workspace workspace_;
@@ -84,7 +94,7 @@ std::unique_ptr<train::Objective> train::makePretraining(const MaePretrainParams
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
     LTRP_REQUIRE(visible >= 1 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 1 to " << patches - 1);
-    return std::unique_ptr<Objective>(new MaeObjective(config, params.seed, computing));
+    return std::unique_ptr<Objective>(new MaeObjective(config, params.seed, computing, params.init));
 }
 
 }}  // namespace

@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "trainer.hpp"
-#include "checksum.hpp"
+#include "initial_weights.hpp"
 #include "losses.hpp"
 #include "../core/random.hpp"
 #include "../vit/leave_one_out.hpp"
@@ -39,31 +39,28 @@ struct RankerOptions
 class RankerObjective CV_FINAL : public Objective
 {
 public:
-    RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options)
-        : teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
+    RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options, const String& init)
+        : start_(init), teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
           teacherWorkspace_(options.teacher.backend), workspace_(options.ranker.backend)
     {
         model_.kind = io::ModelKind::Ranker;
         model_.ranker = config;
         model_.params = vit::ParamArena(vit::rankerLayout(config));
         ranker_.reset(new vit::RankerNet(model_.ranker, model_.params));
+        start_.apply(model_);   // now, so that a file that does not fit is refused before anything is computed
     }
 
     io::Model& model() CV_OVERRIDE { return model_; }
-    void initialise() CV_OVERRIDE { vit::initialiseParams(model_.ranker, options_.seed, model_.params); }
+    void initialise() CV_OVERRIDE
+    {
+        vit::initialiseParams(model_.ranker, options_.seed, model_.params);
+        start_.apply(model_);
+    }
 
     OptionList options() const CV_OVERRIDE
     {
         const vit::RankerConfig& c = model_.ranker;
-        Crc32 crc;   // of values, not of the file: the same weights in another container are the same teacher
-        crc.add(teacher_.params.data(), teacher_.params.layout.total() * sizeof(float));
-        const int heads[] = {teacher_.mae.encoder.heads, teacher_.mae.decoder.heads};
-        crc.add(heads, sizeof(heads));
-        crc.add(&teacher_.mae.layerNormEps, sizeof(float));
-        char mae[64];
-        std::snprintf(mae, sizeof(mae), "%zu parameters, checksum %08x", teacher_.params.layout.parameterCount(),
-                      crc.value());
-        OptionList list{{"mae", mae}, {"size", std::to_string(c.input.imageSize)},
+        OptionList list{{"mae", weightsText(teacher_)}, {"size", std::to_string(c.input.imageSize)},
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"removal", removalNames[options_.scoring.removal]},
@@ -73,6 +70,8 @@ public:
                         {"score-precision", ops::precisionName(options_.teacher.precision)}};
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
+        if (!start_.text().empty())
+            list.emplace_back("init", start_.text());
         return list;
     }
 
@@ -165,6 +164,7 @@ private:
         }
     }
 
+    const InitialWeights start_;
     io::Model teacher_, model_;
     vit::Mae mae_;
     vit::LeaveOneOut scorer_;
@@ -214,7 +214,7 @@ Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Com
     LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 2 to " << patches - 1
                  << " to be ranked");
-    return makeTrainer(params, std::unique_ptr<Objective>(new RankerObjective(config, std::move(teacher), options)),
+    return makeTrainer(params, std::unique_ptr<Objective>(new RankerObjective(config, std::move(teacher), options, params.init)),
                        computing.device);
 }
 

@@ -28,6 +28,10 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, or list files (one path per
                                            //!< line, relative to the list file; lines that begin with # are comments)
     CV_PROP_RW String out;                 //!< folder for checkpoints, log.jsonl and final.safetensors; made if absent
+    /// Weight file that the weights start from; empty: random values. An autoencoder starts from one of the same geometry; a
+    /// ranker from one of the same geometry, or from the first blocks of an autoencoder's encoder of the same width, number
+    /// of heads, image and patch size; empty
+    CV_PROP_RW String init;
     CV_PROP_RW bool resume;                //!< go on from the newest complete checkpoint in `out`; false
     CV_PROP_RW size_t seed;                //!< all random draws are functions of it; 0
 

@@ -1,0 +1,106 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "initial_weights.hpp"
+#include "checksum.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace {
+
+struct Need
+{
+    const char* what;
+    int expected, found;
+};
+
+void requireEqual(const std::string& where, std::initializer_list<Need> needs)
+{
+    for (const Need& need : needs)
+        LTRP_REQUIRE(need.expected == need.found, Error::StsBadArg, where << ": its " << need.what << " is " << need.found
+                     << ", expected " << need.expected << " as in the network to be trained");
+}
+
+void copyTensor(const io::Model& from, io::Model& to, const vit::ParamInfo& target, const std::string& where)
+{
+    const vit::ParamInfo* source = from.params.layout.find(target.name);
+    LTRP_REQUIRE(source && source->shape == target.shape, Error::StsBadArg,
+                 where << ": tensor '" << target.name << "' is " << (source ? "of another shape" : "missing")
+                       << " for the network to be trained");
+    const float* values = from.params.data() + source->offset;
+    std::copy(values, values + source->count, to.params.data() + target.offset);
+}
+
+bool startsWith(const std::string& text, const char* start)
+{
+    return text.compare(0, std::char_traits<char>::length(start), start) == 0;
+}
+
+}  // namespace
+
+std::string weightsText(const io::Model& model)
+{
+    Crc32 crc;
+    crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
+    const bool mae = model.kind == io::ModelKind::Mae;
+    if (mae)
+    {
+        const int heads[] = {model.mae.encoder.heads, model.mae.decoder.heads};
+        crc.add(heads, sizeof(heads));
+    }
+    else
+        crc.add(&model.ranker.encoder.heads, sizeof(int));
+    crc.add(mae ? &model.mae.layerNormEps : &model.ranker.layerNormEps, sizeof(float));
+    char text[64];
+    std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
+    return text;
+}
+
+InitialWeights::InitialWeights(const String& file)
+{
+    if (file.empty())
+        return;
+    model_ = io::loadModel(file);
+    text_ = weightsText(model_);
+}
+
+void InitialWeights::apply(io::Model& model) const
+{
+    if (!text_.empty())
+        copyInitialWeights(model_, model);
+}
+
+void copyInitialWeights(const io::Model& from, io::Model& to)
+{
+    const std::string where = "init: " + from.path;
+    const bool toRanker = to.kind == io::ModelKind::Ranker, fromRanker = from.kind == io::ModelKind::Ranker;
+    LTRP_REQUIRE(toRanker || !fromRanker, Error::StsBadArg,
+                 where << ": is a ranker, expected the weights of an autoencoder");
+    const vit::StackConfig& have = fromRanker ? from.ranker.encoder : from.mae.encoder;
+    const vit::StackConfig& want = toRanker ? to.ranker.encoder : to.mae.encoder;
+    requireEqual(where, {{"image size", to.input().imageSize, from.input().imageSize},
+                         {"patch size", to.input().patchSize, from.input().patchSize},
+                         {"embed dim", want.dim, have.dim}, {"number of heads", want.heads, have.heads},
+                         {"MLP width", want.hidden, have.hidden}});
+    if (toRanker && !fromRanker)
+        LTRP_REQUIRE(have.depth >= want.depth, Error::StsBadArg, where << ": its encoder has " << have.depth
+                     << " blocks, expected at least the ranker's " << want.depth);
+    else
+        requireEqual(where, {{"depth", want.depth, have.depth}});
+    if (!toRanker)
+        requireEqual(where, {{"decoder embed dim", to.mae.decoder.dim, from.mae.decoder.dim},
+                             {"decoder depth", to.mae.decoder.depth, from.mae.decoder.depth},
+                             {"number of decoder heads", to.mae.decoder.heads, from.mae.decoder.heads},
+                             {"norm-pix-loss", to.mae.normPixLoss, from.mae.normPixLoss}});
+    const bool sameStack = toRanker == fromRanker;
+    for (const vit::ParamInfo& target : to.params.layout.tensors())
+        if (sameStack || !(startsWith(target.name, "head.") || (startsWith(target.name, "norm.") && have.depth != want.depth)))
+            copyTensor(from, to, target, where);
+}
+
+}}}  // namespace
