@@ -166,12 +166,27 @@ Matrix embed(const Config& config, const Params& params, const float* pixels, co
     return x;
 }
 
+inline Matrix rankerTokens(const RankerConfig& config, const Params& params, const float* pixels,
+                           const std::vector<int>& ids)
+{
+    return transformer(params, "blocks", "norm", embed(config, params, pixels, ids), config.encoder, config.layerNormEps, -1);
+}
+
+inline Vector classToken(const RankerConfig& config, const Params& params, const float* pixels, const std::vector<int>& ids)
+{
+    return rankerTokens(config, params, pixels, ids)[0];
+}
+
 inline Vector rankerScores(const RankerConfig& config, const Params& params, const float* pixels,
                            const std::vector<int>& ids)
 {
-    const Matrix x = transformer(params, "blocks", "norm", embed(config, params, pixels, ids), config.encoder,
-                                 config.layerNormEps, -1);
-    return linear(params, "head", x[0]);
+    const Matrix x = rankerTokens(config, params, pixels, ids);
+    if (config.head == cv::ltrp::vit::Head::Class)
+        return linear(params, "head", x[0]);
+    Vector scores(config.input.numPatches(), 0.0);
+    for (size_t i = 0; i < ids.size(); i++)
+        scores[ids[i]] = linear(params, "head", x[1 + i])[0];
+    return scores;
 }
 
 inline Matrix encode(const MaeConfig& config, const Params& params, const float* pixels, const std::vector<int>& keep,

@@ -28,9 +28,10 @@ vit::MaeConfig smallMae(bool normPixLoss)
     return config;
 }
 
-vit::RankerConfig smallRanker()
+vit::RankerConfig smallRanker(vit::Head head)
 {
     vit::RankerConfig config;
+    config.head = head;
     config.input.imageSize = 15;
     config.input.patchSize = 5;
     config.encoder = {12, 2, 2, 24};
@@ -124,9 +125,9 @@ void checkMae(bool normPixLoss)
         BOOST_REQUIRE_SMALL(grads.data()[i] - 2 * once.data()[i], 1e-5f + 1e-5f * std::abs(once.data()[i]));
 }
 
-void checkRanker(const std::vector<int>& ids, int n)
+void checkRanker(vit::Head head, const std::vector<int>& ids, int n)
 {
-    const vit::RankerConfig config = smallRanker();
+    const vit::RankerConfig config = smallRanker(head);
     vit::ParamArena arena(vit::rankerLayout(config)), grads(vit::rankerLayout(config));
     reference::randomise(arena, 21);
     const int batch = 2, patches = config.input.numPatches();
@@ -155,6 +156,11 @@ void checkRanker(const std::vector<int>& ids, int n)
     net.forward(pixels.data(), batch, places, n, inference.data(), cls.data(), ws);
     checkClose(scores, scoresOf(reference::toDouble(arena)), 2e-5, "training pass");
     checkClose(inference, scoresOf(reference::toDouble(arena)), 2e-5, "inference");
+    std::vector<double> classTokens;
+    for (int b = 0; b < batch; b++)
+        append(classTokens, {reference::classToken(config, reference::toDouble(arena), &pixels[b * image],
+                                                   ids.empty() ? all : reference::row(ids, b, n))});
+    checkClose(cls, classTokens, 2e-5, "class token");
     checkGradients(arena, grads, [&](const reference::Params& params)
     {
         const std::vector<double> s = scoresOf(params);
@@ -181,12 +187,22 @@ BOOST_AUTO_TEST_CASE(mae_plain_targets)
 
 BOOST_AUTO_TEST_CASE(ranker_all_patches)
 {
-    checkRanker({}, 9);
+    checkRanker(vit::Head::Class, {}, 9);
+}
+
+BOOST_AUTO_TEST_CASE(ranker_all_patches_token_head)
+{
+    checkRanker(vit::Head::Token, {}, 9);
 }
 
 BOOST_AUTO_TEST_CASE(ranker_visible_patches)
 {
-    checkRanker(reference::randomMask(2, 9, 4, 24), 4);
+    checkRanker(vit::Head::Class, reference::randomMask(2, 9, 4, 24), 4);
+}
+
+BOOST_AUTO_TEST_CASE(ranker_visible_patches_token_head)
+{
+    checkRanker(vit::Head::Token, reference::randomMask(2, 9, 4, 24), 4);
 }
 
 BOOST_AUTO_TEST_CASE(mae_forward)

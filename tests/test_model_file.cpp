@@ -150,6 +150,57 @@ BOOST_AUTO_TEST_CASE(rankers_behind_prefixes)
     checkMentions(loadMessage(bag.save(folder.file("b.safetensors"))), {"b.safetensors", "unknown tensor 'surprise'"});
 }
 
+BOOST_AUTO_TEST_CASE(the_head_is_kept_and_must_fit)
+{
+    const TemporaryFolder folder;
+    for (const vit::Head head : {vit::Head::Class, vit::Head::Token})
+        for (const int side : {32, 8})   // of one patch both heads have the same shapes
+        {
+            io::Model model = smallModel(io::ModelKind::Ranker);
+            model.ranker.head = head;
+            model.ranker.input.imageSize = side;
+            vit::initialiseParams(model.ranker, 5, model.params);
+            const std::string path = folder.file("head.safetensors"), name = vit::headName(head);
+            io::saveModel(path, model);
+            const io::Model back = io::loadModel(path);
+            BOOST_TEST(vit::headName(back.ranker.head) == name);
+            BOOST_TEST(sameArena(back.params, model.params));
+            BOOST_TEST(io::describeModel(back, false).find("head        " + name) != std::string::npos);
+
+            TensorBag bag(path);
+            bag.metadata.at("ltrp") = replaced(bag.metadata.at("ltrp"), "\"head\":\"" + name + "\",", "");
+            const std::string old = bag.save(folder.file("old.safetensors"));
+            if (head == vit::Head::Class || side == 8)
+                BOOST_TEST(vit::headName(io::loadModel(old).ranker.head) == "class");
+            else
+                checkMentions(loadMessage(old), {"old.safetensors", "head.weight", "[1, 24]", "[16, 24]", "'class'"});
+        }
+    TensorBag bag(folder.file("head.safetensors"));
+    const std::string text = bag.metadata.at("ltrp");
+    for (const char* wrong : {"\"mean\"", "7", "null"})
+    {
+        bag.metadata.at("ltrp") = replaced(text, "\"head\":\"token\"", std::string("\"head\":") + wrong);
+        checkMentions(loadMessage(bag.save(folder.file("wrong.safetensors"))), {"wrong.safetensors", "'head'", "token"});
+    }
+}
+
+BOOST_AUTO_TEST_CASE(foreign_token_heads_need_a_word)
+{
+    const TemporaryFolder folder;
+    TensorBag bag(golden + "ranker_tiny/ranker_timm.safetensors");
+    io::LoadHints hints = tinyHeads();
+    hints.head = "token";
+    checkMentions(messageOf([&] { io::loadModel(bag.save(folder.file("class.safetensors")), hints); }),
+                  {"class.safetensors", "head.weight", "has 1"});
+    bag.reshape("head.weight", {1, 48});
+    bag.reshape("head.bias", {1});
+    const std::string path = bag.save(folder.file("token.safetensors"));
+    checkMentions(loadMessage(path), {"token.safetensors", "head.weight", "1 outputs", "--head token"});
+    BOOST_TEST(vit::headName(io::loadModel(path, hints).ranker.head) == "token");
+    hints.head = "both";
+    checkMentions(messageOf([&] { io::loadModel(path, hints); }), {"token.safetensors", "both"});
+}
+
 BOOST_AUTO_TEST_CASE(ranker_checkpoint_of_the_paper)
 {
     // {"model": weights, "optimizer": ..., "epoch": 7}, as training scripts save it.

@@ -37,6 +37,8 @@ void addHintOptions(po::options_description& options)
     options.add_options()
         ("heads", po::value<int>()->value_name("N"), "attention heads, where the file does not say")
         ("decoder-heads", po::value<int>()->value_name("N"), "the same of an autoencoder's decoder")
+        ("head", po::value<std::string>()->value_name("NAME"), "a ranker's, where the file does not say: class (default) or "
+            "token")
         ("eps", po::value<float>()->value_name("E"), "LayerNorm epsilon, where the file does not say");
     // clang-format on
 }
@@ -52,6 +54,12 @@ io::Model loadWeights(const std::string& path, const po::variables_map& values)
         *hint.second = values[hint.first].as<int>();
         if (*hint.second < 1)
             throw UsageError(std::string("--") + hint.first + ": " + std::to_string(*hint.second) + " is below 1");
+    }
+    if (values.count("head"))
+    {
+        hints.head = values["head"].as<std::string>();
+        if (hints.head != "class" && hints.head != "token")
+            throw UsageError("--head: '" + hints.head + "' is none of class, token");
     }
     if (values.count("eps"))
     {

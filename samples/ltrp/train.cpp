@@ -26,7 +26,8 @@ const HelpText HELP = {
     "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --config ranker.cfg --resume\n"
     "\n"
     "Input and patch size are the autoencoder's. Defaults are the paper's (ViT-S ranker, 400 epochs, 4096 images an\n"
-    "update). Ctrl-C finishes the update, writes a checkpoint and exits with status 130; --resume goes on.\n"};
+    "update) but for --head, which is class there. Ctrl-C finishes the update, writes a checkpoint and exits with status\n"
+    "130; --resume goes on.\n"};
 
 /// The place of an option's word in the order of the public enumeration.
 int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
@@ -60,6 +61,8 @@ int runTrain(const std::vector<std::string>& args)
         ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
     options.add_options()
+        ("head", po::value(&params.head)->value_name("NAME")->default_value(params.head), "token: a score from each patch's "
+            "token, on any grid; class: all scores from the class token, as in the paper")
         ("removal", word("decoder"), "where a visible patch is taken out: decoder (fast) or encoder")
         ("metric", word("l1"), "how reconstructions are compared: l1, l2, ssim or psnr")
         ("space", word("decoder"), "l1 and l2: differences in the decoder's output as it is (decoder) or in real pixel "

@@ -11,7 +11,7 @@
 namespace tool
 {
 
-/// Options that say what shapes of a foreign weight file cannot: --heads, --decoder-heads, --eps.
+/// Options that say what shapes of a foreign weight file cannot: --heads, --decoder-heads, --head, --eps.
 void addHintOptions(po::options_description& options);
 
 /// Reads a weight file with those hints. @throws std::runtime_error naming the file

@@ -113,6 +113,18 @@ void readParams(const TensorFile& file, const NetworkInFile& network, const vit:
     }
 }
 
+/// The head said and the head found, in words that say more than the shapes do.
+void checkHead(const TensorFile& file, const NetworkInFile& network, const vit::RankerConfig& config)
+{
+    const TensorView* head = file.find(sourceNames(network, "head.weight").front());
+    LTRP_REQUIRE(!head || head->shape.empty() || head->shape[0] == config.headOutputs(), Error::StsUnmatchedSizes,
+                 file.path() << ": tensor " << printable(head->name) << " has shape " << shapeText(head->shape)
+                             << ", expected " << shapeText({config.headOutputs(), config.encoder.dim}) << ": the head is '"
+                             << vit::headName(config.head)
+                             << (config.head == vit::Head::Token ? "', which gives one score a token"
+                                                                 : "', which gives one score a place of the grid"));
+}
+
 std::string weightsPath(const std::string& path)
 {
     std::error_code error;
@@ -166,7 +178,7 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
         if (model.kind == ModelKind::Mae)
             deduceGeometry(*file, network, model.mae);
         else
-            deduceGeometry(*file, network, model.ranker);
+            deduceGeometry(*file, network, hints.head, model.ranker);
         completeConfig(*file, network, hints, model);
     }
     if (model.kind == ModelKind::Mae)
@@ -177,6 +189,7 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
     else
     {
         vit::checkConfig(model.ranker, file->path());
+        checkHead(*file, network, model.ranker);
         readParams(*file, network, vit::rankerLayout(model.ranker), own, model);
     }
     return model;
@@ -277,6 +290,9 @@ std::string describeModel(const Model& model, bool tensors)
         describeStack(out, "decoder     ", model.mae.decoder);
         out << "targets     " << (model.mae.normPixLoss ? "normalised per patch" : "plain") << " pixels\n";
     }
+    else
+        out << "head        " << (model.ranker.head == vit::Head::Token ? "token: one score from each patch's token"
+                                                                         : "class: all scores from the class token") << "\n";
     out << "norm eps    " << (mae ? model.mae.layerNormEps : model.ranker.layerNormEps) << "\n";
     out << "parameters  " << model.params.layout.parameterCount() << " in " << model.params.layout.tensors().size()
         << " tensors\n";

@@ -35,6 +35,7 @@ struct LoadHints
     int decoderHeads = 0;
     float layerNormEps = 0.f;
     int normPixLoss = -1;   ///< -1 unknown, 0, 1
+    std::string head;       ///< a ranker's: "token" or "class"; empty: class
 };
 
 /// Reads any supported weight file (own safetensors, facebook MAE .pth, LTRP ranker .pth, Hugging Face ViTMAE folder's

@@ -241,6 +241,8 @@ std::string modelMetadata(const Model& model)
         json["decoder"] = stackJson(model.mae.decoder);
         json["norm_pix_loss"] = model.mae.normPixLoss;
     }
+    else
+        json["head"] = vit::headName(model.ranker.head);
     json["provenance"] = model.provenance;
     // Provenance may hold file names, which need not be UTF-8.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -292,6 +294,12 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         model.ranker.input = input;
         model.ranker.layerNormEps = eps;
         model.ranker.encoder = stack(json, "encoder", where);
+        if (json.contains("head"))   // files older than the token head have none
+        {
+            LTRP_REQUIRE(json["head"].is_string(), Error::StsParseError, where << ": 'head' is "
+                         << json["head"].dump().substr(0, 40) << ", expected \"token\" or \"class\"");
+            model.ranker.head = vit::parseHead(json["head"].get<std::string>(), where);
+        }
     }
     if (json.contains("provenance"))
     {

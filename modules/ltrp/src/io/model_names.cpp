@@ -228,15 +228,19 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::M
     config.decoder.hidden = extent(file, source(file, network, "decoder_blocks.0.mlp.fc1.weight"), 0, 2);
 }
 
-void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::RankerConfig& config)
+void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const std::string& headHint, vit::RankerConfig& config)
 {
     deduceEncoder(file, network, config.input, config.encoder);
     const TensorView& head = source(file, network, "head.weight");
     const int outputs = extent(file, head, 0, 2);
-    LTRP_REQUIRE(outputs == config.input.numPatches(), Error::StsBadArg,
-                 file.path() << ": " << printable(head.name) << " has " << outputs
-                             << " outputs, a ranker has one per patch: expected " << config.input.numPatches()
-                             << " (this looks like a classifier)");
+    // One output may be a classifier's or a regression's as well, so that it is never taken for a token head by itself.
+    config.head = headHint.empty() ? vit::Head::Class : vit::parseHead(headHint, file.path());
+    LTRP_REQUIRE(outputs == config.headOutputs(), Error::StsBadArg,
+                 file.path() << ": " << printable(head.name) << " has " << outputs << " outputs, a ranker with a "
+                             << vit::headName(config.head) << " head has " << config.headOutputs()
+                             << (config.head == vit::Head::Token ? "" : ", one per patch")
+                             << (outputs == 1 ? " (if this is a ranker that gives one score a token, say so: 'ltrp convert --head token')"
+                                              : " (this looks like a classifier)"));
 }
 
 }}}  // namespace

@@ -36,7 +36,8 @@ bool isHarmlessExtra(const NetworkInFile& network, const std::string& name);
 
 /// Geometry from the tensors' shapes; heads, epsilon, normalisation keep what they are.
 void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::MaeConfig& config);
-void deduceGeometry(const TensorFile& file, const NetworkInFile& network, vit::RankerConfig& config);
+/// headHint: "token" or "class"; empty: class.
+void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const std::string& headHint, vit::RankerConfig& config);
 
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);

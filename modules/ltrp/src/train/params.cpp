@@ -59,7 +59,7 @@ void MaePretrainParams::setPreset(const String& name)
 }
 
 RankerTrainParams::RankerTrainParams()
-    : removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), loss("list-mle-k"), listK(20), seesAll(false),
+    : head("token"), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), loss("list-mle-k"), listK(20), seesAll(false),
       scoreTarget(TARGET_CPU)
 {
     weightDecay = 0.06;

@@ -63,6 +63,7 @@ public:
         OptionList list{{"mae", weightsText(teacher_)}, {"size", std::to_string(c.input.imageSize)},
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
+                        {"head", vit::headName(c.head)},
                         {"removal", removalNames[options_.scoring.removal]},
                         {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
                         {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
@@ -209,6 +210,7 @@ Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Com
     vit::RankerConfig config;
     config.input = teacher.mae.input;
     config.encoder = {params.embedDim, params.depth, params.heads, 4 * params.embedDim};
+    config.head = vit::parseHead(params.head, "options");
     vit::checkConfig(config, "options");
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, params.maskRatio);
     LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio

@@ -79,8 +79,20 @@ void checkConfig(const RankerConfig& config, const std::string& where)
     checkInput(config.input, where);
     double total = checkStack(config.encoder, "", where);
     const double patches = config.input.numPatches(), values = config.input.patchValues(), d = config.encoder.dim;
-    total += d * (2 * patches + 3 + values) + patches;
+    total += d * (patches + 3 + values) + config.headOutputs() * (d + 1);
     checkTotal(total, config.layerNormEps, where);
+}
+
+const char* headName(Head head)
+{
+    return head == Head::Token ? "token" : "class";
+}
+
+Head parseHead(const std::string& name, const std::string& where)
+{
+    LTRP_REQUIRE(name == "token" || name == "class", Error::StsBadArg,
+                 where << ": 'head' is '" << name.substr(0, 40) << "', expected token or class");
+    return name == "token" ? Head::Token : Head::Class;
 }
 
 int visibleCount(int numPatches, double maskRatio)

@@ -41,12 +41,25 @@ struct MaeConfig
     bool normPixLoss = true;   ///< the decoder predicts pixels normalised per patch
 };
 
-/// Patch ranker: a ViT whose class token is mapped to one score per patch. Defaults: ViT-Ti/16.
+/// Where a ranker's scores come from, behind the final norm.
+enum class Head
+{
+    Class,   ///< one linear layer maps the class token to the scores of all places (the paper's)
+    Token    ///< one linear layer maps each patch's token to its score
+};
+const char* headName(Head head);   ///< "class", "token"
+/// @throws Error::StsBadArg beginning with `where`
+Head parseHead(const std::string& name, const std::string& where);
+
+/// Patch ranker: a ViT that gives one score per patch. Defaults: ViT-Ti/16.
 struct RankerConfig
 {
     InputConfig input;
     StackConfig encoder{192, 12, 3, 768};
     float layerNormEps = 1e-5f;
+    Head head = Head::Class;
+
+    int headOutputs() const { return head == Head::Token ? 1 : input.numPatches(); }   ///< rows of head.weight
 };
 
 /// Throw Error::StsBadArg naming what is wrong (`where` begins the message: a file name or "options").

@@ -154,7 +154,7 @@ ParamLayout rankerLayout(const RankerConfig& config)
     addPatchEmbed(layout, config.input, dim);
     addBlocks(layout, "blocks.", config.encoder);
     addNorm(layout, "norm", dim);
-    addLinear(layout, "head", patches, dim);
+    addLinear(layout, "head", config.headOutputs(), dim);
     return layout;
 }
 

@@ -10,7 +10,8 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// The ranker: patch tokens + class token -> blocks -> norm -> class token -> linear -> one score per patch place.
+/// The ranker: class token + patch tokens -> blocks -> norm -> linear -> one score per patch place. The linear layer reads
+/// the class token (Head::Class) or each patch's own token (Head::Token).
 /// Const and safe from many threads as long as each has its own Workspace.
 class RankerNet
 {
@@ -19,8 +20,8 @@ public:
     RankerNet(const RankerConfig& config, const ParamArena& params);
     const RankerConfig& config() const { return config_; }
 
-    /// scores [B, L]. ids [B, n]: only these patches go in (asymmetric training); null: all. cls (may be null) [B, dim]:
-    /// the class token after the final norm.
+    /// scores [B, L]. ids [B, n]: only these patches go in (asymmetric training); null: all. With Head::Token a place that is
+    /// not in ids has the score 0 and no gradient. cls (may be null) [B, dim]: the class token after the final norm.
     void forward(const float* pixels, int batch, const int* ids, int n, float* scores, float* cls, Workspace& ws) const;
 
     /// As forward, keeping what backward() needs in ws.
@@ -29,6 +30,13 @@ public:
     void backward(const float* pixels, int batch, const int* ids, int n, const float* dScores, float* grads, Workspace& ws) const;
 
 private:
+    /// Head::Token: the scores of normed tokens x [B, 1 + n, dim].
+    void tokenScores(const float* x, int batch, const int* ids, int n, float* scores, Workspace& ws) const;
+    /// dScores [B, L] -> dOut [B, 1 + n, dim], the gradient behind the final norm; adds the head's to grads.
+    void classHeadBackward(int batch, int n, const float* dScores, float* dOut, float* grads, Workspace& ws) const;
+    void tokenHeadBackward(int batch, const int* ids, int n, const float* dScores, float* dOut, float* grads,
+                           Workspace& ws) const;
+
     RankerConfig config_;
     const ParamArena& params_;
     Transformer encoder_;

@@ -92,7 +92,8 @@ struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
 };
 
 /** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, 40
-of them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. */
+of them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20.
+The one difference to the paper: `head` is "token"; its head is "class". */
 struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 {
     CV_WRAP RankerTrainParams();
@@ -106,6 +107,9 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
     CV_PROP_RW int depth;        //!< ranker blocks; 12
     CV_PROP_RW int heads;        //!< ranker attention heads; 6
+    /// Where scores come from. "token": one linear layer maps each patch's token to its score, on any grid. "class" (the
+    /// paper): one linear layer maps the class token to the scores of all places of the trained grid; "token"
+    CV_PROP_RW String head;
     CV_PROP_RW int removal;      //!< cv::ltrp::Removal; REMOVAL_DECODER
     CV_PROP_RW int metric;       //!< cv::ltrp::ScoreMetric; METRIC_L1
     CV_PROP_RW int space;        //!< cv::ltrp::ScoreSpace; SPACE_DECODER

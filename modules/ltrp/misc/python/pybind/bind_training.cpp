@@ -82,6 +82,9 @@ void bindKinds(py::module_& module)
         .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
         .def_readwrite("depth", &R::depth, "ranker blocks; 12")
         .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
+        .def_readwrite("head", &R::head,
+                       "\"token\" (default): a score from each patch's token, on any grid; \"class\" (the paper): all "
+                       "scores from the class token")
         .def_readwrite("removal", &R::removal, "REMOVAL_DECODER (default) or REMOVAL_ENCODER")
         .def_readwrite("metric", &R::metric, "METRIC_L1 (default), METRIC_L2, METRIC_SSIM or METRIC_PSNR")
         .def_readwrite("space", &R::space, "SPACE_DECODER (default) or SPACE_PIXEL")

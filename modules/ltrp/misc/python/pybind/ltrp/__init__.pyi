@@ -178,6 +178,7 @@ class RankerTrainParams(TrainParams):
     embedDim: int
     depth: int
     heads: int
+    head: str
     removal: int
     metric: int
     space: int
