@@ -1,0 +1,204 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "baselines.hpp"
+
+#include "../core/random.hpp"
+#include "../image/preprocess.hpp"
+
+#include <opencv2/imgproc.hpp>
+#include <opencv2/opencv_modules.hpp>
+#ifdef HAVE_OPENCV_SALIENCY
+#include <opencv2/saliency.hpp>
+#endif
+
+namespace cv { namespace ltrp { namespace eval {
+
+namespace {
+
+enum { patchSize = 16, maxSide = 1024 };
+const double smoothing = 1;   // standard deviation of the Gaussian, in patches
+
+/// One value per patch: the mean of a map of patchSize pixels a patch.
+Mat patchMeans(const Mat& map, Size grid)
+{
+    Mat floats, means(grid, CV_32F);
+    map.convertTo(floats, CV_32F);
+    for (int y = 0; y < grid.height; ++y)
+        for (int x = 0; x < grid.width; ++x)
+            means.at<float>(y, x) =
+                static_cast<float>(mean(floats(Rect(x * patchSize, y * patchSize, patchSize, patchSize)))[0]);
+    return means;
+}
+
+Mat gradientEnergy(const Mat& rgb)
+{
+    Mat grey, dx, dy;
+    cvtColor(rgb, grey, COLOR_RGB2GRAY);
+    Sobel(grey, dx, CV_32F, 1, 0);
+    Sobel(grey, dy, CV_32F, 0, 1);
+    return dx.mul(dx) + dy.mul(dy);
+}
+
+Mat smoothed(const Mat& scores)
+{
+    Mat result;
+    GaussianBlur(scores, result, Size(), smoothing, smoothing, BORDER_REFLECT);
+    return result;
+}
+
+/// Each score's place among all, 0 for the lowest to 1 for the highest; equal scores share the mean of their places.
+Mat ranks(const Mat& scores)
+{
+    const int count = static_cast<int>(scores.total());
+    Mat order, result(scores.size(), CV_32F);
+    sortIdx(scores.reshape(1, 1), order, SORT_EVERY_ROW | SORT_ASCENDING);
+    const float* values = scores.ptr<float>();
+    const int* at = order.ptr<int>();
+    for (int first = 0, last; first < count; first = last)
+    {
+        for (last = first + 1; last < count && values[at[last]] == values[at[first]];)
+            ++last;
+        for (int i = first; i < last; ++i)
+            result.ptr<float>()[at[i]] = static_cast<float>(first + last - 1) / static_cast<float>(2 * max(1, count - 1));
+    }
+    return result;
+}
+
+Mat nearness(Size grid)
+{
+    Mat result(grid, CV_32F);
+    for (int y = 0; y < grid.height; ++y)
+        for (int x = 0; x < grid.width; ++x)
+        {
+            // Doubled distances in whole numbers: patches equally far from the centre are exactly equal.
+            const double dx = (2 * x + 1 - grid.width) / static_cast<double>(grid.width);
+            const double dy = (2 * y + 1 - grid.height) / static_cast<double>(grid.height);
+            result.at<float>(y, x) = static_cast<float>(-(dx * dx + dy * dy));
+        }
+    return result;
+}
+
+Mat shuffled(Size grid, uint64_t seed, uint32_t sample)
+{
+    // Ranks rather than draws: no two patches are equal, so that no place of the grid is preferred.
+    std::vector<int> places(static_cast<size_t>(grid.area()));
+    for (size_t i = 0; i < places.size(); ++i)
+        places[i] = static_cast<int>(i);
+    RandomStream(seed, RandomPurpose::Baseline, 0, sample).shuffle(places);
+    Mat result;
+    Mat(places, true).reshape(1, grid.height).convertTo(result, CV_32F);
+    return result;
+}
+
+Mat saliencyMap(const Mat& rgb, Baseline baseline)
+{
+#ifdef HAVE_OPENCV_SALIENCY
+    Mat bgr, map;
+    cvtColor(rgb, bgr, COLOR_RGB2BGR);
+    const bool done = baseline == Baseline::Spectral
+                          ? saliency::StaticSaliencySpectralResidual::create()->computeSaliency(bgr, map)
+                          : saliency::StaticSaliencyFineGrained::create()->computeSaliency(bgr, map);
+    LTRP_REQUIRE(done && map.size() == rgb.size(), Error::StsError,
+                 "OpenCV's " << baselineName(baseline) << " gave no map");
+    return map;
+#else
+    CV_UNUSED(rgb);
+    LTRP_ERROR(Error::StsNotImplemented, baselineName(baseline) << " needs OpenCV's saliency module (opencv_contrib)");
+#endif
+}
+
+}  // namespace
+
+const std::vector<Baseline>& baselines()
+{
+    static const std::vector<Baseline> all = {
+        Baseline::Random,      Baseline::Centre,   Baseline::Gradient,       Baseline::GradientSmooth,
+        Baseline::FineGrained, Baseline::Spectral, Baseline::SpectralSmooth, Baseline::SpectralCentre3,
+        Baseline::SpectralCentre6};
+    return all;
+}
+
+const char* baselineName(Baseline baseline)
+{
+    switch (baseline)
+    {
+    case Baseline::Random: return "random";
+    case Baseline::Centre: return "centre";
+    case Baseline::Gradient: return "gradient";
+    case Baseline::GradientSmooth: return "gradient_smooth";
+    case Baseline::FineGrained: return "fine_grained";
+    case Baseline::Spectral: return "spectral_residual";
+    case Baseline::SpectralSmooth: return "spectral_smooth";
+    case Baseline::SpectralCentre3: return "spectral_centre_0.3";
+    case Baseline::SpectralCentre6: return "spectral_centre_0.6";
+    }
+    LTRP_ERROR(Error::StsBadArg, "no baseline has the number " << static_cast<int>(baseline));
+}
+
+bool baselineAvailable(Baseline baseline)
+{
+#ifdef HAVE_OPENCV_SALIENCY
+    CV_UNUSED(baseline);
+    return true;
+#else
+    return baseline < Baseline::FineGrained;
+#endif
+}
+
+BaselineRanker::BaselineRanker(InputArray image, Size grid) : image_(image.getMat()), grid_(grid)
+{
+    LTRP_REQUIRE(grid.width > 0 && grid.height > 0 && grid.width <= maxSide && grid.height <= maxSide,
+                 Error::StsOutOfRange,
+                 "patch grid of " << grid.width << " columns and " << grid.height << " rows, expected 1 to "
+                                  << int(maxSide) << " of each");
+}
+
+PatchRanking BaselineRanker::rank(Baseline baseline, uint64_t seed, uint32_t sample)
+{
+    PatchRanking ranking;
+    ranking.imageSize = image_.size();
+    ranking.scores = scores(baseline, seed, sample).clone();
+    return ranking;
+}
+
+const Mat& BaselineRanker::pixels()
+{
+    if (pixels_.empty())
+    {
+        Mat rgb;
+        image::toRgb8(image_, rgb);
+        image::resizeAntialiasedCubic(rgb, pixels_, Size(grid_.width * patchSize, grid_.height * patchSize));
+    }
+    return pixels_;
+}
+
+const Mat& BaselineRanker::once(Baseline baseline)
+{
+    Mat& kept = baseline == Baseline::Gradient ? gradient_ : spectral_;
+    if (kept.empty())
+        kept = patchMeans(baseline == Baseline::Gradient ? gradientEnergy(pixels()) : saliencyMap(pixels(), baseline),
+                          grid_);
+    return kept;
+}
+
+Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample)
+{
+    switch (baseline)
+    {
+    case Baseline::Random: return shuffled(grid_, seed, sample);
+    case Baseline::Centre: return nearness(grid_);
+    case Baseline::Gradient: return once(Baseline::Gradient);
+    case Baseline::GradientSmooth: return smoothed(once(Baseline::Gradient));
+    case Baseline::FineGrained: return patchMeans(saliencyMap(pixels(), baseline), grid_);
+    case Baseline::Spectral: return once(Baseline::Spectral);
+    case Baseline::SpectralSmooth: return smoothed(once(Baseline::Spectral));
+    case Baseline::SpectralCentre3: return ranks(smoothed(once(Baseline::Spectral))) + 0.3 * ranks(nearness(grid_));
+    case Baseline::SpectralCentre6: return ranks(smoothed(once(Baseline::Spectral))) + 0.6 * ranks(nearness(grid_));
+    }
+    LTRP_ERROR(Error::StsBadArg, "no baseline has the number " << static_cast<int>(baseline));
+}
+
+}}}  // namespace

@@ -1,0 +1,57 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_EVAL_BASELINES_HPP
+#define OPENCV_LTRP_EVAL_BASELINES_HPP
+
+#include "../precomp.hpp"
+#include "opencv2/ltrp/types.hpp"
+
+namespace cv { namespace ltrp { namespace eval {
+
+/// Ways to rank patches that need no training; what a ranker is held against.
+enum class Baseline
+{
+    Random,             ///< a random order, a function of (seed, sample)
+    Centre,             ///< the nearer to the image's centre the better, in widths and heights of the image
+    Gradient,           ///< mean squared Sobel gradient of the grey image
+    GradientSmooth,     ///< the same, smoothed over neighbouring patches
+    FineGrained,        ///< Montabone & Soto, IVC 28 (2010), as OpenCV's saliency module computes it
+    Spectral,           ///< Hou & Zhang, CVPR 2007, as OpenCV's saliency module computes it
+    SpectralSmooth,     ///< the same, smoothed over neighbouring patches
+    SpectralCentre3,    ///< rank in SpectralSmooth + 0.3 x rank in Centre
+    SpectralCentre6     ///< rank in SpectralSmooth + 0.6 x rank in Centre
+};
+
+const std::vector<Baseline>& baselines();      ///< all of them, in the order above
+const char* baselineName(Baseline baseline);   ///< "random", "spectral_residual", "spectral_centre_0.3", ...
+/// False for those of OpenCV's saliency module where the library was built without it.
+bool baselineAvailable(Baseline baseline);
+
+/// The baselines of one image. Gradient and the saliencies look at the image as a network would: resized (antialiased
+/// cubic) to 16 pixels a patch, 224 x 224 for a grid of 14 x 14; a patch's score is the mean over its pixels. Smoothed
+/// ones go through a Gaussian of one patch's standard deviation. What several baselines need is computed once.
+class BaselineRanker
+{
+public:
+    /// image: as for Ranker::rank, shared until it is first needed. grid: 1 to 1024 columns and rows.
+    BaselineRanker(InputArray image, Size grid);
+    /// @param seed, sample choose the order of Baseline::Random
+    /// @throws Error::StsNotImplemented where the baseline is not available
+    PatchRanking rank(Baseline baseline, uint64_t seed = 0, uint32_t sample = 0);
+
+private:
+    Mat scores(Baseline baseline, uint64_t seed, uint32_t sample);
+    const Mat& pixels();
+    const Mat& once(Baseline baseline);
+
+    Mat image_;
+    Size grid_;
+    Mat pixels_;             ///< CV_8UC3 RGB, 16 pixels a patch
+    Mat gradient_, spectral_;   ///< scores of the patches
+};
+
+}}}  // namespace
+
+#endif

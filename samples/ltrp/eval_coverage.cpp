@@ -1,0 +1,234 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "eval_coverage.hpp"
+
+#include "../../modules/ltrp/src/eval/baselines.hpp"
+#include "../../modules/ltrp/src/eval/coverage.hpp"
+#include "../../modules/ltrp/src/train/checksum.hpp"
+
+#include <opencv2/core/utility.hpp>
+
+#include <algorithm>
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+const int RANDOM_SEEDS = 20, REPLICATES = 10000;
+const double LEVEL = 0.95, TIE = 1e-12;
+
+int column(size_t method, size_t keep)
+{
+    return static_cast<int>(method * keepRatios().size() + keep);
+}
+
+uint32_t checksum(const std::string& text)
+{
+    train::Crc32 sum;
+    sum.add(text);
+    return sum.value();
+}
+
+/// An image on its way through the methods.
+struct Work
+{
+    const ImagePair* pair = nullptr;
+    cv::Mat photo, foreground;
+    std::vector<PatchRanking> rankings;   ///< of the judges
+    std::vector<double> shares;           ///< empty when something failed
+    std::string failure;
+
+    template <typename Step> void attempt(Step step)
+    {
+        if (!failure.empty())
+            return;
+        try
+        {
+            step();
+        }
+        catch (const std::exception& error)
+        {
+            const std::string text = reason(error);
+            failure = text.find(pair->mask) == std::string::npos ? reason(error, pair->image) : text;
+        }
+    }
+};
+
+void read(Work& work, cv::Size grid)
+{
+    work.photo = readPhoto(work.pair->image);
+    checkPhotoSize(work.pair->image, work.photo.size(), grid);
+    work.foreground = readForeground(work.pair->mask);
+    if (work.foreground.size() != work.photo.size())
+        throw std::runtime_error(work.pair->mask + ": the mask is " + std::to_string(work.foreground.cols) + "x" +
+                                 std::to_string(work.foreground.rows) + " pixels, its image " + work.pair->image + " " +
+                                 std::to_string(work.photo.cols) + "x" + std::to_string(work.photo.rows));
+    if (cv::countNonZero(work.foreground) == 0)
+        throw std::runtime_error(work.pair->mask + ": the mask has no foreground pixel");
+}
+
+void measure(Work& work, const Methods& methods)
+{
+    const cv::Size grid = work.rankings.front().grid();
+    const eval::Coverage coverage(work.foreground, grid);
+    eval::BaselineRanker baselines(work.photo, grid);
+    std::vector<double> all;
+    for (const PatchRanking& ranking : work.rankings)
+    {
+        const std::vector<double> kept = coverage.kept(ranking, keepRatios());
+        all.insert(all.end(), kept.begin(), kept.end());
+    }
+    const uint32_t sample = checksum(work.pair->name);
+    for (const eval::Baseline baseline : methods.baselines)
+    {
+        const int seeds = baseline == eval::Baseline::Random ? RANDOM_SEEDS : 1;
+        std::vector<double> sums(keepRatios().size(), 0);
+        for (int seed = 0; seed < seeds; ++seed)
+        {
+            const PatchRanking ranking = baselines.rank(baseline, static_cast<uint64_t>(seed), sample);
+            const std::vector<double> kept = coverage.kept(ranking, keepRatios());
+            for (size_t keep = 0; keep < sums.size(); ++keep)
+                sums[keep] += kept[keep] / seeds;
+        }
+        all.insert(all.end(), sums.begin(), sums.end());
+    }
+    work.shares = all;
+}
+
+}  // namespace
+
+const std::vector<double>& keepRatios()
+{
+    static const std::vector<double> ratios = {0.1, 0.25, 0.5, 0.75};
+    return ratios;
+}
+
+Methods makeMethods(std::vector<Judge> judges)
+{
+    Methods methods;
+    methods.judges = std::move(judges);
+    for (const Judge& judge : methods.judges)
+        methods.names.push_back(judge.name);
+    for (const eval::Baseline baseline : eval::baselines())
+    {
+        if (!eval::baselineAvailable(baseline))
+        {
+            complain(std::string("warning: ") + eval::baselineName(baseline) +
+                     " is left out: OpenCV has no saliency module");
+            continue;
+        }
+        methods.baselines.push_back(baseline);
+        methods.names.push_back(eval::baselineName(baseline));
+    }
+    return methods;
+}
+
+void SetResult::bootstrap()
+{
+    means_ = eval::bootstrapMeans(shares, REPLICATES, checksum(name));
+}
+
+SetResult SetResult::pooled(const std::vector<SetResult>& sets)
+{
+    SetResult all;
+    all.name = "all";
+    for (const SetResult& set : sets)
+    {
+        all.images.insert(all.images.end(), set.images.begin(), set.images.end());
+        all.shares.push_back(set.shares);
+    }
+    all.means_ = cv::Mat::zeros(REPLICATES, all.shares.cols, CV_64F);
+    for (const SetResult& set : sets)
+        all.means_ += set.means_ * (static_cast<double>(set.shares.rows) / all.shares.rows);
+    return all;
+}
+
+double SetResult::mean(size_t method, size_t keep) const
+{
+    return cv::mean(shares.col(column(method, keep)))[0];
+}
+
+eval::Interval SetResult::interval(size_t method, size_t keep) const
+{
+    return eval::percentileInterval(means_.col(column(method, keep)).clone().reshape(1, 1), LEVEL);
+}
+
+Comparison SetResult::compare(size_t method, size_t baseline, size_t keep) const
+{
+    Comparison result;
+    const cv::Mat differences = shares.col(column(method, keep)) - shares.col(column(baseline, keep));
+    for (int image = 0; image < differences.rows; ++image)
+    {
+        const double difference = differences.at<double>(image);
+        ++(difference > TIE ? result.wins : difference < -TIE ? result.losses : result.ties);
+    }
+    result.difference = cv::mean(differences)[0];
+    const cv::Mat means = means_.col(column(method, keep)) - means_.col(column(baseline, keep));
+    result.interval = eval::percentileInterval(means.reshape(1, 1), LEVEL);
+    return result;
+}
+
+SetResult measureSet(const std::string& folder, const std::string& name, Half half, const Methods& methods, size_t& failed)
+{
+    SetResult result;
+    result.name = name;
+    result.folder = folder;
+    const std::vector<ImagePair> pairs = findPairs(folder, half, failed);
+    const size_t columns = methods.names.size() * keepRatios().size();
+    // Photos are decoded and baselines computed in parallel; in between each model ranks, with all threads of its own.
+    const size_t together = 2 * static_cast<size_t>(std::max(1, cv::getNumThreads()));
+    Progress progress("eval coverage " + name + ": image", pairs.size());
+    for (size_t first = 0; first < pairs.size(); first += together)
+    {
+        std::vector<Work> batch(std::min(together, pairs.size() - first));
+        const auto inParallel = [&](const std::function<void(Work&)>& step)
+        {
+            cv::parallel_for_(cv::Range(0, static_cast<int>(batch.size())),
+                              [&](const cv::Range& range)
+                              {
+                                  for (int i = range.start; i < range.end; ++i)
+                                      batch[static_cast<size_t>(i)].attempt([&] { step(batch[static_cast<size_t>(i)]); });
+                              });
+        };
+        for (size_t i = 0; i < batch.size(); ++i)
+            batch[i].pair = &pairs[first + i];
+        inParallel([&](Work& work) { read(work, methods.judges.front().grid); });
+        for (size_t i = 0; i < batch.size(); ++i)
+        {
+            for (const Judge& judge : methods.judges)
+            {
+                checkInterrupt();
+                batch[i].attempt([&] { batch[i].rankings.push_back(judge.rank(batch[i].photo)); });
+            }
+            progress.update(first + i + 1);
+        }
+        checkInterrupt();
+        inParallel([&](Work& work) { measure(work, methods); });
+        for (Work& work : batch)
+        {
+            if (!work.failure.empty())
+            {
+                complain(work.failure);
+                ++failed;
+                continue;
+            }
+            result.images.push_back(work.pair->name);
+            result.shares.push_back(cv::Mat(1, static_cast<int>(columns), CV_64F, work.shares.data()).clone());
+        }
+    }
+    progress.hide();
+    if (result.images.empty())
+        throw std::runtime_error(folder + ": no image could be measured");
+    result.bootstrap();
+    return result;
+}
+
+}  // namespace tool

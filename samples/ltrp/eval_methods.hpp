@@ -1,0 +1,39 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_EVAL_METHODS_HPP
+#define LTRP_TOOL_EVAL_METHODS_HPP
+
+#include "common.hpp"
+
+#include <opencv2/ltrp/types.hpp>
+
+#include <functional>
+
+namespace tool
+{
+
+/// A model that gives an image's patches scores: a ranker, or an autoencoder by its score maps.
+struct Judge
+{
+    std::string name;   ///< of its column: the file's stem, with folders before it where that is taken
+    std::string kind;   ///< "ranker" or "autoencoder"
+    std::string file;
+    std::function<cv::ltrp::PatchRanking(const cv::Mat& photo)> rank;   ///< serial: uses all threads itself
+    cv::Size grid;
+};
+
+/// Loads the models and autoencoders that were named, the installed ranker where none is. All share one grid.
+/// values: --device, --precision and the options of score maps.
+std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
+                              const po::variables_map& values);
+
+/// Short names for files or folders: the last part of each path, with the folders above where the name is not of its own
+/// or among `taken`. stems: without the extension, where that suffices. @throws UsageError when a path is there twice
+std::vector<std::string> shortNames(const std::vector<std::string>& paths, bool stems,
+                                    const std::vector<std::string>& taken = {});
+
+}  // namespace tool
+
+#endif
