@@ -56,6 +56,7 @@ Judge autoencoderJudge(const std::string& file, const po::variables_map& values)
     judge.file = file;
     judge.grid = scorer->getGrid();
     checkMaskRatio(params, judge.grid);
+    addFeaturePhotos(*scorer, params, values, {});
     judge.rank = [scorer, params](const cv::Mat& photo)
     { return scorer->scoreMap(photo, params, [](int, int) { return interruptSignal() == 0; }); };
     return judge;

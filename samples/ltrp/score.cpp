@@ -8,6 +8,7 @@
 #include "common.hpp"
 #include "photos.hpp"
 #include "score_options.hpp"
+#include "score_targets.hpp"
 
 #include <opencv2/ltrp/draw.hpp>
 #include <opencv2/ltrp/scorer.hpp>
@@ -30,9 +31,12 @@ const HelpText HELP = {
     "Measures the patches of images with a masked autoencoder: most patches are hidden at random, the image is\n"
     "reconstructed, and each visible patch is taken away in turn; its pseudo-score says how much the reconstruction\n"
     "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
-    "visible); with --masks 1 only the visible patches have scores.\n",
+    "visible); with --masks 1 only the visible patches have scores. --teacher names other measures.\n"
+    "With --targets the maps of all photos are kept for 'ltrp train --targets': DATA is then as for 'ltrp train' (folders\n"
+    "are searched with all below, list files), and the same command goes on after a stop.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
-    "\"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\", \"seed\"}, and \"approximate\" where asked\n"
+    "\"teacher\", \"context\", \"smooth\", \"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\",\n"
+    "\"seed\"}, and \"approximate\" where asked\n"
     "for; with --masks 1 the scores of hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
     "\n"
     "Examples:\n"
@@ -40,6 +44,7 @@ const HelpText HELP = {
     "  ltrp score photos/ --mae mae-base.safetensors --masks 128 --space pixel --json scores.json\n"
     "  ltrp score photo.jpg --masks 1 --seed 7 --removal encoder --json -\n"
     "  ltrp score photos/ --approximate 0.3 --precision int8 --json scores.json\n"
+    "  ltrp score photos/ --targets targets/ --teacher features*1+spectral*0.5+centre*0.15 --smooth 0.7\n"
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
 
@@ -102,6 +107,9 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
         scores = numbers(ranking.scores);
     }
     entry["scores"] = scores;
+    entry["teacher"] = params.teacher.c_str();
+    entry["context"] = contextName(params.context);
+    entry["smooth"] = params.smooth;
     entry["mask_ratio"] = params.maskRatio;
     entry["removal"] = removalName(params.removal);
     entry["metric"] = metricName(params.metric);
@@ -163,6 +171,8 @@ int runScore(const std::vector<std::string>& args)
         ("approximate", po::value<double>()->value_name("SHARE"),
             "estimate the scores: for each patch taken away look at this share of the hidden ones only, for example 0.3\n"
             "(goes with decoder removal and l1 or l2)")
+        ("targets", po::value<std::string>()->value_name("DIR"), "keep the maps for 'ltrp train --targets'")
+        ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
     addPrecision(options);
@@ -184,6 +194,17 @@ int runScore(const std::vector<std::string>& args)
     applyThreads(values);
     const int target = targetOption(values);
 
+    if (params.masks == 1 && params.teacher != "leave-one-out")
+        throw UsageError("--masks 1 shows the scores of one mask and goes with --teacher leave-one-out only");
+    if (values.count("targets"))
+    {
+        for (const char* option : {"json", "overlay"})
+            if (values.count(option))
+                throw UsageError(std::string("--targets does not go with --") + option);
+        return scoreTargets(paths, values["targets"].as<std::string>(), findModel(mae, "mae", "--mae"), params, values);
+    }
+    if (values["mirror"].as<bool>())
+        throw UsageError("--mirror goes with --targets");
     const std::vector<std::string> inputs = expandImages(paths, overlay);
     if (values.count("json"))
         checkOutputFile(json, "--json", inputs);
@@ -193,6 +214,7 @@ int runScore(const std::vector<std::string>& args)
     const cv::Ptr<Scorer> scorer = Scorer::create(findModel(mae, "mae", "--mae"));
     scorer->setPreferableTarget(target);
     checkMaskRatio(params, scorer->getGrid());
+    addFeaturePhotos(*scorer, params, values, inputs);
 
     Progress progress("score: image", inputs.size());
     std::vector<Json> entries;

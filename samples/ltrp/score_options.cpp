@@ -5,8 +5,13 @@
 #include "../../modules/ltrp/src/precomp.hpp"
 
 #include "score_options.hpp"
+#include "photos.hpp"
 
+#include "../../modules/ltrp/src/teach/feature_contrast.hpp"
+#include "../../modules/ltrp/src/teach/teacher.hpp"
 #include "../../modules/ltrp/src/vit/config.hpp"
+
+#include <algorithm>
 
 namespace tool
 {
@@ -20,6 +25,8 @@ const std::vector<const char*> REMOVALS = {"decoder", "encoder"};
 const std::vector<const char*> METRICS = {"l1", "l2", "ssim", "psnr"};
 const std::vector<const char*> SPACES = {"decoder", "pixel"};
 const std::vector<const char*> AVERAGES = {"score", "rank"};
+const std::vector<const char*> CONTEXTS = {"uniform", "border"};
+const size_t FEATURE_PHOTOS = 256;   // more change nothing that can be measured
 
 /// Place of an option's value among the words allowed, which are in the order of the public enumeration.
 int choice(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
@@ -35,8 +42,57 @@ int choice(const po::variables_map& values, const char* option, const std::vecto
     throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
 }
 
+/// "4,6,7"
+std::vector<int> blockNumbers(const std::string& text)
+{
+    std::vector<int> numbers;
+    std::istringstream stream(text);
+    for (std::string word; std::getline(stream, word, ',');)
+    {
+        if (word.empty() || word.size() > 4 || word.find_first_not_of("0123456789") != std::string::npos)
+            throw UsageError("--feature-blocks: '" + text.substr(0, 64) + "' is not a list of block numbers such as 4,6,7");
+        numbers.push_back(std::stoi(word));
+    }
+    if (numbers.empty())
+        throw UsageError("--feature-blocks: no block given");
+    return numbers;
+}
+
 }  // namespace
 
+void addFeaturePhotos(Scorer& scorer, const ScoreParams& params, const po::variables_map& values,
+                      const std::vector<std::string>& scored)
+{
+    if (!teach::Teacher::parse(params.teacher).has(teach::Cue::Features))
+        return;
+    std::vector<std::string> photos = scored;
+    if (values.count("feature-photos"))
+        photos = expandImages(values["feature-photos"].as<std::vector<std::string>>());
+    const size_t wanted = std::min(photos.size(), FEATURE_PHOTOS);
+    Progress progress("mean features: photo", wanted);
+    size_t used = 0;
+    for (size_t i = 0; i < wanted; ++i)
+    {
+        checkInterrupt();
+        const std::string& path = photos[i * photos.size() / wanted];   // evenly from all folders
+        try
+        {
+            scorer.addFeaturePhoto(readPhoto(path));
+            ++used;
+        }
+        catch (const std::exception& error)
+        {
+            complain(reason(error, path));
+        }
+        progress.update(i + 1);
+    }
+    if (used < teach::FeatureContrast::leastPhotos)
+        throw std::runtime_error("--teacher features needs the mean features of at least " +
+                                 std::to_string(int(teach::FeatureContrast::leastPhotos)) + " photos, found " +
+                                 std::to_string(used) + " that can be read; name a folder of photos with --feature-photos");
+}
+
+const char* contextName(int context) { return CONTEXTS.at(static_cast<size_t>(context)); }
 const char* removalName(int removal) { return REMOVALS.at(static_cast<size_t>(removal)); }
 const char* metricName(int metric) { return METRICS.at(static_cast<size_t>(metric)); }
 const char* spaceName(int space) { return SPACES.at(static_cast<size_t>(space)); }
@@ -57,7 +113,18 @@ void addScoreOptions(po::options_description& options)
         ("masks", po::value<int>()->value_name("N")->default_value(32), "random masks averaged")
         ("average", po::value<std::string>()->value_name("WHAT")->default_value("score"),
             "what is averaged over the masks: each score, or its rank within its mask")
-        ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks the masks");
+        ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks the masks")
+        ("teacher", po::value<std::string>()->value_name("CUES")->default_value("leave-one-out"),
+            "what is measured: leave-one-out (the paper's), own-error, features, gradient, spectral, fine-grained or centre, or "
+            "a weighted sum of their ranks: features*1+spectral*0.5+centre*0.15")
+        ("context", po::value<std::string>()->value_name("WHERE")->default_value("uniform"),
+            "which patches masks leave visible: drawn from all alike (uniform) or mostly from the image's border (border)")
+        ("smooth", po::value<double>()->value_name("SIGMA")->default_value(0),
+            "smooth the map over neighbours by a Gaussian of so many patches")
+        ("feature-blocks", po::value<std::string>()->value_name("LIST"), "encoder blocks that features compares, from 0: 4,6,7 "
+            "(default: at 40, 60 and 70 % of the depth)")
+        ("feature-photos", po::value<std::vector<std::string>>()->value_name("PATH"), "photos whose mean features are taken away, "
+            "16 or more (default: those to be scored)");
     // clang-format on
 }
 
@@ -75,6 +142,17 @@ ScoreParams scoreParams(const po::variables_map& values)
     params.space = choice(values, "space", SPACES);
     params.average = choice(values, "average", AVERAGES);
     params.seed = seedOption(values, "seed");
+    params.teacher = values["teacher"].as<std::string>();
+    const teach::Teacher teacher = teach::Teacher::parse(params.teacher);
+    params.context = choice(values, "context", CONTEXTS);
+    params.smooth = values["smooth"].as<double>();
+    if (!(params.smooth >= 0 && params.smooth <= 100))
+        throw UsageError("--smooth: " + plain(params.smooth) + " is outside 0 to 100");
+    if (values.count("feature-blocks"))
+        params.featureBlocks = blockNumbers(values["feature-blocks"].as<std::string>());
+    for (const char* option : {"feature-blocks", "feature-photos"})
+        if (values.count(option) && !teacher.has(teach::Cue::Features))
+            throw UsageError(std::string("--") + option + " goes with --teacher features");
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     return params;

@@ -12,13 +12,19 @@
 namespace tool
 {
 
-/// How pseudo-scores are computed, as options: --mask-ratio --removal --metric --space --masks --average --seed.
+/// How pseudo-scores are computed, as options: --mask-ratio --removal --metric --space --masks --average --seed --teacher
+/// --context --smooth --feature-blocks --feature-photos.
 void addScoreOptions(po::options_description& options);
 /// Reads and checks them.
 cv::ltrp::ScoreParams scoreParams(const po::variables_map& values);
 /// Refuses a mask ratio that leaves fewer than two of the model's patches visible.
 void checkMaskRatio(const cv::ltrp::ScoreParams& params, cv::Size grid);
 
+/// Where the teacher has the cue `features`: gives the scorer the photos of --feature-photos, else of those to be scored.
+void addFeaturePhotos(cv::ltrp::Scorer& scorer, const cv::ltrp::ScoreParams& params, const po::variables_map& values,
+                      const std::vector<std::string>& scored);
+
+const char* contextName(int context);
 const char* removalName(int removal);
 const char* metricName(int metric);
 const char* spaceName(int space);

@@ -57,7 +57,9 @@ int runTrain(const std::vector<std::string>& args)
     po::options_description options("Options");
     // clang-format off
     options.add_options()
-        ("mae", po::value(&params.mae)->value_name("FILE")->required(), "the autoencoder's weight file")
+        ("mae", po::value(&params.mae)->value_name("FILE"), "the autoencoder's weight file: scores are computed at each step")
+        ("targets", po::value(&params.targets)->value_name("DIR"), "instead of --mae: score maps of the same DATA, computed once by "
+            "'ltrp score --targets'; the ranker sees the whole image then unless --sees says otherwise")
         ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
     options.add_options()
@@ -87,7 +89,9 @@ int runTrain(const std::vector<std::string>& args)
     params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
     params.space = wordOption(values, "space", {"decoder", "pixel"});
     params.scoreTarget = values.count("score-precision") ? requiredTargetOption(values, "score-precision") : params.target;
-    params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1;
+    if (params.mae.empty() == params.targets.empty())
+        throw UsageError("--mae, --targets: name one of them, an autoencoder or a folder of score maps");
+    params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1 || (!params.targets.empty() && values["sees"].defaulted());
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     return runTrainer(Trainer::createRanker(params), params);

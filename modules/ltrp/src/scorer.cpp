@@ -10,10 +10,15 @@
 #include "core/target.hpp"
 #include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
+#include "eval/baselines.hpp"
+#include "teach/feature_contrast.hpp"
+#include "teach/maps.hpp"
+#include "teach/own_error.hpp"
+#include "teach/teacher.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace cv { namespace ltrp {
 
@@ -23,8 +28,8 @@ namespace {
 /// tokens than this; scratch memory stays bounded whatever the number of masks (ViT-B/16: 4 masks).
 const int maxTokenRows = 16384, maxTokenRowsOnCuda = 1 << 18;
 
-/// scoreMap() gives up after params.masks + this * patches / visible patches masks. The chance that a given patch was
-/// hidden in all of the latter is below exp(-64).
+/// scoreMap() gives up after params.masks + this * patches / visible patches masks. With masks drawn from all patches, the
+/// chance that a given one was hidden in all of the latter is below exp(-64).
 const int coverageRounds = 64;
 
 void checkEnum(const char* name, int value, int highest)
@@ -61,28 +66,11 @@ void checkMapParams(const ScoreParams& params)
 {
     checkParams(params);
     checkEnum("average", params.average, AVERAGE_RANK);
+    checkEnum("context", params.context, CONTEXT_BORDER);
+    LTRP_REQUIRE(params.smooth >= 0 && params.smooth <= 100, Error::StsOutOfRange,
+                 "ScoreParams: smooth: expected 0 to 100, found " << params.smooth);
     LTRP_REQUIRE(params.masks >= 1, Error::StsOutOfRange,
                  "ScoreParams: masks: expected at least 1, found " << params.masks);
-}
-
-/// Replaces scores by their ranks, 0 for the lowest to 1 for the highest; equal scores share their mean rank.
-void toRanks(std::vector<float>& scores)
-{
-    const int n = int(scores.size());
-    std::vector<int> order(n);
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] < scores[b]; });
-    std::vector<float> ranks(n);
-    for (int first = 0; first < n;)
-    {
-        int last = first;
-        while (last + 1 < n && scores[order[last + 1]] == scores[order[first]])
-            last++;
-        for (int i = first; i <= last; i++)
-            ranks[order[i]] = float(0.5 * (double(first) + last) / (n - 1));
-        first = last + 1;
-    }
-    scores.swap(ranks);
 }
 
 /// An image whose visible patches are scored under masks, wherever it lies.
@@ -136,11 +124,69 @@ private:
     const Size size_;
 };
 
+/// Masks done and in all, over all cues of a map.
+class MapProgress
+{
+public:
+    explicit MapProgress(const Scorer::Progress& report) : report_(report) {}
+    void add(int masks)
+    {
+        for (; masks > 0; --masks)
+        {
+            ++done_;
+            LTRP_REQUIRE(!report_ || report_(done_, total), Error::StsNoConv,
+                         "scoreMap: cancelled after " << done_ << " of " << total << " masks");
+        }
+    }
+
+    int total = 0;
+
+private:
+    const Scorer::Progress& report_;
+    int done_ = 0;
+};
+
+/// Means of each patch over the masks under which it was scored.
+class MaskMean
+{
+public:
+    MaskMean(int patches, int average) : average_(average), sums_(patches, 0.0), counts_(patches, 0) {}
+    void add(const Mat& scores, const int* patches)
+    {
+        const Mat values = average_ == AVERAGE_RANK ? teach::toRanks(scores) : scores;
+        for (int i = 0; i < values.cols; i++)
+        {
+            sums_[patches[i]] += values.at<float>(i);
+            counts_[patches[i]]++;
+        }
+    }
+    Mat map(int grid) const
+    {
+        Mat result(grid, grid, CV_32F);
+        for (size_t i = 0; i < sums_.size(); i++)
+            result.ptr<float>()[i] = float(sums_[i] / counts_[i]);
+        return result;
+    }
+
+private:
+    int average_;
+    std::vector<double> sums_;
+    std::vector<int> counts_;
+};
+
+/// What the cues that do not run through cv::dnn need for one call.
+struct CueSession
+{
+    bool usable() const { return true; }
+    LayerWorkspace workspace;
+};
+
 class ScorerImpl CV_FINAL : public Scorer
 {
 public:
     explicit ScorerImpl(std::shared_ptr<MaeModel> model)
-        : model_(std::move(model)),
+        : model_(std::move(model)), features_(model_->net),
+          cueSessions_([]() { return std::unique_ptr<CueSession>(new CueSession); }),
           sessions_([this]() { return std::unique_ptr<PseudoScoreSession>(new PseudoScoreSession(model_)); }),
           deviceSessions_([this]()
           { return std::unique_ptr<DevicePseudoScoreSession>(new DevicePseudoScoreSession(model_)); })
@@ -172,51 +218,36 @@ public:
     PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const CV_OVERRIDE
     {
         checkMapParams(params);
-        const int patches = input().numPatches(), visible = visibleOf(params);
-        const int total = countMasks(params, visible);
-        const int64_t rowsPerMask = int64_t(1 + visible) * (1 + patches);
-        const int64_t rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
-        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, rows / rowsPerMask), total));
-
+        const teach::Teacher teacher = teach::Teacher::parse(params.teacher);
+        MapProgress masks(progress);
+        for (const teach::Term& term : teacher.terms)
+            masks.total += needsMasks(term.cue) ? countMasks(params, term.cue) : 0;
         PatchRanking ranking;
-        const std::unique_ptr<MaskedImage> opened = open(image);
-        ranking.imageSize = opened->size();
-
-        std::vector<double> sums(patches, 0.0);
-        std::vector<int> counts(patches, 0);
-        std::vector<float> values(visible);
-        for (int first = 0; first < total; first += chunk)
+        for (const teach::Term& term : teacher.terms)
         {
-            const int batch = std::min(chunk, total - first);
-            Mat ids(batch, visible, CV_32S);
-            for (int row = 0; row < batch; row++)
-                mask(params, first + row, visible, ids.ptr<int>(row));
-            const Mat scores = forward(*opened, ids, params);
-            for (int row = 0; row < batch; row++)
-            {
-                values.assign(scores.ptr<float>(row), scores.ptr<float>(row) + visible);
-                if (params.average == AVERAGE_RANK)
-                    toRanks(values);
-                for (int i = 0; i < visible; i++)
-                {
-                    sums[ids.at<int>(row, i)] += values[i];
-                    counts[ids.at<int>(row, i)]++;
-                }
-            }
-            for (int row = 0; progress && row < batch; row++)
-                LTRP_REQUIRE(progress(first + row + 1, total), Error::StsNoConv,
-                             "scoreMap: cancelled after " << first + row + 1 << " of " << total << " masks");
+            Mat map = cueMap(image, params, term.cue, masks, ranking.imageSize);
+            LTRP_REQUIRE(checkRange(map), Error::StsBadArg,
+                         model_->file.path << ": the model's scores are not finite numbers");
+            if (!teacher.isSingle())
+                map = teach::toRanks(map) * term.weight;
+            ranking.scores = ranking.scores.empty() ? map : Mat(ranking.scores + map);
         }
-
-        ranking.scores.create(input().grid(), input().grid(), CV_32F);
-        for (int i = 0; i < patches; i++)
-            ranking.scores.ptr<float>()[i] = float(sums[i] / counts[i]);
+        if (masks.total == 0 && progress)
+            LTRP_REQUIRE(progress(1, 1), Error::StsNoConv, "scoreMap: cancelled");
+        ranking.scores = teach::smoothed(ranking.scores, params.smooth);
         return ranking;
     }
 
     PatchRanking scoreMap(InputArray image, const ScoreParams& params) const CV_OVERRIDE
     {
         return scoreMap(image, params, Progress());
+    }
+
+    void addFeaturePhoto(InputArray photo) CV_OVERRIDE
+    {
+        Mat pixels;
+        prepareImage(photo, input(), pixelBlob(pixels, 1, input()));
+        features_.addPhoto(pixels.ptr<float>(), SessionPool<CueSession>::Lease(cueSessions_)->workspace.of(model_->computing));
     }
 
     void setPreferableBackend(int backendId) CV_OVERRIDE { chooseBackend(backendId, model_->computing); }
@@ -252,10 +283,141 @@ private:
     void mask(const ScoreParams& params, int number, int visible, int* ids) const
     {
         RandomStream random(params.seed, RandomPurpose::Mask, 0, uint32_t(number));
-        std::vector<float> noise(input().numPatches());
+        const int grid = input().grid(), patches = input().numPatches(), border = grid < 3 ? patches : 4 * (grid - 1);
+        std::vector<float> noise(patches);
         for (float& value : noise)
             value = random.uniform();
+        if (params.context == CONTEXT_BORDER && border < patches)
+        {
+            // The smallest noise stays visible: of both kinds of patches as many as wanted get a number below all others.
+            int left[] = {std::min(border, (3 * visible + 3) / 4), 0};
+            left[1] = std::min(patches - border, visible - left[0]);
+            left[0] = visible - left[1];
+            std::vector<int> order(patches);
+            for (int i = 0; i < patches; i++)
+                order[i] = i;
+            std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return noise[a] < noise[b]; });
+            for (int i : order)
+            {
+                const int x = i % grid, y = i / grid;
+                int& more = left[x == 0 || y == 0 || x == grid - 1 || y == grid - 1 ? 0 : 1];
+                if (more > 0)
+                    noise[i] -= 1;
+                more--;
+            }
+        }
         vit::maskFromNoise(noise.data(), int(noise.size()), visible, ids);
+    }
+
+    static bool needsMasks(teach::Cue cue) { return cue == teach::Cue::LeaveOneOut || cue == teach::Cue::OwnError; }
+
+    /// One cue's scores, CV_32FC1 on the grid.
+    Mat cueMap(InputArray image, const ScoreParams& params, teach::Cue cue, MapProgress& progress, Size& imageSize) const
+    {
+        typedef eval::Baseline Baseline;
+        switch (cue)
+        {
+        case teach::Cue::LeaveOneOut: return leaveOneOutMap(image, params, progress, imageSize);
+        case teach::Cue::OwnError: return ownErrorMap(image, params, progress, imageSize);
+        case teach::Cue::Features: return featureMap(image, params, imageSize);
+        case teach::Cue::Gradient: return classicalMap(image, Baseline::Gradient, imageSize);
+        case teach::Cue::Spectral: return classicalMap(image, Baseline::Spectral, imageSize);
+        case teach::Cue::FineGrained: return classicalMap(image, Baseline::FineGrained, imageSize);
+        case teach::Cue::Centre: return classicalMap(image, Baseline::Centre, imageSize);
+        }
+        LTRP_ERROR(Error::StsBadArg, "no cue has the number " << int(cue));
+    }
+
+    Mat leaveOneOutMap(InputArray image, const ScoreParams& params, MapProgress& progress, Size& imageSize) const
+    {
+        const int visible = visibleOf(params), total = countMasks(params, teach::Cue::LeaveOneOut);
+        const std::unique_ptr<MaskedImage> opened = open(image);
+        imageSize = opened->size();
+        MaskMean mean(input().numPatches(), params.average);
+        forMasks(params, total, visible, progress, [&](const Mat& ids)
+        {
+            const Mat scores = forward(*opened, ids, params);
+            for (int row = 0; row < ids.rows; row++)
+                mean.add(scores.row(row), ids.ptr<int>(row));
+        });
+        return mean.map(input().grid());
+    }
+
+    Mat ownErrorMap(InputArray image, const ScoreParams& params, MapProgress& progress, Size& imageSize) const
+    {
+        LTRP_REQUIRE(params.metric == METRIC_L1 || params.metric == METRIC_L2, Error::StsBadArg,
+                     "ScoreParams: metric: expected METRIC_L1 or METRIC_L2 for own-error, found " << params.metric);
+        const int patches = input().numPatches(), visible = visibleOf(params), total = countMasks(params, teach::Cue::OwnError);
+        SessionPool<CueSession>::Lease session(cueSessions_);
+        Mat pixels, one = hostPixels(image, imageSize);
+        MaskMean mean(patches, params.average);
+        forMasks(params, total, visible, progress, [&](const Mat& ids)
+        {
+            float* to = pixelBlob(pixels, ids.rows, input());
+            for (int row = 0; row < ids.rows; row++, to += one.total())
+                std::copy(one.ptr<float>(), one.ptr<float>() + one.total(), to);
+            Mat errors(ids.rows, patches, CV_32F), scores(1, patches - visible, CV_32F);
+            teach::ownErrors(model_->net, pixels.ptr<float>(), ids.rows, ids.ptr<int>(), visible, params.metric == METRIC_L2,
+                             params.space == SPACE_PIXEL, errors.ptr<float>(), session->workspace.of(model_->computing));
+            for (int row = 0; row < ids.rows; row++)
+            {
+                std::vector<int> hidden;
+                for (int i = 0; i < patches; i++)
+                    if (!std::isnan(errors.at<float>(row, i)))
+                    {
+                        scores.at<float>(int(hidden.size())) = errors.at<float>(row, i);
+                        hidden.push_back(i);
+                    }
+                CV_Assert(int(hidden.size()) == scores.cols);
+                mean.add(scores, hidden.data());
+            }
+        });
+        return mean.map(input().grid());
+    }
+
+    Mat featureMap(InputArray image, const ScoreParams& params, Size& imageSize) const
+    {
+        const Mat pixels = hostPixels(image, imageSize);
+        SessionPool<CueSession>::Lease session(cueSessions_);
+        return features_.map(pixels.ptr<float>(), params.featureBlocks, session->workspace.of(model_->computing));
+    }
+
+    Mat classicalMap(InputArray image, eval::Baseline baseline, Size& imageSize) const
+    {
+        requireHost(image);
+        imageSize = image.size();
+        return eval::BaselineRanker(image, getGrid()).rank(baseline).scores;
+    }
+
+    static void requireHost(InputArray image)
+    {
+        LTRP_REQUIRE(image.kind() != _InputArray::CUDA_GPU_MAT, Error::StsNotImplemented,
+                     "scoreMap: images in GPU memory go with the teacher leave-one-out alone; download the image first");
+    }
+
+    Mat hostPixels(InputArray image, Size& imageSize) const
+    {
+        requireHost(image);
+        Mat pixels;
+        imageSize = prepareImage(image, input(), pixelBlob(pixels, 1, input()));
+        return pixels;
+    }
+
+    /// Calls compute() with some masks at a time, one a row.
+    void forMasks(const ScoreParams& params, int total, int visible, MapProgress& progress,
+                  const std::function<void(const Mat& ids)>& compute) const
+    {
+        const int64_t rowsPerMask = int64_t(1 + visible) * (1 + input().numPatches());
+        const int64_t rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
+        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, rows / rowsPerMask), total));
+        for (int first = 0; first < total; first += chunk)
+        {
+            Mat ids(std::min(chunk, total - first), visible, CV_32S);
+            for (int row = 0; row < ids.rows; row++)
+                mask(params, first + row, visible, ids.ptr<int>(row));
+            compute(ids);
+            progress.add(ids.rows);
+        }
     }
 
     std::vector<int> firstMask(const ScoreParams& params) const
@@ -276,11 +438,11 @@ private:
         return visible;
     }
 
-    /// Masks are a function of seed and number, so that how many it takes until every patch was visible is known
-    /// before anything is computed.
-    int countMasks(const ScoreParams& params, int visible) const
+    /// Masks are a function of seed and number, so that how many it takes until every patch was visible (for own-error:
+    /// hidden) is known before anything is computed.
+    int countMasks(const ScoreParams& params, teach::Cue cue) const
     {
-        const int patches = input().numPatches();
+        const int patches = input().numPatches(), visible = visibleOf(params);
         const int64_t limit = params.masks + int64_t(coverageRounds) * (1 + patches / visible);
         LTRP_REQUIRE(limit <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
                      "ScoreParams: masks: expected at most "
@@ -291,15 +453,20 @@ private:
         for (int number = 0; number < limit; number++)
         {
             mask(params, number, visible, ids.data());
-            for (int id : ids)
+            for (int i = 0, next = 0; i < patches; i++)
             {
-                unseen -= !seen[id];
-                seen[id] = 1;
+                const bool shown = next < visible && ids[next] == i;
+                next += shown;
+                if (shown == (cue == teach::Cue::LeaveOneOut))
+                {
+                    unseen -= !seen[i];
+                    seen[i] = 1;
+                }
             }
             if (unseen == 0)
                 return std::max(params.masks, number + 1);
         }
-        LTRP_ERROR(Error::StsNoConv, "scoreMap: " << unseen << " of " << patches << " patches were visible in none of "
+        LTRP_ERROR(Error::StsNoConv, "scoreMap: " << unseen << " of " << patches << " patches were scored under none of "
                    << limit << " masks");
     }
 
@@ -319,6 +486,8 @@ private:
     }
 
     std::shared_ptr<MaeModel> model_;
+    teach::FeatureContrast features_;
+    mutable SessionPool<CueSession> cueSessions_;
     mutable SessionPool<PseudoScoreSession> sessions_;
     mutable SessionPool<DevicePseudoScoreSession> deviceSessions_;
 };

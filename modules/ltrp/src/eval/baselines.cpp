@@ -7,6 +7,7 @@
 
 #include "../core/random.hpp"
 #include "../image/preprocess.hpp"
+#include "../teach/maps.hpp"
 
 #include <opencv2/imgproc.hpp>
 #include <opencv2/opencv_modules.hpp>
@@ -44,27 +45,7 @@ Mat gradientEnergy(const Mat& rgb)
 
 Mat smoothed(const Mat& scores)
 {
-    Mat result;
-    GaussianBlur(scores, result, Size(), smoothing, smoothing, BORDER_REFLECT);
-    return result;
-}
-
-/// Each score's place among all, 0 for the lowest to 1 for the highest; equal scores share the mean of their places.
-Mat ranks(const Mat& scores)
-{
-    const int count = static_cast<int>(scores.total());
-    Mat order, result(scores.size(), CV_32F);
-    sortIdx(scores.reshape(1, 1), order, SORT_EVERY_ROW | SORT_ASCENDING);
-    const float* values = scores.ptr<float>();
-    const int* at = order.ptr<int>();
-    for (int first = 0, last; first < count; first = last)
-    {
-        for (last = first + 1; last < count && values[at[last]] == values[at[first]];)
-            ++last;
-        for (int i = first; i < last; ++i)
-            result.ptr<float>()[at[i]] = static_cast<float>(first + last - 1) / static_cast<float>(2 * max(1, count - 1));
-    }
-    return result;
+    return teach::smoothed(scores, smoothing);
 }
 
 Mat nearness(Size grid)
@@ -195,8 +176,8 @@ Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample)
     case Baseline::FineGrained: return patchMeans(saliencyMap(pixels(), baseline), grid_);
     case Baseline::Spectral: return once(Baseline::Spectral);
     case Baseline::SpectralSmooth: return smoothed(once(Baseline::Spectral));
-    case Baseline::SpectralCentre3: return ranks(smoothed(once(Baseline::Spectral))) + 0.3 * ranks(nearness(grid_));
-    case Baseline::SpectralCentre6: return ranks(smoothed(once(Baseline::Spectral))) + 0.6 * ranks(nearness(grid_));
+    case Baseline::SpectralCentre3: return teach::toRanks(smoothed(once(Baseline::Spectral))) + 0.3 * teach::toRanks(nearness(grid_));
+    case Baseline::SpectralCentre6: return teach::toRanks(smoothed(once(Baseline::Spectral))) + 0.6 * teach::toRanks(nearness(grid_));
     }
     LTRP_ERROR(Error::StsBadArg, "no baseline has the number " << static_cast<int>(baseline));
 }

@@ -30,6 +30,7 @@ struct TrainingSetup
     int batch, visible;           ///< images at a time and how many of their patches stay visible
     int batchesPerStep;           ///< whose losses are averaged
     int largestCrop;              ///< pixels, in either direction
+    int targets;                  ///< values of a target that come with each image; 0: none
     uint64_t seed;                ///< of the masks
     bool recordable;              ///< the pass neither waits nor carries values between host and device
 };
@@ -41,6 +42,7 @@ struct Samples
     const int* keep;          ///< [images, visible], ascending in each row
     const SampleKey* keys;    ///< [images]
     int images, visible;
+    const float* targets;     ///< [images, patches], or null
 };
 
 struct StepReport
@@ -66,7 +68,8 @@ public:
     /// Brings them to the host; waits.
     virtual void state(float* weights, float* m, float* v) const = 0;
     /// Hands over the next batch while the one before it may still be computed; the host's memory is free again afterwards.
-    virtual void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys) = 0;
+    /// targets [crops, TrainingSetup::targets], or null.
+    virtual void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys, const float* targets) = 0;
     /// Computes on the batch that was handed over first; `last` of its step: then updates the weights by these factors.
     virtual void run(bool last, const AdamWFactors& factors) = 0;
     /// The pass computes otherwise from now on. dropStaged: what was handed over and not run yet will not be run.

@@ -54,7 +54,10 @@ Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& rando
 {
     Crop crop;
     // It is cut out before it is resized: the filter does not see the pixels beyond its borders.
-    crop.pixels = rgb(randomCrop(rgb.size(), options, random));
+    const Rect rect = randomCrop(rgb.size(), options, random);
+    crop.pixels = rgb(rect);
+    const double width = rgb.cols, height = rgb.rows;
+    crop.region = Rect2d(rect.x / width, rect.y / height, rect.width / width, rect.height / height);
     crop.mirrored = random.uniform() < options.flip;
     return crop;
 }
@@ -62,7 +65,11 @@ Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& rando
 void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
              float* out)
 {
-    const Crop crop = drawCrop(rgb, options, random);
+    resizeCrop(drawCrop(rgb, options, random), input, out);
+}
+
+void resizeCrop(const Crop& crop, const vit::InputConfig& input, float* out)
+{
     Mat resized;
     image::resizeAntialiasedCubic(crop.pixels, resized, Size(input.imageSize, input.imageSize));
     if (crop.mirrored)

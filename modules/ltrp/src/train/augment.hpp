@@ -30,11 +30,14 @@ Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
 struct Crop
 {
     Mat pixels;
+    Rect2d region;          ///< where it lies, in shares of the image's width and height
     bool mirrored = false;
 };
 Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& random);
 
-/// Random resized crop (bicubic, antialiased) and flip of an 8-bit RGB image, normalised: out [3,S,S].
+/// A crop resized (bicubic, antialiased), mirrored where it is to be, and normalised: out [3,S,S].
+void resizeCrop(const Crop& crop, const vit::InputConfig& input, float* out);
+/// drawCrop() and resizeCrop() of an 8-bit RGB image.
 void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,
              float* out);
 

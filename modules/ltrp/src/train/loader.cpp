@@ -45,6 +45,8 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
                                      static_cast<size_t>(options.input.imageSize));
             slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
         }
+        if (options.targets)
+            slot.batch.targets.resize(samples * static_cast<size_t>(options.input.numPatches()));
         slot.batch.keys.resize(samples);
         slot.batch.images.resize(samples);
     }
@@ -140,12 +142,15 @@ void Loader::makeSample(int64_t batchNumber, int place, Batch& batch)
     batch.keys[p] = {epoch, static_cast<uint32_t>(position)};
     const Mat rgb = usableImage((*order(epoch))[static_cast<size_t>(position % count)], batch.images[p]);
 
-    const size_t side = static_cast<size_t>(options_.input.imageSize);
+    const size_t side = static_cast<size_t>(options_.input.imageSize), patches = static_cast<size_t>(options_.input.numPatches());
     RandomStream augmentation(options_.seed, RandomPurpose::Augment, epoch, static_cast<uint32_t>(position));
+    const Crop drawn = drawCrop(rgb, options_.augment, augmentation);
+    if (options_.targets)
+        options_.targets->crop(batch.images[p], drawn.region, drawn.mirrored, batch.targets.data() + p * patches);
     if (options_.largestCrop > 0)
     {
         Crop& crop = batch.crops[p];
-        crop = drawCrop(rgb, options_.augment, augmentation);
+        crop = drawn;
         if (std::max(crop.pixels.cols, crop.pixels.rows) > options_.largestCrop)
         {
             Mat resized;   // not into crop.pixels, which is a part of an image that others use
@@ -154,14 +159,13 @@ void Loader::makeSample(int64_t batchNumber, int place, Batch& batch)
         }
         return;
     }
-    augment(rgb, options_.input, options_.augment, augmentation, batch.pixels.data() + p * 3 * side * side);
+    resizeCrop(drawn, options_.input, batch.pixels.data() + p * 3 * side * side);
 
-    const int patches = options_.input.numPatches();
-    std::vector<float> noise(static_cast<size_t>(patches));
+    std::vector<float> noise(patches);
     RandomStream mask(options_.seed, RandomPurpose::Mask, epoch, static_cast<uint32_t>(position));
     for (float& value : noise)
         value = mask.uniform();
-    vit::maskFromNoise(noise.data(), patches, options_.visible,
+    vit::maskFromNoise(noise.data(), options_.input.numPatches(), options_.visible,
                        batch.idsKeep.data() + p * static_cast<size_t>(options_.visible));
 }
 

@@ -7,6 +7,7 @@
 
 #include "augment.hpp"
 #include "dataset.hpp"
+#include "targets.hpp"
 #include "../ops/step.hpp"
 
 #include <condition_variable>
@@ -25,6 +26,7 @@ struct Batch
     std::vector<int> idsKeep;            ///< [B, visible], ascending in each row; likewise
     std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
     std::vector<ops::SampleKey> keys;    ///< [B] epoch, and place of each sample in it: what keys its random streams
+    std::vector<float> targets;          ///< [B, L] with LoaderOptions::targets
     std::vector<int> images;             ///< [B] which image of the data set it came from
 };
 
@@ -42,6 +44,7 @@ struct LoaderOptions
     /// For who resizes and masks by himself: batches hold crops of at most that many pixels in either direction in place of
     /// pixels and masks. Larger ones come at the network's size. 0: off
     int largestCrop = 0;
+    const TargetStore* targets = nullptr;   ///< score maps whose crops go with the images; null: none
 };
 
 /// Which image is at each position of an epoch: a permutation, a function of (seed, epoch) alone.

@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_TRAIN_OBJECTIVE_HPP
 #define OPENCV_LTRP_TRAIN_OBJECTIVE_HPP
 
-#include "checkpoint.hpp"
+#include "targets.hpp"
 #include "../io/model_file.hpp"
 #include "../ops/training.hpp"
 
@@ -21,6 +21,10 @@ public:
     virtual io::Model& model() = 0;
     /// Sets the weights to their first values, a function of the seed.
     virtual void initialise() = 0;
+    /// Score maps computed beforehand that this training learns from; null: none.
+    virtual const TargetStore* targets() const { return nullptr; }
+    /// Patches of each image that stay visible, or are compared.
+    virtual int visible(double maskRatio) { return vit::visibleCount(model().input().numPatches(), maskRatio); }
     /// Options of this kind of training that have an influence on the result.
     virtual OptionList options() const = 0;
     /// What it computes with.

@@ -34,14 +34,40 @@ struct RankerOptions
     Computing ranker, teacher;
 };
 
-/// The pseudo-scores of the visible patches are the target, and the ranker is compared there. It sees the visible patches
-/// alone, as the paper trains it, or the whole image, as it will at run time.
+/// The paper's teacher: pseudo-scores of the visible patches, computed anew for each batch.
+class PseudoScores
+{
+public:
+    PseudoScores(io::Model model, const RankerOptions& options)
+        : model_(std::move(model)), mae_(model_.mae, model_.params), scorer_(mae_), options_(options.scoring),
+          workspace_(options.teacher.backend)
+    {
+    }
+    std::string text() const { return weightsText(model_); }
+    void compute(const ops::Samples& samples, float* target)
+    {
+        scorer_.scores(samples.pixels, samples.images, samples.keep, samples.visible, options_, target, workspace_);
+    }
+
+private:
+    const io::Model model_;
+    const vit::Mae mae_;
+    const vit::LeaveOneOut scorer_;
+    const vit::LeaveOneOutOptions options_;
+    vit::Workspace workspace_;   // not the ranker's: the autoencoder's weights never change
+};
+
+/// The ranker is compared with pseudo-scores of the visible patches, or with score maps that were computed beforehand. It sees
+/// the visible patches alone, as the paper trains it, or the whole image, as it will at run time; with score maps all patches
+/// of the whole image are compared.
 class RankerObjective CV_FINAL : public Objective
 {
 public:
-    RankerObjective(const vit::RankerConfig& config, io::Model teacher, const RankerOptions& options, const String& init)
-        : start_(init), teacher_(std::move(teacher)), mae_(teacher_.mae, teacher_.params), scorer_(mae_), options_(options),
-          teacherWorkspace_(options.teacher.backend), workspace_(options.ranker.backend)
+    /// Either a teacher or targets, the other is null.
+    RankerObjective(const vit::RankerConfig& config, std::unique_ptr<PseudoScores> teacher, std::unique_ptr<TargetStore> targets,
+                    const RankerOptions& options, const String& init)
+        : start_(init), teacher_(std::move(teacher)), targets_(std::move(targets)), options_(options),
+          workspace_(options.ranker.backend)
     {
         model_.kind = io::ModelKind::Ranker;
         model_.ranker = config;
@@ -60,15 +86,21 @@ public:
     OptionList options() const CV_OVERRIDE
     {
         const vit::RankerConfig& c = model_.ranker;
-        OptionList list{{"mae", weightsText(teacher_)}, {"size", std::to_string(c.input.imageSize)},
+        OptionList list{{"size", std::to_string(c.input.imageSize)},
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"head", vit::headName(c.head)},
-                        {"removal", removalNames[options_.scoring.removal]},
-                        {"metric", metricNames[options_.scoring.metric]}, {"space", spaceNames[options_.scoring.space]},
                         {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
-                        {"precision", ops::precisionName(options_.ranker.precision)},
-                        {"score-precision", ops::precisionName(options_.teacher.precision)}};
+                        {"precision", ops::precisionName(options_.ranker.precision)}};
+        if (targets_)
+            list.emplace_back("targets", targets_->text());
+        else
+            for (const auto& option : OptionList{{"mae", teacher_->text()},
+                                                 {"removal", removalNames[options_.scoring.removal]},
+                                                 {"metric", metricNames[options_.scoring.metric]},
+                                                 {"space", spaceNames[options_.scoring.space]},
+                                                 {"score-precision", ops::precisionName(options_.teacher.precision)}})
+                list.push_back(option);
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
         if (!start_.text().empty())
@@ -80,7 +112,12 @@ public:
     /// Other losses and metrics are computed on the host.
     bool recordable() const CV_OVERRIDE
     {
-        return isList() && (options_.scoring.metric == METRIC_L1 || options_.scoring.metric == METRIC_L2);
+        return isList() && (targets_ || options_.scoring.metric == METRIC_L1 || options_.scoring.metric == METRIC_L2);
+    }
+    const TargetStore* targets() const CV_OVERRIDE { return targets_.get(); }
+    int visible(double maskRatio) CV_OVERRIDE
+    {
+        return targets_ && options_.seesAll ? model_.ranker.input.numPatches() : Objective::visible(maskRatio);
     }
     float gradientScale(int images, int) const CV_OVERRIDE { return backend().gradientScale(static_cast<size_t>(images)); }
 
@@ -90,8 +127,11 @@ public:
         const int patches = model_.ranker.input.numPatches();
         float* target = workspace_.get("train.target", rows * static_cast<size_t>(samples.visible));
         float* scores = workspace_.get("train.scores", rows * static_cast<size_t>(patches));
-        scorer_.scores(samples.pixels, samples.images, samples.keep, samples.visible, options_.scoring, target,
-                       teacherWorkspace_);
+        if (targets_)
+            backend().gatherRows(samples.targets, static_cast<size_t>(patches), samples.keep, 0, target, samples.images,
+                                 samples.visible, 1);
+        else
+            teacher_->compute(samples, target);
         const int* seen = options_.seesAll ? nullptr : samples.keep;
         const int seenCount = options_.seesAll ? patches : samples.visible;
         ranker_->forwardTrain(samples.pixels, samples.images, seen, seenCount, scores, workspace_);
@@ -166,12 +206,12 @@ private:
     }
 
     const InitialWeights start_;
-    io::Model teacher_, model_;
-    vit::Mae mae_;
-    vit::LeaveOneOut scorer_;
+    const std::unique_ptr<PseudoScores> teacher_;
+    const std::unique_ptr<TargetStore> targets_;
+    io::Model model_;
     std::unique_ptr<vit::RankerNet> ranker_;
     RankerOptions options_;
-    vit::Workspace teacherWorkspace_, workspace_;   // the autoencoder's weights never change
+    vit::Workspace workspace_;
     std::vector<float> target_, predicted_, gradient_, scores_;
     std::vector<int> columns_, keep_;
 };
@@ -204,11 +244,23 @@ Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Com
     options.ranker = computing;
     options.teacher = teacherComputing;
     options.seed = params.seed;
-    LTRP_REQUIRE(!params.mae.empty(), Error::StsBadArg, "mae: no weight file of an autoencoder given");
+    LTRP_REQUIRE(params.mae.empty() != params.targets.empty(), Error::StsBadArg, "mae, targets: expected either the weight file "
+                 "of an autoencoder or a folder of targets, found " << (params.mae.empty() ? "neither" : "both"));
 
-    io::Model teacher = io::loadModel(params.mae, io::ModelKind::Mae);
     vit::RankerConfig config;
-    config.input = teacher.mae.input;
+    std::unique_ptr<PseudoScores> teacher;
+    std::unique_ptr<TargetStore> targets;
+    if (params.targets.empty())
+    {
+        io::Model model = io::loadModel(params.mae, io::ModelKind::Mae);
+        config.input = model.mae.input;
+        teacher.reset(new PseudoScores(std::move(model), options));
+    }
+    else
+    {
+        targets.reset(new TargetStore(params.targets));
+        config.input = targets->description().input;
+    }
     config.encoder = {params.embedDim, params.depth, params.heads, 4 * params.embedDim};
     config.head = vit::parseHead(params.head, "options");
     vit::checkConfig(config, "options");
@@ -216,7 +268,8 @@ Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Com
     LTRP_REQUIRE(visible >= 2 && visible < patches, Error::StsOutOfRange, "mask-ratio " << params.maskRatio
                  << " leaves " << visible << " of " << patches << " patches visible, expected 2 to " << patches - 1
                  << " to be ranked");
-    return makeTrainer(params, std::unique_ptr<Objective>(new RankerObjective(config, std::move(teacher), options, params.init)),
+    return makeTrainer(params, std::unique_ptr<Objective>(new RankerObjective(config, std::move(teacher), std::move(targets), options,
+                                                                               params.init)),
                        computing.device);
 }
 

@@ -121,7 +121,8 @@ public:
         loading.augment = {params_.scaleMin, params_.scaleMax, params_.ratioMin, params_.ratioMax, params_.flip};
         loading.seed = params_.seed;
         loading.batch = params_.batch;
-        loading.visible = vit::visibleCount(loading.input.numPatches(), params_.maskRatio);
+        loading.visible = objective_.visible(params_.maskRatio);
+        loading.targets = objective_.targets();
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
         loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;
@@ -173,9 +174,9 @@ private:
 
     void collectOptions()
     {
-        char data[64];
-        std::snprintf(data, sizeof(data), "%zu images, fingerprint %08x", dataset_.paths.size(), dataset_.fingerprint);
-        data_ = data;
+        data_ = datasetText(dataset_);
+        if (objective_.targets())
+            objective_.targets()->requireData(dataset_);
         options_ = objective_.options();
         const std::pair<const char*, double> numbers[] = {
             {"epochs", params_.epochs}, {"warmup-epochs", params_.warmupEpochs}, {"batch", params_.batch},
@@ -354,6 +355,8 @@ private:
         io::Model& model = objective_.model();
         model.provenance["training"] = optionsJson(options_);
         model.provenance["data"] = data_;
+        if (objective_.targets())
+            model.provenance["targets"] = objective_.targets()->text();
         model.provenance["seed"] = std::to_string(params_.seed);
         if (!params_.note.empty())
             model.provenance["note"] = params_.note;

@@ -44,7 +44,7 @@ public:
             result.waited += now() - before;
             double loss = 0;
             objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(), static_cast<int>(batch.images.size()),
-                             visible_}, gradients_.ptr<float>(), &loss, 1);
+                             visible_, batch.targets.empty() ? nullptr : batch.targets.data()}, gradients_.ptr<float>(), &loss, 1);
             if (!std::isfinite(loss))
             {
                 result.failed = "loss";
@@ -161,7 +161,7 @@ private:
         std::vector<ops::Crop> crops;
         for (const Crop& crop : batch.crops)
             crops.push_back({crop.pixels.data, crop.pixels.step[0], crop.pixels.cols, crop.pixels.rows, crop.mirrored});
-        training_->stage(crops, batch.keys);
+        training_->stage(crops, batch.keys, batch.targets.empty() ? nullptr : batch.targets.data());
         waiting_.push_back(batch.images);
     }
 
@@ -212,6 +212,7 @@ std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, con
     setup.batchesPerStep = accumulate;
     // Decoded for training, few photos are larger; those that are come at the network's size. It bounds the scratch memory.
     setup.largestCrop = 6 * loading.input.imageSize;
+    setup.targets = loading.targets ? loading.input.numPatches() : 0;
     setup.seed = loading.seed;
     setup.recordable = objective.recordable();
     const std::shared_ptr<float> scale = std::make_shared<float>(objective.gradientScale(loading.batch, loading.visible));

@@ -46,12 +46,19 @@ enum ScoreAverage
     AVERAGE_RANK = 1     //!< mean of each score's rank within its mask, scaled to [0, 1]
 };
 
+/** @brief Which patches the masks of leave-one-out and own-error leave visible. */
+enum ScoreContext
+{
+    CONTEXT_UNIFORM = 0,   //!< drawn from all patches alike, as in the paper
+    CONTEXT_BORDER = 1     //!< three quarters of them drawn from the patches at the image's border, the others from the rest
+};
+
 /** @brief What cv::ltrp::Scorer is to compute. */
 struct CV_EXPORTS_W_SIMPLE ScoreParams
 {
     CV_WRAP ScoreParams()
         : maskRatio(0.9), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), average(AVERAGE_SCORE),
-          masks(32), seed(0), sampleShare(1) {}
+          masks(32), seed(0), sampleShare(1), teacher("leave-one-out"), smooth(0), context(CONTEXT_UNIFORM) {}
 
     CV_PROP_RW double maskRatio;   //!< share hidden, in (0, 1); int(patches * (1 - maskRatio)) patches stay, 2 or more
     CV_PROP_RW int removal;        //!< cv::ltrp::Removal
@@ -64,6 +71,25 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
     reconstructed anew (likelier those that look more at it, which then count for less), beside an anchor that is computed
     in full. For REMOVAL_DECODER with METRIC_L1 or METRIC_L2, on the CPU. */
     CV_PROP_RW double sampleShare;
+
+    /** What scoreMap() measures: a cue, or a weighted sum of several, each as ranks from 0 to 1:
+    "features*1+spectral*0.5+centre*0.15". A weight that is left out is 1.
+
+    | cue | a patch scores high when | cost |
+    | --- | --- | --- |
+    | `leave-one-out` | the reconstruction changes without it @cite Luo2024LTRP | the encoder once and 1 + visible patches decoder passes a mask |
+    | `own-error` | the autoencoder guesses it badly from the visible patches | encoder and decoder once a mask |
+    | `features` | its attention key is unlike those of the image's border; see addFeaturePhoto() | most of the encoder once, on all patches |
+    | `gradient` | its mean squared Sobel gradient is large | little |
+    | `spectral`, `fine-grained` | OpenCV's saliency of that name (opencv_contrib) is high | little |
+    | `centre` | it is near the image's centre | none |
+
+    Only `leave-one-out` is the paper's. */
+    CV_PROP_RW String teacher;
+    CV_PROP_RW double smooth;      //!< the map goes through a Gaussian of this standard deviation, in patches, 0 to 100; 0: it does not
+    CV_PROP_RW int context;        //!< cv::ltrp::ScoreContext, for leave-one-out and own-error
+    /// encoder blocks whose keys `features` compares, from 0; empty: those at 40, 60 and 70 % of the depth
+    CV_PROP_RW std::vector<int> featureBlocks;
 };
 
 /** @brief Pseudo-scores of the visible patches under one random mask. */
@@ -125,9 +151,10 @@ public:
     virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores,
                                            const ScoreParams& params = ScoreParams()) const = 0;
 
-    /** @brief A full score map: every patch's mean over those of many random masks in which it was visible.
+    /** @brief A full score map, by ScoreParams::teacher.
 
-    Masks go on beyond params.masks until every patch was visible at least once.
+    For leave-one-out it is every patch's mean over those of many random masks in which it was visible, for own-error over
+    those in which it was hidden. Masks go on beyond params.masks until every patch was scored at least once.
     @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
     @param params what to compute
     @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv
@@ -136,6 +163,13 @@ public:
     virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const = 0;
     /** @overload */
     CV_WRAP virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
+
+    /** @brief Adds a photo to those whose mean attention keys the cue `features` takes away.
+
+    The cue needs 16 photos or more, of the kind that is to be scored; 64 are enough. Must not run beside scoreMap().
+    @param photo as for cv::ltrp::Ranker::rank, in host memory
+    */
+    CV_WRAP virtual void addFeaturePhoto(InputArray photo) = 0;
 
     /** @brief As for cv::ltrp::Ranker. */
     CV_WRAP virtual void setPreferableBackend(int backendId) = 0;

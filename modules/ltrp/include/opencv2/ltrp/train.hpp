@@ -104,6 +104,9 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     CV_WRAP void setPreset(const String& name);
 
     CV_PROP_RW String mae;       //!< weight file of the autoencoder; it decides input size, patch size, mean and std
+    /// instead of `mae`: folder of score maps that `ltrp score --targets` computed for the same data. Crops of the images go
+    /// with the same crops of their maps; with `seesAll` all patches of a crop are compared, else the visible ones
+    CV_PROP_RW String targets;
     CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
     CV_PROP_RW int depth;        //!< ranker blocks; 12
     CV_PROP_RW int heads;        //!< ranker attention heads; 6

@@ -58,7 +58,8 @@ public:
         : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass), side_(z(setup.grid.side)),
           itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
           factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)),
-          controlBytes_(factorsAt_ + sizeof(AdamWFactors)), gradients_(device_, setup.total), m_(device_, setup.total),
+          targetsAt_((factorsAt_ + sizeof(AdamWFactors) + 15) / 16 * 16),
+          controlBytes_(targetsAt_ + z(setup.batch) * z(setup.targets) * sizeof(float)), gradients_(device_, setup.total), m_(device_, setup.total),
           v_(device_, setup.total), kind_(device_, setup.total / 16), control_(device_, controlBytes_),
           pixels_(device_, z(setup.batch) * 3 * side_ * side_), keep_(device_, z(setup.batch) * z(setup.visible)),
           loss_(device_, 1), state_(device_, 1), report_(device_, 1), skip_(device_, 1),
@@ -102,8 +103,9 @@ public:
         device_->download(v_.get(), v, v_.bytes());
     }
 
-    void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys) CV_OVERRIDE
+    void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys, const float* targets) CV_OVERRIDE
     {
+        CV_Assert((targets != nullptr) == (setup_.targets > 0));
         CV_Assert(crops.size() == z(setup_.batch) && keys.size() == crops.size() && staged_ - run_ < 2);
         const int number = static_cast<int>(staged_ % 2);
         Slot& slot = slots_[number];
@@ -140,6 +142,8 @@ public:
             }
         });
         std::memcpy(control + itemsBytes_, keys.data(), keys.size() * sizeof(SampleKey));
+        if (targets)
+            std::memcpy(control + targetsAt_, targets, crops.size() * z(setup_.targets) * sizeof(float));
         device_->uploadBeside(slot.hostImages->get(), slot.images->get(), offsets.back());
         ++staged_;
     }
@@ -242,7 +246,8 @@ private:
         }
         sampleMasks(stream, setup_.seed, keys, keep_.get(), setup_.batch, setup_.visible, setup_.grid.count());
         device_->check("a batch's images and masks");
-        pass_({pixels_.get(), keep_.get(), keys, setup_.batch, setup_.visible}, gradients_.get(), loss_.get());
+        const float* const targets = setup_.targets > 0 ? reinterpret_cast<const float*>(control_.get() + targetsAt_) : nullptr;
+        pass_({pixels_.get(), keep_.get(), keys, setup_.batch, setup_.visible, targets}, gradients_.get(), loss_.get());
         addLoss(stream, loss_.get(), 1.0 / setup_.batchesPerStep, state_.get());
         device_->check("a batch's loss");
         if (last)
@@ -269,8 +274,8 @@ private:
     const std::shared_ptr<const Device> device_;
     const TrainingSetup setup_;
     const Pass pass_;
-    const size_t side_, itemsBytes_, factorsAt_,
-        controlBytes_;   ///< what differs from batch to batch: items, keys, factors
+    const size_t side_, itemsBytes_, factorsAt_, targetsAt_,
+        controlBytes_;   ///< what differs from batch to batch: items, keys, factors, targets
     const Memory<float> gradients_, m_, v_;
     const Memory<uint8_t> kind_, control_;
     const Memory<float> pixels_;

@@ -1,0 +1,135 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "score_targets.hpp"
+#include "score_options.hpp"
+
+#include "../../modules/ltrp/src/train/augment.hpp"
+#include "../../modules/ltrp/src/train/initial_weights.hpp"
+#include "../../modules/ltrp/src/train/targets.hpp"
+#include "../../modules/ltrp/src/train/trainer.hpp"
+
+#include <opencv2/imgproc.hpp>
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+/// Everything that has an influence on the maps.
+train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params, bool mirror, const po::variables_map& values)
+{
+    std::string blocks;
+    for (int block : params.featureBlocks)
+        blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
+    return {{"mae", train::weightsText(mae)},
+            {"teacher", params.teacher},
+            {"smooth", train::optionText(params.smooth)},
+            {"mask-ratio", train::optionText(params.maskRatio)},
+            {"removal", removalName(params.removal)},
+            {"metric", metricName(params.metric)},
+            {"space", spaceName(params.space)},
+            {"average", averageName(params.average)},
+            {"context", contextName(params.context)},
+            {"masks", std::to_string(params.masks)},
+            {"seed", std::to_string(params.seed)},
+            {"approximate", train::optionText(params.sampleShare)},
+            {"feature-blocks", blocks.empty() ? "usual" : blocks},
+            {"feature-photos", values.count("feature-photos") ? "given" : "data"},
+            {"mirror", mirror ? "1" : "0"},
+            {"precision", values["precision"].as<std::string>()}};
+}
+
+/// An image as the scorer reads it: channels in the order B, G, R, no larger than is needed.
+cv::Mat readScaled(const std::string& path, int side)
+{
+    std::string why;
+    const train::AugmentOptions whole{1, 1, 3.0 / 4, 4.0 / 3, 0};
+    const cv::Mat rgb = train::readImage(path, why, [&](cv::Size size) { return train::reductionFor(size, 2 * side, whole); });
+    if (rgb.empty())
+        throw std::runtime_error(why);
+    cv::Mat bgr;
+    cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
+    return bgr;
+}
+
+cv::Mat mapOf(const Scorer& scorer, const cv::Mat& photo, const ScoreParams& params, bool mirror)
+{
+    const Scorer::Progress go = [](int, int) { return interruptSignal() == 0; };
+    cv::Mat map = scorer.scoreMap(photo, params, go).scores;
+    if (!mirror)
+        return map;
+    cv::Mat flipped, other;
+    cv::flip(photo, flipped, 1);
+    cv::flip(scorer.scoreMap(flipped, params, go).scores, other, 1);
+    return (map + other) * 0.5;
+}
+
+}  // namespace
+
+int scoreTargets(const std::vector<std::string>& data, const std::string& folder, const std::string& mae,
+                 const ScoreParams& params, const po::variables_map& values)
+{
+    if (folder.empty())
+        throw UsageError("--targets: empty name");
+    const bool mirror = values["mirror"].as<bool>();
+    const train::Dataset dataset = train::listImages(data);
+    const io::Model model = io::loadModel(mae, io::ModelKind::Mae);
+    const cv::Ptr<Scorer> scorer = Scorer::create(mae);
+    scorer->setPreferableTarget(targetOption(values));
+    checkMaskRatio(params, scorer->getGrid());
+    const train::TargetDescription description{teacherOptions(model, params, mirror, values), model.mae.input,
+                                               train::datasetText(dataset)};
+    const train::TargetWriter writer(folder, dataset, description);
+
+    std::vector<int> missing;
+    for (int file = 0; file < writer.files(); ++file)
+        if (!writer.has(file))
+            missing.push_back(file);
+    if (missing.size() < static_cast<size_t>(writer.files()))
+        complain(folder + ": " + std::to_string(static_cast<size_t>(writer.files()) - missing.size()) + " of " +
+                 std::to_string(writer.files()) + " files are there already");
+    if (missing.empty())
+        return 0;
+    addFeaturePhotos(*scorer, params, values, dataset.paths);
+    size_t images = 0, done = 0, failed = 0;
+    for (int file : missing)
+        images += static_cast<size_t>(writer.last(file) - writer.first(file));
+    Progress progress("score: image", images);
+    for (int file : missing)
+    {
+        std::vector<cv::Mat> maps;
+        for (int i = writer.first(file); i < writer.last(file); ++i)
+        {
+            checkInterrupt();
+            const std::string& path = dataset.paths[static_cast<size_t>(i)];
+            cv::Mat photo;
+            try
+            {
+                photo = readScaled(path, scorer->getInputSize().width);
+            }
+            catch (const std::exception& error)
+            {
+                complain(reason(error, path));
+                ++failed;
+            }
+            maps.push_back(photo.empty() ? cv::Mat() : mapOf(*scorer, photo, params, mirror));
+            progress.update(++done);
+        }
+        writer.write(file, maps);
+    }
+    progress.hide();
+    if (failed == images)
+        throw std::runtime_error("none of the " + std::to_string(images) + " images can be read");
+    if (failed > 0)
+        complain(std::to_string(failed) + " images cannot be read and have no target");
+    return 0;
+}
+
+}  // namespace tool
