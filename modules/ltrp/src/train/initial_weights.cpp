@@ -71,7 +71,7 @@ InitialWeights::InitialWeights(const String& file)
 
 void InitialWeights::apply(io::Model& model) const
 {
-    if (!text_.empty())
+    if (given())
         copyInitialWeights(model_, model);
 }
 

@@ -17,14 +17,15 @@ class InitialWeights
 {
 public:
     explicit InitialWeights(const String& file);
+    bool given() const { return !model_.path.empty(); }
     /// Where a file was given: replaces the model's values, see copyInitialWeights().
     void apply(io::Model& model) const;
-    /// weightsText() of the file, which a resumed training compares; empty without one.
+    /// weightsText() of the file, or "random": what a resumed training compares.
     const std::string& text() const { return text_; }
 
 private:
     io::Model model_;
-    std::string text_;
+    std::string text_ = "random";
 };
 
 /// Copies trained weights to a network that is about to be trained. An autoencoder starts from one of the same geometry. A

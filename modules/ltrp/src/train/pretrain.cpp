@@ -34,14 +34,12 @@ public:
     OptionList options() const CV_OVERRIDE
     {
         const vit::MaeConfig& c = model_.mae;
-        OptionList list{{"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
+        return {{"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
                 {"embed-dim", std::to_string(c.encoder.dim)}, {"depth", std::to_string(c.encoder.depth)},
                 {"heads", std::to_string(c.encoder.heads)}, {"decoder-embed-dim", std::to_string(c.decoder.dim)},
                 {"decoder-depth", std::to_string(c.decoder.depth)}, {"decoder-heads", std::to_string(c.decoder.heads)},
-                {"norm-pix-loss", c.normPixLoss ? "1" : "0"}, {"precision", ops::precisionName(precision_)}};
-        if (!start_.text().empty())
-            list.emplace_back("init", start_.text());
-        return list;
+                {"norm-pix-loss", c.normPixLoss ? "1" : "0"}, {"precision", ops::precisionName(precision_)},
+                {"init", start_.text()}};
     }
 
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }

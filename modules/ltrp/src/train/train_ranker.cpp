@@ -103,8 +103,7 @@ public:
                 list.push_back(option);
         if (options_.loss == RankLoss::ListMleK)
             list.emplace_back("list-k", std::to_string(options_.listK));
-        if (!start_.text().empty())
-            list.emplace_back("init", start_.text());
+        list.emplace_back("init", start_.text());
         return list;
     }
 

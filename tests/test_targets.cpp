@@ -1,0 +1,215 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+// Score maps that are computed once and kept for a training, and trainings that start from given weights.
+
+#include "model_fixture.hpp"
+#include "train_fixture.hpp"
+#include "train/initial_weights.hpp"
+#include "train/targets.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+#include <cstring>
+
+using namespace cv;
+using namespace cv::ltrp;
+using model_fixture::checkMentions;
+using model_fixture::messageOf;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct TargetFixture : TrainFixture
+{
+    train::Dataset dataset() const { return train::listImages({root.file("images")}); }
+
+    train::TargetDescription description(const char* teacher = "centre") const
+    {
+        train::TargetDescription result;
+        result.teacher = {{"teacher", teacher}};
+        result.input.imageSize = 24;
+        result.input.patchSize = 8;
+        result.data = train::datasetText(dataset());
+        return result;
+    }
+
+    /// The left column of every map is the best, then the middle one.
+    static Mat map()
+    {
+        return (Mat_<float>(3, 3) << 9, 5, 1, 8, 4, 0, 7, 3, -1);
+    }
+
+    std::string write(const std::string& name, int unreadable = -1) const
+    {
+        const train::TargetWriter writer(file(name), dataset(), description());
+        std::vector<Mat> maps(dataset().paths.size(), map());
+        if (unreadable >= 0)
+            maps[static_cast<size_t>(unreadable)] = Mat();
+        writer.write(0, maps);
+        return file(name);
+    }
+
+    RankerTrainParams onTargets(const std::string& out, const std::string& targets) const
+    {
+        RankerTrainParams p = ranker(out, "");
+        p.targets = targets;
+        p.seesAll = true;
+        p.loss = "list-mle";
+        return p;
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(targets, TargetFixture)
+
+BOOST_AUTO_TEST_CASE(maps_come_back_and_crops_of_them_are_interpolated)
+{
+    const train::TargetStore store(write("t", 3));
+    store.requireData(dataset());
+    BOOST_TEST(store.description().input.patchSize == 8);
+    float whole[9], mirrored[9], quarter[9];
+    store.crop(0, Rect2d(0, 0, 1, 1), false, whole);
+    store.crop(0, Rect2d(0, 0, 1, 1), true, mirrored);
+    const Mat expected = map();
+    for (int i = 0; i < 9; ++i)
+    {
+        BOOST_TEST(whole[i] == expected.ptr<float>()[i], boost::test_tools::tolerance(1e-5f));
+        BOOST_TEST(mirrored[i] == expected.ptr<float>()[i / 3 * 3 + 2 - i % 3], boost::test_tools::tolerance(1e-5f));
+    }
+    // The map is linear in x and y between the outermost centres: so is its crop.
+    store.crop(0, Rect2d(1 / 6., 1 / 6., 2 / 3., 2 / 3.), false, quarter);
+    for (int i = 0; i < 9; ++i)
+    {
+        const double x = (i % 3 + 0.5) / 3 * 2, y = (i / 3 + 0.5) / 3 * 2;   // in patches from the first centre
+        BOOST_TEST(quarter[i] == 9 - 4 * x - y, boost::test_tools::tolerance(1e-5));
+    }
+    checkMentions(messageOf([&] { store.crop(3, Rect2d(0, 0, 1, 1), false, whole); }), {"image number 3"});
+}
+
+BOOST_AUTO_TEST_CASE(damaged_missing_and_other_targets_are_refused)
+{
+    const std::string folder = write("t"), path = folder + "/targets-00000.safetensors";
+    checkMentions(messageOf([&] { train::TargetWriter(folder, dataset(), description("features")); }),
+                  {path, "teacher is", "centre", "features", "another folder"});
+    const std::string bytes = testing_tools::readText(path);
+    for (size_t at = bytes.size() - 40; at < bytes.size(); at += 7)
+    {
+        std::string damaged = bytes;
+        damaged[at] = static_cast<char>(damaged[at] ^ 1);
+        testing_tools::writeText(path, damaged);
+        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path, "damaged"});
+        checkMentions(messageOf([&] { train::TargetWriter(folder, dataset(), description()); }), {path, "damaged"});
+    }
+    testing_tools::writeText(path, bytes.substr(0, bytes.size() - 5));
+    checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path});
+    testing_tools::writeText(path, bytes);
+    imwrite(root.file("images/one-more.png"), picture(20));
+    checkMentions(messageOf([&] { train::TargetStore(folder).requireData(dataset()); }), {folder, "12 images", "13 images"});
+    checkMentions(messageOf([&] { train::TargetStore(file("nothing")); }), {"nothing", "ltrp score --targets"});
+    // Metadata of a foreign hand.
+    for (const char* text : {"{}", "[", "{\"format\":2}", "{\"format\":\"1\"}"})
+    {
+        TensorBag bag(path);
+        bag.metadata["ltrp.targets"] = text;
+        bag.save(path);
+        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path});
+        testing_tools::writeText(path, bytes);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_ranker_learns_the_order_of_its_targets)
+{
+    RankerTrainParams p = onTargets("run", write("t"));
+    p.epochs = 60;
+    p.learningRate = 5e-3;
+    p.flip = 0;
+    BOOST_TEST(make(p)->run());
+    const std::vector<nlohmann::json> lines = log("run");
+    double first = 0, last = 0;
+    for (const nlohmann::json& line : lines)
+        if (line["event"] == "step")
+        {
+            last = line["loss"].get<double>();
+            if (first == 0)
+                first = last;
+        }
+    BOOST_TEST(last < 0.5 * first);   // the order of columns is the same in every image, whatever it shows
+    const io::Model model = io::loadModel(file("run/final.safetensors"), io::ModelKind::Ranker);
+    BOOST_TEST(model.provenance.at("targets").find("centre") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_stopped_training_on_targets_ends_with_the_same_bytes)
+{
+    const std::string folder = write("t");
+    RankerTrainParams p = onTargets("whole", folder);
+    BOOST_TEST(make(p)->run());
+    p.out = file("parts");
+    Ptr<Trainer> trainer = make(p);
+    trainer->setProgress([](const TrainProgress& state) { return state.step != 5; });
+    BOOST_TEST(!trainer->run());
+    p.resume = true;
+    p.workers = 0;
+    BOOST_TEST(make(p)->run());
+    BOOST_TEST((bytes("whole/final.safetensors") == bytes("parts/final.safetensors")));
+}
+
+BOOST_AUTO_TEST_CASE(visible_patches_alone_can_be_compared_with_targets_too)
+{
+    RankerTrainParams p = onTargets("run", write("t"));
+    p.seesAll = false;
+    BOOST_TEST(make(p)->run());
+    p.mae = "m.safetensors";
+    checkMentions(messageOf([&] { Trainer::createRanker(p); }), {"mae, targets", "both"});
+    p.mae = p.targets = "";
+    checkMentions(messageOf([&] { Trainer::createRanker(p); }), {"mae, targets", "neither"});
+}
+
+BOOST_AUTO_TEST_CASE(trainings_start_from_given_weights)
+{
+    MaePretrainParams first = pretrain("first");
+    first.depth = 2;
+    BOOST_TEST(make(first)->run());
+    const std::string start = file("first/final.safetensors");
+    const io::Model mae = io::loadModel(start);
+
+    // So small a rate moves nothing far: the result is still the start.
+    MaePretrainParams second = pretrain("second");
+    second.depth = 2;
+    second.init = start;
+    second.learningRate = 1e-9;
+    BOOST_TEST(make(second)->run());
+    const io::Model same = io::loadModel(file("second/final.safetensors"));
+    BOOST_TEST(norm(same.params.values, mae.params.values, NORM_INF) < 1e-6);
+
+    RankerTrainParams p = onTargets("ranker", write("t"));
+    p.init = start;
+    p.learningRate = 1e-9;
+    BOOST_TEST(make(p)->run());
+    const io::Model trained = io::loadModel(file("ranker/final.safetensors"));
+    for (const char* name : {"blocks.0.mlp.fc1.weight", "patch_embed.proj.weight", "cls_token"})
+    {
+        const size_t count = trained.params.layout.at(name).count;
+        BOOST_TEST(count == mae.params.layout.at(name).count);
+        for (size_t i = 0; i < count; ++i)
+            BOOST_REQUIRE_SMALL(trained.params.at(name)[i] - mae.params.at(name)[i], 1e-6f);
+    }
+    p.out = file("deeper");
+    p.depth = 3;
+    checkMentions(messageOf([&] { Trainer::createRanker(p); }), {start, "2 blocks", "3"});
+    p.depth = 1;
+    p.heads = 4;
+    checkMentions(messageOf([&] { Trainer::createRanker(p); }), {start, "heads", "2", "4"});
+    second.init = file("ranker/final.safetensors");
+    checkMentions(messageOf([&] { Trainer::createPretrain(second); }), {"ranker", "autoencoder"});
+    second.init = file("absent.safetensors");
+    checkMentions(messageOf([&] { Trainer::createPretrain(second); }), {"absent.safetensors"});
+    // A resumed run needs the same start.
+    second.init = "";
+    second.resume = true;
+    checkMentions(messageOf([&] { make(second)->run(); }), {"init"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
