@@ -17,7 +17,7 @@ namespace
 const HelpText HELP = {
     "ltrp eval coverage DIR... [options]",
     "Measures how much of the foreground the best patches cover. Each DIR holds images/ and foreground/: for every image a\n"
-    "mask NAME.png of the same size, foreground above 127. For 10, 25, 50 and 75 % of the patches kept, the share of\n"
+    "mask of the same size and relative path (images/a/1.jpg: foreground/a/1.png). For 10, 25, 50 and 75 % of the patches kept, the share of\n"
     "foreground pixels kept (mean over the images) is printed for every model, named by its file's stem, and for\n"
     "  random               a random order, mean of 20 seeds\n"
     "  centre               nearness to the centre\n"
@@ -27,7 +27,13 @@ const HelpText HELP = {
     "  spectral_centre_W    rank in spectral_smooth + W x rank in centre\n"
     "Several DIR stand side by side, with all their images together (each counting alike) in a last block. Intervals are\n"
     "95 % intervals of the mean by bootstrap: images drawn anew within each DIR, 10,000 times, with a fixed seed. Models\n"
-    "may be chosen by one fixed half of the images (--half select) and reported by the other (--half report).\n",
+    "may be chosen by one fixed half of the images (--half select) and reported by the other (--half report).\n"
+    "What is foreground in a mask (--foreground) is one rule for all masks of a DIR, printed with the table:\n"
+    "  auto      one of the following that fits the masks; where none does, or several might, they are refused\n"
+    "  nonzero   every pixel but 0 (black); taken when all masks together hold 0 and one other value or colour\n"
+    "  bright    above half of white; taken when nearly all pixels are 0 or 255 and the edges hold all shades between\n"
+    "  alpha     opacity above one half; taken when masks (or cut-out photos) have transparent pixels\n"
+    "  labels    class labels: every value but 0 and void (255 or 65535; in colour white and RGB 224,224,192)\n",
     "JSON: {\"keep\": [0.1, 0.25, 0.5, 0.75], \"methods\": {NAME: [share per keep], ...}, \"intervals\": {NAME: [[low, high],\n"
     "...], ...}, \"against\": {MODEL: {BASELINE: [{\"wins\", \"ties\", \"losses\", \"difference\", \"interval\"} per keep], ...}},\n"
     "\"sets\": [the same of each DIR, and \"per_image\": [{\"image\", \"shares\": {NAME: [...]}}, ...]]}\n"
@@ -43,7 +49,7 @@ int runEval(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
     std::vector<std::string> models, autoencoders;
-    std::string json, half;
+    std::string json, half, foreground;
     // clang-format off
     options.add_options()
         ("model", po::value(&models)->composing()->value_name("FILE"),
@@ -52,6 +58,8 @@ int runEval(const std::vector<std::string>& args)
             "an autoencoder, measured by its score maps; may be given several times, and beside --model")
         ("half", po::value(&half)->value_name("NAME")->default_value("all"),
             "images: all, or by a checksum of the file's name one half (select) or the other (report)")
+        ("foreground", po::value(&foreground)->value_name("RULE")->default_value("auto"),
+            "what is foreground in the masks: auto, nonzero, bright, labels or alpha")
         ("json", po::value(&json)->value_name("FILE"), "write all figures, those of each image too; - is stdout")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
@@ -70,19 +78,29 @@ int runEval(const std::vector<std::string>& args)
     const std::vector<std::string> folders(words.begin() + 1, words.end()), names = shortNames(folders, false, {"all"});
     const Half images = halfNamed(half);
     applyThreads(values);
+    size_t failed = 0;
+    std::vector<ImageSet> sets;
+    std::vector<std::string> inputs = models;
+    inputs.insert(inputs.end(), autoencoders.begin(), autoencoders.end());
+    for (size_t i = 0; i < folders.size(); ++i)
+    {
+        sets.push_back(openSet(folders[i], names[i], foreground, failed));
+        for (const ImagePair& pair : sets.back().pairs)
+            inputs.insert(inputs.end(), {pair.image, pair.mask});
+        keepHalf(sets.back(), images);
+    }
     if (values.count("json"))
-        checkOutputFile(json, "--json", {});
+        checkOutputFile(json, "--json", inputs);
 
     const Methods methods = makeMethods(makeJudges(models, autoencoders, values));
-    size_t failed = 0;
-    std::vector<SetResult> sets;
-    for (size_t i = 0; i < folders.size(); ++i)
-        sets.push_back(measureSet(folders[i], names[i], images, methods, failed));
-    const SetResult all = SetResult::pooled(sets);
+    std::vector<SetResult> results;
+    for (const ImageSet& set : sets)
+        results.push_back(measureSet(set, methods, failed));
+    const SetResult all = SetResult::pooled(results);
     if (json != "-")
-        printTables(sets, all, methods);
+        printTables(results, all, methods);
     if (!json.empty())
-        writeJson(json, toJson(sets, all, methods, half));
+        writeJson(json, toJson(results, all, methods, half));
     if (failed > 0)
         complain(std::to_string(failed) + " files failed; the means are over the " +
                  std::to_string(all.images.size()) + " others");

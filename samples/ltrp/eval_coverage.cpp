@@ -62,17 +62,11 @@ struct Work
     }
 };
 
-void read(Work& work, cv::Size grid)
+void read(Work& work, eval::MaskRule rule, cv::Size grid)
 {
     work.photo = readPhoto(work.pair->image);
     checkPhotoSize(work.pair->image, work.photo.size(), grid);
-    work.foreground = readForeground(work.pair->mask);
-    if (work.foreground.size() != work.photo.size())
-        throw std::runtime_error(work.pair->mask + ": the mask is " + std::to_string(work.foreground.cols) + "x" +
-                                 std::to_string(work.foreground.rows) + " pixels, its image " + work.pair->image + " " +
-                                 std::to_string(work.photo.cols) + "x" + std::to_string(work.photo.rows));
-    if (cv::countNonZero(work.foreground) == 0)
-        throw std::runtime_error(work.pair->mask + ": the mask has no foreground pixel");
+    work.foreground = readForeground(*work.pair, rule, work.photo.size());
 }
 
 void measure(Work& work, const Methods& methods)
@@ -176,16 +170,17 @@ Comparison SetResult::compare(size_t method, size_t baseline, size_t keep) const
     return result;
 }
 
-SetResult measureSet(const std::string& folder, const std::string& name, Half half, const Methods& methods, size_t& failed)
+SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed)
 {
     SetResult result;
-    result.name = name;
-    result.folder = folder;
-    const std::vector<ImagePair> pairs = findPairs(folder, half, failed);
+    result.name = set.name;
+    result.folder = set.folder;
+    result.foreground = set.foreground;
+    const std::vector<ImagePair>& pairs = set.pairs;
     const size_t columns = methods.names.size() * keepRatios().size();
     // Photos are decoded and baselines computed in parallel; in between each model ranks, with all threads of its own.
     const size_t together = 2 * static_cast<size_t>(std::max(1, cv::getNumThreads()));
-    Progress progress("eval coverage " + name + ": image", pairs.size());
+    Progress progress("eval coverage " + set.name + ": image", pairs.size());
     for (size_t first = 0; first < pairs.size(); first += together)
     {
         std::vector<Work> batch(std::min(together, pairs.size() - first));
@@ -200,7 +195,7 @@ SetResult measureSet(const std::string& folder, const std::string& name, Half ha
         };
         for (size_t i = 0; i < batch.size(); ++i)
             batch[i].pair = &pairs[first + i];
-        inParallel([&](Work& work) { read(work, methods.judges.front().grid); });
+        inParallel([&](Work& work) { read(work, set.rule, methods.judges.front().grid); });
         for (size_t i = 0; i < batch.size(); ++i)
         {
             for (const Judge& judge : methods.judges)
@@ -226,7 +221,7 @@ SetResult measureSet(const std::string& folder, const std::string& name, Half ha
     }
     progress.hide();
     if (result.images.empty())
-        throw std::runtime_error(folder + ": no image could be measured");
+        throw std::runtime_error(set.folder + ": no image could be measured");
     result.bootstrap();
     return result;
 }

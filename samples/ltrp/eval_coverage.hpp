@@ -40,7 +40,7 @@ struct Comparison
 class SetResult
 {
 public:
-    std::string name, folder;
+    std::string name, folder, foreground;   ///< foreground: how masks were read, in words
     std::vector<std::string> images;   ///< paths below images/
     cv::Mat shares;                    ///< CV_64FC1, a row an image, a column for each keep ratio of each method
 
@@ -57,8 +57,8 @@ private:
     cv::Mat means_;   ///< CV_64FC1, a row a replicate
 };
 
-/// Measures all images of a folder. What fails is named on stderr and counted in `failed`.
-SetResult measureSet(const std::string& folder, const std::string& name, Half half, const Methods& methods, size_t& failed);
+/// Measures all images of a set. What fails is named on stderr and counted in `failed`.
+SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed);
 
 /// Prints the tables; none is wider than 120 columns where names are short.
 void printTables(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods);

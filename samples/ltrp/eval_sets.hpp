@@ -5,7 +5,7 @@
 #ifndef LTRP_TOOL_EVAL_SETS_HPP
 #define LTRP_TOOL_EVAL_SETS_HPP
 
-#include <opencv2/core.hpp>
+#include "../../modules/ltrp/src/eval/masks.hpp"
 
 #include <string>
 #include <vector>
@@ -25,12 +25,25 @@ struct ImagePair
 enum class Half { All, Select, Report };
 Half halfNamed(const std::string& name);   ///< "all", "select" or "report"; UsageError for others
 
-/// Every image of FOLDER/images with its mask in FOLDER/foreground. What has no partner is named on stderr and counted in
-/// `failed`, for it would silently change the mean.
-std::vector<ImagePair> findPairs(const std::string& folder, Half half, size_t& failed);
+/// Images with their masks, and how these are read.
+struct ImageSet
+{
+    std::string name, folder;
+    std::vector<ImagePair> pairs;
+    cv::ltrp::eval::MaskRule rule = cv::ltrp::eval::MaskRule::Auto;
+    std::string foreground;   ///< the rule in words
+};
 
-/// The foreground of a mask file: CV_8UC1, 255 and 0. @throws std::runtime_error "FILE: reason"
-cv::Mat readForeground(const std::string& path);
+/// Every image of FOLDER/images with its mask in FOLDER/foreground: the same path below, but for the extension, or with the
+/// mask's added to the image's (cat.jpg.png). What has no partner, or more than one, is named on stderr and counted in
+/// `failed`, for it would silently change the mean. All masks are read to find what `wanted` (a rule's name) means here.
+ImageSet openSet(const std::string& folder, const std::string& name, const std::string& wanted, size_t& failed);
+/// Drops the pairs of the other half.
+void keepHalf(ImageSet& set, Half half);
+
+/// A pair's foreground: CV_8UC1, 255 and 0, not empty of either size or foreground.
+/// @throws std::runtime_error "FILE: reason"
+cv::Mat readForeground(const ImagePair& pair, cv::ltrp::eval::MaskRule rule, cv::Size imageSize);
 
 }  // namespace tool
 

@@ -172,6 +172,9 @@ Json summary(const SetResult& set, const Methods& methods)
 
 void printTables(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods)
 {
+    for (const SetResult& set : sets)
+        std::printf("%s: %s, foreground: %s\n", set.name.c_str(), imagesOf(set).c_str(), set.foreground.c_str());
+    std::printf("\n");
     if (sets.size() > 1)
     {
         std::vector<const SetResult*> blocks;
@@ -202,7 +205,7 @@ Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Meth
     result.update(summary(all, methods));
     for (const SetResult& set : sets)
     {
-        Json entry = {{"name", set.name}, {"folder", set.folder}};
+        Json entry = {{"name", set.name}, {"folder", set.folder}, {"foreground", set.foreground}};
         entry.update(summary(set, methods));
         for (int image = 0; image < set.shares.rows; ++image)
         {

@@ -228,7 +228,7 @@ std::vector<std::string> expandImages(const std::vector<std::string>& paths, con
     return files;
 }
 
-cv::Mat readPhoto(const std::string& path)
+cv::Mat readPhoto(const std::string& path, bool asStored)
 {
     std::error_code error;
     const fs::file_status status = fs::status(path, error);
@@ -250,7 +250,7 @@ cv::Mat readPhoto(const std::string& path)
         StderrCapture capture;
         try
         {
-            photo = cv::imread(path, cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
+            photo = cv::imread(path, asStored ? cv::IMREAD_UNCHANGED : cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
             if (photo.empty())   // OpenCV's TIFF reader cannot turn one channel of floats into three
                 photo = cv::imread(path, cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH);
         }

@@ -22,9 +22,9 @@ using Json = nlohmann::ordered_json;
 std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string());
 
 /// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says. Truncated files are refused, which
-/// cv::imread alone fills up with grey.
+/// cv::imread alone fills up with grey. asStored: grey stays grey, alpha is kept, and EXIF is not looked at.
 /// @throws std::runtime_error "FILE: reason"
-cv::Mat readPhoto(const std::string& path);
+cv::Mat readPhoto(const std::string& path, bool asStored = false);
 
 /// Refuses images on which a patch grid means nothing: fewer pixels than patches along a side, or a side 100 times the
 /// other, which the square network input would squeeze beyond recognition.

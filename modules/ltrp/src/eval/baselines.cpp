@@ -20,7 +20,7 @@ namespace cv { namespace ltrp { namespace eval {
 namespace {
 
 enum { patchSize = 16, maxSide = 1024 };
-const double smoothing = 1;   // standard deviation of the Gaussian, in patches
+const double smoothing = 0.7;  // standard deviation of the Gaussian, in patches
 
 /// One value per patch: the mean of a map of patchSize pixels a patch.
 Mat patchMeans(const Mat& map, Size grid)

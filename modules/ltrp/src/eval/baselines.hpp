@@ -31,7 +31,7 @@ bool baselineAvailable(Baseline baseline);
 
 /// The baselines of one image. Gradient and the saliencies look at the image as a network would: resized (antialiased
 /// cubic) to 16 pixels a patch, 224 x 224 for a grid of 14 x 14; a patch's score is the mean over its pixels. Smoothed
-/// ones go through a Gaussian of one patch's standard deviation. What several baselines need is computed once.
+/// ones go through a Gaussian of 0.7 patches standard deviation. What several baselines need is computed once.
 class BaselineRanker
 {
 public:
