@@ -333,38 +333,6 @@ BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
     BOOST_TEST(largestDifference(rounded, scores(full)) == 0);
 }
 
-BOOST_AUTO_TEST_CASE(convert_builds_smoothing_into_a_ranker)
-{
-    const std::string smooth = folder.file("smooth.safetensors");
-    expectOk({"convert", models().ranker, smooth, "--smooth", "0.8"});
-    const auto ranked = [&](const std::string& model)
-    { return expectJson({"rank", photos()[0], "--model", model, "--json", "-"})[0]; };
-    const auto before = ranked(models().ranker), after = ranked(smooth);
-    const int rows = before["grid"][0], columns = before["grid"][1];
-    const auto scores = before["scores"].get<std::vector<double>>(), got = after["scores"].get<std::vector<double>>();
-    double worst = 0, change = 0;
-    for (int y = 0; y < rows; ++y)
-        for (int x = 0; x < columns; ++x)
-        {
-            double sum = 0, total = 0;
-            for (int v = 0; v < rows; ++v)
-                for (int u = 0; u < columns; ++u)
-                    if (std::abs(u - x) <= 3 && std::abs(v - y) <= 3)   // three sigma, rounded up
-                    {
-                        const double share = std::exp(-((u - x) * (u - x) + (v - y) * (v - y)) / (2 * 0.8 * 0.8));
-                        sum += share * scores[size_t(v * columns + u)];
-                        total += share;
-                    }
-            worst = std::max(worst, std::abs(got[size_t(y * columns + x)] - sum / total));
-            change = std::max(change, std::abs(got[size_t(y * columns + x)] - scores[size_t(y * columns + x)]));
-        }
-    BOOST_TEST(worst < 1e-5);
-    BOOST_TEST(change > 1e-3);
-    BOOST_TEST(expectOk({"info", smooth}).find("Gaussian of 0.8 patches") != std::string::npos);
-    expectError({"convert", models().ranker, smooth, "--smooth", "0"}, 2, {"--smooth", "0 is outside"});
-    expectError({"convert", models().mae, smooth, "--smooth", "1"}, 1, {models().mae, "only a ranker's"});
-}
-
 BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)
 {
     const std::string onnx = folder.file("ranker.onnx"), square = folder.file("square.png");

@@ -9,7 +9,6 @@
 #include "photos.hpp"
 #include "weights.hpp"
 
-#include "../../modules/ltrp/src/vit/smooth_head.hpp"
 
 #include <filesystem>
 #include <iostream>
@@ -41,7 +40,6 @@ const HelpText HELP = {
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"
     "  ltrp convert ranker.safetensors ranker.onnx\n"
     "  ltrp convert mae-base.safetensors mae-base.onnx --mask-ratio 0.75\n"
-    "  ltrp convert ranker.safetensors smoother.safetensors --smooth 1\n"
     "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n"};
 
 bool endsWith(const std::string& text, const std::string& end)
@@ -101,9 +99,6 @@ int runConvert(const std::vector<std::string>& args)
     std::string dtype;
     options.add_options()("dtype", po::value(&dtype)->value_name("TYPE")->default_value("f32"),
                           "how weights are stored in a .safetensors: f32, f16 or bf16 (rounded to nearest)");
-    options.add_options()("smooth", po::value<double>()->value_name("SIGMA"),
-                          "a ranker's scores smoothed over the patch grid by a Gaussian of SIGMA patches, built into the "
-                          "head's weights");
     options.add_options()("mask-ratio", po::value<double>()->value_name("R")->default_value(0.9, "0.9"),
                           "share of patches hidden from an autoencoder's .onnx files, above 0 and below 1");
     addHintOptions(options);
@@ -130,18 +125,6 @@ int runConvert(const std::vector<std::string>& args)
 
     io::Model model = loadWeights(in, values);
     checkInterrupt();
-    if (values.count("smooth"))
-    {
-        const double sigma = values["smooth"].as<double>();
-        if (model.kind != io::ModelKind::Ranker)
-            throw std::runtime_error(in + ": is an autoencoder; only a ranker's scores can be smoothed");
-        const int grid = model.ranker.input.grid();
-        if (!(sigma > 0 && sigma <= grid))
-            throw UsageError("--smooth: " + plain(sigma) + " is outside (0, " + std::to_string(grid) + "]");
-        vit::smoothHead(model.ranker, sigma, model.params);
-        std::string& said = model.provenance["smoothed"];
-        said += (said.empty() ? "" : ", then ") + ("scores by a Gaussian of " + plain(sigma) + " patches");
-    }
     std::vector<std::string> written = {out};
     if (onnx)
         written = writeOnnx(in, out, model, values);
