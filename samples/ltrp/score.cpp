@@ -172,6 +172,8 @@ int runScore(const std::vector<std::string>& args)
             "estimate the scores: for each patch taken away look at this share of the hidden ones only, for example 0.3\n"
             "(goes with decoder removal and l1 or l2)")
         ("targets", po::value<std::string>()->value_name("DIR"), "keep the maps for 'ltrp train --targets'")
+        ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per line; the "
+            "command line goes first")
         ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
