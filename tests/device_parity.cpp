@@ -272,21 +272,74 @@ void pseudoScores(const MakeBackend& make)
 
 void rankerScores(const MakeBackend& make)
 {
-    vit::RankerConfig config;
-    config.input.imageSize = 15;
-    config.input.patchSize = 5;
-    config.encoder = {24, 3, 3, 48};
-    vit::ParamArena params(vit::rankerLayout(config));
-    randomise(params, 400);
-    const vit::RankerNet net(config, params);
-    const Floats pixels = randomFloats(2 * 3 * 15 * 15, 202);
-    Floats want(18), got(18);
-    vit::Workspace cpu, ws(make(Precision::FP32, true));
-    net.forward(pixels.data(), 2, nullptr, 9, want.data(), nullptr, cpu);
-    float* scores = ws.result("test.scores", got.data(), got.size());
-    net.forward(ws.upload("test.pixels", pixels.data(), pixels.size()), 2, nullptr, 9, scores, nullptr, ws);
-    ws.finish(scores, got.data(), got.size());
-    checkNear(got, want, 1e-5, 1e-4, "scores");
+    for (const vit::Head head : {vit::Head::Class, vit::Head::Token})
+        for (const Size size : {Size(15, 15), Size(25, 10)})
+        {
+            if (head == vit::Head::Class && size.width != size.height)
+                continue;
+            vit::RankerConfig config;
+            config.input.imageSize = 15;
+            config.input.patchSize = 5;
+            config.encoder = {24, 3, 3, 48};
+            config.head = head;
+            vit::ParamArena params(vit::rankerLayout(config));
+            randomise(params, 400);
+            vit::setInputSize(config, size, "test");
+            const vit::RankerNet net(config, params);
+            const int patches = config.input.numPatches();
+            const size_t values = static_cast<size_t>(2 * patches);
+            const Floats pixels = randomFloats(values * 75, 202);
+            Floats want(values), got(values);
+            vit::Workspace cpu, ws(make(Precision::FP32, true));
+            net.forward(pixels.data(), 2, nullptr, patches, want.data(), nullptr, cpu);
+            float* scores = ws.result("test.scores", got.data(), got.size());
+            // Twice: what the device keeps from call to call must still be there.
+            for (int call = 0; call < 2; ++call)
+                net.forward(ws.upload("test.pixels", pixels.data(), pixels.size()), 2, nullptr, patches, scores, nullptr, ws);
+            ws.finish(scores, got.data(), got.size());
+            checkNear(got, want, 1e-5, 1e-4, std::string(vit::headName(head)) + " scores of " + std::to_string(patches));
+        }
+}
+
+/// Scores and gradients of the ranker's training pass.
+void rankerGradients(const MakeBackend& make)
+{
+    for (const vit::Head head : {vit::Head::Class, vit::Head::Token})
+        for (const int n : {9, 4})
+        {
+            vit::RankerConfig config;
+            config.input.imageSize = 15;
+            config.input.patchSize = 5;
+            config.encoder = {24, 2, 3, 48};
+            config.head = head;
+            vit::ParamArena params(vit::rankerLayout(config));
+            randomise(params, 401);
+            const vit::RankerNet net(config, params);
+            const Floats pixels = randomFloats(2 * 3 * 15 * 15, 203), dScores = randomFloats(18, 204);
+            const std::vector<int> visible = {0, 3, 4, 8, 1, 2, 5, 7};
+            const std::string name = std::string(vit::headName(head)) + " head, " + std::to_string(n) + " patches";
+            Floats scores[2], gradients[2];
+            for (const bool device : {false, true})
+            {
+                vit::Workspace cpu, other(make(Precision::FP32, false));
+                vit::Workspace& ws = device ? other : cpu;
+                const int* ids = n == 9 ? nullptr : ws.upload("test.ids", visible.data(), visible.size());
+                const float* images = ws.upload("test.pixels", pixels.data(), pixels.size());
+                Floats& values = scores[device];
+                Floats& grads = gradients[device];
+                values.assign(18, -7.f);
+                grads.assign(params.layout.total(), 0.f);
+                float* there = ws.result("test.scores", values.data(), values.size());
+                net.forwardTrain(images, 2, ids, n, there, ws);
+                ws.finish(there, values.data(), values.size());
+                float* sums = ws.result("test.grads", grads.data(), grads.size());
+                ws.ops().zero(sums, grads.size() * sizeof(float));
+                net.backward(images, 2, ids, n, ws.upload("test.dScores", dScores.data(), dScores.size()), sums, ws);
+                ws.finish(sums, grads.data(), grads.size());
+            }
+            checkNear(scores[1], scores[0], 1e-5, 1e-4, name + ": scores");
+            checkNear(gradients[1], gradients[0], 1e-4, 1e-3, name + ": gradients");
+        }
 }
 
 }  // namespace parity

@@ -32,6 +32,7 @@ void trainingPassRoughly(const MakeBackend& make);
 /// Pseudo-scores, their anchors and variants, in all ways there are, against the CPU; FP16 roughly.
 void pseudoScores(const MakeBackend& make);
 void rankerScores(const MakeBackend& make);
+void rankerGradients(const MakeBackend& make);
 
 /// Root mean square of the difference over that of `want`.
 double distance(const Floats& got, const Floats& want);

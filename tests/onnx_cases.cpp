@@ -14,11 +14,11 @@ using namespace cv::ltrp;
 namespace
 {
 
-OnnxCase::Tensor randomImages(int batch, int size)
+OnnxCase::Tensor randomImages(int batch, cv::Size size)
 {
-    OnnxCase::Tensor images{"image", {batch, 3, size, size}, {}, {}};
+    OnnxCase::Tensor images{"image", {batch, 3, size.height, size.width}, {}, {}};
     RandomStream random(9, RandomPurpose::Mask);
-    images.floats.resize(static_cast<size_t>(batch) * 3 * static_cast<size_t>(size) * static_cast<size_t>(size));
+    images.floats.resize(static_cast<size_t>(batch) * 3 * static_cast<size_t>(size.area()));
     for (float& value : images.floats)
         value = static_cast<float>(random.normal());
     return images;
@@ -50,13 +50,14 @@ size_t countOf(const std::vector<int>& shape)
 
 }  // namespace
 
-io::Model untrainedRanker(int imageSize, int patchSize, const vit::StackConfig& stack)
+io::Model untrainedRanker(int imageSize, int patchSize, const vit::StackConfig& stack, vit::Head head)
 {
     io::Model model;
     model.kind = io::ModelKind::Ranker;
     model.ranker.input.imageSize = imageSize;
     model.ranker.input.patchSize = patchSize;
     model.ranker.encoder = stack;
+    model.ranker.head = head;
     vit::initialiseParams(model.ranker, 21, model.params);
     return model;
 }
@@ -87,7 +88,7 @@ io::Model perturbed(io::Model model)
 OnnxCase rankerCase(const std::string& folder, const std::string& name, const io::Model& model, int batch)
 {
     const int patches = model.ranker.input.numPatches();
-    OnnxCase result{name, folder + "/" + name + ".onnx", {randomImages(batch, model.ranker.input.imageSize)}, {}};
+    OnnxCase result{name, folder + "/" + name + ".onnx", {randomImages(batch, model.ranker.input.size())}, {}};
     io::exportOnnx(result.file, model);
     result.want = {"scores", {batch, patches}, {}, {}};
     result.want.floats.resize(countOf(result.want.shape));
@@ -103,7 +104,7 @@ std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& nam
 {
     const vit::MaeConfig& config = model.mae;
     const int patches = config.input.numPatches();
-    const OnnxCase::Tensor images = randomImages(batch, config.input.imageSize),
+    const OnnxCase::Tensor images = randomImages(batch, config.input.size()),
                            masks = randomMasks(batch, patches, visible);
     OnnxCase encoder{name + "-encoder", folder + "/" + name + "-encoder.onnx", {images, masks}, {}};
     OnnxCase decoder{name + "-decoder", folder + "/" + name + "-decoder.onnx", {}, {}};
@@ -133,6 +134,10 @@ std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string&
     // All biases zero and all norms alike: graph optimisers merge such tensors.
     add({rankerCase(folder, "ranker-untrained", untrainedRanker(64, 16, {96, 3, 3, 384}))});
     add({rankerCase(folder, "ranker-random", perturbed(untrainedRanker(224, 16, vit::RankerConfig().encoder)))});
+    io::Model token = perturbed(untrainedRanker(112, 16, {96, 3, 3, 384}, vit::Head::Token));
+    add({rankerCase(folder, "ranker-token", token)});
+    vit::setInputSize(token.ranker, cv::Size(176, 80), "ranker-token-wide");
+    add({rankerCase(folder, "ranker-token-wide", token)});
     add({rankerCase(folder, "ranker-patch14", perturbed(untrainedRanker(84, 14, {80, 2, 5, 112})))});
     add(maeCases(folder, "mae-shipped", mae, vit::visibleCount(mae.mae.input.numPatches(), 0.9)));
     add(maeCases(folder, "mae-untrained", untrainedMae(64, 16, {96, 3, 3, 384}, {64, 2, 4, 256}), 13));

@@ -27,7 +27,8 @@ struct OnnxCase
 };
 
 /// A ranker or autoencoder of that geometry as it is before training: zero biases, equal norms.
-cv::ltrp::io::Model untrainedRanker(int imageSize, int patchSize, const cv::ltrp::vit::StackConfig& stack);
+cv::ltrp::io::Model untrainedRanker(int imageSize, int patchSize, const cv::ltrp::vit::StackConfig& stack,
+                                    cv::ltrp::vit::Head head = cv::ltrp::vit::Head::Class);
 cv::ltrp::io::Model untrainedMae(int imageSize, int patchSize, const cv::ltrp::vit::StackConfig& encoder,
                                  const cv::ltrp::vit::StackConfig& decoder);
 /// Random numbers added to every tensor, so that none is zero and no two are alike.

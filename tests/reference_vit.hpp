@@ -133,17 +133,22 @@ inline Matrix transformer(const Params& params, const std::string& blocks, const
     return x;
 }
 
-/// One patch of an image [3, side, side]: row, column, channel (channelLast) or channel, row, column.
-inline Vector patch(const float* pixels, int side, int size, int id, bool channelLast)
+/// One patch of an image [3, height, width]: row, column, channel (channelLast) or channel, row, column.
+inline Vector patch(const float* pixels, cv::Size image, int size, int id, bool channelLast)
 {
-    const int grid = side / size, top = id / grid * size, left = id % grid * size;
+    const int grid = image.width / size, top = id / grid * size, left = id % grid * size;
     Vector values(static_cast<size_t>(3) * size * size);
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < size; y++)
             for (int x = 0; x < size; x++)
                 values[channelLast ? (y * size + x) * 3 + c : (c * size + y) * size + x] =
-                    pixels[(c * side + top + y) * side + left + x];
+                    pixels[(c * image.height + top + y) * image.width + left + x];
     return values;
+}
+
+inline Vector patch(const float* pixels, int side, int size, int id, bool channelLast)
+{
+    return patch(pixels, cv::Size(side, side), size, id, channelLast);
 }
 
 /// Class token and the patches `ids`, positions added.
@@ -158,7 +163,7 @@ Matrix embed(const Config& config, const Params& params, const float* pixels, co
     for (int id : ids)
     {
         Vector row = linear(params, "patch_embed.proj",
-                            patch(pixels, config.input.imageSize, config.input.patchSize, id, false));
+                            patch(pixels, config.input.size(), config.input.patchSize, id, false));
         for (size_t i = 0; i < dim; i++)
             row[i] += positions[(1 + id) * dim + i];
         x.push_back(row);

@@ -5,6 +5,7 @@
 #include "precomp.hpp"
 #include "io/model_file.hpp"
 #include "model_fixture.hpp"
+#include "vit/positions.hpp"
 
 #include <boost/test/unit_test.hpp>
 #include <cmath>

@@ -6,6 +6,8 @@
 
 #include "tool_fixture.hpp"
 
+#include "../modules/ltrp/src/io/model_file.hpp"
+
 #include <opencv2/dnn.hpp>
 #include <opencv2/ltrp/types.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -35,6 +37,19 @@ double largestDifference(const std::vector<float>& a, const std::vector<float>& 
     for (size_t i = 0; i < a.size(); ++i)
         largest = std::max(largest, std::abs(double(a[i]) - b[i]));
     return largest;
+}
+
+/// A ranker with a token head made of one with a class head: the first row of that.
+void tokenRanker(const std::string& from, const std::string& to)
+{
+    using namespace cv::ltrp;
+    const io::Model ofClass = io::loadModel(from);
+    io::Model model = ofClass;
+    model.ranker.head = vit::Head::Token;
+    model.params = vit::ParamArena(vit::rankerLayout(model.ranker));
+    for (const vit::ParamInfo& info : model.params.layout.tensors())
+        std::copy_n(ofClass.params.at(info.name), info.count, model.params.at(info.name));
+    io::saveModel(to, model);
 }
 
 /// A square photo; of 224 pixels the tiny models take it without resizing.
@@ -331,6 +346,57 @@ BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
     BOOST_TEST(largestDifference(wanted, rounded) > 0);
     BOOST_TEST(largestDifference(wanted, rounded) < 0.02);
     BOOST_TEST(largestDifference(rounded, scores(full)) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(rank_takes_any_size_with_a_token_head)
+{
+    // The golden ranker's weights with one row of its head: no good ranker, but one of every grid.
+    const std::string token = folder.file("token.safetensors"), onnx = folder.file("token.onnx");
+    tokenRanker(models().ranker, token);
+    BOOST_TEST(expectOk({"info", token}).find("head        token") != std::string::npos);
+    BOOST_TEST(expectOk({"info", models().ranker}).find("head        class") != std::string::npos);
+    const std::string json = folder.file("r.json"), overlay = folder.file("o.png");
+    expectOk({"rank", photos()[0], photos()[1], "--model", token, "--size", "96x160", "--json", json});
+    for (const Json& entry : Json::parse(testing_tools::readText(json)))
+    {
+        BOOST_TEST(entry["grid"] == Json({10, 6}));
+        BOOST_TEST(entry["scores"].size() == 60u);
+        BOOST_TEST(entry["order"].size() == 60u);
+        BOOST_TEST(entry["keep"].size() == 15u);
+    }
+    // One pass for photos of different shapes, each of the grid that fits it.
+    const std::string wide = folder.file("wide.png"), tall = folder.file("tall.png");
+    const cv::Mat photo = cv::imread(photos()[0]);
+    cv::Mat resized;
+    cv::resize(photo, resized, cv::Size(300, 150));
+    cv::imwrite(wide, resized);
+    cv::resize(photo, resized, cv::Size(150, 300));
+    cv::imwrite(tall, resized);
+    const Json both = expectJson({"rank", wide, tall, wide, "--model", token, "--size", "auto", "--json", "-"});
+    BOOST_TEST(both[0]["grid"] == Json({10, 20}));
+    BOOST_TEST(both[1]["grid"] == Json({20, 10}));
+    BOOST_TEST(both[2]["scores"] == both[0]["scores"]);
+    const Json fine = expectJson({"rank", wide, "--model", token, "--size", "auto:800", "--json", "-"});
+    BOOST_TEST(fine[0]["grid"] == Json({20, 40}));
+    expectOk({"rank", wide, "--model", token, "--size", "auto", "--overlay", overlay});
+    BOOST_TEST(!cv::imread(overlay).empty());
+
+    expectOk({"convert", token, onnx, "--size", "320x160"});
+    BOOST_TEST(expectOk({"info", onnx}).find("320 x 160 pixels, 20 x 10 patches") != std::string::npos);
+    const Json imported = expectJson({"rank", wide, "--model", onnx, "--json", "-"});
+    BOOST_TEST(imported[0]["grid"] == Json({10, 20}));
+    BOOST_TEST(largestDifference(imported[0]["scores"].get<std::vector<float>>(), both[0]["scores"].get<std::vector<float>>()) < 1e-3);
+
+    for (const char* wrong : {"96", "96x", "x96", "0x96", "96x96x96", "autos", "auto:", "auto:0", "auto:70000", "1e2x16"})
+        expectError({"rank", wide, "--model", token, "--size", wrong}, 2, {"--size", wrong});
+    expectError({"rank", wide, "--model", token, "--size", "100x96"}, 1, {token, "100 x 96", "multiples of the patch size 16"});
+    expectError({"rank", wide, "--model", models().ranker, "--size", "96x96"}, 1, {models().ranker, "class head", "224 x 224"});
+    expectError({"rank", wide, "--model", models().ranker, "--size", "auto"}, 1, {models().ranker, "class head"});
+    expectError({"rank", wide, "--model", onnx, "--size", "auto"}, 1, {onnx, "convert --size"});
+    expectError({"convert", models().ranker, folder.file("x.onnx"), "--size", "96x96"}, 1, {"--size", "class head"});
+    expectError({"convert", models().mae, folder.file("x.onnx"), "--size", "96x96"}, 2, {"--size", "autoencoder"});
+    expectError({"convert", token, folder.file("x.safetensors"), "--size", "96x96"}, 2, {"--size", ".onnx"});
+    expectError({"convert", token, folder.file("x.safetensors"), "--head", "both"}, 2, {"--head", "both"});
 }
 
 BOOST_AUTO_TEST_CASE(convert_to_onnx_gives_the_same_scores_in_plain_dnn)

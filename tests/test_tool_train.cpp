@@ -60,6 +60,7 @@ BOOST_AUTO_TEST_CASE(from_photos_to_ranks_with_models_of_ones_own)
           common);
     const std::string ranker = folder.file("ranker/final.safetensors");
     BOOST_TEST(expectOk({"info", autoencoder}).find("mae") != std::string::npos);
+    BOOST_TEST(expectOk({"info", ranker}).find("head        token") != std::string::npos);
     const auto entry = expectJson({"rank", photos()[0], "--model", ranker, "--json", "-"})[0];
     BOOST_TEST(entry["grid"] == Json::parse("[4, 4]"));
     BOOST_TEST(entry["scores"].size() == 16u);

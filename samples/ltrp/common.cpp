@@ -272,6 +272,20 @@ unsigned long long seedOption(const po::variables_map& values, const char* name)
     return static_cast<unsigned long long>(seed);
 }
 
+cv::Size parseSize(const char* option, const std::string& text)
+{
+    const size_t cross = text.find('x');
+    const auto number = [&](const std::string& digits)
+    {
+        const bool good = !digits.empty() && digits.size() <= 6 && digits.find_first_not_of("0123456789") == std::string::npos;
+        return good ? std::stoi(digits) : 0;
+    };
+    const cv::Size size(number(text.substr(0, cross)), cross == std::string::npos ? 0 : number(text.substr(cross + 1)));
+    if (size.empty())
+        throw UsageError(std::string(option) + ": '" + text + "' is no size in pixels as 448x336");
+    return size;
+}
+
 std::string plain(double value)
 {
     std::ostringstream text;

@@ -75,6 +75,9 @@ unsigned long long seedOption(const po::variables_map& values, const char* name)
 /// A number as it would be typed: "0.25".
 std::string plain(double value);
 
+/// "448x336". @throws UsageError naming the option
+cv::Size parseSize(const char* option, const std::string& text);
+
 /// Text of an exception without OpenCV's source position, on one line. `file`, where given, stands in front unless the
 /// text names it already.
 std::string reason(const std::exception& error, const std::string& file = std::string());

@@ -29,7 +29,7 @@ const HelpText HELP = {
     "Nothing in a .pth file is executed.\n"
     "\n"
     "ONNX: N images at once, any number. Images are RGB in [0, 1] less mean, over std (the file's metadata has both).\n"
-    "  ranker              OUT.onnx          image [N,3,S,S] -> scores [N,L], L patches row by row\n"
+    "  ranker              OUT.onnx          image [N,3,H,W] -> scores [N,L], L patches row by row\n"
     "  autoencoder, two    OUT-encoder.onnx  image [N,3,S,S], visible [N,V] -> latent [N,1+V,width]\n"
     "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
     "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is fixed,\n"
@@ -39,6 +39,7 @@ const HelpText HELP = {
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"
     "  ltrp convert ranker.safetensors ranker.onnx\n"
+    "  ltrp convert ranker.safetensors wide.onnx --size 448x336\n"
     "  ltrp convert mae-base.safetensors mae-base.onnx --mask-ratio 0.75\n"
     "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n"};
 
@@ -56,7 +57,7 @@ std::string partName(const std::string& out, const char* part)
 }
 
 /// Writes what the model makes and returns the files' names.
-std::vector<std::string> writeOnnx(const std::string& in, const std::string& out, const io::Model& model,
+std::vector<std::string> writeOnnx(const std::string& in, const std::string& out, io::Model& model,
                                    const po::variables_map& values)
 {
     const bool given = values.count("mask-ratio") && !values["mask-ratio"].defaulted();
@@ -64,9 +65,13 @@ std::vector<std::string> writeOnnx(const std::string& in, const std::string& out
     {
         if (given)
             throw UsageError("--mask-ratio: " + in + " is a ranker, which sees all patches");
+        if (values.count("size"))
+            vit::setInputSize(model.ranker, parseSize("--size", values["size"].as<std::string>()), "--size");
         io::exportOnnx(out, model);
         return {out};
     }
+    if (values.count("size"))
+        throw UsageError("--size: " + in + " is an autoencoder, which takes images of its own size");
     const double ratio = values["mask-ratio"].as<double>();
     const int patches = model.mae.input.numPatches(), visible = vit::visibleCount(patches, ratio);
     if (visible < 1 || visible >= patches)
@@ -101,6 +106,9 @@ int runConvert(const std::vector<std::string>& args)
                           "how weights are stored in a .safetensors: f32, f16 or bf16 (rounded to nearest)");
     options.add_options()("mask-ratio", po::value<double>()->value_name("R")->default_value(0.9, "0.9"),
                           "share of patches hidden from an autoencoder's .onnx files, above 0 and below 1");
+    options.add_options()("size", po::value<std::string>()->value_name("WxH"),
+                          "pixels of the images that a ranker's .onnx takes, multiples of the patch size (default: as in training); "
+                          "token heads");
     addHintOptions(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "file", 2, values))
@@ -118,6 +126,8 @@ int runConvert(const std::vector<std::string>& args)
         throw UsageError("--mask-ratio: " + plain(ratio) + " is outside (0, 1)");
     if (!onnx && !values["mask-ratio"].defaulted())
         throw UsageError("--mask-ratio: only .onnx files are made for one");
+    if (!onnx && values.count("size"))
+        throw UsageError("--size: only .onnx files are made for one; a .safetensors takes any ('ltrp rank --size')");
     checkOutputFile(out, "OUT", {});
     const std::filesystem::path folder = std::filesystem::path(out).parent_path();
     if (!folder.empty() && !std::filesystem::is_directory(folder))

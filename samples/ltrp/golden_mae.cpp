@@ -8,6 +8,7 @@
 
 #include "../../modules/ltrp/src/image/preprocess.hpp"
 #include "../../modules/ltrp/src/vit/mae.hpp"
+#include "../../modules/ltrp/src/vit/positions.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>

@@ -35,6 +35,7 @@ const HelpText HELP = {
     "  ltrp rank photo.jpg\n"
     "  ltrp rank photo.jpg --keep 0.5 --overlay photo_ranked.png\n"
     "  ltrp rank photos/ --select cluster --json ranks.json --overlay overlays/\n"
+    "  ltrp rank photo.jpg --size auto:784 --overlay fine.png\n"
     "  ltrp rank photos/ --model my-ranker.safetensors --json - | head\n"
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
@@ -45,11 +46,46 @@ struct Photo
     cv::Mat pixels;
 };
 
+/// --size: the input's size, the same for all images or fitted to each.
+struct InputSize
+{
+    cv::Size fixed;
+    bool fitted = false;
+    int patches = 0;   ///< fitted: about so many, 0: as many as in training
+
+    cv::Size of(const Ranker& ranker, cv::Size image) const
+    {
+        return fitted ? ranker.fittingInputSize(image, patches) : ranker.getInputSize();
+    }
+};
+
+InputSize parseInputSize(const std::string& text)
+{
+    InputSize size;
+    const std::string word = "auto";
+    size.fitted = text.compare(0, word.size(), word) == 0;
+    if (!size.fitted)
+    {
+        size.fixed = parseSize("--size", text);
+        return size;
+    }
+    if (text == word)
+        return size;
+    const std::string number = text.substr(std::min(text.size(), word.size() + 1));
+    const bool good = text[word.size()] == ':' && !number.empty() && number.size() <= 5
+                      && number.find_first_not_of("0123456789") == std::string::npos;
+    size.patches = good ? std::stoi(number) : 0;
+    if (size.patches < 1 || size.patches > 65536)
+        throw UsageError("--size: '" + text + "' is neither WxH, auto nor auto:N with N from 1 to 65536");
+    return size;
+}
+
 /// What is asked for and what has been found so far.
 struct Job
 {
     std::vector<std::string> inputs;
     SelectParams select;
+    InputSize size;
     OverlayTarget overlays;
     std::string jsonPath;
     std::vector<Json> entries;
@@ -101,8 +137,8 @@ void finish(const Photo& photo, const PatchRanking& ranking, Job& job)
     ++job.good;
 }
 
-/// Ranks what was read in one pass; if that fails, one by one, so that only the image at fault is lost.
-void rankPhotos(const Ranker& ranker, const std::vector<Photo>& photos, Job& job)
+/// Ranks what was read in one pass, all of one input size; if that fails, one by one, so that only the image at fault is lost.
+void rankAlike(const Ranker& ranker, const std::vector<Photo>& photos, Job& job)
 {
     std::vector<cv::Mat> images;
     for (const Photo& photo : photos)
@@ -133,8 +169,23 @@ void rankPhotos(const Ranker& ranker, const std::vector<Photo>& photos, Job& job
     }
 }
 
-void rankAll(const Ranker& ranker, size_t batch, Job& job)
+void rankPhotos(Ranker& ranker, const std::vector<Photo>& photos, Job& job)
 {
+    for (size_t i = 0; i < photos.size();)
+    {
+        const cv::Size size = job.size.of(ranker, photos[i].pixels.size());
+        std::vector<Photo> alike;
+        while (i < photos.size() && job.size.of(ranker, photos[i].pixels.size()) == size)
+            alike.push_back(photos[i++]);
+        ranker.setInputSize(size);
+        rankAlike(ranker, alike, job);
+    }
+}
+
+void rankAll(Ranker& ranker, size_t batch, Job& job)
+{
+    const cv::Size patch(ranker.getInputSize().width / ranker.getGrid().width,
+                         ranker.getInputSize().height / ranker.getGrid().height);
     Progress progress("rank: image", job.inputs.size());
     ReadAhead reader(job.inputs, batch);
     std::vector<Photo> photos;
@@ -146,7 +197,8 @@ void rankAll(const Ranker& ranker, size_t batch, Job& job)
             Photo photo;
             photo.input = i;
             photo.pixels = reader.next();
-            checkPhotoSize(job.inputs[i], photo.pixels.size(), ranker.getGrid());
+            const cv::Size input = job.size.of(ranker, photo.pixels.size());
+            checkPhotoSize(job.inputs[i], photo.pixels.size(), cv::Size(input.width / patch.width, input.height / patch.height));
             photos.push_back(photo);
         }
         catch (const std::exception& error)
@@ -174,6 +226,9 @@ int runRank(const std::vector<std::string>& args)
     options.add_options()
         ("model", po::value(&model)->value_name("FILE"),
             "ranker's weight file, or its .onnx, run by cv::dnn (default: the installed one)")
+        ("size", po::value<std::string>()->value_name("WxH|auto"),
+            "pixels that images are resized to, multiples of the patch size; auto: the shape of each photo and about as many "
+            "patches as in training, auto:N: about N (default: the square of the training; other sizes need a token head)")
         ("keep", po::value(&job.select.keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches to keep, above 0 and up to 1")
         ("select", po::value(&method)->value_name("HOW")->default_value("topk"),
@@ -200,6 +255,8 @@ int runRank(const std::vector<std::string>& args)
     job.select.seed = seedOption(values, "seed");
     if (batch < 1 || batch > 1024)
         throw UsageError("--batch: " + std::to_string(batch) + " is outside 1 to 1024");
+    if (values.count("size"))
+        job.size = parseInputSize(values["size"].as<std::string>());
     applyThreads(values);
     const int target = targetOption(values);
 
@@ -210,6 +267,10 @@ int runRank(const std::vector<std::string>& args)
         job.overlays = OverlayTarget(overlay, job.inputs, "rank");
     const cv::Ptr<Ranker> ranker = Ranker::create(findModel(model, "rank", "--model"));
     ranker->setPreferableTarget(target);
+    if (job.size.fitted)
+        ranker->setInputSize(ranker->fittingInputSize(cv::Size(2, 1)));   // a ranker of one size alone is refused at once
+    else if (values.count("size"))
+        ranker->setInputSize(job.size.fixed);
     rankAll(*ranker, static_cast<size_t>(batch), job);
 
     if (!job.jsonPath.empty() && job.good > 0)

@@ -25,12 +25,18 @@ struct Preset
 {
     const char* name;
     vit::StackConfig encoder, decoder;
+    vit::Head head;   ///< of rankers
+    int grid;         ///< patches a side
 };
 
-/// Published geometries, 224 pixels in patches of 16; tiny and small autoencoders as MaePretrainParams has them.
-const Preset presets[] = {{"tiny", {192, 12, 3, 768}, {192, 4, 6, 768}},
-                          {"small", {384, 12, 6, 1536}, {256, 4, 8, 1024}},
-                          {"base", {768, 12, 12, 3072}, {512, 8, 16, 2048}}};
+/// Published geometries, 14 x 14 patches of 16 pixels; tiny and small autoencoders as MaePretrainParams has them. Then the
+/// shipped ranker's with a token head, on grids of several sizes.
+const Preset presets[] = {{"tiny", {192, 12, 3, 768}, {192, 4, 6, 768}, vit::Head::Class, 14},
+                          {"small", {384, 12, 6, 1536}, {256, 4, 8, 1024}, vit::Head::Class, 14},
+                          {"base", {768, 12, 12, 3072}, {512, 8, 16, 2048}, vit::Head::Class, 14},
+                          {"token14", {192, 6, 3, 768}, {192, 4, 6, 768}, vit::Head::Token, 14},
+                          {"token28", {192, 6, 3, 768}, {192, 4, 6, 768}, vit::Head::Token, 28},
+                          {"token42", {192, 6, 3, 768}, {192, 4, 6, 768}, vit::Head::Token, 42}};
 
 Json info()
 {
@@ -55,6 +61,8 @@ Json writeWeights(const Json& command)
         {
             model.kind = io::ModelKind::Ranker;
             model.ranker.encoder = preset.encoder;
+            model.ranker.head = preset.head;
+            model.ranker.input.imageSize = preset.grid * model.ranker.input.patchSize;
             vit::initialiseParams(model.ranker, seed, model.params);
         }
         else
@@ -62,6 +70,7 @@ Json writeWeights(const Json& command)
             LTRP_REQUIRE(kind == "mae", Error::StsBadArg, "kind is '" << kind << "', expected ranker or mae");
             model.kind = io::ModelKind::Mae;
             model.mae.encoder = preset.encoder;
+            model.mae.input.imageSize = preset.grid * model.mae.input.patchSize;
             model.mae.decoder = preset.decoder;
             vit::initialiseParams(model.mae, seed, model.params);
         }
@@ -69,7 +78,7 @@ Json writeWeights(const Json& command)
         io::saveModel(out, model);
         return {{"parameters", model.params.layout.parameterCount()}};
     }
-    LTRP_ERROR(Error::StsBadArg, "preset is '" << wanted << "', expected tiny, small or base");
+    LTRP_ERROR(Error::StsBadArg, "preset is '" << wanted << "', expected tiny, small, base, token14, token28 or token42");
 }
 
 Json load(bench::Models& models, const Json& command)

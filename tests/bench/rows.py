@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 PRESETS = {"tiny": (192, 12), "small": (384, 12), "base": (768, 12)}
-TOKENS = 197
+TOKEN_PRESETS = ("token14", "token28", "token42")  # token heads on grids of so many patches a side
 
 
 @dataclass(frozen=True)
 class Row:
     name: str
     kind: str  # rank, score, train_step, pretrain_step, select, folder
-    preset: str = ""  # tiny, small, base, or shipped: the models in modules/ltrp/models
+    preset: str = ""  # tiny, small, base, token14, token28, token42, or shipped: the models in modules/ltrp/models
     precision: str = "fp32"
     images: int = 1
     per_image: bool = False  # times are divided by the number of images
@@ -35,6 +35,9 @@ def all_rows() -> list[Row]:
         for images in (1, 16):
             for precision in ("fp32", "bf16", "int8"):
                 rows.append(Row(f"ranker-{preset}-b{images}-{precision}", "rank", preset, precision, images))
+    for preset in TOKEN_PRESETS:
+        for precision in ("fp32", "bf16", "int8"):
+            rows.append(Row(f"ranker-{preset}-b1-{precision}", "rank", preset, precision))
     for preset in ("shipped", "base"):
         for removal, precisions in (("decoder", ("fp32", "bf16", "int8")), ("encoder", ("fp32", "bf16"))):
             for precision in precisions:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import photos
-from rows import Row
+from rows import TOKEN_PRESETS, Row
 from workers import PEERS_FOLDER, Unavailable, Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,6 +109,8 @@ class Setting:
     def weights_of(self, row: Row) -> str:
         if row.kind == "select":
             return "none"
+        if row.preset in TOKEN_PRESETS:
+            return "random, 192 wide, 6 blocks"
         return "shipped" if row.preset == "shipped" else "random, of the published geometry"
 
     def model(self, kind: str, preset: str) -> tuple[Path, dict]:

@@ -39,7 +39,7 @@ void run(const std::string& row, ops::Precision precision, const Setting& s, dou
     for (const vit::ParamInfo& info : s.params.layout.tensors())
         for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
             setup.kind[i] = info.decay ? 2 : 1;
-    setup.grid = {s.input.imageSize, s.input.patchSize};
+    setup.grid = vit::gridOf(s.input);
     for (int c = 0; c < 3; ++c)
     {
         setup.mean[c] = static_cast<float>(s.input.mean[c]);

@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_SUITE(gpu_images)
 BOOST_AUTO_TEST_CASE(rankings_follow_the_stream)
 {
     const auto model = ranker();
-    const vit::InputConfig& input = model->net.config().input;
+    const vit::InputConfig& input = model->net().config().input;
     Traffic traffic(input.numPatches(), sizes);
     cv::Mat want(int(sizes.size()), input.numPatches(), CV_32F);
     for (int i = 0; i < want.rows; ++i)
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(rankings_follow_the_stream)
         std::vector<float> pixels(size_t(3) * 96 * 96);
         prepareImage(traffic.hosts[size_t(i)], input, pixels.data());
         vit::Workspace cpu;
-        model->net.forward(pixels.data(), 1, nullptr, want.cols, want.ptr<float>(i), nullptr, cpu);
+        model->net().forward(pixels.data(), 1, nullptr, want.cols, want.ptr<float>(i), nullptr, cpu);
     }
     DeviceRankSession session(model);
     for (int round = 0; round < 3; ++round)

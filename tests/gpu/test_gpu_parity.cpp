@@ -36,5 +36,6 @@ BOOST_AUTO_TEST_CASE(training_pass) { parity::trainingPass(onGpu); }
 BOOST_AUTO_TEST_CASE(training_pass_in_half_precision) { parity::trainingPassRoughly(onGpu); }
 BOOST_AUTO_TEST_CASE(pseudo_scores) { parity::pseudoScores(onGpu); }
 BOOST_AUTO_TEST_CASE(ranker) { parity::rankerScores(onGpu); }
+BOOST_AUTO_TEST_CASE(ranker_gradients) { parity::rankerGradients(onGpu); }
 
 BOOST_AUTO_TEST_SUITE_END()

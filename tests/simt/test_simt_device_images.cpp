@@ -60,9 +60,10 @@ std::shared_ptr<Model> onEmulation(io::Model file)
     return model;
 }
 
-std::shared_ptr<RankerModel> ranker()
+std::shared_ptr<RankerModel> ranker(vit::Head head = vit::Head::Class)
 {
     io::Model file;
+    file.ranker.head = head;
     file.kind = io::ModelKind::Ranker;
     file.ranker.input.imageSize = 20;
     file.ranker.input.patchSize = 5;
@@ -103,26 +104,30 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 
 BOOST_AUTO_TEST_CASE(prepared_images_equal_the_hosts_bit_for_bit)
 {
-    vit::InputConfig input;
-    input.imageSize = 21;
-    input.patchSize = 7;
-    std::vector<Image> images;
-    int seed = 1;
-    for (const cv::Size size : {cv::Size(60, 47), cv::Size(21, 21), cv::Size(13, 90), cv::Size(1, 1), cv::Size(100, 9)})
-        images.emplace_back(size, seed % 2 ? 0 : 37, seed), ++seed;
-    std::vector<cv::cuda::GpuMat> list;
-    Floats want;
-    for (const Image& image : images)
+    for (const cv::Size other : {cv::Size(), cv::Size(35, 14), cv::Size(7, 56)})
     {
-        list.push_back(image.device);
-        Floats one(3 * 21 * 21);
-        prepareImage(image.host, input, one.data());
-        append(want, one);
+        vit::InputConfig input;
+        input.imageSize = 21;
+        input.patchSize = 7;
+        input.otherSize = other;
+        std::vector<Image> images;
+        int seed = 1;
+        for (const cv::Size size : {cv::Size(60, 47), cv::Size(21, 14), cv::Size(13, 90), cv::Size(1, 1), cv::Size(100, 9)})
+            images.emplace_back(size, seed % 2 ? 0 : 37, seed), ++seed;
+        std::vector<cv::cuda::GpuMat> list;
+        Floats want;
+        for (const Image& image : images)
+        {
+            list.push_back(image.device);
+            Floats one(z(3 * input.size().area()));
+            prepareImage(image.host, input, one.data());
+            append(want, one);
+        }
+        const auto backend = emulated();
+        const Buffer<float> pixels(want.size(), "pixels");
+        prepareDeviceImages(list.data(), 5, 0, input, *backend, pixels.get());
+        BOOST_CHECK(pixels.values() == want);
     }
-    const auto backend = emulated();
-    const Buffer<float> pixels(want.size(), "pixels");
-    prepareDeviceImages(list.data(), 5, 0, input, *backend, pixels.get());
-    BOOST_CHECK(pixels.values() == want);
 }
 
 BOOST_AUTO_TEST_CASE(rankings_of_images_on_the_device_equal_those_of_the_hosts)
@@ -137,7 +142,7 @@ BOOST_AUTO_TEST_CASE(rankings_of_images_on_the_device_equal_those_of_the_hosts)
         Floats pixels(3 * 20 * 20);
         prepareImage(host, model->file.ranker.input, pixels.data());
         vit::Workspace cpu;
-        model->net.forward(pixels.data(), 1, nullptr, 16, want.ptr<float>(i), nullptr, cpu);
+        model->net().forward(pixels.data(), 1, nullptr, 16, want.ptr<float>(i), nullptr, cpu);
     }
     DeviceRankSession session(model);
     cv::Mat onHost;
@@ -155,6 +160,26 @@ BOOST_AUTO_TEST_CASE(rankings_of_images_on_the_device_equal_those_of_the_hosts)
     for (int i = 0; i < 3; ++i)
         for (int c = 0; c < 20; ++c)
             BOOST_REQUIRE_EQUAL(got[z(i * 20 + c)], c < 16 ? onHost.at<float>(i, c) : -5.f);
+}
+
+BOOST_AUTO_TEST_CASE(rankings_follow_the_input_size)
+{
+    const auto model = ranker(vit::Head::Token);
+    const Image image({33, 27}, 5, 3);
+    DeviceRankSession session(model);
+    for (const cv::Size size : {cv::Size(20, 20), cv::Size(35, 10), cv::Size(10, 35), cv::Size(20, 20)})
+    {
+        model->setInputSize(size);
+        const vit::InputConfig& input = model->net().config().input;
+        cv::Mat want(1, input.numPatches(), CV_32F), got;
+        Floats pixels(z(3 * size.area()));
+        prepareImage(image.host, input, pixels.data());
+        vit::Workspace cpu;
+        model->net().forward(pixels.data(), 1, nullptr, want.cols, want.ptr<float>(), nullptr, cpu);
+        session.rank({image.device}, got, nullptr);
+        BOOST_TEST(got.size() == want.size());
+        BOOST_TEST(cv::norm(got, want, cv::NORM_INF) < 1e-5);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(pseudo_scores_of_an_image_on_the_device_equal_those_of_the_hosts)

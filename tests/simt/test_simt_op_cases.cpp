@@ -42,5 +42,6 @@ BOOST_AUTO_TEST_CASE(a_training_pass_gives_the_gradients_of_the_cpu) { parity::t
 BOOST_AUTO_TEST_CASE(a_training_pass_in_half_precision_stays_within_its_rounding) { parity::trainingPassRoughly(emulated); }
 BOOST_AUTO_TEST_CASE(pseudo_scores_equal_those_of_the_cpu) { parity::pseudoScores(emulated); }
 BOOST_AUTO_TEST_CASE(a_ranker_gives_the_scores_of_the_cpu) { parity::rankerScores(emulated); }
+BOOST_AUTO_TEST_CASE(a_ranker_gives_the_gradients_of_the_cpu) { parity::rankerGradients(emulated); }
 
 BOOST_AUTO_TEST_SUITE_END()

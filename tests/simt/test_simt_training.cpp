@@ -64,19 +64,21 @@ cv::Mat noisyImage(cv::Size size, int seed)
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
+void checkPatches(const cv::Size size)
 {
-    const vit::InputConfig input = inputOf(20, 5);
+    vit::InputConfig input = inputOf(20, 5);
+    input.otherSize = size;
+    const int patches = input.numPatches(), area = size.area();
     const int batch = 2, n = 7, values = input.patchValues();
     std::vector<uint8_t> bytes;
-    Floats pixels(z(batch) * 3 * 400);
+    Floats pixels(z(batch) * 3 * z(area));
     for (int b = 0; b < batch; ++b)
     {
-        const cv::Mat image = noisyImage({20, 20}, b + 1);
+        const cv::Mat image = noisyImage(size, b + 1);
         bytes.insert(bytes.end(), image.datastart, image.dataend);
-        image::normalise(image, input, pixels.data() + b * 1200);
+        image::normalise(image, input, pixels.data() + b * 3 * area);
     }
-    const std::vector<int> some = places(batch, n, 16, 1);
+    const std::vector<int> some = places(batch, n, patches, 1);
     const Buffer<float> planes(pixels, "planes");
     const Buffer<uint8_t> interleaved(bytes, "bytes");
     const Buffer<int> ids(some, "ids");
@@ -84,7 +86,7 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
         for (const bool all : {false, true})
         {
             const kernels::PixelSource source = sourceOf(input, fromBytes ? nullptr : planes.get(), interleaved);
-            const int each = all ? 16 : n;
+            const int each = all ? patches : n;
             for (const bool last : {false, true})
                 for (const Element element : everyElement)
                 {
@@ -92,29 +94,29 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
                     ops::cpu().patchify(vit::gridOf(input), pixels.data(), batch, all ? nullptr : some.data(), each,
                                         last ? ops::PatchOrder::ChannelLast : ops::PatchOrder::ChannelFirst, want.data());
                     const Typed out(want.size(), element, "patches");
-                    kernels::patchify(nullptr, source, all ? nullptr : ids.get(), last, out, batch, each, 20, 5);
+                    kernels::patchify(nullptr, source, all ? nullptr : ids.get(), last, out, batch, each, size.width, size.height, 5);
                     BOOST_REQUIRE(out.values() == rounded(want, element));
-                    if (all && last && element == Element::Float32)
+                    if (all && last && element == Element::Float32 && size.width == size.height)
                     {
                         const Buffer<float> back(pixels.size(), "pixels");
                         kernels::unpatchify(nullptr, out, back, batch, 20, 5);
                         BOOST_REQUIRE(back.values() == pixels);
                     }
                 }
-            Floats patches(z(batch * each * values)), mean(z(batch * each)), deviation(mean.size());
+            Floats targets(z(batch * each * values)), mean(z(batch * each)), deviation(mean.size());
             ops::cpu().patchTargets(vit::gridOf(input), pixels.data(), batch, all ? nullptr : some.data(), each, false,
-                                    patches.data(), deviation.data());
+                                    targets.data(), deviation.data());
             for (size_t r = 0; r < mean.size(); ++r)
-                mean[r] = static_cast<float>(std::accumulate(patches.begin() + static_cast<ptrdiff_t>(r * z(values)),
-                                                             patches.begin() + static_cast<ptrdiff_t>((r + 1) * z(values)), 0.)
+                mean[r] = static_cast<float>(std::accumulate(targets.begin() + static_cast<ptrdiff_t>(r * z(values)),
+                                                             targets.begin() + static_cast<ptrdiff_t>((r + 1) * z(values)), 0.)
                                              / values);
             for (const bool normalised : {false, true})
             {
-                const Buffer<float> out(patches.size(), "targets"), dm(mean.size(), "mean"),
+                const Buffer<float> out(targets.size(), "targets"), dm(mean.size(), "mean"),
                     dd(mean.size(), "deviation");
                 kernels::patchTargets(nullptr, source, all ? nullptr : ids.get(), normalised, out, dm, dd, batch, each,
-                                      20, 5);
-                Floats want = patches;
+                                      size.width, size.height, 5);
+                Floats want = targets;
                 for (size_t i = 0; normalised && i < want.size(); ++i)
                     want[i] = (want[i] - mean[i / z(values)]) / deviation[i / z(values)];
                 checkNear(out.values(), want, 1e-6, 1e-6, "targets");
@@ -122,6 +124,12 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
                 checkNear(dd.values(), deviation, 1e-7, 1e-6, "deviation");
             }
         }
+}
+
+BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
+{
+    for (const cv::Size size : {cv::Size(20, 20), cv::Size(35, 10)})
+        checkPatches(size);
 }
 
 BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
@@ -328,8 +336,8 @@ BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
     const Buffer<kernels::AugmentItem> dItems(items, "items");
     const Floats got = inEveryOrder([&] {
         const Buffer<float> out(want.size(), "out");
-        const Buffer<uint8_t> scratch(kernels::augmentScratch(8, side, maxWidth, maxHeight), "scratch");
-        kernels::augment(nullptr, dItems, out, 8, side, maxWidth, maxHeight, normal.mean, normal.deviation,
+        const Buffer<uint8_t> scratch(kernels::augmentScratch(8, side, side, maxWidth, maxHeight), "scratch");
+        kernels::augment(nullptr, dItems, out, 8, side, side, maxWidth, maxHeight, normal.mean, normal.deviation,
                          scratch.get());
         return out.values();
     });

@@ -49,7 +49,7 @@ public:
 #endif
     }
 
-    /// pixels [N,3,S,S] -> scores N x L, which belong to the Net and are overwritten by the next call.
+    /// pixels [N,3,H,W] -> scores N x L, which belong to the Net and are overwritten by the next call.
     Mat forward()
     {
         usable_ = false;
@@ -158,8 +158,19 @@ public:
     void rankOnDevice(InputArray, OutputArray) const CV_OVERRIDE { onCpuOnly("rankOnDevice"); }
     void rankOnDevice(InputArray, OutputArray, cuda::Stream&) const CV_OVERRIDE { onCpuOnly("rankOnDevice"); }
 
-    Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
-    Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
+    void setInputSize(Size size) CV_OVERRIDE
+    {
+        LTRP_REQUIRE(size == input().size(), Error::StsNotImplemented,
+                     file_->path() << ": an input of " << size.width << " x " << size.height
+                                   << " pixels: an ONNX file takes images of its own size alone, expected " << input().size().width
+                                   << " x " << input().size().height << "; 'ltrp convert --size' makes one of another size");
+    }
+    Size fittingInputSize(Size imageSize, int patches) const CV_OVERRIDE
+    {
+        return vit::fittingInputSize(input(), imageSize, patches == 0 ? input().numPatches() : patches);
+    }
+    Size getInputSize() const CV_OVERRIDE { return input().size(); }
+    Size getGrid() const CV_OVERRIDE { return Size(input().columns(), input().rows()); }
     Scalar getInputMean() const CV_OVERRIDE { return Scalar(input().mean[0], input().mean[1], input().mean[2]); }
     Scalar getInputStd() const CV_OVERRIDE { return Scalar(input().std[0], input().std[1], input().std[2]); }
 
@@ -168,8 +179,8 @@ public:
         std::ostringstream text;
         text << "model: " << file_->path() << " (ranker, format onnx, opset " << file_->opset << ")\n"
              << "parameters: " << file_->weights << "\n"
-             << "input: " << input().imageSize << " x " << input().imageSize << " RGB, patch " << input().patchSize
-             << ", grid " << input().grid() << " x " << input().grid() << "\n"
+             << "input: " << input().size().width << " x " << input().size().height << " RGB, patch " << input().patchSize
+             << ", grid " << input().columns() << " x " << input().rows() << "\n"
              << "backend: " << engine_ << ", imported graph\n"
              << "device: CPU\n"
              << "precision: fp32\n"
@@ -197,7 +208,7 @@ private:
                 return;
             try
             {
-                const size_t imageValues = size_t(3) * input().imageSize * input().imageSize;
+                const size_t imageValues = size_t(3) * size_t(input().size().area());
                 pixelBlob(session->pixels, 2, input());
                 RNG(1).fill(session->pixels, RNG::UNIFORM, -1, 1);
                 const Mat pixels = session->pixels.clone(), both = session->forward().clone();

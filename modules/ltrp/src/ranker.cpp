@@ -62,21 +62,28 @@ public:
     void setPreferableBackend(int backendId) CV_OVERRIDE { chooseBackend(backendId, model_->computing); }
     void setPreferableTarget(int targetId) CV_OVERRIDE { model_->computing.set(targetId); }
 
-    Size getInputSize() const CV_OVERRIDE { return Size(input().imageSize, input().imageSize); }
-    Size getGrid() const CV_OVERRIDE { return Size(input().grid(), input().grid()); }
+    void setInputSize(Size size) CV_OVERRIDE { model_->setInputSize(size); }
+    Size fittingInputSize(Size imageSize, int patches) const CV_OVERRIDE
+    {
+        const vit::InputConfig& trained = model_->file.ranker.input;
+        return vit::fittingInputSize(trained, imageSize, patches == 0 ? trained.numPatches() : patches);
+    }
+    Size getInputSize() const CV_OVERRIDE { return input().size(); }
+    Size getGrid() const CV_OVERRIDE { return Size(input().columns(), input().rows()); }
     Scalar getInputMean() const CV_OVERRIDE { return Scalar(input().mean[0], input().mean[1], input().mean[2]); }
     Scalar getInputStd() const CV_OVERRIDE { return Scalar(input().std[0], input().std[1], input().std[2]); }
 
     String info() const CV_OVERRIDE
     {
-        const vit::StackConfig& encoder = model_->net.config().encoder;
+        const vit::StackConfig& encoder = model_->file.ranker.encoder;
         std::ostringstream text;
-        text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n";
-        return describeRuntime(model_->file, model_->computing) + text.str();
+        text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n"
+             << "head: " << vit::headName(model_->file.ranker.head) << "\n";
+        return describeRuntime(model_->file, input(), model_->computing) + text.str();
     }
 
 private:
-    const vit::InputConfig& input() const { return model_->net.config().input; }
+    const vit::InputConfig& input() const { return model_->net().config().input; }
 
     void rankBehind(InputArray images, OutputArray scores, void* stream) const
     {

@@ -264,7 +264,7 @@ public:
         text << "encoder: " << encoder.depth << " blocks, " << encoder.dim << " wide, " << encoder.heads << " heads\n"
              << "decoder: " << decoder.depth << " blocks, " << decoder.dim << " wide, " << decoder.heads
              << " heads, predicts " << (config.normPixLoss ? "patch-normalised" : "plain") << " pixels\n";
-        return describeRuntime(model_->file, model_->computing) + text.str();
+        return describeRuntime(model_->file, input(), model_->computing) + text.str();
     }
 
 private:

@@ -85,9 +85,15 @@ def write_onnx(model: str, geometry: dict, out: str) -> None:
         x = graph.node("Add", block + "residual1", x, y)
         y = graph.gelu(graph.layer(graph.norm(x, block + "norm2", eps), block + "mlp.fc1"), block + "mlp.gelu")
         x = graph.node("Add", block + "residual2", x, graph.layer(y, block + "mlp.fc2"))
-    x = graph.node("Gather", "cls", x, graph.constant("cls.place", np.int64(0)), axis=1)
-    x = graph.layer(graph.norm(x, "norm", eps), "head")
-    graph.node("Identity", "scores", x)
+    if geometry.get("head") == "token":
+        x = graph.layer(graph.norm(x, "norm", eps), "head")
+        places = [graph.constant("patches." + name, np.array([value], np.int64))
+                  for name, value in (("start", 1), ("end", patches + 1), ("axis", 1))]
+        graph.node("Reshape", "scores", graph.node("Slice", "patches.scores", x, *places), graph.shape(0, patches))
+    else:
+        x = graph.node("Gather", "cls", x, graph.constant("cls.place", np.int64(0)), axis=1)
+        x = graph.layer(graph.norm(x, "norm", eps), "head")
+        graph.node("Identity", "scores", x)
     body = helper.make_graph(
         graph.nodes, "ranker",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, size, size])],

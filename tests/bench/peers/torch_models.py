@@ -83,13 +83,14 @@ class VisionTransformer(nn.Module):
 class Ranker(VisionTransformer):
     def __init__(self, geometry: dict) -> None:
         super().__init__(geometry)
-        self.head = nn.Linear(geometry["encoder"]["dim"], self.patches)
+        self.per_token = geometry.get("head") == "token"
+        self.head = nn.Linear(geometry["encoder"]["dim"], 1 if self.per_token else self.patches)
 
     def forward(self, pixels: Tensor, keep: Tensor | None = None) -> Tensor:
         x = self.embed(pixels, keep)
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x[:, 0]))
+        return self.head(self.norm(x[:, 1:]))[..., 0] if self.per_token else self.head(self.norm(x[:, 0]))
 
 
 class MaskedAutoencoder(VisionTransformer):

@@ -81,12 +81,12 @@ void prepareDeviceImages(const cuda::GpuMat* images, int count, int first, const
                               << ", expected CV_8UC3 (BGR)");
         list.push_back({image.data, image.step, image.cols, image.rows});
     }
-    ops.prepareImages(list.data(), count, input.imageSize, input.mean, input.std, pixels);
+    ops.prepareImages(list.data(), count, input.size(), input.mean, input.std, pixels);
 }
 
 void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArray scores, void* stream)
 {
-    const vit::RankerNet& net = model_->net;
+    const vit::RankerNet& net = model_->net();
     const vit::InputConfig& input = net.config().input;
     requireCuda(model_->computing);
     vit::Workspace& ws = workspace_.of(model_->computing);
@@ -94,10 +94,10 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     const std::shared_ptr<void> visit = ops.visit();
     const int total = static_cast<int>(images.size()), patches = input.numPatches();
     const int chunk = std::max(1, std::min(total, mostRows / (1 + patches)));
-    const size_t side = static_cast<size_t>(input.imageSize);
+    const size_t image = 3 * static_cast<size_t>(input.size().area());
     WantedScores wanted(scores, total, patches);
     ops.startBehind(stream);
-    float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * 3 * side * side);
+    float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * image);
     float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * static_cast<size_t>(patches));
     for (int first = 0; first < total; first += chunk)
     {

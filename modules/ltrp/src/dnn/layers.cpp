@@ -37,10 +37,10 @@ int checkPixels(const char* layer, const Shapes& in, size_t count, const vit::In
 {
     LTRP_REQUIRE(in.size() == count, Error::StsBadArg,
                  layer << ": expected " << count << " inputs, found " << in.size());
-    const int size = input.imageSize;
-    LTRP_REQUIRE(in[0].size() == 4 && in[0][0] >= 1 && in[0][1] == 3 && in[0][2] == size && in[0][3] == size,
+    const Size size = input.size();
+    LTRP_REQUIRE(in[0].size() == 4 && in[0][0] >= 1 && in[0][1] == 3 && in[0][2] == size.height && in[0][3] == size.width,
                  Error::StsUnmatchedSizes,
-                 layer << ": pixels: expected the shape [N,3," << size << "," << size << "], found "
+                 layer << ": pixels: expected the shape [N,3," << size.height << "," << size.width << "], found "
                  << shapeText(in[0]));
     return in[0][0];
 }
@@ -113,11 +113,23 @@ const RankerModel& RankLayer::model() const
     return *model_;
 }
 
+const vit::RankerNet& RankLayer::netFor(Size size)
+{
+    if (model().net().config().input.size() == size)
+        return model().net();
+    if (!own_ || own_->config().input.size() != size)
+        own_ = model().netFor(size, "LtrpRank");
+    return *own_;
+}
+
 bool RankLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out, Shapes& internal) const
 {
-    const vit::InputConfig& input = model().net.config().input;
-    const int batch = checkPixels("LtrpRank", in, 1, input);
-    out.assign(1, matrixShape(batch, input.numPatches()));
+    vit::RankerConfig config = model().net().config();
+    // A token head takes whatever size it is given, the other its own.
+    if (config.head == vit::Head::Token && in.size() == 1 && in[0].size() == 4)
+        vit::setInputSize(config, Size(in[0][3], in[0][2]), "LtrpRank: pixels of the shape " + shapeText(in[0]));
+    const int batch = checkPixels("LtrpRank", in, 1, config.input);
+    out.assign(1, matrixShape(batch, config.input.numPatches()));
     internal.clear();
     return false;
 }
@@ -129,7 +141,8 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     outArrays.getMatVector(out);
     CV_Assert(in.size() == 1 && out.size() == 1 && out[0].type() == CV_32F && out[0].isContinuous());
     const Mat pixels = contiguous(in[0], CV_32F);
-    const vit::RankerNet& net = model().net;
+    CV_Assert(pixels.dims == 4);
+    const vit::RankerNet& net = netFor(Size(pixels.size[3], pixels.size[2]));
     const int patches = net.config().input.numPatches();
     vit::Workspace& ws = workspace_.of(model().computing);
     const std::shared_ptr<void> visit = ws.ops().visit();

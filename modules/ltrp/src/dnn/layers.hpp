@@ -46,16 +46,32 @@ private:
     std::unique_ptr<vit::Workspace> workspace_;
 };
 
-/// A ranker's weights, loaded once and shared by every session. Neither copied nor moved: `net` refers to `file`.
+/// A ranker's weights, loaded once and shared by every session. Neither copied nor moved: net() refers to `file`.
 struct RankerModel
 {
-    explicit RankerModel(io::Model model) : file(std::move(model)), net(file.ranker, file.params) {}
+    explicit RankerModel(io::Model model) : file(std::move(model)), net_(new vit::RankerNet(file.ranker, file.params)) {}
     RankerModel(const RankerModel&) = delete;
     RankerModel& operator=(const RankerModel&) = delete;
 
+    const vit::RankerNet& net() const { return *net_; }
+    /// The network for images of another size than the file's. @throws cv::Exception as vit::setInputSize()
+    std::unique_ptr<const vit::RankerNet> netFor(Size size, const std::string& where) const
+    {
+        vit::RankerConfig config = file.ranker;
+        vit::setInputSize(config, size, where);
+        return std::unique_ptr<const vit::RankerNet>(new vit::RankerNet(config, file.params));
+    }
+    void setInputSize(Size size)
+    {
+        if (size != net().config().input.size())
+            net_ = netFor(size, file.path);
+    }
+
     const io::Model file;
-    const vit::RankerNet net;
-    Computing computing;   ///< changed by the setters, which must not run beside a forward pass
+    Computing computing;   ///< changed by the setters, as the input size is, which must not run beside a forward pass
+
+private:
+    std::unique_ptr<const vit::RankerNet> net_;
 };
 
 /// The same for a masked autoencoder.
@@ -83,7 +99,7 @@ public:
 #endif
 };
 
-/// The whole ranker as one cv::dnn layer: normalised pixels [N,3,S,S] -> scores [N,L]. See registerLayers().
+/// The whole ranker as one cv::dnn layer: normalised pixels [N,3,H,W] -> scores [N,L]. See registerLayers().
 class RankLayer CV_FINAL : public FloatLayer
 {
 public:
@@ -91,15 +107,21 @@ public:
     static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
 
     /// The factory can pass a file's name, not a model that is already in memory: that is handed over afterwards.
-    void setModel(std::shared_ptr<const RankerModel> model) { model_ = std::move(model); }
+    void setModel(std::shared_ptr<const RankerModel> model)
+    {
+        own_.reset();
+        model_ = std::move(model);
+    }
 
     bool getMemoryShapes(const Shapes& in, const int requiredOutputs, Shapes& out, Shapes& internal) const CV_OVERRIDE;
     void forward(InputArrayOfArrays in, OutputArrayOfArrays out, OutputArrayOfArrays internal) CV_OVERRIDE;
 
 private:
     const RankerModel& model() const;
+    const vit::RankerNet& netFor(Size size);
 
     std::shared_ptr<const RankerModel> model_;
+    std::unique_ptr<const vit::RankerNet> own_;   ///< for images of another size than the model's
     LayerWorkspace workspace_;
 };
 

@@ -94,14 +94,14 @@ Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels
 {
     Mat rgb, resized;
     image::toRgb8(image, rgb);
-    image::resizeAntialiasedCubic(rgb, resized, Size(input.imageSize, input.imageSize));
+    image::resizeAntialiasedCubic(rgb, resized, input.size());
     image::normalise(resized, input, pixels);
     return rgb.size();
 }
 
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
 {
-    const int shape[] = {batch, 3, input.imageSize, input.imageSize};
+    const int shape[] = {batch, 3, input.size().height, input.size().width};
     blob.create(4, shape, CV_32F);
     return blob.ptr<float>();
 }
@@ -109,7 +109,7 @@ float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
 void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking)
 {
     LTRP_REQUIRE(checkRange(row), Error::StsBadArg, file << ": the model's scores are not finite numbers");
-    row.reshape(1, input.grid()).copyTo(ranking.scores);
+    row.reshape(1, input.rows()).copyTo(ranking.scores);
 }
 
 std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::InputConfig& input, const std::string& file, int chunk,
@@ -119,7 +119,7 @@ std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::Inpu
     LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
                  Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
     const int total = int(images.total());
-    const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
+    const size_t imageValues = size_t(3) * size_t(input.size().area());
     std::vector<PatchRanking> rankings(total);
     for (int first = 0; first < total; first += chunk)
     {
@@ -143,15 +143,14 @@ std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::Inpu
     return rankings;
 }
 
-std::string describeRuntime(const io::Model& model, const Computing& computing)
+std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const Computing& computing)
 {
-    const vit::InputConfig& input = model.input();
     std::ostringstream text;
     text << "model: " << model.path << " (" << io::modelKindName(model.kind) << ", format " << model.format
          << ", stored as " << model.storage << ")\n"
          << "parameters: " << model.params.layout.parameterCount() << "\n"
-         << "input: " << input.imageSize << " x " << input.imageSize << " RGB, patch " << input.patchSize << ", grid "
-         << input.grid() << " x " << input.grid() << "\n"
+         << "input: " << input.size().width << " x " << input.size().height << " RGB, patch " << input.patchSize << ", grid "
+         << input.columns() << " x " << input.rows() << "\n"
          << "backend: " << (computing.onCuda() ? "CUDA, " : "") << "cv::dnn OpenCV " << CV_VERSION << ", one custom layer\n"
          << "device: " << computing.device << "\n"
          << "precision: " << ops::precisionName(computing.precision) << "\n"

@@ -19,7 +19,7 @@ class RankSession
 public:
     explicit RankSession(std::shared_ptr<const RankerModel> model);
     bool usable() const { return usable_; }   ///< false once forward() has thrown: the Net may be half set up
-    /// pixels [N,3,S,S] -> scores N x L, which belong to the Net and are overwritten by the next call.
+    /// pixels [N,3,H,W] -> scores N x L, which belong to the Net and are overwritten by the next call.
     Mat forward(const Mat& pixels);
 
     Mat pixels;   ///< reused by the caller for its input
@@ -116,10 +116,10 @@ void requireBackend(int backendId);
 /// @throws Error::StsNotImplemented naming what was asked for and what there is; Error::GpuNotSupported why there is no CUDA
 void chooseBackend(int backendId, Computing& computing);
 
-/// Any image -> normalised planar pixels [3,S,S] of the whole image. Returns the original size.
+/// Any image -> normalised planar pixels [3,H,W] of the whole image. Returns the original size.
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
 
-/// Pixels blob [batch,3,S,S], memory of `blob` reused where it is large enough.
+/// Pixels blob [batch,3,H,W], memory of `blob` reused where it is large enough.
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
 
 /// A model's scores of one image, on its grid. @throws Error::StsBadArg naming the file when one is not finite
@@ -130,7 +130,7 @@ std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::Inpu
                                       Mat& pixels, const std::function<Mat()>& forward);
 
 /// The lines of info() that Ranker and Scorer have in common.
-std::string describeRuntime(const io::Model& model, const Computing& computing);
+std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const Computing& computing);
 
 }}  // namespace
 

@@ -342,9 +342,9 @@ void centreCrop(const Mat& rgb, int imageSize, Mat& out)
 void normalise(const Mat& rgb, const vit::InputConfig& input, float* out)
 {
     CV_CheckTypeEQ(rgb.type(), CV_8UC3, "normalise takes 8-bit RGB");
-    LTRP_REQUIRE(rgb.cols == input.imageSize && rgb.rows == input.imageSize, Error::StsBadSize,
-                 "the image is " << rgb.cols << " x " << rgb.rows << ", the model's input " << input.imageSize << " x "
-                 << input.imageSize);
+    LTRP_REQUIRE(rgb.size() == input.size(), Error::StsBadSize,
+                 "the image is " << rgb.cols << " x " << rgb.rows << ", the model's input " << input.size().width << " x "
+                 << input.size().height);
     // In 32-bit floats and in the reference's order: the same numbers to the last bit.
     float table[3][256];
     for (int c = 0; c < 3; ++c)

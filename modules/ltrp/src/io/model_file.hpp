@@ -51,7 +51,8 @@ void saveModel(const std::string& path, const Model& model, DType storage = DTyp
 /// Only the metadata JSON text that saveModel puts under the key "ltrp" (checkpoints embed it).
 std::string modelMetadata(const Model& model);
 
-/// The ranker as ONNX (opset 11; input "image" [N,3,S,S] float normalised, output "scores" [N,L]); only operations
+/// The ranker as ONNX (opset 11; input "image" [N,3,H,W] float normalised, of ranker.input.size(); output
+/// "scores" [N,L]); only operations
 /// that cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO run. Atomic like every write.
 void exportOnnx(const std::string& path, const Model& ranker);
 /// The masked autoencoder as two such files for `visible` (V) patches an image. Encoder: "image" [N,3,S,S] and "visible"

@@ -243,6 +243,8 @@ std::string modelMetadata(const Model& model)
     }
     else
         json["head"] = vit::headName(model.ranker.head);
+    if (!input.otherSize.empty())
+        json["input_size"] = {input.otherSize.width, input.otherSize.height};
     json["provenance"] = model.provenance;
     // Provenance may hold file names, which need not be UTF-8.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -272,7 +274,17 @@ Json parseCommon(const std::string& text, const std::string& where, ModelKind& k
 
 void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input)
 {
-    parseCommon(text, path + ": metadata 'ltrp'", kind, input);
+    const std::string where = path + ": metadata 'ltrp'";
+    const Json json = parseCommon(text, where, kind, input);
+    const auto size = json.find("input_size");
+    if (size == json.end())
+        return;
+    LTRP_REQUIRE(size->is_array() && size->size() == 2, Error::StsParseError,
+                 where << ": 'input_size' is " << size->dump().substr(0, 40) << ", expected [width, height]");
+    const Json sides = {{"width", (*size)[0]}, {"height", (*size)[1]}};
+    input.otherSize = Size(integer(sides, "width", where), integer(sides, "height", where));
+    LTRP_REQUIRE(!input.otherSize.empty(), Error::StsParseError, where << ": 'input_size' is " << size->dump().substr(0, 40)
+                 << ", expected sides of 1 pixel or more");
 }
 
 void parseMetadata(const std::string& text, const std::string& path, Model& model)

@@ -42,7 +42,8 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const 
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);
 
-/// The part of it that an ONNX file needs, whose graph says the rest: kind, image and patch size, mean and deviation.
+/// The part of it that an ONNX file needs, whose graph says the rest: kind, image and patch size, the size of
+/// its images where that is another ("input_size": [width, height]), mean and deviation.
 void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input);
 
 /// Applies what a foreign file says beside its tensors (facebook MAE: args.norm_pix_loss) and what lies beside it (Hugging

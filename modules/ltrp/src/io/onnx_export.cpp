@@ -6,6 +6,7 @@
 #include "atomic_file.hpp"
 #include "model_file.hpp"
 #include "onnx_graph.hpp"
+#include "../vit/positions.hpp"
 
 #include <algorithm>
 
@@ -20,7 +21,7 @@ const int64_t opset = 11;
 
 void addImage(OnnxWriter& writer, const vit::InputConfig& input)
 {
-    writer.addInput("image", {"N", 3, input.imageSize, input.imageSize});
+    writer.addInput("image", {"N", 3, input.size().height, input.size().width});
 }
 
 /// Patch embedding of all places: "image" -> [N, L, D]; every token's mean is taken out by its weights.
@@ -76,10 +77,23 @@ void buildRanker(OnnxWriter& writer, const Model& model)
     addImage(writer, config.input);
     std::string x = padFront(writer, embedPatches(writer, graph, config.input, dim, model.params));
     std::vector<float> table = classRow(model.params, static_cast<size_t>(dim));
-    const float* positions = model.params.at("pos_embed");
-    table.insert(table.end(), positions + dim, positions + tokens * dim);
+    const float* stored = model.params.at("pos_embed");
+    const std::vector<float> positions = config.input.otherSize.empty()
+                                             ? std::vector<float>(stored, stored + tokens * dim)
+                                             : vit::resizedPositions(config.input, config.encoder.dim, stored);
+    table.insert(table.end(), positions.begin() + dim, positions.end());
     x = graph.rows(graph.addCentred(x, "embedded", std::move(table), tokens), "embedded.rows");
     x = graph.blocks(x, "blocks.", tokens);
+    if (config.head == vit::Head::Token)
+    {
+        VitGraph::Linear head = graph.layer("head", dim, 1);
+        head.norm = "norm";
+        x = graph.linear(graph.normalise(x, "norm"), head);
+        x = graph.slice(graph.reshape(x, "scores.rows", {-1, tokens, 1}), "scores.patches", 1, tokens);
+        graph.reshape(x, "scores", {-1, patches});
+        writer.addOutput("scores", {"N", patches});
+        return;
+    }
     // Only the class token is read. For OpenCV 5.0.0's classic engine to survive a batch that grows, each product needs
     // more than 12 rows of every image: for up to 12 it chooses, once, a kernel whose buffers hold no more.
     const int64_t rows = std::min<int64_t>(tokens, 13);
@@ -187,6 +201,7 @@ void exportOnnx(const std::string& path, const Model& ranker)
 {
     LTRP_REQUIRE(ranker.kind == ModelKind::Ranker, Error::StsBadArg,
                  path << ": a ranker is needed, this is a masked autoencoder, which makes two files");
+    vit::checkConfig(ranker.ranker, path);
     OnnxWriter writer;
     buildRanker(writer, ranker);
     AtomicFile file(path);

@@ -372,6 +372,7 @@ private:
                             << ", a ranker is needed");
         vit::RankerConfig config;   // of which only the input is the file's
         config.input = file_->input;
+        config.head = vit::Head::Token;   // the graph's own business
         vit::checkConfig(config, path());
     }
 
@@ -384,8 +385,8 @@ private:
         LTRP_REQUIRE(inputs.size() == 1 && outputs_.size() == 1, Error::StsBadArg,
                      path() << ": has " << inputs.size() << " inputs and " << outputs_.size()
                             << " outputs, expected one of each: images and scores");
-        const int64_t size = file_->input.imageSize;
-        checkEnd("input", inputs[0], {1, 3, size, size});
+        const Size size = file_->input.size();
+        checkEnd("input", inputs[0], {1, 3, size.height, size.width});
         checkEnd("output", outputs_[0], {1, file_->input.numPatches()});
         file_->image = inputs[0].name;
         file_->scores = outputs_[0].name;
@@ -442,8 +443,8 @@ std::string describeOnnx(const OnnxRankerFile& file)
     std::ostringstream out;
     out << "kind        ranker\n"
         << "format      ONNX, opset " << file.opset << ", run by cv::dnn\n"
-        << "input       " << input.imageSize << " x " << input.imageSize << " pixels, " << input.grid() << " x "
-        << input.grid() << " patches of " << input.patchSize << " x " << input.patchSize << "\n"
+        << "input       " << input.size().width << " x " << input.size().height << " pixels, " << input.columns() << " x "
+        << input.rows() << " patches of " << input.patchSize << " x " << input.patchSize << "\n"
         << "mean        " << input.mean[0] << " " << input.mean[1] << " " << input.mean[2] << "   std " << input.std[0]
         << " " << input.std[1] << " " << input.std[2] << "   (R, G, B)\n"
         << "graph       " << printable(file.image) << " -> " << printable(file.scores) << ", " << file.weights

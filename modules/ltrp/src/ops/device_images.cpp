@@ -15,7 +15,7 @@ namespace {
 
 }  // namespace
 
-void Backend::prepareImages(const DeviceImage*, int, int, const double*, const double*, float*) const { onHostOnly(); }
+void Backend::prepareImages(const DeviceImage*, int, Size, const double*, const double*, float*) const { onHostOnly(); }
 void Backend::startBehind(void*) const { onHostOnly(); }
 void Backend::letFollow(void*) const { onHostOnly(); }
 

@@ -101,13 +101,13 @@ struct TrainingSetup;
 struct Samples;
 class Training;
 
-/// How square images of `side` pixels are cut into patches.
+/// How images of width x height pixels are cut into square patches.
 struct PatchGrid
 {
-    int side, patch;
+    int width, height, patch;
 
-    int columns() const { return side / patch; }
-    int count() const { return columns() * columns(); }
+    int columns() const { return width / patch; }
+    int count() const { return columns() * (height / patch); }
     int values() const { return 3 * patch * patch; }   ///< in a patch vector
 };
 
@@ -154,7 +154,7 @@ public:
     /// Token rows that are best computed at once: enough for the products to reach their rate.
     virtual int rowsAtOnce() const = 0;
 
-    /// Patch vectors out [batch, n, values] of pixels [batch, 3, side, side] at the grid places ids [batch, n] (null: all, in
+    /// Patch vectors out [batch, n, values] of pixels [batch, 3, height, width] at the grid places ids [batch, n] (null: all, in
     /// order).
     virtual void patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
                           float* out) const = 0;
@@ -291,10 +291,10 @@ public:
                                           size_t itemStride, int items, int perReference, int rows, const float* reference,
                                           const float* scale, bool squared, double count, float* means) const = 0;
 
-    /// Images of the backend's memory -> pixels [count, 3, side, side]: resized as image::resizeAntialiasedCubic() does and
+    /// Images of the backend's memory -> pixels [count, 3, size.height, size.width]: resized as image::resizeAntialiasedCubic() does and
     /// normalised; mean and deviation are those of R, G, B in [0, 1].
     /// @throws Error::StsNotImplemented on the host, which has image/ for it; Error::StsBadArg for memory of another place
-    virtual void prepareImages(const DeviceImage* images, int count, int side, const double mean[3], const double deviation[3],
+    virtual void prepareImages(const DeviceImage* images, int count, Size size, const double mean[3], const double deviation[3],
                                float* pixels) const;
     /// Operations called from now on run behind what `stream` (a cudaStream_t; null: the default one) was told so far; and:
     /// what it is told from now on runs behind the operations called so far. Neither waits. @throws as prepareImages()

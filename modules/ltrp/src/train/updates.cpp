@@ -201,7 +201,7 @@ std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, con
     for (const vit::ParamInfo& info : params.layout.tensors())
         for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
             setup.kind[i] = info.decay ? 2 : 1;
-    setup.grid = {loading.input.imageSize, loading.input.patchSize};
+    setup.grid = vit::gridOf(loading.input);
     for (int c = 0; c < 3; ++c)
     {
         setup.mean[c] = static_cast<float>(loading.input.mean[c]);

@@ -5,7 +5,9 @@
 #include "../precomp.hpp"
 #include "config.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace cv { namespace ltrp { namespace vit {
 
@@ -17,6 +19,7 @@ const int maxDim = 16384, maxHidden = 65536, maxDepth = 256, maxHeads = 512;
 const int maxImageSize = 8192, maxPatchSize = 512, maxGrid = 256;
 // An arena is one cv::Mat row, whose length is an int.
 const double maxParameters = 2.0e9;
+const double maxBytesForOneImage = 4.0 * (1 << 30);
 
 void checkRange(const char* what, int value, int low, int high, const std::string& where)
 {
@@ -62,6 +65,36 @@ void checkTotal(double total, float layerNormEps, const std::string& where)
                  where << ": layer norm epsilon is " << layerNormEps << ", expected a number in (0, 0.1]");
 }
 
+/// Floats that one image takes on its way through a ranker: pixels, patches, embedded tokens, and three buffers of tokens, of
+/// which the queries, keys and values take three times as much.
+double floatsForOneImage(const RankerConfig& config)
+{
+    const double patches = config.input.numPatches(), values = config.input.patchValues(), d = config.encoder.dim;
+    return 2 * patches * values + patches * d + 5 * (patches + 1) * d;
+}
+
+void checkOtherSize(const RankerConfig& config, const std::string& where)
+{
+    const InputConfig& input = config.input;
+    const Size size = input.otherSize;
+    if (size == Size())
+        return;
+    LTRP_REQUIRE(config.head == Head::Token, Error::StsNotImplemented,
+                 where << ": an input of " << size.width << " x " << size.height << " pixels: this ranker has a class head, which "
+                       << "gives scores for the grid that it was trained on alone, expected " << input.imageSize << " x "
+                       << input.imageSize << "; a ranker with a token head takes any grid");
+    LTRP_REQUIRE(size.width > 0 && size.height > 0 && size.width % input.patchSize == 0 && size.height % input.patchSize == 0,
+                 Error::StsOutOfRange, where << ": an input of " << size.width << " x " << size.height
+                                             << " pixels, expected multiples of the patch size " << input.patchSize);
+    checkRange("patch columns", input.columns(), 1, maxGrid, where);
+    checkRange("patch rows", input.rows(), 1, maxGrid, where);
+    const double bytes = floatsForOneImage(config) * sizeof(float);
+    LTRP_REQUIRE(bytes <= maxBytesForOneImage, Error::StsOutOfRange,
+                 where << ": an input of " << size.width << " x " << size.height << " pixels takes "
+                       << std::llround(bytes / (1 << 20)) << " MiB for one image, expected at most "
+                       << std::llround(maxBytesForOneImage / (1 << 20)));
+}
+
 }  // namespace
 
 void checkConfig(const MaeConfig& config, const std::string& where)
@@ -78,9 +111,47 @@ void checkConfig(const RankerConfig& config, const std::string& where)
 {
     checkInput(config.input, where);
     double total = checkStack(config.encoder, "", where);
-    const double patches = config.input.numPatches(), values = config.input.patchValues(), d = config.encoder.dim;
+    const double patches = config.input.trainedPatches(), values = config.input.patchValues(), d = config.encoder.dim;
     total += d * (patches + 3 + values) + config.headOutputs() * (d + 1);
     checkTotal(total, config.layerNormEps, where);
+    checkOtherSize(config, where);
+}
+
+void setInputSize(RankerConfig& config, Size size, const std::string& where)
+{
+    LTRP_REQUIRE(size.width > 0 && size.height > 0, Error::StsOutOfRange,
+                 where << ": an input of " << size.width << " x " << size.height << " pixels, expected multiples of the patch size "
+                       << config.input.patchSize);
+    config.input.otherSize = Size();
+    if (size != config.input.size())
+        config.input.otherSize = size;
+    checkOtherSize(config, where);
+}
+
+Size fittingInputSize(const InputConfig& input, Size image, int patches)
+{
+    LTRP_REQUIRE(image.width > 0 && image.height > 0, Error::StsOutOfRange,
+                 "the image is " << image.width << " x " << image.height << ", expected 1 x 1 or more");
+    checkRange("number of patches", patches, 1, maxGrid * maxGrid, "input size");
+    const bool wide = image.width >= image.height;
+    const double aspect = wide ? static_cast<double>(image.width) / image.height : static_cast<double>(image.height) / image.width;
+    const auto side = [](double length) { return static_cast<int>(std::min<double>(std::max(1.0, length), maxGrid)); };
+    // Whole numbers around the exact ones; the best pair has the least error in the number of patches and in their shape.
+    const double exact = std::sqrt(patches / aspect);
+    int longer = 0, shorter = 0;
+    double least = std::numeric_limits<double>::infinity();
+    for (const int s : {side(std::floor(exact)), side(std::ceil(exact))})
+        for (const int l : {side(std::floor(static_cast<double>(patches) / s)), side(std::ceil(static_cast<double>(patches) / s))})
+        {
+            const double miss = std::abs(std::log(static_cast<double>(s) * l / patches)) + std::abs(std::log(aspect * s / l));
+            if (miss < least)
+            {
+                least = miss;
+                longer = l;
+                shorter = s;
+            }
+        }
+    return Size(wide ? longer : shorter, wide ? shorter : longer) * input.patchSize;
 }
 
 const char* headName(Head head)

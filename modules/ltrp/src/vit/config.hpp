@@ -18,16 +18,22 @@ struct StackConfig
     int hidden = 0;   ///< width of the MLP's hidden layer (4 * dim in every published model)
 };
 
-/// What a network sees: a square RGB image cut into square patches.
+/// What a network sees: an RGB image cut into square patches.
 struct InputConfig
 {
-    int imageSize = 224;   ///< side in pixels, a multiple of patchSize
+    int imageSize = 224;   ///< side in pixels of the square that it was trained on, a multiple of patchSize
     int patchSize = 16;
     double mean[3] = {0.485, 0.456, 0.406};   ///< R, G, B, for values in [0, 1]
     double std[3] = {0.229, 0.224, 0.225};
 
-    int grid() const { return imageSize / patchSize; }
-    int numPatches() const { return grid() * grid(); }
+    Size otherSize;        ///< what it is given instead (setInputSize(), rankers alone); empty: that square
+
+    Size size() const { return otherSize.empty() ? Size(imageSize, imageSize) : otherSize; }
+    int columns() const { return size().width / patchSize; }
+    int rows() const { return size().height / patchSize; }
+    int numPatches() const { return columns() * rows(); }
+    int grid() const { return imageSize / patchSize; }            ///< patches a side of the square that it was trained on
+    int trainedPatches() const { return grid() * grid(); }
     int patchValues() const { return 3 * patchSize * patchSize; }
 };
 
@@ -59,12 +65,20 @@ struct RankerConfig
     float layerNormEps = 1e-5f;
     Head head = Head::Class;
 
-    int headOutputs() const { return head == Head::Token ? 1 : input.numPatches(); }   ///< rows of head.weight
+    int headOutputs() const { return head == Head::Token ? 1 : input.trainedPatches(); }   ///< rows of head.weight
 };
 
 /// Throw Error::StsBadArg naming what is wrong (`where` begins the message: a file name or "options").
 void checkConfig(const MaeConfig& config, const std::string& where);
 void checkConfig(const RankerConfig& config, const std::string& where);
+
+/// Lets a ranker see images of `size` pixels instead of the square that it was trained on.
+/// @throws cv::Exception beginning with `where`: Error::StsOutOfRange for sides that are no multiples of the patch size or too
+/// many patches, Error::StsNotImplemented for another size where the head is Head::Class
+void setInputSize(RankerConfig& config, Size size, const std::string& where);
+
+/// About as many patches as `patches`, with columns / rows near the image's width / height: the size in pixels.
+Size fittingInputSize(const InputConfig& input, Size image, int patches);
 
 /// int(numPatches * (1 - maskRatio)) truncated in double arithmetic, as the paper's code counts.
 int visibleCount(int numPatches, double maskRatio);

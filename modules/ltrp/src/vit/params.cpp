@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "params.hpp"
+#include "positions.hpp"
 #include "../core/random.hpp"
 
 #include <cmath>
@@ -147,7 +148,7 @@ ParamLayout maeLayout(const MaeConfig& config)
 ParamLayout rankerLayout(const RankerConfig& config)
 {
     checkConfig(config, "ranker");
-    const int patches = config.input.numPatches(), dim = config.encoder.dim;
+    const int patches = config.input.trainedPatches(), dim = config.encoder.dim;
     ParamLayout layout;
     layout.add("cls_token", {1, 1, dim});
     layout.add("pos_embed", {1, patches + 1, dim}, false);
@@ -164,31 +165,6 @@ ParamArena::ParamArena(ParamLayout l) : layout(std::move(l))
                  "a network of " << layout.total() << " parameters is too large");
     values = Mat::zeros(1, static_cast<int>(layout.total()), CV_32F);
     CV_Assert(reinterpret_cast<uintptr_t>(values.data) % (alignment * sizeof(float)) == 0);
-}
-
-void sinCosPositions(int grid, int dim, float* table)
-{
-    LTRP_REQUIRE(grid > 0 && dim > 0 && dim % 4 == 0, Error::StsBadArg,
-                 "sine-cosine positions need an embed dim that is a multiple of 4, found " << dim);
-    const int half = dim / 2, quarter = dim / 4;
-    std::fill(table, table + dim, 0.f);
-    for (int row = 0; row < grid; row++)
-    {
-        for (int column = 0; column < grid; column++)
-        {
-            float* out = table + (static_cast<size_t>(row) * grid + column + 1) * dim;
-            for (int axis = 0; axis < 2; axis++)
-            {
-                const double place = axis == 0 ? column : row;
-                for (int k = 0; k < quarter; k++)
-                {
-                    const double angle = place / std::pow(10000., static_cast<double>(k) / quarter);
-                    out[axis * half + k] = static_cast<float>(std::sin(angle));
-                    out[axis * half + quarter + k] = static_cast<float>(std::cos(angle));
-                }
-            }
-        }
-    }
 }
 
 void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params)

@@ -55,10 +55,6 @@ struct ParamArena
     const float* at(const std::string& name) const { return data() + layout.at(name).offset; }
 };
 
-/// Fixed 2-D sine-cosine position table with a zero row for the class token first: [1 + grid*grid, dim].
-/// The first half of a row codes the column, the second the row (checked by golden mae_tiny/sincos).
-void sinCosPositions(int grid, int dim, float* table);
-
 /// Initial values as the MAE paper's: xavier-uniform linear layers, normal(0.02) tokens, unit norms, zero biases.
 /// A function of the seed alone.
 void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params);

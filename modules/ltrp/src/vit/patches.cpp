@@ -35,7 +35,7 @@ void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep
 }
 
 void embedPatches(const InputConfig& input, int dim, const ParamArena& params, const float* pixels, int batch, const int* ids,
-                  int n, float* x, float* patches, Workspace& ws)
+                  int n, float* x, float* patches, Workspace& ws, const float* positions)
 {
     const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(n);
     if (!patches)
@@ -44,7 +44,7 @@ void embedPatches(const InputConfig& input, int dim, const ParamArena& params, c
     ws.ops().patchify(gridOf(input), pixels, batch, ids, n, ops::PatchOrder::ChannelFirst, patches);
     ws.ops().linear(patches, ws.at(params, "patch_embed.proj.weight"), ws.at(params, "patch_embed.proj.bias"), tokens,
                     batch * n, input.patchValues(), dim);
-    ws.ops().embedTokens(tokens, ws.at(params, "cls_token"), ws.at(params, "pos_embed"), ids, x, batch, n, dim);
+    ws.ops().embedTokens(tokens, ws.at(params, "cls_token"), positions ? positions : ws.at(params, "pos_embed"), ids, x, batch, n, dim);
 }
 
 void embedBackward(const InputConfig& input, int dim, const ParamArena& params, const float* patches, const float* dx,

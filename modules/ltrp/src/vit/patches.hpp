@@ -10,7 +10,10 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-inline ops::PatchGrid gridOf(const InputConfig& input) { return {input.imageSize, input.patchSize}; }
+inline ops::PatchGrid gridOf(const InputConfig& input)
+{
+    return {input.size().width, input.size().height, input.patchSize};
+}
 
 /// On the host, the inverse of patchify() for all L patches in (row, column, channel) order: patches [B, L, 3*p*p] -> pixels
 /// [B,3,S,S].
@@ -20,9 +23,10 @@ void unpatchify(const InputConfig& input, const float* patches, int batch, float
 void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep);
 
 /// Class token and embedded patches of the places ids (null: all): x [B, 1 + n, dim], positions added.
-/// patches (or null): receives the patch vectors, [B, n, 3*p*p], for embedBackward.
+/// patches (or null): receives the patch vectors, [B, n, 3*p*p], for embedBackward. positions (null: the stored ones): a table
+/// in the backend's memory.
 void embedPatches(const InputConfig& input, int dim, const ParamArena& params, const float* pixels, int batch, const int* ids,
-                  int n, float* x, float* patches, Workspace& ws);
+                  int n, float* x, float* patches, Workspace& ws, const float* positions = nullptr);
 /// dx [B, 1 + n, dim] -> adds the gradients of the class token and the patch embedding.
 void embedBackward(const InputConfig& input, int dim, const ParamArena& params, const float* patches, const float* dx,
                    int batch, int n, float* grads, Workspace& ws);

@@ -4,11 +4,15 @@
 
 #include "ranker_net.hpp"
 #include "patches.hpp"
+#include "positions.hpp"
 
 namespace cv { namespace ltrp { namespace vit {
 
 RankerNet::RankerNet(const RankerConfig& config, const ParamArena& params)
-    : config_(config), params_(params), encoder_(config.encoder, config.layerNormEps, params, "blocks.", "norm.")
+    : config_(config), params_(params), encoder_(config.encoder, config.layerNormEps, params, "blocks.", "norm."),
+      positions_(config.input.otherSize.empty()
+                     ? std::vector<float>()
+                     : resizedPositions(config.input, config.encoder.dim, params.at("pos_embed")))
 {
 }
 
@@ -17,7 +21,7 @@ void RankerNet::forward(const float* pixels, int batch, const int* ids, int n, f
     const int dim = config_.encoder.dim;
     const size_t d = static_cast<size_t>(dim), tokens = static_cast<size_t>(n) + 1, images = static_cast<size_t>(batch);
     float* x = ws.get("x", images * tokens * d);
-    embedPatches(config_.input, dim, params_, pixels, batch, ids, n, x, nullptr, ws);
+    embedPatches(config_.input, dim, params_, pixels, batch, ids, n, x, nullptr, ws, positions(ws));
     if (config_.head == Head::Token)
     {
         encoder_.forward(x, batch, n + 1, nullptr, x, ws);
@@ -56,7 +60,7 @@ void RankerNet::forwardTrain(const float* pixels, int batch, const int* ids, int
     float* x = ws.get("x", images * tokens * d);
     float* out = ws.get("ranker.out", images * tokens * d);
     float* patches = ws.get("ranker.patches", images * static_cast<size_t>(n) * static_cast<size_t>(config_.input.patchValues()));
-    embedPatches(config_.input, dim, params_, pixels, batch, ids, n, x, patches, ws);
+    embedPatches(config_.input, dim, params_, pixels, batch, ids, n, x, patches, ws, positions(ws));
     encoder_.forwardTrain(x, batch, n + 1, out, ws, "ranker");
     if (config_.head == Head::Token)
         return tokenScores(out, batch, ids, n, scores, ws);

@@ -16,7 +16,8 @@ namespace cv { namespace ltrp { namespace vit {
 class RankerNet
 {
 public:
-    /// `params` must be in rankerLayout(config) order and outlive this object.
+    /// `params` must be in rankerLayout(config) order and outlive this object. Images are of config.input.size(); where that is
+    /// not what the network was trained on, positions are made for it.
     RankerNet(const RankerConfig& config, const ParamArena& params);
     const RankerConfig& config() const { return config_; }
 
@@ -30,6 +31,10 @@ public:
     void backward(const float* pixels, int batch, const int* ids, int n, const float* dScores, float* grads, Workspace& ws) const;
 
 private:
+    const float* positions(Workspace& ws) const
+    {
+        return positions_.empty() ? nullptr : ws.constants("positions", positions_);
+    }
     /// Head::Token: the scores of normed tokens x [B, 1 + n, dim].
     void tokenScores(const float* x, int batch, const int* ids, int n, float* scores, Workspace& ws) const;
     /// dScores [B, L] -> dOut [B, 1 + n, dim], the gradient behind the final norm; adds the head's to grads.
@@ -40,6 +45,7 @@ private:
     RankerConfig config_;
     const ParamArena& params_;
     Transformer encoder_;
+    const std::vector<float> positions_;   ///< of another grid than the trained one; empty: those of params_
 };
 
 }}}  // namespace

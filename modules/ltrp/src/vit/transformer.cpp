@@ -24,6 +24,7 @@ void* Workspace::buffer(const std::string& name, size_t count, size_t size)
         backend_.release(buffer.data);
         buffer = Buffer();
         indices_.erase(name);
+        constants_.erase(name);
         buffer.data = backend_.allocate(count * size);
         buffer.bytes = count * size;
     }
@@ -65,6 +66,20 @@ const int* Workspace::indices(const std::string& name, const std::vector<int>& h
     if (held != host)
     {
         backend_.upload(host.data(), there, host.size() * sizeof(int));
+        held = host;
+    }
+    return there;
+}
+
+const float* Workspace::constants(const std::string& name, const std::vector<float>& host)
+{
+    if (backend_.onHost())
+        return host.data();
+    float* const there = get(name, host.size());
+    std::vector<float>& held = constants_[name];
+    if (held != host)
+    {
+        backend_.upload(host.data(), there, host.size() * sizeof(float));
         held = host;
     }
     return there;

@@ -46,6 +46,7 @@ public:
     const int* upload(const std::string& name, const int* host, size_t count);
     /// The same for values that hardly ever change: carried over only when they have. They must live as long as the result.
     const int* indices(const std::string& name, const std::vector<int>& host);
+    const float* constants(const std::string& name, const std::vector<float>& host);
     /// The way back, after the operations called before: `from` itself on the CPU, else a copy that lives until the next one
     /// of that name.
     const float* download(const std::string& name, const float* from, size_t count);
@@ -71,7 +72,8 @@ private:
     std::shared_ptr<const ops::Backend> owned_;
     const ops::Backend& backend_;
     std::unordered_map<std::string, Buffer> buffers_;
-    std::unordered_map<std::string, std::vector<int>> indices_;    ///< what upload buffers of that name hold
+    std::unordered_map<std::string, std::vector<int>> indices_;      ///< what upload buffers of that name hold
+    std::unordered_map<std::string, std::vector<float>> constants_;
     std::unordered_map<std::string, std::vector<float>> downloads_;
 };
 

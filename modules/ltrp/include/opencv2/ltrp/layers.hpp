@@ -19,10 +19,11 @@ namespace ltrp
 
 | layer type | inputs, as floats | output | parameters |
 | --- | --- | --- | --- |
-| `LtrpRank` | pixels [N,3,S,S], (value / 255 - mean) / std, R, G, B | scores [N,L], CV_32F | `model` |
-| `LtrpPseudoScore` | the same, and the ascending numbers of the visible patches [N,V] | scores [N,V], CV_32F | `model`, `removal`, `metric`, `space` |
+| `LtrpRank` | pixels [N,3,H,W], (value / 255 - mean) / std, R, G, B | scores [N,L], CV_32F | `model` |
+| `LtrpPseudoScore` | pixels [N,3,S,S], as above, and the ascending numbers of the visible patches [N,V] | scores [N,V], CV_32F | `model`, `removal`, `metric`, `space` |
 
-S is the model's input side, L its number of patches, V from 1 to L - 1. `model` names the weight file, as for
+S is the model's input side, L the number of patches, V from 1 to L - 1. H and W are S for rankers with a class head, any
+multiples of the patch size for those with a token head (see cv::ltrp::Ranker::setInputSize). `model` names the weight file, as for
 cv::ltrp::Ranker::create or cv::ltrp::Scorer::create; `removal`, `metric` and `space` are numbers of cv::ltrp::Removal,
 cv::ltrp::ScoreMetric and cv::ltrp::ScoreSpace (0 where left out). In a network made by hand they are
 cv::dnn::LayerParams, in an ONNX file the attributes of an operation `LtrpRank` or `LtrpPseudoScore`, either in the

@@ -17,7 +17,13 @@ namespace ltrp
 
 /** @brief Ranks the patches of images with a trained vision transformer.
 
-The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it.
+The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it. Rankers with a
+token head (see RankerTrainParams::head) take any input size, so that an image keeps its shape or is cut into smaller patches:
+
+@code{.cpp}
+ranker->setInputSize(ranker->fittingInputSize(image.size()));        // as many patches as in training, squarer ones
+ranker->setInputSize(ranker->fittingInputSize(image.size(), 784));   // four times as many
+@endcode
 
 **Threads**: one Ranker may be used from many threads at once: rank() is const and the weights are shared; each call
 takes a session (a cv::dnn::Net of its own and its scratch memory; of an ONNX file its own weights too) from a pool that
@@ -30,10 +36,10 @@ public:
 
     /** @brief Loads a ranker.
     @param model weight file: the module's own safetensors, an LTRP ranker .pth or a timm ViT safetensors whose head has
-    one output per patch; or the .onnx that `ltrp convert` makes of a ranker, which cv::dnn then runs by its own layers,
+    one output per patch (a class head); or the .onnx that `ltrp convert` makes of a ranker, which cv::dnn then runs by its own layers,
     with whichever engine it prefers. An ONNX file of other origin serves when it takes images [N,3,S,S], gives scores
     [N,L], and its metadata has an entry "ltrp": {"format":1,"kind":"ranker","image_size":S,"patch_size":P,
-    "mean":[R,G,B],"std":[R,G,B]}. Weights as such are the faster choice.
+    "mean":[R,G,B],"std":[R,G,B]}; for images [N,3,H,W] also "input_size":[W,H]. Weights as such are the faster choice.
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
     CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model);
@@ -43,7 +49,7 @@ public:
     /** @brief Scores the patches of one image.
     @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels,
     any size, any step; where the network runs on CUDA also a cv::cuda::GpuMat, CV_8UC3
-    @return scores on the model's grid
+    @return scores on the grid, getGrid()
     @throws cv::Exception for an empty image, another type, or NaN / infinite pixels
     */
     CV_WRAP virtual PatchRanking rank(InputArray image) const = 0;
@@ -85,7 +91,25 @@ public:
     fall-back */
     CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
 
-    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels, from the model file
+    /** @brief Has images resized to another size than that of the training, and scored on its grid.
+
+    The positions that the network knows are stretched over the new grid: sine-cosine ones are computed for it, others
+    interpolated. Rankings are as good as the training made them for such patches: a grid far finer than the trained one shows
+    patches of a scale that the network has not seen. Time grows with the number of patches, and from about a thousand on
+    with its square. Not beside rank().
+    @param size width and height in pixels, multiples of the patch size (getInputSize() / getGrid()), up to 256 patches each
+    and up to 4 GiB of memory for one image
+    @throws cv::Exception with Error::StsOutOfRange for other sizes; with Error::StsNotImplemented for rankers that take their
+    own size alone, which are those with a class head and ONNX files. The size stays what it was */
+    CV_WRAP virtual void setInputSize(Size size) = 0;
+    /** @brief An input size whose patches are nearly square on an image of that size.
+    @param imageSize width and height of the image, 1 or more
+    @param patches about so many patches, 1 to 65536; 0: as many as in training
+    @return multiples of the patch size, for setInputSize()
+    @throws cv::Exception with Error::StsOutOfRange */
+    CV_WRAP virtual Size fittingInputSize(Size imageSize, int patches = 0) const = 0;
+
+    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels: the model file's, or as set
     CV_WRAP virtual Size getGrid() const = 0;          //!< patch columns (width) and rows (height)
     CV_WRAP virtual Scalar getInputMean() const = 0;   //!< R, G, B, for values in [0, 1], from the model file
     CV_WRAP virtual Scalar getInputStd() const = 0;    //!< R, G, B, for values in [0, 1], from the model file

@@ -103,6 +103,18 @@ void bindRanker(py::module_& module)
              py::arg("images"),
              withImage("rankBatch(images) -> tuple[PatchRanking, ...]\n\n"
                        "Scores a list of images of any sizes in one pass; one ranking per image, in order.").c_str())
+        .def("setInputSize",
+             [](Ranker& self, const std::array<int, 2>& size) { unlocked([&]() { self.setInputSize(sizeOf(size)); }); },
+             py::arg("size"),
+             "setInputSize(size) -> None\n\nHas images resized to (width, height) pixels, multiples of the patch size, and scored "
+             "on that grid.\nOnly rankers with a token head take another size than that of the training. Not to be called beside a "
+             "running call.")
+        .def("fittingInputSize",
+             [](const Ranker& self, const std::array<int, 2>& imageSize, int patches)
+             { return tupleOf(self.fittingInputSize(sizeOf(imageSize), patches)); },
+             py::arg("imageSize"), py::arg("patches") = 0,
+             "fittingInputSize(imageSize, patches=0) -> tuple[int, int]\n\nAn input size whose patches are nearly square on an "
+             "image of (width, height) pixels:\nabout `patches` of them, 1 to 65536; 0: as many as in training.")
         .def("getInputMean", [](const Ranker& self) { return tupleOf(self.getInputMean()); },
              "getInputMean() -> tuple[float, float, float, float]\n\nR, G, B for values in [0, 1], and 0.")
         .def("getInputStd", [](const Ranker& self) { return tupleOf(self.getInputStd()); },

@@ -522,7 +522,23 @@ class Training(Shared):
         params = self.ranker_params(self.path('mae/final.safetensors'))
         self.assertEqual(tuple(params.data), (self.path('photos'),))
         self.assertTrue(lib.Trainer_createRanker(params).run(None, str.strip))
-        self.assertEqual(lib.Ranker.create(self.path('rank/final.safetensors')).rank(photo()).scores.shape, (4, 4))
+        self.assertEqual(params.head, 'token')
+        ranker = lib.Ranker.create(self.path('rank/final.safetensors'))
+        self.assertEqual(ranker.rank(photo()).scores.shape, (4, 4))
+        self.assertEqual(ranker.fittingInputSize((200, 100)), (48, 24))
+        self.assertEqual(ranker.fittingInputSize((200, 100), 128), (128, 64))
+        ranker.setInputSize((48, 24))
+        self.assertEqual((tuple(ranker.getInputSize()), tuple(ranker.getGrid())), ((48, 24), (6, 3)))
+        self.assertEqual(ranker.rank(photo()).scores.shape, (3, 6))
+        self.assertIn('multiples', self.refused(ranker.setInputSize, (50, 24)))
+        self.assertEqual(tuple(ranker.getGrid()), (6, 3))
+        params.out, params.head = self.path('class'), 'class'
+        self.assertTrue(lib.Trainer_createRanker(params).run(None, str.strip))
+        ranker = lib.Ranker.create(self.path('class/final.safetensors'))
+        self.assertEqual(ranker.rank(photo()).scores.shape, (4, 4))
+        self.assertIn('class head', self.refused(ranker.setInputSize, (48, 24)))
+        params.head = 'neck'
+        self.assertIn('neck', self.refused(lib.Trainer.createRanker, params))
 
     def test_false_stops_and_resume_goes_on(self):
         self.assertTrue(self.train_mae('whole'))

@@ -60,18 +60,18 @@ int CpuBackend::rowsAtOnce() const { return 4096; }
 void CpuBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,
                           float* out) const
 {
-    const size_t side = z(grid.side), patch = z(grid.patch), columns = z(grid.columns()), plane = side * side;
+    const size_t width = z(grid.width), patch = z(grid.patch), columns = z(grid.columns()), plane = width * z(grid.height);
     const size_t values = z(grid.values());
     parallelRanges(z(batch) * z(n), 64, [&](size_t begin, size_t end) {
         for (size_t item = begin; item < end; ++item)
         {
             const size_t image = item / z(n), place = ids ? z(ids[item]) : item % z(n);
-            const float* from = pixels + image * 3 * plane + place / columns * patch * side + place % columns * patch;
+            const float* from = pixels + image * 3 * plane + place / columns * patch * width + place % columns * patch;
             float* to = out + item * values;
             for (size_t c = 0; c < 3; ++c)
                 for (size_t y = 0; y < patch; ++y)
                 {
-                    const float* row = from + c * plane + y * side;
+                    const float* row = from + c * plane + y * width;
                     if (order == PatchOrder::ChannelFirst)
                         std::memcpy(to + (c * patch + y) * patch, row, patch * sizeof(float));
                     else

@@ -127,7 +127,7 @@ public:
     void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
                                   size_t itemStride, int items, int perReference, int rows, const float* reference,
                                   const float* scale, bool squared, double count, float* means) const CV_OVERRIDE;
-    void prepareImages(const DeviceImage* images, int count, int side, const double mean[3], const double deviation[3],
+    void prepareImages(const DeviceImage* images, int count, Size size, const double mean[3], const double deviation[3],
                        float* pixels) const CV_OVERRIDE;
     void startBehind(void* stream) const CV_OVERRIDE { device_->waitFor(stream); }
     void letFollow(void* stream) const CV_OVERRIDE { device_->letWait(stream); }

@@ -25,7 +25,7 @@ void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int bat
                              PatchOrder order, float* out) const
 {
     kernels::patchify(device_->stream(), planes(pixels), ids, order == PatchOrder::ChannelLast, out, batch, n,
-                      grid.side, grid.patch);
+                      grid.width, grid.height, grid.patch);
     device_->check("patchify");
 }
 
@@ -33,11 +33,11 @@ void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int
                                  bool normalised, float* out, float* deviation) const
 {
     kernels::patchTargets(device_->stream(), planes(pixels), ids, normalised, out, nullptr, deviation, batch, n,
-                          grid.side, grid.patch);
+                          grid.width, grid.height, grid.patch);
     device_->check("patchTargets");
 }
 
-void DeviceBackend::prepareImages(const DeviceImage* images, int count, int side, const double mean[3],
+void DeviceBackend::prepareImages(const DeviceImage* images, int count, Size size, const double mean[3],
                                   const double deviation[3], float* pixels) const
 {
     std::vector<AugmentItem> items;
@@ -54,14 +54,14 @@ void DeviceBackend::prepareImages(const DeviceImage* images, int count, int side
     const float means[3] = {static_cast<float>(mean[2]), static_cast<float>(mean[1]), static_cast<float>(mean[0])};
     const float deviations[3] = {static_cast<float>(deviation[2]), static_cast<float>(deviation[1]),
                                  static_cast<float>(deviation[0])};
-    const size_t plane = z(side) * z(side);
+    const size_t plane = z(size.width) * z(size.height);
     const Scratch list(*scratch_, items.size() * sizeof(AugmentItem)),
         bgr(*scratch_, z(count) * 3 * plane * sizeof(float));
-    const Scratch scratch(*scratch_, augmentScratch(count, side, width, height));
+    const Scratch scratch(*scratch_, augmentScratch(count, size.width, size.height, width, height));
     device_->upload(items.data(), list.get(), items.size() * sizeof(AugmentItem));
     float* const from = static_cast<float*>(bgr.get());
-    augment(device_->stream(), static_cast<const AugmentItem*>(list.get()), from, count, side, width, height, means,
-            deviations, scratch.get());
+    augment(device_->stream(), static_cast<const AugmentItem*>(list.get()), from, count, size.width, size.height, width,
+            height, means, deviations, scratch.get());
     for (size_t i = 0; i < z(count); ++i)
         for (size_t c = 0; c < 3; ++c)
             device_->copy(from + (3 * i + c) * plane, pixels + (3 * i + 2 - c) * plane, plane * sizeof(float));

@@ -55,7 +55,7 @@ class DeviceTraining CV_FINAL : public Training
 {
 public:
     DeviceTraining(const DeviceBackend& backend, const TrainingSetup& setup, const Pass& pass)
-        : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass), side_(z(setup.grid.side)),
+        : backend_(backend), device_(backend.device_), setup_(setup), pass_(pass), side_(z(setup.grid.width)),
           itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
           factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)),
           targetsAt_((factorsAt_ + sizeof(AdamWFactors) + 15) / 16 * 16),
@@ -240,8 +240,8 @@ private:
         {
             const DeviceBackend::Scratch scratch(
                 *backend_.scratch_,
-                augmentScratch(setup_.batch, setup_.grid.side, setup_.largestCrop, setup_.largestCrop));
-            augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.side, setup_.largestCrop,
+                augmentScratch(setup_.batch, setup_.grid.width, setup_.grid.height, setup_.largestCrop, setup_.largestCrop));
+            augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.width, setup_.grid.height, setup_.largestCrop,
                     setup_.largestCrop, setup_.mean, setup_.deviation, scratch.get());
         }
         sampleMasks(stream, setup_.seed, keys, keep_.get(), setup_.batch, setup_.visible, setup_.grid.count());

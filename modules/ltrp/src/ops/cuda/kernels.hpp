@@ -171,8 +171,8 @@ void meanDifference(Stream stream, Input a, Input b, size_t count, const float* 
 
 // ---- Patches and tokens ---------------------------------------------------------------------------------------------
 
-/// Where pixels come from: planar normalised floats [batch, 3, side, side], or interleaved 8-bit RGB [batch, side,
-/// side, 3] that are normalised on the way, (v / 255 - mean[c]) / std[c] in fp32 with correctly rounded divisions, as
+/// Where pixels come from: planar normalised floats [batch, 3, height, width], or interleaved 8-bit RGB [batch,
+/// height, width, 3] that are normalised on the way, (v / 255 - mean[c]) / std[c] in fp32 with correctly rounded divisions, as
 /// on the CPU.
 struct PixelSource
 {
@@ -184,7 +184,7 @@ struct PixelSource
 /// Patch vectors [batch, n, 3 * patch * patch] of the grid places ids [batch, n] (null: all, in order).
 /// channelLast false: (channel, row, column); true: (row, column, channel).
 void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
-              int side, int patch);
+              int width, int height, int patch);
 /// patches [batch, L, 3 * patch * patch] in (row, column, channel) order -> pixels [batch, 3, side, side].
 void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch);
 
@@ -193,7 +193,7 @@ void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side
 /// normalised. out, deviation [batch * n] and mean may be null. Mean and variance are summed in fp64, or in another way
 /// that is exact to 1e-6 relative.
 void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
-                  float* deviation, int batch, int n, int side, int patch);
+                  float* deviation, int batch, int n, int width, int height, int patch);
 
 /// x [batch, 1 + n, dim]: row 0 = classToken + positions[0], row 1 + t = tokens[t] + positions[1 + ids[t]] (null: t).
 void embedTokens(Stream stream, Input tokens, const float* classToken, const float* positions, const int* ids, float* x,
@@ -306,10 +306,10 @@ struct AugmentItem
     int x, y, width, height;   ///< the crop, inside the image
     int mirrored;              ///< 0 or 1
 };
-/// items [batch] in device memory; maxWidth, maxHeight: no crop is larger. out [batch, 3, side, side].
-size_t augmentScratch(int batch, int side, int maxWidth, int maxHeight);
-void augment(Stream stream, const AugmentItem* items, float* out, int batch, int side, int maxWidth, int maxHeight,
-             const float mean[3], const float deviation[3], void* scratch);
+/// items [batch] in device memory; maxWidth, maxHeight: no crop is larger. out [batch, 3, height, width].
+size_t augmentScratch(int batch, int width, int height, int maxWidth, int maxHeight);
+void augment(Stream stream, const AugmentItem* items, float* out, int batch, int width, int height, int maxWidth,
+             int maxHeight, const float mean[3], const float deviation[3], void* scratch);
 
 }}}}  // namespace
 

@@ -13,28 +13,33 @@ namespace {
 const int weightBits = 22;
 
 /// Most source samples that make one output sample, when a crop is at most that large.
-inline int mostTaps(int side, int largest)
+inline int mostTaps(int output, int largest)
 {
-    const double scale = largest > side ? static_cast<double>(largest) / side : 1.0;
+    const double scale = largest > output ? static_cast<double>(largest) / output : 1.0;
     return static_cast<int>(4 * scale) + 3;
 }
 
-/// What lies where in the scratch: taps of [batch, 2 directions, side] outputs, then the rows between the two passes.
+inline int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+/// What lies where in the scratch: taps of [batch, 2 directions, longer side] outputs, then the rows between the two passes.
 struct Layout
 {
-    int side, maxTaps, maxHeight;
+    int width, height, maxTaps, maxHeight;
     int* taps;         ///< each: first sample, number, weights
-    uint8_t* middle;   ///< [batch, maxHeight, side, 3]
+    uint8_t* middle;   ///< [batch, maxHeight, width, 3]
 
     __device__ __forceinline__ int* tapsOf(size_t item, int direction, int output) const
     {
-        return taps +
-               ((item * 2 + static_cast<size_t>(direction)) * static_cast<size_t>(side) + static_cast<size_t>(output)) *
-                   static_cast<size_t>(maxTaps + 2);
+        const size_t outputs = static_cast<size_t>(width > height ? width : height);
+        return taps + ((item * 2 + static_cast<size_t>(direction)) * outputs + static_cast<size_t>(output)) *
+                          static_cast<size_t>(maxTaps + 2);
     }
     __device__ __forceinline__ uint8_t* middleOf(size_t item) const
     {
-        return middle + item * static_cast<size_t>(maxHeight) * static_cast<size_t>(side) * 3;
+        return middle + item * static_cast<size_t>(maxHeight) * static_cast<size_t>(width) * 3;
     }
 };
 
@@ -52,19 +57,20 @@ __device__ double cubic(double x)
 __global__ void tapsKernel(const AugmentItem* items, Layout layout)
 {
     const int o = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), direction = static_cast<int>(blockIdx.y);
-    if (o >= layout.side)
+    const int outputs = direction == 0 ? layout.width : layout.height;
+    if (o >= outputs)
         return;
     const AugmentItem item = items[blockIdx.z];
     const int source = direction == 0 ? item.width : item.height;
     int* const taps = layout.tapsOf(blockIdx.z, direction, o);
-    if (source == layout.side)
+    if (source == outputs)
     {
         taps[0] = o;
         taps[1] = 1;
         taps[2] = 1 << weightBits;
         return;
     }
-    const double scale = static_cast<double>(source) / static_cast<double>(layout.side);
+    const double scale = static_cast<double>(source) / static_cast<double>(outputs);
     const double widened = scale > 1 ? scale : 1.0, support = 2 * widened, step = 1 / widened;
     const double centre = __dmul_rn(static_cast<double>(o) + 0.5, scale);
     const int low = static_cast<int>(__dadd_rn(__dadd_rn(centre, -support), 0.5));
@@ -97,8 +103,8 @@ __global__ void acrossKernel(const AugmentItem* items, Layout layout)
     if (y >= item.height)
         return;
     const uint8_t* row = item.data + static_cast<size_t>(item.y + y) * item.step + static_cast<size_t>(item.x) * 3;
-    uint8_t* to = layout.middleOf(blockIdx.y) + static_cast<size_t>(y) * static_cast<size_t>(layout.side) * 3;
-    for (int o = static_cast<int>(threadIdx.x % 64); o < layout.side; o += 64)
+    uint8_t* to = layout.middleOf(blockIdx.y) + static_cast<size_t>(y) * static_cast<size_t>(layout.width) * 3;
+    for (int o = static_cast<int>(threadIdx.x % 64); o < layout.width; o += 64)
     {
         const int* taps = layout.tapsOf(blockIdx.y, 0, o);
         const uint8_t* from = row + static_cast<size_t>(taps[0]) * 3;
@@ -123,21 +129,21 @@ struct Normalisation
 /// Down, mirrored and normalised.
 __global__ void downKernel(const AugmentItem* items, Layout layout, Normalisation normal, float* out)
 {
-    const size_t side = static_cast<size_t>(layout.side), plane = side * side;
+    const size_t width = static_cast<size_t>(layout.width), plane = width * static_cast<size_t>(layout.height);
     const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (at >= plane)
         return;
-    const size_t y = at / side, x = at % side;
+    const size_t y = at / width, x = at % width;
     const int* taps = layout.tapsOf(blockIdx.y, 1, static_cast<int>(y));
     const uint8_t* from = layout.middleOf(blockIdx.y)
-                        + (static_cast<size_t>(taps[0]) * side + (items[blockIdx.y].mirrored ? side - 1 - x : x)) * 3;
+                        + (static_cast<size_t>(taps[0]) * width + (items[blockIdx.y].mirrored ? width - 1 - x : x)) * 3;
     const int count = taps[1];
     int sums[3] = {1 << (weightBits - 1), 1 << (weightBits - 1), 1 << (weightBits - 1)};
     for (int i = 0; i < count; ++i)
     {
         const int w = taps[2 + i];
         for (int c = 0; c < 3; ++c)
-            sums[c] += from[static_cast<size_t>(i) * side * 3 + static_cast<size_t>(c)] * w;
+            sums[c] += from[static_cast<size_t>(i) * width * 3 + static_cast<size_t>(c)] * w;
     }
     for (int c = 0; c < 3; ++c)
     {
@@ -147,34 +153,40 @@ __global__ void downKernel(const AugmentItem* items, Layout layout, Normalisatio
     }
 }
 
-size_t tapsBytes(int batch, int side, int maxWidth, int maxHeight)
+int mostTaps(int width, int height, int maxWidth, int maxHeight)
 {
-    const int taps = mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight);
-    return static_cast<size_t>(batch) * 2 * static_cast<size_t>(side) * static_cast<size_t>(taps + 2) * sizeof(int);
+    return larger(mostTaps(width, maxWidth), mostTaps(height, maxHeight));
+}
+
+size_t tapsBytes(int batch, int width, int height, int maxWidth, int maxHeight)
+{
+    const int taps = mostTaps(width, height, maxWidth, maxHeight);
+    return static_cast<size_t>(batch) * 2 * static_cast<size_t>(larger(width, height)) * static_cast<size_t>(taps + 2)
+         * sizeof(int);
 }
 
 }  // namespace
 
-size_t augmentScratch(int batch, int side, int maxWidth, int maxHeight)
+size_t augmentScratch(int batch, int width, int height, int maxWidth, int maxHeight)
 {
-    return tapsBytes(batch, side, maxWidth, maxHeight)
-         + static_cast<size_t>(batch) * static_cast<size_t>(maxHeight) * static_cast<size_t>(side) * 3;
+    return tapsBytes(batch, width, height, maxWidth, maxHeight)
+         + static_cast<size_t>(batch) * static_cast<size_t>(maxHeight) * static_cast<size_t>(width) * 3;
 }
 
-void augment(Stream stream, const AugmentItem* items, float* out, int batch, int side, int maxWidth, int maxHeight,
-             const float mean[3], const float deviation[3], void* scratch)
+void augment(Stream stream, const AugmentItem* items, float* out, int batch, int width, int height, int maxWidth,
+             int maxHeight, const float mean[3], const float deviation[3], void* scratch)
 {
-    const Layout layout{side, mostTaps(side, maxWidth > maxHeight ? maxWidth : maxHeight), maxHeight,
+    const Layout layout{width, height, mostTaps(width, height, maxWidth, maxHeight), maxHeight,
                         static_cast<int*>(scratch),
-                        static_cast<uint8_t*>(scratch) + tapsBytes(batch, side, maxWidth, maxHeight)};
+                        static_cast<uint8_t*>(scratch) + tapsBytes(batch, width, height, maxWidth, maxHeight)};
     const Normalisation normal{{mean[0], mean[1], mean[2]}, {deviation[0], deviation[1], deviation[2]}};
     const unsigned images = static_cast<unsigned>(batch);
-    launch(stream, "augment", tapsKernel, dim3(blocksFor(static_cast<size_t>(side), 64), 2, images), 64, 0, items,
+    launch(stream, "augment", tapsKernel, dim3(blocksFor(static_cast<size_t>(larger(width, height)), 64), 2, images), 64, 0, items,
            layout);
     launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items,
            layout);
     launch(stream, "augment", downKernel,
-           dim3(blocksFor(static_cast<size_t>(side) * static_cast<size_t>(side), 256), images), 256, 0, items, layout,
+           dim3(blocksFor(static_cast<size_t>(width) * static_cast<size_t>(height), 256), images), 256, 0, items, layout,
            normal, out);
 }
 

@@ -11,13 +11,19 @@ namespace {
 
 const int perBlock = 256;
 
-/// One pixel's channel, normalised in the CPU's arithmetic.
-__device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image, int c, int y, int x, int side)
+struct Extent
 {
-    const size_t s = static_cast<size_t>(side), at = static_cast<size_t>(y) * s + static_cast<size_t>(x);
+    int width, height;   ///< of an image, in pixels
+};
+
+/// One pixel's channel, normalised in the CPU's arithmetic.
+__device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image, int c, int y, int x, Extent extent)
+{
+    const size_t w = static_cast<size_t>(extent.width), plane = w * static_cast<size_t>(extent.height);
+    const size_t at = static_cast<size_t>(y) * w + static_cast<size_t>(x);
     if (pixels.planes)
-        return pixels.planes[(image * 3 + static_cast<size_t>(c)) * s * s + at];
-    const float value = static_cast<float>(pixels.bytes[(image * s * s + at) * 3 + static_cast<size_t>(c)]);
+        return pixels.planes[(image * 3 + static_cast<size_t>(c)) * plane + at];
+    const float value = static_cast<float>(pixels.bytes[(image * plane + at) * 3 + static_cast<size_t>(c)]);
     const float mean = c == 0 ? pixels.mean[0] : c == 1 ? pixels.mean[1] : pixels.mean[2];
     const float deviation = c == 0 ? pixels.deviation[0] : c == 1 ? pixels.deviation[1] : pixels.deviation[2];
     return __fdiv_rn(__fsub_rn(__fdiv_rn(value, 255.f), mean), deviation);
@@ -25,16 +31,16 @@ __device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image
 
 /// Value i of the patch vector of a place.
 __device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t image, int place, int i, bool channelLast,
-                                            int side, int patch)
+                                            Extent extent, int patch)
 {
-    const int grid = side / patch;
+    const int grid = extent.width / patch;
     const int c = channelLast ? i % 3 : i / (patch * patch), within = channelLast ? i / 3 : i % (patch * patch);
     return pixelAt(pixels, image, c, place / grid * patch + within / patch, place % grid * patch + within % patch,
-                   side);
+                   extent);
 }
 
 /// A block a patch.
-__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, int n, int side,
+__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, int n, Extent extent,
                                int patch)
 {
     const unsigned image = blockIdx.x / static_cast<unsigned>(n);
@@ -42,7 +48,7 @@ __global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelL
     const int place = ids ? ids[blockIdx.x] : static_cast<int>(blockIdx.x % static_cast<unsigned>(n));
     for (int i = static_cast<int>(threadIdx.x); i < values; i += static_cast<int>(blockDim.x))
         out.set(static_cast<size_t>(blockIdx.x) * static_cast<size_t>(values) + static_cast<size_t>(i),
-                patchValue(pixels, image, place, i, channelLast, side, patch));
+                patchValue(pixels, image, place, i, channelLast, extent, patch));
 }
 
 __global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, int side, int patch)
@@ -61,7 +67,7 @@ __global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, 
 
 /// A warp a patch; its values are read up to three times, from the first cache all but once.
 __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalised, float* out, float* mean,
-                              float* deviation, size_t rows, int n, int side, int patch)
+                              float* deviation, size_t rows, int n, Extent extent, int patch)
 {
     const size_t row = static_cast<size_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
     if (row >= rows)
@@ -71,11 +77,11 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
     const int place = ids ? ids[row] : static_cast<int>(row % static_cast<size_t>(n));
     double total = 0, squares = 0;
     for (int i = lane; i < values; i += 32)
-        total += static_cast<double>(patchValue(pixels, image, place, i, true, side, patch));
+        total += static_cast<double>(patchValue(pixels, image, place, i, true, extent, patch));
     const double m = warpSum(total) / values;
     for (int i = lane; i < values; i += 32)
     {
-        const double d = static_cast<double>(patchValue(pixels, image, place, i, true, side, patch)) - m;
+        const double d = static_cast<double>(patchValue(pixels, image, place, i, true, extent, patch)) - m;
         squares += d * d;
     }
     const float centre = static_cast<float>(m),
@@ -88,7 +94,7 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
         return;
     for (int i = lane; i < values; i += 32)
     {
-        const float v = patchValue(pixels, image, place, i, true, side, patch);
+        const float v = patchValue(pixels, image, place, i, true, extent, patch);
         out[row * static_cast<size_t>(values) + static_cast<size_t>(i)] = normalised ? (v - centre) / spread : v;
     }
 }
@@ -96,10 +102,10 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
 }  // namespace
 
 void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
-              int side, int patch)
+              int width, int height, int patch)
 {
     launch(stream, "patchify", patchifyKernel, static_cast<unsigned>(batch) * static_cast<unsigned>(n), perBlock, 0,
-           pixels, ids, channelLast, any(out), n, side, patch);
+           pixels, ids, channelLast, any(out), n, Extent{width, height}, patch);
 }
 
 void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch)
@@ -110,11 +116,11 @@ void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side
 }
 
 void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
-                  float* deviation, int batch, int n, int side, int patch)
+                  float* deviation, int batch, int n, int width, int height, int patch)
 {
     const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(n);
     launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, mean,
-           deviation, rows, n, side, patch);
+           deviation, rows, n, Extent{width, height}, patch);
 }
 
 }}}}  // namespace

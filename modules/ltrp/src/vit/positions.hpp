@@ -1,0 +1,26 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_VIT_POSITIONS_HPP
+#define OPENCV_LTRP_VIT_POSITIONS_HPP
+
+#include "config.hpp"
+
+namespace cv { namespace ltrp { namespace vit {
+
+/// Fixed 2-D sine-cosine position table with a zero row for the class token first: [1 + grid * grid, dim].
+/// The first half of a row codes the column, the second the row (checked by golden mae_tiny/sincos).
+void sinCosPositions(int grid, int dim, float* table);
+
+/// The same for a grid of other numbers of columns and rows that covers the same image: [1 + rows * columns, dim]. Places are
+/// the centres of its patches, measured in patches of the square `grid`.
+void sinCosPositions(int grid, int columns, int rows, int dim, float* table);
+
+/// The position table [1 + numPatches(), dim] for input.size(), made of the stored one [1 + trainedPatches(), dim]. A sine-cosine
+/// table is computed anew; any other is interpolated bicubically, without antialiasing. The class token's row stays.
+std::vector<float> resizedPositions(const InputConfig& input, int dim, const float* stored);
+
+}}}  // namespace
+
+#endif
