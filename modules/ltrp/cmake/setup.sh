@@ -1,10 +1,17 @@
-# Shared by samples/rank-photos, tests/run and tests/intree/run: to be sourced by bash, not run.
+# Shared by samples/rank-photos, tests/run, tests/intree/run and tests/gpu/pack: to be sourced by bash, not run.
 # Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
 ltrpTestPackages=(libboost-test-dev libgtest-dev)
 ltrpPythonPackages=(python3-venv python3-dev)
 ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)
+
+# Options of OpenCV's build without what the module does not need.
+ltrpOpenCvLean=(-DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF -DBUILD_JAVA=OFF
+    -DWITH_IPP=OFF -DWITH_ITT=OFF -DBUILD_ITT=OFF -DWITH_UNIFONT=OFF -DWITH_ADE=OFF -DWITH_OPENCL=OFF -DWITH_EIGEN=OFF
+    -DWITH_FFMPEG=OFF -DWITH_GSTREAMER=OFF -DWITH_V4L=OFF -DWITH_1394=OFF -DWITH_OBSENSOR=OFF -DWITH_GTK=OFF
+    -DWITH_QT=OFF -DWITH_VTK=OFF -DWITH_OPENEXR=OFF -DWITH_JASPER=OFF -DWITH_OPENJPEG=OFF -DWITH_TIFF=OFF
+    -DWITH_WEBP=OFF -DCPU_DISPATCH=)
 
 ltrpFail()
 {
@@ -62,4 +69,40 @@ ltrpBuild()
     grep '^-- ltrp [0-9]' "$folder/configure.log" | sed 's/^-- //' || true
     # shellcheck disable=SC2086   # the targets are words
     cmake --build "$folder" --parallel "$(nproc)" --target $targets || ltrpFail "building failed"
+}
+
+# ltrpOpenCvFolder opencv|opencv_contrib VERSION: where ltrpOpenCvSource puts it.
+ltrpOpenCvFolder()
+{
+    local -A full=([5.0]=5.0.0 [4.14]=4.14.0)
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/ltrp/$1-${full[$2]}"
+}
+
+# ltrpOpenCvSource VERSION REMEDY [opencv] [opencv_contrib]: downloads those whose source is not there (PyPI's source
+# distribution, some 150 MB, holds both). REMEDY: what to do where that fails.
+ltrpOpenCvSource()
+{
+    local version=$1 remedy=$2 name part wanted=()
+    local -A package=([5.0]=5.0.0.93 [4.14]=4.14.0.94) file=([opencv]=core [opencv_contrib]=cudev)
+    shift 2
+    for name in "$@"; do
+        [ -f "$(ltrpOpenCvFolder "$name" "$version")/modules/${file[$name]}/CMakeLists.txt" ] || wanted+=("$name")
+    done
+    [ ${#wanted[@]} -gt 0 ] || return 0
+    local cache
+    cache=$(dirname "$(ltrpOpenCvFolder opencv "$version")")
+    echo "Downloading OpenCV $version to $cache"
+    mkdir -p "$cache"
+    part=$(mktemp -d "$cache/download.XXXXXX")
+    # shellcheck disable=SC2064   # the folder of now
+    trap "rm -rf '$part'" EXIT
+    /usr/bin/python3 -m pip download --quiet --disable-pip-version-check --no-deps \
+        --no-binary opencv-contrib-python-headless --dest "$part" \
+        "opencv-contrib-python-headless==${package[$version]}" || ltrpFail "the download failed; $remedy"
+    tar -xzf "$part"/*.tar.gz -C "$part" --strip-components=1
+    for name in "${wanted[@]}"; do
+        rm -rf "$(ltrpOpenCvFolder "$name" "$version")"
+        mv -T "$part/$name" "$(ltrpOpenCvFolder "$name" "$version")"
+    done
+    rm -rf "$part"
 }

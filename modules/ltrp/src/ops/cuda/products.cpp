@@ -15,7 +15,7 @@ namespace {
 void require(cublasStatus_t status, const char* what)
 {
     LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS, Error::GpuApiCallError,
-                 "cuBLASLt: " << what << ": " << cublasLtGetStatusString(status));
+                 "cuBLASLt: " << what << ": " << LTRP_CUBLASLT(GetStatusString)(status));
 }
 
 cudaDataType_t typeOf(Element element)
@@ -33,7 +33,7 @@ uint32_t alignmentOf(const void* address)
 template <class Value>
 void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t what, Value value)
 {
-    require(cublasLtMatmulDescSetAttribute(operation, what, &value, sizeof(value)), "describing a product");
+    require(LTRP_CUBLASLT(MatmulDescSetAttribute)(operation, what, &value, sizeof(value)), "describing a product");
 }
 
 }  // namespace
@@ -73,10 +73,10 @@ struct Products::Plan
     ~Plan()
     {
         if (operation)
-            cublasLtMatmulDescDestroy(operation);
+            LTRP_CUBLASLT(MatmulDescDestroy)(operation);
         for (cublasLtMatrixLayout_t layout : {a, b, d})
             if (layout)
-                cublasLtMatrixLayoutDestroy(layout);
+                LTRP_CUBLASLT(MatrixLayoutDestroy)(layout);
     }
     cublasLtMatmulDesc_t operation = nullptr;
     cublasLtMatrixLayout_t a = nullptr, b = nullptr, d = nullptr;
@@ -85,15 +85,15 @@ struct Products::Plan
 
 bool Products::Before::operator()(const Shape& a, const Shape& b) const { return a.all() < b.all(); }
 
-Products::Products() { require(cublasLtCreate(&library_), "starting the library"); }
+Products::Products() { require(LTRP_CUBLASLT(Create)(&library_), "starting the library"); }
 
 Products::~Products()
 {
     plans_.clear();
-    cublasLtDestroy(library_);
+    LTRP_CUBLASLT(Destroy)(library_);
 }
 
-std::string Products::version() { return std::to_string(cublasLtGetVersion()); }
+std::string Products::version() { return std::to_string(LTRP_CUBLASLT(GetVersion)()); }
 
 void Products::multiply(const Product& p, void* workspace, cudaStream_t stream)
 {
@@ -109,8 +109,8 @@ void Products::multiply(const Product& p, void* workspace, cudaStream_t stream)
         set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before.data);
     const float alpha = 1, beta = p.add ? 1.f : 0.f;
     // The library counts by columns: what it sees is d^T = b^T a^T.
-    require(cublasLtMatmul(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data,
-                           plan.d, p.d.data, plan.d, &plan.algorithm, workspace, workspaceBytes, stream),
+    require(LTRP_CUBLASLT(Matmul)(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data,
+                                  plan.d, p.d.data, plan.d, &plan.algorithm, workspace, workspaceBytes, stream),
             "multiplying");
 }
 
@@ -123,7 +123,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     std::unique_ptr<Plan> plan(new Plan);
     const bool single = s.in == Element::Float32;
     const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    require(cublasLtMatmulDescCreate(&plan->operation, compute, CUDA_R_32F), "describing a product");
+    require(LTRP_CUBLASLT(MatmulDescCreate)(&plan->operation, compute, CUDA_R_32F), "describing a product");
     const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
                             opB = s.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N;
     set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue());
@@ -141,7 +141,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     }
     const uint64_t m = static_cast<uint64_t>(s.m), n = static_cast<uint64_t>(s.n), k = static_cast<uint64_t>(s.k);
     const auto layout = [](cublasLtMatrixLayout_t& to, Element element, uint64_t rows, uint64_t columns) {
-        require(cublasLtMatrixLayoutCreate(&to, typeOf(element), rows, columns, static_cast<int64_t>(rows)),
+        require(LTRP_CUBLASLT(MatrixLayoutCreate)(&to, typeOf(element), rows, columns, static_cast<int64_t>(rows)),
                 "describing a matrix");
     };
     layout(plan->a, s.in, s.transposeB ? k : n, s.transposeB ? n : k);
@@ -149,13 +149,13 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     layout(plan->d, s.out, n, m);
 
     cublasLtMatmulPreference_t preference = nullptr;
-    require(cublasLtMatmulPreferenceCreate(&preference), "describing what is wanted");
+    require(LTRP_CUBLASLT(MatmulPreferenceCreate)(&preference), "describing what is wanted");
     const std::unique_ptr<std::remove_pointer<cublasLtMatmulPreference_t>::type,
                           cublasStatus_t (*)(cublasLtMatmulPreference_t)>
-        owner(preference, cublasLtMatmulPreferenceDestroy);
+        owner(preference, LTRP_CUBLASLT(MatmulPreferenceDestroy));
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value)
     {
-        require(cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof(value)),
+        require(LTRP_CUBLASLT(MatmulPreferenceSetAttribute)(preference, what, &value, sizeof(value)),
                 "describing what is wanted");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(workspaceBytes));
@@ -170,15 +170,15 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
                uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     cublasLtMatmulHeuristicResult_t best;
     int found = 0;
-    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(library_, plan->operation, plan->a, plan->b,
-                                                                 plan->d, plan->d, preference, 1, &best, &found);
+    const cublasStatus_t status = LTRP_CUBLASLT(MatmulAlgoGetHeuristic)(
+        library_, plan->operation, plan->a, plan->b, plan->d, plan->d, preference, 1, &best, &found);
     LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1 && best.state == CUBLAS_STATUS_SUCCESS,
                  Error::GpuNotSupported,
                  "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
                  << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
                  << "-bit ones (epilogue " << int(s.epilogue()) << (s.add ? ", added to what is there" : "")
                  << "; addresses are multiples of " << s.alignA << ", " << s.alignB << " and " << s.alignD
-                 << " bytes): " << cublasLtGetStatusString(status));
+                 << " bytes): " << LTRP_CUBLASLT(GetStatusString)(status));
     plan->algorithm = best.algo;
     known = std::move(plan);
     return *known;

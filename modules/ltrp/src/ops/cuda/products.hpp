@@ -5,9 +5,8 @@
 #ifndef OPENCV_LTRP_OPS_CUDA_PRODUCTS_HPP
 #define OPENCV_LTRP_OPS_CUDA_PRODUCTS_HPP
 
+#include "cublaslt.hpp"
 #include "device.hpp"
-
-#include <cublasLt.h>
 
 #include <map>
 #include <mutex>

@@ -352,7 +352,7 @@ std::string cudaLacks()
     if (major < 8)
         return "the CUDA device is too old: compute capability " + std::to_string(major) + "." + std::to_string(minor) +
                ", 8.0 or later is needed";
-    return pools ? "" : "the CUDA device or its driver has no memory pools";
+    return pools ? cuda::cublasLtLacks() : "the CUDA device or its driver has no memory pools";
 }
 
 std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std::string* device)
@@ -368,7 +368,8 @@ std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std
 
 std::string cudaLibrary()
 {
-    return "cuBLASLt " + cuda::Products::version() + ", CUDA " + version(CUDART_VERSION);
+    return (cuda::cublasLtLacks().empty() ? "cuBLASLt " + cuda::Products::version() : "no cuBLASLt") + ", CUDA " +
+           version(CUDART_VERSION);
 }
 
 }}}  // namespace

@@ -1,0 +1,31 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_OPS_CUDA_CUBLASLT_HPP
+#define OPENCV_LTRP_OPS_CUDA_CUBLASLT_HPP
+
+#include <cublasLt.h>
+
+#include <string>
+
+namespace cv { namespace ltrp { namespace ops { namespace cuda {
+
+/// Why cuBLASLt cannot be used, or empty. The library is opened at the first use, not when the program starts: what was
+/// built with CUDA runs on machines that have none.
+std::string cublasLtLacks();
+
+/// @throws Error::GpuNotSupported where there is no cuBLASLt, or none with this function
+void* cublasLtFunction(const char* name);
+
+}}}}  // namespace
+
+/// The library's cublasLt<name>, looked up once.
+#define LTRP_CUBLASLT(name)                                                                   \
+    ([] {                                                                                     \
+        static const auto found = reinterpret_cast<decltype(&cublasLt##name)>(                \
+            ::cv::ltrp::ops::cuda::cublasLtFunction("cublasLt" #name));                       \
+        return found;                                                                         \
+    }())
+
+#endif
