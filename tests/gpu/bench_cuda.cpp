@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The CUDA backend's rates: ltrp_bench_cuda [--seconds S] [ROW...]
+// The CUDA backend's rates: ltrp_bench_cuda [--device] [--seconds S] [ROW...]
 //
+// The first line tells the device and the libraries; with --device it is the only one.
 // A line of JSON a row. Weights are random, of published sizes, since time does not depend on the values. A time is the
 // host's clock over many calls, the last one waited for; where a row has host copies, every call has its own and is
 // waited for. Without a GPU: why, and exit status 3.
@@ -85,6 +86,8 @@ std::vector<Row> rows()
     using ops::Precision;
     return {{"score-decoder-bf16",
              [](const std::string& n, double s) { score(n, REMOVAL_DECODER, Precision::BF16, 64, s); }},
+            {"score-decoder-bf16-256",
+             [](const std::string& n, double s) { score(n, REMOVAL_DECODER, Precision::BF16, 256, s); }},
             {"score-encoder-bf16",
              [](const std::string& n, double s) { score(n, REMOVAL_ENCODER, Precision::BF16, 64, s); }},
             {"score-decoder-tf32",
@@ -103,10 +106,13 @@ int main(int argc, char** argv)
 try
 {
     double seconds = 2;
+    bool deviceOnly = false;
     std::vector<std::string> wanted;
     for (int i = 1; i < argc; ++i)
     {
-        if (!std::strcmp(argv[i], "--seconds") && i + 1 < argc)
+        if (!std::strcmp(argv[i], "--device"))
+            deviceOnly = true;
+        else if (!std::strcmp(argv[i], "--seconds") && i + 1 < argc)
             seconds = std::atof(argv[++i]);
         else
             wanted.push_back(argv[i]);
@@ -119,7 +125,7 @@ try
             seconds = 0;
     if (!(seconds > 0 && seconds <= 100))
     {
-        std::cerr << "usage: ltrp_bench_cuda [--seconds S] [ROW...]; rows:" << known << "\n";
+        std::cerr << "usage: ltrp_bench_cuda [--device] [--seconds S] [ROW...]; rows:" << known << "\n";
         return 2;
     }
     const std::string lacks = ops::cudaLacks();
@@ -131,6 +137,8 @@ try
     std::string device;
     ops::cudaBackend(ops::Precision::FP32, true, &device);
     std::cout << "{\"device\": \"" << device << "\", \"library\": \"" << ops::cudaLibrary() << "\"}" << std::endl;
+    if (deviceOnly)
+        return 0;
     bool good = true;
     for (const Row& row : rows())
         if (wanted.empty() || std::find(wanted.begin(), wanted.end(), row.name) != wanted.end())

@@ -86,14 +86,14 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
 
 
 def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespace) -> None:
-    def programs_first(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    def owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         return entry
 
     with tarfile.open(parcel / "programs.tar.gz", "w:gz", compresslevel=9) as archive:
         for part in ("bin", "lib", "share"):
-            archive.add(programs / part, part, filter=programs_first)
+            archive.add(programs / part, part, filter=owned_by_root)
     for name in ("run", "train"):
         copy(ROOT / "tests/gpu/parcel/start", parcel / name)
     for pattern in SCRIPTS:

@@ -39,7 +39,8 @@ public:
         notRecorded("an allocation");
         if (wantsVisitors && visitors == 0)
             throw simt::Failure("a call from outside does not keep its thread's device");
-        ++allocations;
+        if (++allocations == refuses)
+            LTRP_ERROR(cv::Error::StsNoMem, "allocation " << allocations << " of " << bytes << " bytes: refused");
         return simt::allocate(std::max<size_t>(bytes, 4), "memory", granule_);
     }
     void release(void* memory) const override
@@ -190,6 +191,7 @@ public:
 
     mutable int allocations = 0, waits = 0, recordings = 0;   ///< so far; waits: copies that do not return before they are done
     mutable int visitors = 0;   ///< at present
+    int refuses = 0;   ///< the allocation with that number
     bool refusesToRecord = false, wantsVisitors = false;
 
 private:

@@ -36,11 +36,13 @@ std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Preci
 
 void* ScratchMemory::take(size_t bytes)
 {
-    const size_t before = used_;
-    if (measured_)
-        most_ = std::max(most_, used_ += whole(bytes));
     // More than all before it needed, as a second training's first step may: not out of the piece.
-    return used_ > size_ || !piece_ ? device_->allocate(bytes) : static_cast<char*>(piece_) + before;
+    const size_t used = used_ + whole(bytes);
+    void* const memory =
+        piece_ && used <= size_ ? static_cast<char*>(piece_) + used_ : device_->allocate(bytes);
+    if (measured_)   // what the device refused does not count: nobody gives it back
+        most_ = std::max(most_, used_ = used);
+    return memory;
 }
 
 void ScratchMemory::giveBack(void* memory, size_t bytes)
@@ -58,7 +60,9 @@ void ScratchMemory::settle()
         return;
     device_->release(piece_);
     piece_ = nullptr;
-    piece_ = device_->allocate(size_ = most_);
+    size_ = 0;
+    piece_ = device_->allocate(most_);
+    size_ = most_;
 }
 
 DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch,

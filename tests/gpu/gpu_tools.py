@@ -1,0 +1,130 @@
+"""What the scripts of tests/gpu share: whether there is a GPU, starting programs within a time, dividing a time."""
+
+import contextlib
+import ctypes
+import glob
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Callable
+
+ROOT = Path(__file__).resolve().parents[2]   # of the project, or of a parcel
+NO_GPU = 3
+
+
+def probe() -> tuple[str, str]:
+    """(name of the GPU and version of its driver, "") or ("", why there is none)."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "", "no NVIDIA driver is installed (libcuda.so.1 is not there)"
+    status = cuda.cuInit(0)
+    count, driver = ctypes.c_int(0), ctypes.c_int(0)
+    if status == 0:
+        status = cuda.cuDeviceGetCount(ctypes.byref(count))
+    if status != 0 or count.value == 0:
+        return "", f"the NVIDIA driver shows no device (CUDA error {status})" if status else "the NVIDIA driver shows no device"
+    name = ctypes.create_string_buffer(256)
+    cuda.cuDeviceGetName(name, 255, 0)
+    cuda.cuDriverGetVersion(ctypes.byref(driver))
+    return f"{name.value.decode()}, driver for CUDA {driver.value // 1000}.{driver.value % 1000 // 10}", ""
+
+
+def environment() -> dict[str, str]:
+    """For the project's programs: a cuBLASLt that lies with the toolkit or with PyTorch alone is found by them."""
+    places = ["/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib",
+              *(folder for entry in sys.path if entry for folder in sorted(glob.glob(f"{entry}/nvidia/*/lib")))]
+    found = [place for place in places if glob.glob(f"{place}/libcublasLt.so.*")]
+    own = os.environ.get("LD_LIBRARY_PATH")
+    return {**os.environ, "LD_LIBRARY_PATH": ":".join(([own] if own else []) + found)}
+
+
+def faulty(folder: Path, programs: tuple[str, ...]) -> str:
+    """Why the programs in folder/bin cannot be started, or nothing."""
+    for name in programs:
+        path = folder / "bin" / name
+        if not os.access(path, os.X_OK):
+            return f"{folder}: no bin/{name}; it was not built with -DLTRP_WITH_CUDA=ON -DLTRP_BUILD_TESTS=ON"
+        status, output = call([path, "--version"], 60)   # whatever it answers: that it starts is what counts
+        if status is None or status >= 126 or status < 0 or "error while loading shared libraries" in output:
+            return f"{path} does not start on this machine: {last_line(output)}"
+    return ""
+
+
+def end(process: subprocess.Popen) -> None:
+    """The process and all that it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def call(command: list, limit: float, each: Callable[[str], None] | None = None, env: dict[str, str] | None = None,
+         soft: float = 0) -> tuple[int | None, str]:
+    """Exit status (None: out of time) and what was printed so far, errors among it; `each` gets every line as it comes.
+
+    soft: after so many seconds the program is asked to stop (as by Ctrl-C); what it answers is its own status.
+    """
+    if limit <= 1:
+        return None, "no time was left"
+    try:
+        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, errors="replace", env=env, process_group=0)
+    except OSError as error:
+        return 127, str(error)
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        end(process)
+
+    timers = [threading.Timer(limit, stop)]
+    if soft:
+        timers.append(threading.Timer(soft, lambda: process.send_signal(signal.SIGINT)))
+    lines = []
+    try:
+        for timer in timers:
+            timer.daemon = True
+            timer.start()
+        for line in process.stdout:
+            lines.append(line)
+            if each:
+                each(line.rstrip("\n"))
+        status = process.wait()
+    finally:
+        for timer in timers:
+            timer.cancel()
+        end(process)
+        process.wait()
+        process.stdout.close()
+    output = "".join(lines)
+    return (None, f"{output}\nstopped after {limit:.0f} s") if late.is_set() else (status, output)
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:160] if lines else "it said nothing"
+
+
+class Budget:
+    """A time for several steps: each has its share of what is left when it begins, so that what one leaves over is the
+    others'."""
+
+    def __init__(self, seconds: float, shares: dict[str, float], clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock, self.shares = clock, dict(shares)
+        self.until = clock() + seconds
+        self.step_until = self.until
+
+    def begin(self, step: str) -> float:
+        """Seconds for the step, which begins now; those that came before it have had their chance."""
+        names = list(self.shares)
+        rest = sum(self.shares[name] for name in names[names.index(step):])
+        seconds = max(0.0, self.until - self.clock()) * self.shares[step] / rest
+        self.step_until = self.clock() + seconds
+        return seconds
+
+    def left(self) -> float:
+        """Of the step."""
+        return self.step_until - self.clock()
