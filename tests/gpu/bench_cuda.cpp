@@ -44,7 +44,9 @@ void score(const std::string& row, int removal, ops::Precision precision, int ba
     Floats scores(images * visible);
     float* result = ws.get("bench.scores", scores.size());
     const double ms = milliseconds(seconds,
-        [&] { vit::LeaveOneOut(mae).scores(there, batch, kept, visible, options, result, ws); },
+        [&] {
+            ws.repeat("score", [&] { vit::LeaveOneOut(mae).scores(there, batch, kept, visible, options, result, ws); });
+        },
         [&] { ws.ops().download(result, scores.data(), scores.size() * sizeof(float)); });
     report(row, ops::precisionName(precision), batch, ms, peakMemory());
 }
@@ -68,7 +70,7 @@ void rank(const std::string& row, ops::Precision precision, int batch, bool copi
     const double ms = milliseconds(seconds, [&] {
         if (copies)
             there = ws.upload("bench.pixels", pixels.data(), pixels.size());
-        net.forward(there, batch, nullptr, patches, result, nullptr, ws);
+        ws.repeat("rank", [&] { net.forward(there, batch, nullptr, patches, result, nullptr, ws); });
         if (copies)
             fetch();
     }, fetch);

@@ -40,6 +40,20 @@ def report(row: str, batch: int, ms: float, how: str) -> None:
     torch.cuda.reset_peak_memory_stats()
 
 
+def ceilings() -> None:
+    """What the device can do at most: a large matrix product on random numbers, and a large copy."""
+    a, b = (torch.randn(8192, 8192, dtype=torch.bfloat16) for _ in range(2))
+    ms = milliseconds(lambda: a @ b)
+    print(json.dumps({"row": "matmul-8192-bf16", "ms": ms, "tflops": 2 * 8192 ** 3 / ms / 1e9}), flush=True)
+    source = torch.randn(2 ** 29)   # 2 GiB
+    target = torch.empty_like(source)
+    ms = milliseconds(lambda: target.copy_(source))
+    print(json.dumps({"row": "copy", "ms": ms, "gigabytes_per_second": 2 * source.nbytes / ms / 1e6}), flush=True)
+    del source, target
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+
+
 def geometry(kind: str) -> dict:
     encoder = {"dim": 384, "depth": 12, "heads": 6, "hidden": 1536}
     if kind == "mae":
@@ -80,6 +94,7 @@ def main() -> int:
     torch.set_default_device("cuda")
     print(f"PyTorch {torch.__version__} on {torch.cuda.get_device_name()}", file=sys.stderr)
     with torch.inference_mode():
+        ceilings()
         score_rows()
         rank_rows()
     return 0

@@ -45,6 +45,22 @@ private:
     Mat host_;
 };
 
+/// SSIM and PSNR are scaled over what one call is given, by the host.
+bool scaledByHost(const vit::LeaveOneOutOptions& options)
+{
+    return options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;
+}
+
+void measure(const vit::Mae& net, const float* pixels, int images, const int* keep, int visible,
+             const vit::LeaveOneOutOptions& options, float* scores, vit::Workspace& ws)
+{
+    const auto calls = [&] { vit::LeaveOneOut(net).scores(pixels, images, keep, visible, options, scores, ws); };
+    if (scaledByHost(options))
+        calls();
+    else
+        ws.repeat(format("%d of %d, %d %d %d", images, visible, options.removal, options.metric, options.space), calls);
+}
+
 }  // namespace
 
 void requireCuda(const Computing& computing)
@@ -103,7 +119,7 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     {
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
-        net.forward(pixels, count, nullptr, patches, part, nullptr, ws);
+        ws.repeat(std::to_string(count), [&] { net.forward(pixels, count, nullptr, patches, part, nullptr, ws); });
         wanted.put(ops, part, first, count);
     }
     ops.letFollow(stream);
@@ -126,8 +142,7 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
     vit::Workspace& ws = workspace_.of(model_->computing);
     const std::shared_ptr<void> visit = ws.ops().visit();
     const int batch = visible.rows, each = visible.cols;
-    const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
-    const int step = scaled ? 1 : batch;
+    const int step = scaledByHost(options) ? 1 : batch;
     const size_t side = static_cast<size_t>(model_->net.config().input.imageSize), image = 3 * side * side;
     const float* one = ws.get("device.image", image);
     float* const pixels = ws.get("device.pixels", static_cast<size_t>(step) * image);
@@ -135,7 +150,7 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
     const int* keep = ws.upload("device.visible", visible.ptr<int>(), visible.total());
     float* const scores = ws.get("device.scores", visible.total());
     for (int row = 0; row < batch; row += step)
-        vit::LeaveOneOut(model_->net).scores(pixels, step, keep + row * each, each, options, scores + row * each, ws);
+        measure(model_->net, pixels, step, keep + row * each, each, options, scores + row * each, ws);
     Mat result(batch, each, CV_32F);
     ws.ops().download(scores, result.ptr<float>(), result.total() * sizeof(float));
     return result;
@@ -150,9 +165,8 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     const std::shared_ptr<void> visit = ops.visit();
     const vit::InputConfig& input = model_->net.config().input;
     const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
-    const bool scaled = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;   // over what one call is given
     const int rows = (1 + each) * (1 + input.numPatches());
-    const int chunk = scaled ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
+    const int chunk = scaledByHost(options) ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
     const size_t side = static_cast<size_t>(input.imageSize);
     WantedScores wanted(scores, total, each);
     ops.startBehind(stream);
@@ -165,7 +179,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     {
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
-        vit::LeaveOneOut(model_->net).scores(pixels, count, keep, each, options, part, ws);
+        measure(model_->net, pixels, count, keep, each, options, part, ws);
         wanted.put(ops, part, first, count);
     }
     ops.letFollow(stream);

@@ -147,8 +147,9 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     vit::Workspace& ws = workspace_.of(model().computing);
     const std::shared_ptr<void> visit = ws.ops().visit();
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
-    net.forward(ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total()), pixels.size[0], nullptr, patches, scores, nullptr,
-                ws);
+    const float* const values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
+    const int batch = pixels.size[0];
+    ws.repeat(std::to_string(batch), [&] { net.forward(values, batch, nullptr, patches, scores, nullptr, ws); });
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
@@ -220,8 +221,16 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const float* values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int* keep = ws.upload("layer.visible", ids.ptr<int>(), ids.total());
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
-    for (int row = 0; row < batch; row += step)
-        leaveOneOut.scores(values + row * imageValues, step, keep + row * visible, visible, options_, scores + row * visible, ws);
+    const auto measure = [&](int row)
+    {
+        leaveOneOut.scores(values + row * imageValues, step, keep + row * visible, visible, options_,
+                           scores + row * visible, ws);
+    };
+    if (scaled)   // it looks at images on the host
+        for (int row = 0; row < batch; row += step)
+            measure(row);
+    else
+        ws.repeat(format("%d of %d", batch, visible), [&] { measure(0); });
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 

@@ -126,6 +126,16 @@ enum class PatchOrder { ChannelFirst, ChannelLast };
 /// the visible places (each ascending), so that what is compared stands first.
 enum class TokenOrder { ByPlace, HiddenFirst };
 
+/// Calls of operations that are made again and again with the same sizes, addresses and weights.
+class Replay
+{
+public:
+    virtual ~Replay() = default;
+    /// `calls` makes the same calls every time; it may be run or, from the third time on, what it did the second time
+    /// is done again. What lies at the addresses may have changed. For one thread at a time.
+    virtual void run(const std::function<void()>& calls) = 0;
+};
+
 /// The operations that the networks are written in: row-major fp32, one implementation per device. All are
 /// deterministic for a given number of threads, and safe to call from several threads at once.
 ///
@@ -272,6 +282,9 @@ public:
     /// Null on the host, which trains by train/optimizer.cpp. `pass` runs on this backend and those beside it.
     virtual std::unique_ptr<Training> training(
         const TrainingSetup& setup, const std::function<void(const Samples&, float*, double*)>& pass) const;
+
+    /// Null where calls cost nothing worth saving, and for weights that change.
+    virtual std::unique_ptr<Replay> replay() const;
 
     /// Estimates, for each variant, the mean over compared tokens and values of |prediction - that of the anchor, which lacks
     /// nothing| * scale (squared: of its square). Approximate in two ways. A variant computes only a sample of the compared

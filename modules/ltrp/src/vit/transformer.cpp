@@ -10,6 +10,7 @@ namespace cv { namespace ltrp { namespace vit {
 
 Workspace::~Workspace()
 {
+    repeated_.clear();
     for (const auto& entry : buffers_)
         backend_.release(entry.second.data);
 }
@@ -25,6 +26,7 @@ void* Workspace::buffer(const std::string& name, size_t count, size_t size)
         buffer = Buffer();
         indices_.erase(name);
         constants_.erase(name);
+        ++growths_;
         buffer.data = backend_.allocate(count * size);
         buffer.bytes = count * size;
     }
@@ -93,6 +95,20 @@ const float* Workspace::download(const std::string& name, const float* from, siz
     host.resize(count);
     backend_.download(from, host.data(), count * sizeof(float));
     return host.data();
+}
+
+void Workspace::repeat(const std::string& key, const std::function<void()>& calls)
+{
+    if (repeated_.size() >= mostRepeated && !repeated_.count(key))
+        repeated_.clear();
+    Repeated& known = repeated_[key];
+    if (!known.replay || known.buffers != growths_)   // memory that it knows has moved
+        known.replay = backend_.replay();
+    if (known.replay)
+        known.replay->run(calls);
+    else
+        calls();
+    known.buffers = growths_;
 }
 
 Transformer::Transformer(const StackConfig& config, float layerNormEps, const ParamArena& params, const std::string& blocks,

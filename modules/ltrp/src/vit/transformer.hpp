@@ -61,6 +61,10 @@ public:
             backend_.download(from, host, count * sizeof(float));
     }
 
+    /// Makes `calls`, which wait for nothing and bring nothing from or to the host, and whose sizes and addresses
+    /// beside this workspace's own `key` tells: a device may do what they did before.
+    void repeat(const std::string& key, const std::function<void()>& calls);
+
 private:
     struct Buffer
     {
@@ -75,6 +79,14 @@ private:
     std::unordered_map<std::string, std::vector<int>> indices_;      ///< what upload buffers of that name hold
     std::unordered_map<std::string, std::vector<float>> constants_;
     std::unordered_map<std::string, std::vector<float>> downloads_;
+    struct Repeated
+    {
+        std::unique_ptr<ops::Replay> replay;
+        int64_t buffers = 0;   ///< growths_ when it was made
+    };
+    static constexpr size_t mostRepeated = 8;   ///< shapes that are kept
+    int64_t growths_ = 0;                       ///< of buffers, which then lie elsewhere
+    std::unordered_map<std::string, Repeated> repeated_;
 };
 
 /// A stack of pre-norm blocks followed by a final layer norm:

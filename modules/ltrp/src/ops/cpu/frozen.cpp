@@ -78,6 +78,8 @@ std::shared_ptr<const Backend> Backend::beside(Precision precision, bool frozen)
 
 std::unique_ptr<Training> Backend::training(const TrainingSetup&, const Training::Pass&) const { return nullptr; }
 
+std::unique_ptr<Replay> Backend::replay() const { return nullptr; }
+
 std::string cpuLacks(Precision precision)
 {
     if (precision == Precision::TF32 || precision == Precision::FP16)

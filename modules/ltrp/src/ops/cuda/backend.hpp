@@ -30,8 +30,25 @@ public:
     void measure() { measured_ = true; }
     /// From now on out of one piece.
     void settle();
+    size_t most() const { return most_; }   ///< bytes in use at a time so far
+
+    /// While it lives, what this thread calls takes its temporary memory from there, whatever backend it belongs to.
+    class Redirect
+    {
+    public:
+        explicit Redirect(ScratchMemory& to) : before_(redirected_) { redirected_ = &to; }
+        ~Redirect() { redirected_ = before_; }
+        Redirect(const Redirect&) = delete;
+        Redirect& operator=(const Redirect&) = delete;
+
+    private:
+        ScratchMemory* const before_;
+    };
+    ScratchMemory& ofThisThread() { return redirected_ ? *redirected_ : *this; }
 
 private:
+    static thread_local ScratchMemory* redirected_;
+
     static size_t whole(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
     const std::shared_ptr<const Device> device_;
@@ -50,6 +67,7 @@ public:
     ~DeviceBackend() CV_OVERRIDE;
     std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const CV_OVERRIDE;
     std::unique_ptr<Training> training(const TrainingSetup& setup, const Training::Pass& pass) const CV_OVERRIDE;
+    std::unique_ptr<Replay> replay() const CV_OVERRIDE;
 
     bool onHost() const CV_OVERRIDE { return false; }
     std::shared_ptr<void> visit() const CV_OVERRIDE { return device_->visit(); }
@@ -140,7 +158,7 @@ private:
     {
     public:
         Scratch(ScratchMemory& from, size_t bytes)
-            : from_(from), bytes_(bytes), data_(bytes ? from.take(bytes) : nullptr)
+            : from_(from.ofThisThread()), bytes_(bytes), data_(bytes ? from_.take(bytes) : nullptr)
         {
         }
         ~Scratch()

@@ -73,6 +73,9 @@ private:
     cudaGraphExec_t graph_ = nullptr;
 };
 
+/// Where this thread's launches go while it records: a stream of its own, so that other threads' are not recorded too.
+thread_local cudaStream_t recordingStream = nullptr;
+
 class CudaDevice CV_FINAL : public cuda::Device
 {
 public:
@@ -103,7 +106,7 @@ public:
     cuda::Stream stream() const CV_OVERRIDE
     {
         use();
-        return stream_;
+        return launches();
     }
 
     std::shared_ptr<void> visit() const CV_OVERRIDE { return std::make_shared<KeepDevice>(); }
@@ -144,13 +147,13 @@ public:
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE
     {
         use();
-        require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copying on the device");
+        require(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, launches()), "copying on the device");
     }
 
     void zero(void* to, size_t bytes) const CV_OVERRIDE
     {
         use();
-        require(cudaMemsetAsync(to, 0, bytes, stream_), "filling memory");
+        require(cudaMemsetAsync(to, 0, bytes, launches()), "filling memory");
     }
 
     void upload(const void* host, void* to, size_t bytes) const CV_OVERRIDE
@@ -173,7 +176,7 @@ public:
     void multiply(const cuda::Product& p) const CV_OVERRIDE
     {
         use();
-        products_->multiply(p, workspace_, stream_);
+        products_->multiply(p, workspace_, launches());
     }
 
     void* allocateHost(size_t bytes) const CV_OVERRIDE
@@ -238,21 +241,22 @@ public:
     std::unique_ptr<cuda::Recording> record(const std::function<void()>& calls) const CV_OVERRIDE
     {
         use();
+        const RecordingStream recording;
         cudaGraph_t graph = nullptr;
-        // Of this thread alone: another one may allocate meanwhile.
-        require(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to record");
+        // Of this thread alone: another one may allocate and launch meanwhile.
+        require(cudaStreamBeginCapture(recordingStream, cudaStreamCaptureModeThreadLocal), "beginning to record");
         try
         {
             calls();
         }
         catch (...)
         {
-            if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess && graph)
+            if (cudaStreamEndCapture(recordingStream, &graph) == cudaSuccess && graph)
                 cudaGraphDestroy(graph);
             cudaGetLastError();
             throw;
         }
-        require(cudaStreamEndCapture(stream_, &graph), "recording");
+        require(cudaStreamEndCapture(recordingStream, &graph), "recording");
         const std::unique_ptr<std::remove_pointer<cudaGraph_t>::type, cudaError_t (*)(cudaGraph_t)> owner(
             graph, cudaGraphDestroy);
         return std::unique_ptr<cuda::Recording>(new Graph(graph, id_, stream_));
@@ -285,6 +289,23 @@ private:
         cudaEventDestroy(event);   // it is freed when it has happened
         require(waits, "putting streams in order");
     }
+
+    struct RecordingStream
+    {
+        RecordingStream()
+        {
+            require(cudaStreamCreateWithFlags(&recordingStream, cudaStreamNonBlocking), "making a stream");
+        }
+        ~RecordingStream()
+        {
+            cudaStreamDestroy(recordingStream);
+            recordingStream = nullptr;
+        }
+        RecordingStream(const RecordingStream&) = delete;
+        RecordingStream& operator=(const RecordingStream&) = delete;
+    };
+
+    cudaStream_t launches() const { return recordingStream ? recordingStream : stream_; }
 
     void use() const { require(cudaSetDevice(id_), "choosing the device"); }
 
