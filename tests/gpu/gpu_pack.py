@@ -14,10 +14,10 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 ROOT = Path(__file__).resolve().parents[2]
-MIB = 2 ** 20
+MIB = 2**20
 LIMIT_MIB = 55
 MARK = "parcel.json"
 SCRIPTS = ("tests/gpu/*.py", "tests/gpu/run", "tests/gpu/train", "tests/bench/peers/*.py")
@@ -69,7 +69,7 @@ def build(options: argparse.Namespace) -> tuple[Path, Path]:
     return options.build / "programs", options.build / "ltrp/bin/ltrp_small_photos"
 
 
-def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> list[dict]:
+def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> list[dict[str, Any]]:
     """Training photos, as many as fit, from all folders alike; a line of counts a folder."""
     target.mkdir()
     command = [reducer, str(options.side), str(int(options.photo_mib * MIB)), target, *options.photos]
@@ -78,7 +78,7 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
         raise Refused("the photos could not be reduced")
     counts = [json.loads(line) for line in done.stdout.splitlines()]
     for folder, entry in zip(options.photos, counts):
-        entry["folder"] = folder.resolve().name   # of this machine's paths nothing else travels
+        entry["folder"] = folder.resolve().name  # of this machine's paths nothing else travels
         print(f"  {entry['folder']}: {entry['written']} of {entry['images']} photos, {entry['unreadable']} unreadable")
         if entry["written"] == 0:
             raise Refused(f"{folder}: none of its photos was packed; is --photo-mib {options.photo_mib:g} too little?")
@@ -117,8 +117,12 @@ def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespac
 
 
 def version() -> str:
-    said = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True).stdout.strip()
+    said = subprocess.run(
+        ["git", "-C", ROOT, "describe", "--always", "--dirty"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ).stdout.strip()
     return said or "unknown"
 
 
@@ -142,8 +146,10 @@ def pack(options: argparse.Namespace, make: Callable[[argparse.Namespace], tuple
         fill(part, programs, reducer, options)
         total = weigh(part)
         if total > LIMIT_MIB:
-            raise Refused(f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: fewer folders, or a smaller "
-                          "--photo-mib")
+            raise Refused(
+                f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: fewer folders, or a smaller "
+                "--photo-mib"
+            )
         if options.dir.exists():
             shutil.rmtree(options.dir)
         os.replace(part, options.dir)
@@ -152,8 +158,9 @@ def pack(options: argparse.Namespace, make: Callable[[argparse.Namespace], tuple
 
 
 def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, Path]] = build) -> int:
-    parser = argparse.ArgumentParser(prog="tests/gpu/pack", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests/gpu/pack", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
     def positive(text: str) -> float:
         value = float(text)
@@ -162,15 +169,26 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
         return value
 
     parser.add_argument("dir", type=Path, metavar="DIR", help="the parcel; a parcel that is there is replaced")
-    parser.add_argument("--golden", type=Path, nargs="+", default=[], metavar="FOLDER", help="more folders of recorded cases")
+    parser.add_argument(
+        "--golden", type=Path, nargs="+", default=[], metavar="FOLDER", help="more folders of recorded cases"
+    )
     parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="FOLDER", help="photos to train on")
     parser.add_argument("--side", type=int, default=128, metavar="PIXELS", help="their short side, reduced to (128)")
     parser.add_argument("--photo-mib", type=positive, default=24, metavar="MIB", help="size of all of them (24)")
     parser.add_argument("--eval", type=Path, metavar="FOLDER", help="images/ and foreground/ for the coverage table")
-    parser.add_argument("--recipe", type=Path, metavar="FOLDER", help="pretrain.cfg and train.cfg, instead of samples/recipes")
-    parser.add_argument("--build", type=Path, default=ROOT / "build-parcel", metavar="FOLDER",
-                        help="where to build (build-parcel in the project)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time (all cores)")
+    parser.add_argument(
+        "--recipe", type=Path, metavar="FOLDER", help="pretrain.cfg and train.cfg, instead of samples/recipes"
+    )
+    parser.add_argument(
+        "--build",
+        type=Path,
+        default=ROOT / "build-parcel",
+        metavar="FOLDER",
+        help="where to build (build-parcel in the project)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="compilers at a time (all cores)"
+    )
     parser.add_argument("--opencv-source", type=Path, metavar="FOLDER", help="OpenCV's source instead of a download")
     options = parser.parse_args(arguments)
     if options.side < 8 or options.jobs < 1:

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass
@@ -19,8 +20,14 @@ class Figure:
 
 
 FIGURES = (
-    Figure("pseudo-scoring, ViT-B/16, 19 visible, batch 64 or more, bf16", ("score-decoder-bf16", "score-decoder-bf16-256"),
-           "images/s", 2200, "score-decoder-bf16", 5),
+    Figure(
+        "pseudo-scoring, ViT-B/16, 19 visible, batch 64 or more, bf16",
+        ("score-decoder-bf16", "score-decoder-bf16-256"),
+        "images/s",
+        2200,
+        "score-decoder-bf16",
+        5,
+    ),
     Figure("the same, encoder removal", ("score-encoder-bf16",), "images/s", 1700, "score-encoder-bf16"),
     Figure("the same as the first, tf32", ("score-decoder-tf32",), "images/s", 0),
     Figure("the same as the first, fp32 (batch 16)", ("score-decoder-fp32",), "images/s", 0),
@@ -50,8 +57,8 @@ class Report:
     out: Path | None = None
     machine: dict[str, str] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
-    bench: dict[str, dict] = field(default_factory=dict)
-    curves: dict[str, dict] = field(default_factory=dict)
+    bench: dict[str, dict[str, Any]] = field(default_factory=dict)
+    curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     running: str = ""  # what was under way when the files were written
     start: float = field(default_factory=time.monotonic)
 
@@ -60,7 +67,7 @@ class Report:
         print(f"[{state}] {step}: {what}{' - ' + text if text else ''}", flush=True)
         self.write()
 
-    def row(self, name: str, values: dict) -> None:
+    def row(self, name: str, values: dict[str, Any]) -> None:
         self.bench[name] = values
         self.write()
 
@@ -82,10 +89,24 @@ class Report:
     def write(self) -> None:
         if not self.out:
             return
-        write_file(self.out / "report.json", json.dumps({
-            "device": self.device, "machine": self.machine, "date": time.strftime("%Y-%m-%d"), "seconds": self.seconds(),
-            "running": self.running, "figures": figures(self.bench), "checks": [asdict(line) for line in self.lines],
-            "bench": self.bench, "curves": self.curves}, indent=1) + "\n")
+        write_file(
+            self.out / "report.json",
+            json.dumps(
+                {
+                    "device": self.device,
+                    "machine": self.machine,
+                    "date": time.strftime("%Y-%m-%d"),
+                    "seconds": self.seconds(),
+                    "running": self.running,
+                    "figures": figures(self.bench),
+                    "checks": [asdict(line) for line in self.lines],
+                    "bench": self.bench,
+                    "curves": self.curves,
+                },
+                indent=1,
+            )
+            + "\n",
+        )
         write_file(self.out / "report.md", markdown(self))
 
 
@@ -95,20 +116,20 @@ def write_file(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def value_of(row: dict | None, unit: str) -> float | None:
-    if row is None:
-        return None
-    return row["peak_bytes"] / 2 ** 30 if unit == "GiB" else row[KEYS[unit]]
+def value_of(row: dict[str, Any], unit: str) -> float:
+    return float(row["peak_bytes"] / 2**30 if unit == "GiB" else row[KEYS[unit]])
 
 
-def figures(bench: dict[str, dict]) -> list[dict]:
+def figures(bench: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for figure in FIGURES:
-        more = figure.unit in ("images/s", "Spearman")   # is better
+        more = figure.unit in ("images/s", "Spearman")  # is better
         values = [value_of(bench[row], figure.unit) for row in figure.rows if row in bench]
         ours = (max if more else min)(values) if values else None
-        peer = value_of(bench.get("torch:" + figure.peer), figure.unit) if figure.peer else None
-        entry = {"work": figure.title, "unit": figure.unit, "wanted": figure.wanted, "measured": ours, "pytorch": peer}
+        torch = bench.get("torch:" + figure.peer) if figure.peer else None
+        peer = value_of(torch, figure.unit) if torch else None
+        entry: dict[str, Any] = {"work": figure.title, "unit": figure.unit, "wanted": figure.wanted}
+        entry |= {"measured": ours, "pytorch": peer}
         if ours and peer:
             entry["ratio"] = ours / peer if more else peer / ours
             entry["ratio_wanted"] = figure.ratio
@@ -127,14 +148,21 @@ def markdown(report: Report) -> str:
     def row(*cells: str) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
-    lines = [f"# {report.device}", "", f"{time.strftime('%Y-%m-%d')}, {report.seconds():.0f} s"
-             + (f"; stopped in: {report.running}" if report.running else ""), ""]
+    lines = [
+        f"# {report.device}",
+        "",
+        f"{time.strftime('%Y-%m-%d')}, {report.seconds():.0f} s"
+        + (f"; stopped in: {report.running}" if report.running else ""),
+        "",
+    ]
     lines += [f"- {name}: {text}" for name, text in report.machine.items()]
     lines += ["", row("work", "wanted", "measured", "PyTorch", "ratio", "reached"), row(*["---"] * 6)]
     for entry in figures(report.bench):
         wanted = f"{entry['wanted']:g} {entry['unit']}" if entry["wanted"] else entry["unit"]
-        ratio = number(entry.get("ratio")) + (f" (wanted {entry['ratio_wanted']:g})" if entry.get("ratio_wanted") else "")
-        reached = {True: "yes", False: "no"}.get(entry.get("reached"), "")
+        ratio = number(entry.get("ratio")) + (
+            f" (wanted {entry['ratio_wanted']:g})" if entry.get("ratio_wanted") else ""
+        )
+        reached = {"True": "yes", "False": "no"}.get(str(entry.get("reached")), "")
         lines.append(row(entry["work"], wanted, number(entry["measured"]), number(entry["pytorch"]), ratio, reached))
     lines += ["", row("step", "check", "result", ""), row(*["---"] * 4)]
     lines += [row(line.step, line.what, line.state, line.text) for line in report.lines]

@@ -1,6 +1,7 @@
 """The steps of tests/gpu/run: what each starts, and how it judges the answer."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -10,14 +11,17 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from gpu_report import Report
 from gpu_tools import NO_GPU, ROOT, Budget, call, last_line
 
 # What the sanitizers run: every kernel once, at the sizes of the list of operations. They take many times as long.
-REDUCED = {"memcheck": "gpu_operations/fp32,bf16,gradients:gpu_networks", "racecheck": "gpu_operations/fp32,bf16,gradients"}
-PHOTOS = 24   # whose pseudo-scores and rankings are compared
+REDUCED = {
+    "memcheck": "gpu_operations/fp32,bf16,gradients:gpu_networks",
+    "racecheck": "gpu_operations/fp32,bf16,gradients",
+}
+PHOTOS = 24  # whose pseudo-scores and rankings are compared
 
 
 @dataclass
@@ -31,19 +35,28 @@ class Run:
     env: dict[str, str] | None = None
     photos: list[Path] = field(default_factory=lambda: sorted((ROOT / "samples" / "photos").glob("*.jpg")))
 
-    def call(self, command: list, limit: float = 600, each: Callable[[str], None] | None = None,
-             env: dict[str, str] | None = None) -> tuple[int | None, str]:
+    def call(
+        self,
+        command: list[Any],
+        limit: float = 600,
+        each: Callable[[str], None] | None = None,
+        env: dict[str, str] | None = None,
+    ) -> tuple[int | None, str]:
         start = time.monotonic()
         status, output = call(command, min(limit, self.budget.left()), each, env or self.env)
-        self.report.log(f"$ {' '.join(str(part) for part in command)}\n{output}\n"
-                        f"exit status {status} after {time.monotonic() - start:.1f} s\n\n")
+        self.report.log(
+            f"$ {' '.join(str(part) for part in command)}\n{output}\n"
+            f"exit status {status} after {time.monotonic() - start:.1f} s\n\n"
+        )
         return status, output
 
     def verdict(self, step: str, what: str, status: int | None, output: str, good: str = "") -> bool:
         if status == 0:
             self.report.add(step, what, "ok", good)
         elif status is None:
-            self.report.add(step, what, "not run", (first_failure(output) or last_line(output)) if "\n" in output else output)
+            self.report.add(
+                step, what, "not run", (first_failure(output) or last_line(output)) if "\n" in output else output
+            )
         else:
             # After an access out of bounds everything in that process fails: the first thing that went wrong matters.
             print(output if len(output) <= 4000 else f"{output[:2000]}\n[...]\n{output[-2000:]}", flush=True)
@@ -52,9 +65,12 @@ class Run:
 
 
 def first_failure(output: str) -> str:
-    """The first complaint of a Boost.Test program, a sanitizer or recorded cases: it names the operation and its sizes."""
-    for pattern in (r'(?:fatal )?error: in "([^"]+)": (.*)', r"^=+ (Invalid|Error|Warning|Program hit|Race reported|Uninitialized)(.*)",
-                    r"^ +FAIL +(\S.*?) {2,}(\S.*)"):
+    """The first complaint of a Boost.Test program, a sanitizer or recorded cases: it names operation and sizes."""
+    for pattern in (
+        r'(?:fatal )?error: in "([^"]+)": (.*)',
+        r"^=+ (Invalid|Error|Warning|Program hit|Race reported|Uninitialized)(.*)",
+        r"^ +FAIL +(\S.*?) {2,}(\S.*)",
+    ):
         found = re.search(pattern, output, re.MULTILINE)
         if found:
             return re.sub(r"\s+", " ", ": ".join(found.groups()))[:300]
@@ -72,9 +88,17 @@ def machine(run: Run) -> None:
     status, output = run.call([run.bin / "ltrp_bench_cuda", "--device"], 60)
     run.verdict("machine", "the CUDA backend starts", status, output, last_line(output))
     facts["backend"] = last_line(output)
-    for name, command in (("GPU", ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit",
-                                   "--format=csv,noheader"]),
-                          ("PyTorch", [sys.executable, "-c", "import torch; print(torch.__version__, torch.version.cuda)"])):
+    for name, command in (
+        (
+            "GPU",
+            [
+                "nvidia-smi",
+                "--query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit",
+                "--format=csv,noheader",
+            ],
+        ),
+        ("PyTorch", [sys.executable, "-c", "import importlib.metadata as m; print(m.version('torch'))"]),
+    ):
         status, output = run.call(command, 60, env=dict(os.environ))
         facts[name] = last_line(output) if status == 0 else f"not there ({last_line(output)})"
     parcel = ROOT / "parcel.json"
@@ -85,6 +109,7 @@ def machine(run: Run) -> None:
 
 def suites(step: str, *names: str) -> Callable[[Run], None]:
     """A step of test suites, each a process of its own; what a failure has cost other cases is run once more, alone."""
+
     def work(run: Run) -> None:
         for suite in names:
             passed, first = cases_of(run, step, suite)
@@ -93,6 +118,7 @@ def suites(step: str, *names: str) -> Callable[[Run], None]:
                 for case in re.findall(r"^ +(\w+)\*?$", listed, re.MULTILINE) if status == 0 else []:
                     if case not in passed and case != first:
                         cases_of(run, step, f"{suite}/{case}")
+
     return work
 
 
@@ -110,8 +136,9 @@ def cases_of(run: Run, step: str, what: str) -> tuple[list[str], str]:
             run.report.progress(f"{what}: {len(done)} cases done, the last one {done[-1]}")
 
     run.report.progress(what)
-    status, output = run.call([run.bin / "ltrp_gpu_tests", f"--run_test={what}", "--log_level=test_suite",
-                               "--report_level=short"], each=each)
+    status, output = run.call(
+        [run.bin / "ltrp_gpu_tests", f"--run_test={what}", "--log_level=test_suite", "--report_level=short"], each=each
+    )
     if status == 0 and not done:
         status, output = 1, f"{output}\nno case was run"
     run.verdict(step, what, status, output, f"{len(done)} cases, {time.monotonic() - start:.0f} s")
@@ -122,7 +149,9 @@ def golden(run: Run) -> None:
     for folder in run.golden:
         for precision in ("fp32", "tf32"):
             run.report.progress(f"{folder.name}, {precision}")
-            status, output = run.call([run.bin / "ltrp", "golden", folder, "--device", "cuda", "--precision", precision])
+            status, output = run.call(
+                [run.bin / "ltrp", "golden", folder, "--device", "cuda", "--precision", precision]
+            )
             said = last_line(output)
             if precision == "tf32" and status == 1 and said.endswith(" failed"):
                 # Its rounding alone is more than most tolerances of fp32: how many are met is told, not judged.
@@ -150,31 +179,35 @@ def precision(run: Run) -> None:
     """Trained weights and photos: how far scores and rankings on the GPU are from those of the CPU in fp32."""
     photos = run.photos[:PHOTOS]
     with tempfile.TemporaryDirectory(prefix="ltrp-gpu-") as folder:
-        def scores(command: str, device: str, name: str) -> list[list[float]] | tuple[int | None, str]:
+
+        def scores(command: str, device: str, name: str, what: str) -> list[list[float]]:
+            """One list a photo; none, and a line in the report, where the program fails."""
             out = Path(folder) / f"{command}-{device}-{name}.json"
-            more = ["--masks", "4"] if command == "score" else []
-            status, output = run.call([run.bin / "ltrp", command, *photos, "--device", device, "--precision", name,
-                                       "--json", out, *more])
+            ways = ["--device", device, "--precision", name, "--json", out]
+            ways += ["--masks", "4"] if command == "score" else []
+            status, output = run.call([run.bin / "ltrp", command, *photos, *ways])
             if status != 0:
-                return status, output
-            return [entry["scores"] for entry in json.loads(out.read_text())]
+                run.verdict("precision", what, status, output)
+                return []
+            found = [entry["scores"] for entry in json.loads(out.read_text())]
+            if len(found) == len(photos) and all(math.isfinite(value) for values in found for value in values):
+                return found
+            text = f"{len(found)} lists of scores, expected {len(photos)} of finite numbers"
+            run.report.add("precision", what, "FAIL", text)
+            return []
 
         for command, least in (("score", 0.99), ("rank", 0.99)):
             run.report.progress(f"{command} on the CPU")
-            want = scores(command, "cpu", "fp32")
-            for name in ("fp32", "bf16", "fp16", "tf32"):
-                got = scores(command, "cuda", name) if not isinstance(want, tuple) else want
+            want = scores(command, "cpu", "fp32", f"{command}, fp32 on the CPU")
+            for name in ("fp32", "bf16", "fp16", "tf32") if want else ():
                 what = f"{command}, {name} against fp32 on the CPU"
-                if isinstance(got, tuple):
-                    run.verdict("precision", what, *got)
-                    continue
-                if [len(scores) for scores in got] != [len(scores) for scores in want] or not want:
-                    run.report.add("precision", what, "FAIL", f"{len(got)} lists of scores, expected {len(want)} of the same lengths")
-                    continue
-                mean = sum(spearman(a, b) for a, b in zip(got, want)) / len(want)
-                run.report.row(f"spearman-{command}-{name}", {"row": f"spearman-{command}-{name}", "spearman": mean})
-                run.report.add("precision", what, "ok" if mean >= least else "FAIL",
-                               f"Spearman {mean:.5f} on average over {len(want)} photos, at least {least}")
+                got = scores(command, "cuda", name, what)
+                if got:
+                    mean = sum(spearman(a, b) for a, b in zip(got, want)) / len(want)
+                    row = f"spearman-{command}-{name}"
+                    run.report.row(row, {"row": row, "spearman": mean})
+                    text = f"Spearman {mean:.5f} on average over {len(want)} photos, at least {least}"
+                    run.report.add("precision", what, "ok" if mean >= least else "FAIL", text)
 
 
 def losses(path: Path) -> list[float]:
@@ -183,15 +216,14 @@ def losses(path: Path) -> list[float]:
 
 def training(run: Run) -> None:
     """Short runs on the photos, the same on both: same crops, same masks, so that the curves lie on each other."""
-    ways = ["--batch", "4", "--accumulate", "1", "--epochs", "40", "--warmup-epochs", "4", "--lr", "0.002", "--seed", "1",
-            "--log-every", "1"]
-    small = ["--embed-dim", "64", "--depth", "2", "--heads", "2"]
+    ways = "--batch 4 --accumulate 1 --epochs 40 --warmup-epochs 4 --lr 0.002 --seed 1 --log-every 1".split()
+    small = "--embed-dim 64 --depth 2 --heads 2".split()
+    pretrain = "--size 64 --patch 8 --decoder-embed-dim 64 --decoder-depth 1 --decoder-heads 2".split()
     photos = [path for path in run.photos if path.is_relative_to(ROOT / "samples")] or run.photos[:6]
     with tempfile.TemporaryDirectory(prefix="ltrp-gpu-") as name:
         folder = Path(name)
         teacher = folder / "pretrain-cpu-fp32" / "final.safetensors"
-        kinds = {"pretrain": [*small, "--size", "64", "--patch", "8", "--decoder-embed-dim", "64", "--decoder-depth", "1",
-                              "--decoder-heads", "2"], "train": [*small, "--mae", teacher]}
+        kinds: dict[str, list[Any]] = {"pretrain": small + pretrain, "train": [*small, "--mae", teacher]}
         for kind, options in kinds.items():
             curves = {}
             for device, precision in (("cpu", "fp32"), ("cuda", "fp32"), ("cuda", "bf16")):
@@ -208,8 +240,8 @@ def training(run: Run) -> None:
 
 
 def compare_curves(run: Run, kind: str, curves: dict[str, list[float]]) -> None:
-    """In fp32 both round differently and training carries that on; in bf16 every factor is rounded. On a CPU, bf16 against fp32
-    is 0.03 % apart in pretraining and 9 % in ranking, whose loss looks at an order alone."""
+    """In fp32 both round differently and training carries that on; in bf16 every factor is rounded. On a CPU, bf16
+    against fp32 is 0.03 % apart in pretraining and 9 % in ranking, whose loss looks at an order alone."""
     run.report.curves[kind] = curves
     cpu = curves["cpu fp32"]
     bounds = {"pretrain": (0.005, 0.02), "train": (0.02, 0.3)}[kind]
@@ -217,10 +249,15 @@ def compare_curves(run: Run, kind: str, curves: dict[str, list[float]]) -> None:
         cuda = curves[name]
         worst = max((abs(a - b) / abs(a) for a, b in zip(cpu, cuda)), default=1.0)
         good = len(cpu) == len(cuda) and len(cpu) >= 10 and worst <= bound
-        good = good and (kind == "train" or cuda[-1] < 0.9 * cuda[0])   # each step's list is another one: no curve to fall
+        # A ranker's lists differ from step to step: no curve to fall.
+        good = good and (kind == "train" or cuda[-1] < 0.9 * cuda[0])
         ends = f"from {cuda[0]:.4f} to {cuda[-1]:.4f}, " if cuda else ""
-        run.report.add("training", f"{kind}, {name}, loss curve beside the CPU's", "ok" if good else "FAIL",
-                       f"{len(cuda)} steps, {ends}{100 * worst:.2f} % apart at most, {100 * bound:g} % allowed")
+        run.report.add(
+            "training",
+            f"{kind}, {name}, loss curve beside the CPU's",
+            "ok" if good else "FAIL",
+            f"{len(cuda)} steps, {ends}{100 * worst:.2f} % apart at most, {100 * bound:g} % allowed",
+        )
 
 
 def bench(run: Run) -> None:
@@ -233,11 +270,14 @@ def bench(run: Run) -> None:
                 seen.append(row["row"])
                 run.report.row(prefix + row["row"], row)
                 print(f"  {prefix}{line}", flush=True)
+
         return seen, each
 
     half = run.budget.left() * 0.45
-    for what, command, limit, env in (("ours", [run.bin / "ltrp_bench_cuda"], half, None),
-                                      ("PyTorch", [sys.executable, ROOT / "tests/gpu/torch_cuda.py"], 600, dict(os.environ))):
+    for what, command, limit, env in (
+        ("ours", [run.bin / "ltrp_bench_cuda"], half, None),
+        ("PyTorch", [sys.executable, ROOT / "tests/gpu/torch_cuda.py"], 600, dict(os.environ)),
+    ):
         run.report.progress(what)
         seen, each = rows("" if what == "ours" else "torch:")
         status, output = run.call(command, limit, each, env)
@@ -257,9 +297,20 @@ def sanitizers(run: Run) -> None:
             continue
         run.report.progress(check)
         limit = run.budget.left() / 2 if check == "memcheck" else 600
-        status, output = run.call([tool, "--tool", check, "--error-exitcode", "9", run.bin / "ltrp_gpu_tests",
-                                   f"--run_test={REDUCED[check]}", "--report_level=short"], limit)
-        if status and "Device not supported" in output:   # as under gVisor
+        status, output = run.call(
+            [
+                tool,
+                "--tool",
+                check,
+                "--error-exitcode",
+                "9",
+                run.bin / "ltrp_gpu_tests",
+                f"--run_test={REDUCED[check]}",
+                "--report_level=short",
+            ],
+            limit,
+        )
+        if status and "Device not supported" in output:  # as under gVisor
             run.report.add("sanitizer", check, "missing", "compute-sanitizer refuses this device")
         else:
             run.verdict("sanitizer", check, status, output)
@@ -267,8 +318,8 @@ def sanitizers(run: Run) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    share: float   # of the time of all
-    look: bool     # belongs to the first look
+    share: float  # of the time of all
+    look: bool  # belongs to the first look
     work: Callable[[Run], None]
 
 

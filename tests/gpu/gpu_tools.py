@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
-ROOT = Path(__file__).resolve().parents[2]   # of the project, or of a parcel
+ROOT = Path(__file__).resolve().parents[2]  # of the project, or of a parcel
 NO_GPU = 3
 
 
@@ -27,7 +27,11 @@ def probe() -> tuple[str, str]:
     if status == 0:
         status = cuda.cuDeviceGetCount(ctypes.byref(count))
     if status != 0 or count.value == 0:
-        return "", f"the NVIDIA driver shows no device (CUDA error {status})" if status else "the NVIDIA driver shows no device"
+        return "", (
+            f"the NVIDIA driver shows no device (CUDA error {status})"
+            if status
+            else "the NVIDIA driver shows no device"
+        )
     name = ctypes.create_string_buffer(256)
     cuda.cuDeviceGetName(name, 255, 0)
     cuda.cuDriverGetVersion(ctypes.byref(driver))
@@ -36,8 +40,11 @@ def probe() -> tuple[str, str]:
 
 def environment() -> dict[str, str]:
     """For the project's programs: a cuBLASLt that lies with the toolkit or with PyTorch alone is found by them."""
-    places = ["/usr/local/cuda/lib64", "/usr/local/cuda/targets/x86_64-linux/lib",
-              *(folder for entry in sys.path if entry for folder in sorted(glob.glob(f"{entry}/nvidia/*/lib")))]
+    places = [
+        "/usr/local/cuda/lib64",
+        "/usr/local/cuda/targets/x86_64-linux/lib",
+        *(folder for entry in sys.path if entry for folder in sorted(glob.glob(f"{entry}/nvidia/*/lib"))),
+    ]
     found = [place for place in places if glob.glob(f"{place}/libcublasLt.so.*")]
     own = os.environ.get("LD_LIBRARY_PATH")
     return {**os.environ, "LD_LIBRARY_PATH": ":".join(([own] if own else []) + found)}
@@ -49,20 +56,25 @@ def faulty(folder: Path, programs: tuple[str, ...]) -> str:
         path = folder / "bin" / name
         if not os.access(path, os.X_OK):
             return f"{folder}: no bin/{name}; it was not built with -DLTRP_WITH_CUDA=ON -DLTRP_BUILD_TESTS=ON"
-        status, output = call([path, "--version"], 60)   # whatever it answers: that it starts is what counts
+        status, output = call([path, "--version"], 60)  # whatever it answers: that it starts is what counts
         if status is None or status >= 126 or status < 0 or "error while loading shared libraries" in output:
             return f"{path} does not start on this machine: {last_line(output)}"
     return ""
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """The process and all that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def call(command: list, limit: float, each: Callable[[str], None] | None = None, env: dict[str, str] | None = None,
-         soft: float = 0) -> tuple[int | None, str]:
+def call(
+    command: list[Any],
+    limit: float,
+    each: Callable[[str], None] | None = None,
+    env: dict[str, str] | None = None,
+    soft: float = 0,
+) -> tuple[int | None, str]:
     """Exit status (None: out of time) and what was printed so far, errors among it; `each` gets every line as it comes.
 
     soft: after so many seconds the program is asked to stop (as by Ctrl-C); what it answers is its own status.
@@ -70,8 +82,16 @@ def call(command: list, limit: float, each: Callable[[str], None] | None = None,
     if limit <= 1:
         return None, "no time was left"
     try:
-        process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, errors="replace", env=env, process_group=0)
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=env,
+            process_group=0,
+        )
     except OSError as error:
         return 127, str(error)
     late = threading.Event()
@@ -83,6 +103,7 @@ def call(command: list, limit: float, each: Callable[[str], None] | None = None,
     timers = [threading.Timer(limit, stop)]
     if soft:
         timers.append(threading.Timer(soft, lambda: process.send_signal(signal.SIGINT)))
+    assert process.stdout
     lines = []
     try:
         for timer in timers:
@@ -120,7 +141,7 @@ class Budget:
     def begin(self, step: str) -> float:
         """Seconds for the step, which begins now; those that came before it have had their chance."""
         names = list(self.shares)
-        rest = sum(self.shares[name] for name in names[names.index(step):])
+        rest = sum(self.shares[name] for name in names[names.index(step) :])
         seconds = max(0.0, self.until - self.clock()) * self.shares[step] / rest
         self.step_until = self.clock() + seconds
         return seconds

@@ -1,11 +1,11 @@
 """Trains the autoencoder and then the ranker on the GPU, by the recipe of the shipped models, in a given time.
 
-tests/gpu/train --minutes M --out OUT, in a parcel (tests/gpu/pack --photos) or with --build and --photos. The recipe is a
-folder with pretrain.cfg and train.cfg, as `ltrp pretrain --config` and `ltrp train --config` read them. Both rates are
-measured for ten seconds; then the recipe's epochs of both trainings are multiplied by one factor, so that all ends in
-time. OUT receives mae.safetensors, rank.safetensors (16-bit floats), the logs, coverage.json where there are images with
-masks, and train.json and train.md, which are written after every part. Exit status: 0 all is there, 1 something is not,
-2 wrong options, or the programs do not start, 3 there is no GPU (then nothing was done).
+tests/gpu/train --minutes M --out OUT, in a parcel (tests/gpu/pack --photos) or with --build and --photos. The recipe
+is a folder with pretrain.cfg and train.cfg, as `ltrp pretrain --config` and `ltrp train --config` read them. Both rates
+are measured for ten seconds; then the recipe's epochs of both trainings are multiplied by one factor, so that all ends
+in time. OUT receives mae.safetensors, rank.safetensors (16-bit floats), the logs, coverage.json where there are images
+with masks, and train.json and train.md, which are written after every part. Exit status: 0 all is there, 1 something
+is not, 2 wrong options, or the programs do not start, 3 there is no GPU (then nothing was done).
 """
 
 import argparse
@@ -18,15 +18,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from gpu_report import write_file
 from gpu_tools import NO_GPU, ROOT, call, environment, faulty, last_line, probe
 
-LIMIT = 16 * 2 ** 20   # bytes of a weight file
-WARM = 3               # updates that allocate and record
-SHARE = 0.9            # of the time that is planned for: rates waver
-KINDS = {"pretrain": "mae", "train": "rank"}   # a recipe's file, and what the network is called
+LIMIT = 16 * 2**20  # bytes of a weight file
+WARM = 3  # updates that allocate and record
+SHARE = 0.9  # of the time that is planned for: rates waver
+KINDS = {"pretrain": "mae", "train": "rank"}  # a recipe's file, and what the network is called
 
 
 class Failed(Exception):
@@ -36,13 +36,13 @@ class Failed(Exception):
 @dataclass
 class Rate:
     images_per_second: float
-    epochs: float       # of the recipe
+    epochs: float  # of the recipe
     warmup_epochs: float
-    images: int         # of an epoch
+    images: int  # of an epoch
 
     def seconds(self) -> float:
         """For the recipe as it is."""
-        return self.epochs * self.images / self.images_per_second
+        return float(self.epochs * self.images / self.images_per_second)
 
 
 def rate_of(log: Path) -> Rate:
@@ -51,13 +51,19 @@ def rate_of(log: Path) -> Rate:
     starts = [line for line in lines if line.get("event") == "start"]
     steps = [line for line in lines if line.get("event") == "step" and line["step"] > WARM]
     if not starts or len(steps) < 2 or steps[-1]["time"] <= steps[0]["time"]:
-        raise Failed(f"the rate cannot be told: {len(steps)} updates after the first {WARM}, expected 2 or more; a smaller "
-                     "batch in the recipe helps")
+        raise Failed(
+            f"the rate cannot be told: {len(steps)} updates after the first {WARM}, expected 2 or more; a smaller "
+            "batch in the recipe helps"
+        )
     options = starts[0]["options"]
     each = int(options["batch"]) * int(options["accumulate"])
     done = (steps[-1]["step"] - steps[0]["step"]) * each
-    return Rate(done / (steps[-1]["time"] - steps[0]["time"]), float(options["epochs"]), float(options["warmup-epochs"]),
-                starts[0]["steps_per_epoch"] * each)
+    return Rate(
+        done / (steps[-1]["time"] - steps[0]["time"]),
+        float(options["epochs"]),
+        float(options["warmup-epochs"]),
+        starts[0]["steps_per_epoch"] * each,
+    )
 
 
 def factor_for(rates: dict[str, Rate], seconds: float) -> float:
@@ -70,10 +76,17 @@ def factor_for(rates: dict[str, Rate], seconds: float) -> float:
 class Training:
     def __init__(self, options: argparse.Namespace, folder: Path, device: str) -> None:
         self.options, self.folder, self.out = options, folder, options.out
-        self.until = time.monotonic() + 60 * options.minutes
+        self.until: float = time.monotonic() + 60 * options.minutes
         self.env = environment()
-        self.state: dict = {"device": device, "date": time.strftime("%Y-%m-%d"), "recipe": {}, "running": "", "rates": {},
-                            "networks": {}, "failed": []}
+        self.state: dict[str, Any] = {
+            "device": device,
+            "date": time.strftime("%Y-%m-%d"),
+            "recipe": {},
+            "running": "",
+            "rates": {},
+            "networks": {},
+            "failed": [],
+        }
         for kind in KINDS:
             self.state["recipe"][kind] = (options.recipe / f"{kind}.cfg").read_text()
 
@@ -92,10 +105,25 @@ class Training:
     def ltrp(self, *arguments: object, soft: float = 0) -> tuple[int | None, str]:
         return call([self.folder / "bin" / "ltrp", *arguments], max(0.0, self.left()), env=self.env, soft=soft)
 
-    def command(self, kind: str, out: Path, *more: object) -> list:
+    def command(self, kind: str, out: Path, *more: object) -> list[Any]:
         o = self.options
-        return [kind, *o.photos, "--config", o.recipe / f"{kind}.cfg", "--out", out, "--device", o.device, "--precision",
-                o.precision, "--workers", str(o.workers), *more]
+        return [
+            kind,
+            *o.photos,
+            "--config",
+            o.recipe / f"{kind}.cfg",
+            "--out",
+            out,
+            "--device",
+            o.device,
+            "--precision",
+            o.precision,
+            "--workers",
+            str(o.workers),
+            "--cache-mb",
+            "4096",
+            *more,
+        ]
 
     def measure(self, work: Path) -> dict[str, Rate]:
         teacher, rates = work / "teacher", {}
@@ -103,12 +131,16 @@ class Training:
             self.now(f"measuring the rate of {kind}")
             out = work / f"rate-{kind}"
             more = ["--mae", teacher / "final.safetensors"] if kind == "train" else []
-            status, output = self.ltrp(*self.command(kind, out, "--log-every", "1", *more), soft=self.options.rate_seconds)
+            status, output = self.ltrp(
+                *self.command(kind, out, "--log-every", "1", *more), soft=self.options.rate_seconds
+            )
             if status not in (0, 130):
                 raise Failed(f"{kind}: {reason(status, output)}")
             rates[kind] = rate_of(out / "log.jsonl")
             self.state["rates"][kind] = vars(rates[kind])
-            if kind == "pretrain":   # an autoencoder of the same size, after one update, to measure the ranker's rate with
+            if (
+                kind == "pretrain"
+            ):  # an autoencoder of the same size, after one update, to measure the ranker's rate with
                 status, output = self.ltrp(*self.command(kind, teacher, "--epochs", "0.000001", "--warmup-epochs", "0"))
                 if status != 0:
                     raise Failed(f"{kind}: {reason(status, output)}")
@@ -122,9 +154,20 @@ class Training:
         more = ["--mae", work / "pretrain" / "final.safetensors"] if kind == "train" else []
         # Should the time run out all the same, a copy of the weights is at most a tenth of the training old.
         every = max(1, round(epochs / 10))
-        status, output = self.ltrp(*self.command(kind, out, "--epochs", f"{epochs:.6g}", "--warmup-epochs",
-                                                 f"{rate.warmup_epochs * factor:.6g}", "--export-every", str(every), *more),
-                                   soft=max(1.0, self.left() - after))
+        status, output = self.ltrp(
+            *self.command(
+                kind,
+                out,
+                "--epochs",
+                f"{epochs:.6g}",
+                "--warmup-epochs",
+                f"{rate.warmup_epochs * factor:.6g}",
+                "--export-every",
+                str(every),
+                *more,
+            ),
+            soft=max(1.0, self.left() - after),
+        )
         final = out / "final.safetensors"
         note = f"{epochs:.2f} epochs"
         if status != 0:
@@ -132,7 +175,8 @@ class Training:
             if not copies:
                 raise Failed(f"{kind}: {reason(status, output)}")
             copies[-1].replace(final)
-            note = f"its state after epoch {int(copies[-1].stem.partition('-')[2])} of {epochs:.2f}: {reason(status, output)}"
+            epoch = int(copies[-1].stem.partition("-")[2])
+            note = f"its state after epoch {epoch} of {epochs:.2f}: {reason(status, output)}"
             self.state["failed"].append(f"{kind}: {note}")
         if (out / "log.jsonl").exists():
             shutil.copy(out / "log.jsonl", self.out / f"{kind}-log.jsonl")
@@ -155,8 +199,9 @@ class Training:
             return
         self.now("coverage")
         table = self.out / "coverage.json"
-        status, output = self.ltrp("eval", "coverage", self.options.eval, "--model", self.out / "rank.safetensors",
-                                   "--json", table)
+        status, output = self.ltrp(
+            "eval", "coverage", self.options.eval, "--model", self.out / "rank.safetensors", "--json", table
+        )
         if status not in (0, 1) or not table.exists():
             raise Failed(f"eval coverage: {reason(status, output)}")
         self.state["coverage"] = output
@@ -183,13 +228,15 @@ def reason(status: int | None, output: str) -> str:
     return f"{'out of time' if status in (None, 130) else f'exit status {status}'}: {last_line(output)}"
 
 
-def page(state: dict) -> str:
+def page(state: dict[str, Any]) -> str:
     lines = [f"# Trained on {state['device']}, {state['date']}", ""]
     if state["running"]:
         lines += [f"Stopped in: {state['running']}", ""]
     for kind, rate in state["rates"].items():
-        lines.append(f"- {kind}: {rate['images_per_second']:.0f} images/s; the recipe's {rate['epochs']:g} epochs of "
-                     f"{rate['images']} images")
+        lines.append(
+            f"- {kind}: {rate['images_per_second']:.0f} images/s; the recipe's {rate['epochs']:g} epochs of "
+            f"{rate['images']} images"
+        )
     lines += [f"- {name}: {entry['bytes']} bytes, {entry['note']}" for name, entry in state["networks"].items()]
     lines += [f"- FAIL: {text}" for text in state["failed"]]
     if "coverage" in state:
@@ -200,22 +247,45 @@ def page(state: dict) -> str:
 
 
 def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> int:
-    parser = argparse.ArgumentParser(prog="tests/gpu/train", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests/gpu/train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, required=True, metavar="M", help="for everything")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder for the results; made if absent")
-    parser.add_argument("--build", type=Path, default=ROOT / "programs", metavar="BUILD", help="a build folder (the parcel's programs)")
-    parser.add_argument("--recipe", type=Path, default=ROOT / "samples" / "recipes", metavar="FOLDER",
-                        help="with pretrain.cfg and train.cfg (samples/recipes)")
-    parser.add_argument("--photos", type=Path, nargs="+", metavar="FOLDER", help="what to train on (the parcel's photos)")
-    parser.add_argument("--eval", type=Path, metavar="FOLDER", help="images/ and foreground/ for the coverage table (the parcel's)")
-    parser.add_argument("--smooth", type=float, metavar="PATCHES", help="smooth the ranker's scores, as `ltrp convert --smooth`")
+    parser.add_argument(
+        "--build", type=Path, default=ROOT / "programs", metavar="BUILD", help="a build folder (the parcel's programs)"
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        default=ROOT / "samples" / "recipes",
+        metavar="FOLDER",
+        help="with pretrain.cfg and train.cfg (samples/recipes)",
+    )
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", metavar="FOLDER", help="what to train on (the parcel's photos)"
+    )
+    parser.add_argument(
+        "--eval", type=Path, metavar="FOLDER", help="images/ and foreground/ for the coverage table (the parcel's)"
+    )
+    parser.add_argument(
+        "--smooth", type=float, metavar="PATCHES", help="smooth the ranker's scores, as `ltrp convert --smooth`"
+    )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal without a GPU")
     parser.add_argument("--precision", help="of both networks (bf16; on the CPU fp32)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that read photos (all cores)")
-    parser.add_argument("--rate-seconds", type=float, default=13, metavar="S",
-                        help="for measuring each rate, the start of the program included (13)")
-    parser.add_argument("--evaluation-seconds", type=float, default=25, metavar="S", help="kept for the coverage table (25)")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that read photos (all cores)"
+    )
+    parser.add_argument(
+        "--rate-seconds",
+        type=float,
+        default=13,
+        metavar="S",
+        help="for measuring each rate, the start of the program included (13)",
+    )
+    parser.add_argument(
+        "--evaluation-seconds", type=float, default=25, metavar="S", help="kept for the coverage table (25)"
+    )
     options = parser.parse_args(arguments)
     if not 0 < options.minutes < 1e5:
         parser.error(f"--minutes: {options.minutes:g} is not a number above 0")
@@ -224,10 +294,10 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
     options.eval = options.eval or (ROOT / "eval" if (ROOT / "eval").is_dir() else None)
     for path in (*options.photos, *(options.recipe / f"{kind}.cfg" for kind in KINDS)):
         if not path.exists():
-            print(f"tests/gpu/train: {path} is not there (tests/gpu/pack --photos FOLDER... packs photos; --recipe names the "
-                  "recipe)", file=sys.stderr)
+            remedy = "tests/gpu/pack --photos FOLDER... packs photos; --recipe names the recipe"
+            print(f"tests/gpu/train: {path} is not there ({remedy})", file=sys.stderr)
             return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))   # what was started ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
 
     wrong = faulty(options.build, ("ltrp",))
     if wrong:

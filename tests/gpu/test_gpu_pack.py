@@ -30,7 +30,7 @@ exit 2
 def photo(path: Path, width: int, height: int, seed: int) -> None:
     """Coarse noise, as a PPM file."""
     draw = random.Random(seed)
-    row = b"".join(bytes([draw.randrange(256)] * 3) * 20 for _ in range(-(-width // 20)))[:3 * width]
+    row = b"".join(bytes([draw.randrange(256)] * 3) * 20 for _ in range(-(-width // 20)))[: 3 * width]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"P6 %d %d 255\n" % (width, height) + row * height)
 
@@ -38,8 +38,8 @@ def photo(path: Path, width: int, height: int, seed: int) -> None:
 def size_of_jpeg(path: Path) -> tuple[int, int]:
     data, at = path.read_bytes(), 2
     while data[at + 1] not in (0xC0, 0xC2):
-        at += 2 + int.from_bytes(data[at + 2:at + 4], "big")
-    return int.from_bytes(data[at + 7:at + 9], "big"), int.from_bytes(data[at + 5:at + 7], "big")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return int.from_bytes(data[at + 7 : at + 9], "big"), int.from_bytes(data[at + 5 : at + 7], "big")
 
 
 class GpuPack(unittest.TestCase):
@@ -47,8 +47,13 @@ class GpuPack(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="ltrp-gpu-test-")
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
-        for name, text in (("bin/ltrp", "#!/bin/sh\nexit 0\n"), ("bin/ltrp_gpu_tests", "#!/bin/sh\nexit 0\n"),
-                           ("bin/ltrp_bench_cuda", BENCH), ("lib/libdnnl.so.9", ""), ("share/ltrp/model", "")):
+        for name, text in (
+            ("bin/ltrp", "#!/bin/sh\nexit 0\n"),
+            ("bin/ltrp_gpu_tests", "#!/bin/sh\nexit 0\n"),
+            ("bin/ltrp_bench_cuda", BENCH),
+            ("lib/libdnnl.so.9", ""),
+            ("share/ltrp/model", ""),
+        ):
             path = self.folder / "programs" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -75,14 +80,27 @@ class GpuPack(unittest.TestCase):
         (cases / "one/case.json").write_text("{}")
         status, output = self.pack("--golden", str(cases))
         self.assertEqual(status, 0, output)
-        for name in ("run", "train", "tests/gpu/gpu_run.py", "tests/gpu/gpu_train.py", "tests/gpu/run", "tests/gpu/torch_cuda.py",
-                     "tests/bench/peers/torch_peer.py", "tests/data/golden/selection/case.json", "golden/more/one/case.json",
-                     "samples/photos/cat.jpg", "parcel.json"):
+        for name in (
+            "run",
+            "train",
+            "tests/gpu/gpu_run.py",
+            "tests/gpu/gpu_train.py",
+            "tests/gpu/run",
+            "tests/gpu/torch_cuda.py",
+            "tests/bench/peers/torch_peer.py",
+            "tests/data/golden/selection/case.json",
+            "golden/more/one/case.json",
+            "samples/photos/cat.jpg",
+            "parcel.json",
+        ):
             self.assertTrue((self.parcel / name).is_file(), name)
         with tarfile.open(self.parcel / "programs.tar.gz") as archive:
             names = archive.getnames()
             self.assertEqual(archive.getmember("bin/ltrp").mode & 0o111, 0o111)
-        self.assertTrue({"bin/ltrp", "bin/ltrp_gpu_tests", "bin/ltrp_bench_cuda", "lib/libdnnl.so.9", "share/ltrp/model"} <= set(names))
+        self.assertTrue(
+            {"bin/ltrp", "bin/ltrp_gpu_tests", "bin/ltrp_bench_cuda", "lib/libdnnl.so.9", "share/ltrp/model"}
+            <= set(names)
+        )
         self.assertIn("MiB  programs.tar.gz", output)
         self.assertIn("MiB  in all, 55 at most", output)
         self.assertEqual(self.left(), ["more", "parcel", "programs"])
@@ -100,16 +118,20 @@ class GpuPack(unittest.TestCase):
         self.assertTrue((self.parcel / "mine").exists())
 
     def test_what_is_too_large_is_refused_and_leaves_nothing(self) -> None:
-        (self.folder / "programs/lib/libdnnl.so.9").write_bytes(random.Random(1).randbytes(gpu_pack.LIMIT_MIB * gpu_pack.MIB))
+        (self.folder / "programs/lib/libdnnl.so.9").write_bytes(
+            random.Random(1).randbytes(gpu_pack.LIMIT_MIB * gpu_pack.MIB)
+        )
         status, output = self.pack()
         self.assertEqual(status, 1)
         self.assertRegex(output, r"the parcel has 6\d\.\d MiB, at most 55 can travel")
         self.assertEqual(self.left(), ["programs"])
 
     def test_wrong_folders_are_refused_before_anything_is_built(self) -> None:
-        for arguments, text in ((["--golden", str(self.folder)], "holds no recorded cases"),
-                                (["--photos", str(self.folder / "absent")], "is no folder of photos"),
-                                (["--eval", str(self.folder)], "has no images/ and foreground/")):
+        for arguments, text in (
+            (["--golden", str(self.folder)], "holds no recorded cases"),
+            (["--photos", str(self.folder / "absent")], "is no folder of photos"),
+            (["--eval", str(self.folder)], "has no images/ and foreground/"),
+        ):
             status, output = self.pack(*arguments)
             self.assertEqual(status, 1)
             self.assertIn(text, output)
@@ -117,12 +139,14 @@ class GpuPack(unittest.TestCase):
 
     def test_a_parcel_starts_without_a_gpu_and_says_so(self) -> None:
         self.assertEqual(self.pack()[0], 0)
-        bare = self.folder / "path"   # what a system without Python has
+        bare = self.folder / "path"  # what a system without Python has
         bare.mkdir()
         for name in ("sh", "tar", "gzip", "basename", "dirname", "mkdir", "mv", "rm"):
             (bare / name).symlink_to(subprocess.check_output(["sh", "-c", f"command -v {name}"], text=True).strip())
-        for path, text in ((str(bare), "run: no GPU: no NVIDIA driver is installed on this machine; nothing was run"),
-                           (os.environ["PATH"], "tests/gpu/run: no GPU: ")):
+        for path, text in (
+            (str(bare), "run: no GPU: no NVIDIA driver is installed on this machine; nothing was run"),
+            (os.environ["PATH"], "tests/gpu/run: no GPU: "),
+        ):
             done = subprocess.run([self.parcel / "run"], capture_output=True, text=True, env={"PATH": path})
             self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
             self.assertIn(text, done.stderr)
@@ -135,11 +159,13 @@ class GpuPack(unittest.TestCase):
                 photo(self.folder / folder / f"{i}.ppm", 200 + i, 300, i)
         (self.folder / "b/broken.ppm").write_bytes(b"P6 10")
         photo(self.folder / "c/small.ppm", 30, 20, 7)
-        status, output = self.pack("--photos", *(str(self.folder / name) for name in "abc"), "--side", "48", "--photo-mib", "0.02")
+        status, output = self.pack(
+            "--photos", *(str(self.folder / name) for name in "abc"), "--side", "48", "--photo-mib", "0.02"
+        )
         self.assertEqual(status, 0, output)
         photos = [sorted((self.parcel / "photos" / name).glob("*.jpg")) for name in "012"]
         counts = [len(some) for some in photos]
-        self.assertEqual(counts[2], 4)   # all of the small folder
+        self.assertEqual(counts[2], 4)  # all of the small folder
         self.assertIn(counts[0] - counts[1], (0, 1))
         self.assertTrue(4 < counts[0] < 30, counts)
         entries = json.loads((self.parcel / "parcel.json").read_text())["photos"]
@@ -147,10 +173,15 @@ class GpuPack(unittest.TestCase):
         total = sum(path.stat().st_size for some in photos for path in some)
         self.assertTrue(0.8 * 0.02 * gpu_pack.MIB < total <= 0.02 * gpu_pack.MIB, total)
         sizes = {size_of_jpeg(path) for some in photos for path in some}
-        self.assertIn((30, 20), sizes)   # not enlarged
+        self.assertIn((30, 20), sizes)  # not enlarged
         self.assertEqual({min(size) for size in sizes}, {48, 20})
         before = [path.read_bytes() for path in photos[0]]
-        self.assertEqual(self.pack("--photos", *(str(self.folder / name) for name in "abc"), "--side", "48", "--photo-mib", "0.02")[0], 0)
+        self.assertEqual(
+            self.pack("--photos", *(str(self.folder / name) for name in "abc"), "--side", "48", "--photo-mib", "0.02")[
+                0
+            ],
+            0,
+        )
         self.assertEqual([path.read_bytes() for path in photos[0]], before)
 
     @unittest.skipUnless(BIN, "LTRP_BIN names no build")
@@ -164,7 +195,7 @@ class GpuPack(unittest.TestCase):
         status, output = self.pack("--photos", str(self.folder / "a"), "--photo-mib", "0.0001")
         self.assertEqual(status, 1)
         self.assertIn("none of its photos was packed", output)
-        self.assertEqual(len(list((self.parcel / "photos/0").iterdir())), 5)   # the parcel of before
+        self.assertEqual(len(list((self.parcel / "photos/0").iterdir())), 5)  # the parcel of before
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The programs here are small scripts with known answers: what the real ones compu
 import contextlib
 import io
 import json
+import math
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ import gpu_tools
 
 LTRP = """#!{python}
 import json, sys
+from math import nan
 args, noise = sys.argv[1:], {noise}
 if args == ["--version"]:
     sys.exit(0)
@@ -37,7 +39,8 @@ if args[0] in ("score", "rank"):
     scores = [((37 * i) % 101) / 101 for i in range(60)]
     if option("--device") == "cuda":
         scores = [s + noise * ((i * 7919) % 13) for i, s in enumerate(scores)]
-    json.dump([{{"image": "a", "scores": scores}}] * 3, open(option("--json"), "w"))
+    photos = [word for word in args if word.endswith(".jpg")]
+    json.dump([{{"image": "a", "scores": scores}}] * len(photos), open(option("--json"), "w"))
 if args[0] in ("pretrain", "train"):
     import os
     os.makedirs(option("--out"))
@@ -76,14 +79,19 @@ class GpuRun(unittest.TestCase):
 
     def programs(self, noise: float = 0.0, off: int = 0, tests: str = PASSED) -> None:
         self.program("ltrp", LTRP.format(python=sys.executable, noise=noise, off=off))
-        self.program("ltrp_gpu_tests", f"#!/bin/sh\n[ \"$1\" != --version ] || exit 0\n{tests}\n")
-        rows = "\n".join(json.dumps({"row": row, "ms": 2.0, "images_per_second": rate, "peak_bytes": 1 << 30, "batch": 1})
-                         for row, rate in (("score-decoder-bf16", 2500.0), ("rank-1-bf16", 500.0)))
+        self.program("ltrp_gpu_tests", f'#!/bin/sh\n[ "$1" != --version ] || exit 0\n{tests}\n')
+        rows = "\n".join(
+            json.dumps({"row": row, "ms": 2.0, "images_per_second": rate, "peak_bytes": 1 << 30, "batch": 1})
+            for row, rate in (("score-decoder-bf16", 2500.0), ("rank-1-bf16", 500.0))
+        )
         self.bench(f"cat <<'END'\n{rows}\nEND")
 
     def bench(self, text: str) -> None:
-        self.program("ltrp_bench_cuda", f"#!/bin/sh\n[ \"$1\" != --version ] || exit 2\n"
-                                        f"[ \"$1\" != --device ] || {{ echo 'a device'; exit 0; }}\n{text}\n")
+        self.program(
+            "ltrp_bench_cuda",
+            f'#!/bin/sh\n[ "$1" != --version ] || exit 2\n'
+            f"[ \"$1\" != --device ] || {{ echo 'a device'; exit 0; }}\n{text}\n",
+        )
 
     def run_it(self, *arguments: str, gpu: tuple[str, str] = ("a GPU", "")) -> tuple[int, str]:
         output = io.StringIO()
@@ -114,7 +122,7 @@ class GpuRun(unittest.TestCase):
         self.programs()
         text = "error while loading shared libraries: libdnnl.so.99: cannot open shared object file"
         self.program("ltrp_bench_cuda", f"#!/bin/sh\necho '{text}' >&2; exit 127\n")
-        status, output = self.run_it(gpu=("", "no driver"))   # seen without a GPU, too
+        status, output = self.run_it(gpu=("", "no driver"))  # seen without a GPU, too
         self.assertEqual(status, 2)
         self.assertIn(f"ltrp_bench_cuda does not start on this machine: {text}", output)
 
@@ -127,19 +135,28 @@ class GpuRun(unittest.TestCase):
         first = table["pseudo-scoring, ViT-B/16, 19 visible, batch 64 or more, bf16"]
         last = table["ViT-S ranker, batch 1, with host copies, bf16"]
         self.assertEqual((first["measured"], first["reached"]), (2500.0, True))
-        self.assertEqual((last["measured"], last["reached"]), (2.0, False))   # 2 ms, wanted 0.6
+        self.assertEqual((last["measured"], last["reached"]), (2.0, False))  # 2 ms, wanted 0.6
         self.assertIsNone(table["the same, encoder removal"]["measured"])
         self.assertGreater(table["bf16 pseudo-scores against fp32, trained weights, photos"]["measured"], 0.99)
-        for check in ("operations: gpu_attention", "sizes: gpu_sizes", "memory: gpu_memory", "golden: golden, fp32",
-                      "training: train, cuda bf16, loss curve beside the CPU's"):
+        for check in (
+            "operations: gpu_attention",
+            "sizes: gpu_sizes",
+            "memory: gpu_memory",
+            "golden: golden, fp32",
+            "training: train, cuda bf16, loss curve beside the CPU's",
+        ):
             self.assertEqual(checks[check][0], "ok", checks)
-        self.assertIn("20 steps, from 2.0000 to 1.05", checks["training: train, cuda bf16, loss curve beside the CPU's"][1])
+        self.assertIn(
+            "20 steps, from 2.0000 to 1.05", checks["training: train, cuda bf16, loss curve beside the CPU's"][1]
+        )
         self.assertEqual(len(result["curves"]["pretrain"]["cuda fp32"]), 20)
         self.assertEqual((result["device"], result["running"], result["machine"]["backend"]), ("a GPU", "", "a device"))
         page = (self.folder / "out/report.md").read_text()
         self.assertIn("batch 1, with host copies, bf16 | 0.6 ms | 2 |  |  | no |", page)
         self.assertIn("| sizes | gpu_sizes | ok | 1 cases", page)
-        self.assertEqual(sorted(path.name for path in (self.folder / "out").iterdir()), ["log.txt", "report.json", "report.md"])
+        self.assertEqual(
+            sorted(path.name for path in (self.folder / "out").iterdir()), ["log.txt", "report.json", "report.md"]
+        )
 
     def test_the_first_look_is_the_parity_half(self) -> None:
         self.programs(noise=1e-5)
@@ -153,9 +170,11 @@ class GpuRun(unittest.TestCase):
         status, output = self.run_it("--only", "networks", "sizes")
         self.assertEqual(status, 1)
         checks = self.checks()
-        self.assertEqual(checks["networks: gpu_networks"],
-                         ("FAIL", "exit status 201: gpu_networks/two: linear 5x7->3: CUDA: an illegal memory access"))
-        self.assertEqual(checks["networks: gpu_networks/three"][0], "ok")   # run once more, alone
+        self.assertEqual(
+            checks["networks: gpu_networks"],
+            ("FAIL", "exit status 201: gpu_networks/two: linear 5x7->3: CUDA: an illegal memory access"),
+        )
+        self.assertEqual(checks["networks: gpu_networks/three"][0], "ok")  # run once more, alone
         self.assertNotIn("networks: gpu_networks/one", checks)
         self.assertEqual(checks["sizes: gpu_sizes"][0], "ok")
 
@@ -168,7 +187,9 @@ class GpuRun(unittest.TestCase):
         self.programs(off=2)
         status, output = self.run_it("--only", "golden")
         self.assertEqual(status, 1)
-        self.assertIn("[FAIL] golden: golden, fp32 - exit status 1: scores.k98: abs 0.25 at 3, 4 tolerance 1e-4", output)
+        self.assertIn(
+            "[FAIL] golden: golden, fp32 - exit status 1: scores.k98: abs 0.25 at 3, 4 tolerance 1e-4", output
+        )
         self.assertIn("[ok] golden: golden, tf32 - 7 checks passed, 2 failed by the tolerances of fp32", output)
 
     def test_rankings_that_are_off(self) -> None:
@@ -179,6 +200,12 @@ class GpuRun(unittest.TestCase):
         self.assertRegex(output, r"\[FAIL\] training: .* 50.00 % apart")
         wanted = [entry for entry in self.report()["figures"] if entry["unit"] == "Spearman"][0]
         self.assertFalse(wanted["reached"])
+
+    def test_scores_that_are_no_numbers(self) -> None:
+        self.programs(noise=math.nan)
+        status, output = self.run_it("--only", "precision")
+        self.assertEqual(status, 1)
+        self.assertIn("6 lists of scores, expected 6 of finite numbers", output)
 
     def test_what_time_does_not_allow_is_named_and_no_success(self) -> None:
         self.programs(tests="sleep 30")
@@ -206,11 +233,27 @@ class GpuRun(unittest.TestCase):
     def test_killed_in_the_middle_what_was_measured_is_kept(self) -> None:
         self.programs()
         self.bench(f"echo '{ROW}'\nexec sleep 60")
-        code = ("import sys; sys.path.insert(0, sys.argv[1]); import gpu_run; "
-                "gpu_run.main(sys.argv[2:], lambda: ('a GPU', ''))")
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import gpu_run; "
+            "gpu_run.main(sys.argv[2:], lambda: ('a GPU', ''))"
+        )
         out = self.folder / "out"
-        process = subprocess.Popen([sys.executable, "-B", "-c", code, str(Path(__file__).parent), str(self.folder), "--out",
-                                    str(out), "--only", "images", "bench"], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-B",
+                "-c",
+                code,
+                str(Path(__file__).parent),
+                str(self.folder),
+                "--out",
+                str(out),
+                "--only",
+                "images",
+                "bench",
+            ],
+            stdout=subprocess.DEVNULL,
+        )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         for _ in range(600):
@@ -235,18 +278,23 @@ class GpuRun(unittest.TestCase):
     def test_figures_take_the_best_row_and_judge_the_ratio(self) -> None:
         def row(rate: float) -> dict:
             return {"ms": 64e3 / rate, "images_per_second": rate, "peak_bytes": 1 << 30}
+
         bench = {"score-decoder-bf16": row(2300.0), "score-decoder-bf16-256": row(2600.0)}
         self.assertEqual(gpu_report.figures(bench)[0]["measured"], 2600.0)
         self.assertTrue(gpu_report.figures(bench)[0]["reached"])
         bench["torch:score-decoder-bf16"] = row(1000.0)
         self.assertEqual(gpu_report.figures(bench)[0]["ratio"], 2.6)
-        self.assertFalse(gpu_report.figures(bench)[0]["reached"])   # 5 times PyTorch is wanted
+        self.assertFalse(gpu_report.figures(bench)[0]["reached"])  # 5 times PyTorch is wanted
 
     def test_the_first_failure_of_each_kind_of_program(self) -> None:
-        for text, wanted in ((BROKEN, "gpu_networks/two: linear 5x7->3: CUDA: an illegal memory access"),
-                             ("=== x\n========= Invalid __global__ read of size 4 bytes\n=========     at norm(float*)",
-                              "Invalid: __global__ read of size 4 bytes"),
-                             ("all well", "")):
+        for text, wanted in (
+            (BROKEN, "gpu_networks/two: linear 5x7->3: CUDA: an illegal memory access"),
+            (
+                "=== x\n========= Invalid __global__ read of size 4 bytes\n=========     at norm(float*)",
+                "Invalid: __global__ read of size 4 bytes",
+            ),
+            ("all well", ""),
+        ):
             self.assertTrue(gpu_steps.first_failure(text).startswith(wanted), gpu_steps.first_failure(text))
         self.assertEqual(gpu_steps.first_failure("all well"), "")
 
@@ -257,7 +305,7 @@ class GpuRun(unittest.TestCase):
         now[0] += 5
         self.assertEqual(budget.begin("b"), 95 * 3 / 4)
         self.assertEqual(budget.left(), 95 * 3 / 4)
-        now[0] += 90   # longer than its share
+        now[0] += 90  # longer than its share
         self.assertEqual(budget.begin("c"), 5)
         now[0] += 10
         self.assertEqual(budget.begin("c"), 0)

@@ -1,6 +1,7 @@
-"""The script tests/gpu/train without a GPU: how it divides the time, what it does when that runs out, what it leaves behind.
+"""The script tests/gpu/train without a GPU: how it divides the time, what it does when that runs out, what it leaves.
 
-The program here is a small script with known answers; with LTRP_BIN, a build's bin folder, the real one trains on the CPU, too.
+The program here is a small script with known answers; with LTRP_BIN, a build's bin folder, the real one trains on the
+CPU, too.
 """
 
 import contextlib
@@ -28,7 +29,8 @@ if args[0] in ("pretrain", "train"):
     epochs = float(option("--epochs", config["epochs"]))
     out = option("--out")
     os.makedirs(out)
-    values = {{"epochs": str(epochs), "warmup-epochs": option("--warmup-epochs", config["warmup-epochs"]), "batch": "8", "accumulate": "2"}}
+    warm = option("--warmup-epochs", config["warmup-epochs"])
+    values = {{"epochs": str(epochs), "warmup-epochs": warm, "batch": "8", "accumulate": "2"}}
     log = open(out + "/log.jsonl", "w")
     log.write(json.dumps({{"event": "start", "options": values, "steps_per_epoch": 4}}) + "\\n")
     for step in range(1, 13):
@@ -75,9 +77,28 @@ class GpuTrain(unittest.TestCase):
     def run_it(self, *arguments: str, gpu: tuple[str, str] = ("a GPU", "")) -> tuple[int, str]:
         output, at = io.StringIO(), self.folder
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            status = gpu_train.main(["--minutes", "3", "--out", str(at / "out"), "--build", str(at), "--recipe", str(at / "recipe"),
-                                     "--photos", str(at / "photos"), "--eval", str(at / "eval"), "--rate-seconds", "1",
-                                     "--workers", "2", *arguments], lambda: gpu)
+            status = gpu_train.main(
+                [
+                    "--minutes",
+                    "3",
+                    "--out",
+                    str(at / "out"),
+                    "--build",
+                    str(at),
+                    "--recipe",
+                    str(at / "recipe"),
+                    "--photos",
+                    str(at / "photos"),
+                    "--eval",
+                    str(at / "eval"),
+                    "--rate-seconds",
+                    "1",
+                    "--workers",
+                    "2",
+                    *arguments,
+                ],
+                lambda: gpu,
+            )
         return status, output.getvalue()
 
     def state(self) -> dict:
@@ -91,7 +112,7 @@ class GpuTrain(unittest.TestCase):
         self.assertFalse((self.folder / "out").exists())
 
     def test_both_networks_take_the_same_share_of_the_recipe(self) -> None:
-        self.program(second=0.5)   # 16 images: 32 images/s; the recipe 640 s and 160 s, 3 minutes are there
+        self.program(second=0.5)  # 16 images: 32 images/s; the recipe 640 s and 160 s, 3 minutes are there
         status, output = self.run_it()
         self.assertEqual(status, 0, output)
         state = self.state()
@@ -102,15 +123,26 @@ class GpuTrain(unittest.TestCase):
         self.assertAlmostEqual(float(pretrain["--warmup-epochs"]) / 2, factor, places=4)
         seconds = (20 + 5) * 64 / 32 * factor
         self.assertTrue(0.8 * (180 - 25 - 15) < seconds < 0.9 * (180 - 25), (factor, seconds))
-        self.assertEqual(sorted(path.name for path in (self.folder / "out").iterdir()),
-                         ["coverage.json", "mae.safetensors", "pretrain-log.jsonl", "rank.safetensors", "train-log.jsonl",
-                          "train.json", "train.md"])
+        self.assertEqual(
+            sorted(path.name for path in (self.folder / "out").iterdir()),
+            [
+                "coverage.json",
+                "mae.safetensors",
+                "pretrain-log.jsonl",
+                "rank.safetensors",
+                "train-log.jsonl",
+                "train.json",
+                "train.md",
+            ],
+        )
         page = (self.folder / "out/train.md").read_text()
         self.assertIn("share of foreground kept", page)
         self.assertIn("pretrain.cfg:\n\n```\nepochs = 20", page)
         for call in self.calls("pretrain") + self.calls("train"):
-            self.assertEqual((call["--device"], call["--precision"], call["--config"].rpartition("/")[0]),
-                             ("cuda", "bf16", str(self.folder / "recipe")))
+            self.assertEqual(
+                (call["--device"], call["--precision"], call["--config"].rpartition("/")[0]),
+                ("cuda", "bf16", str(self.folder / "recipe")),
+            )
 
     def test_a_training_that_does_not_end_in_time_leaves_its_last_copy(self) -> None:
         self.program(hangs=True)
@@ -129,8 +161,12 @@ class GpuTrain(unittest.TestCase):
 
     def test_a_rate_from_too_few_updates_is_none(self) -> None:
         log = self.folder / "log.jsonl"
-        log.write_text("\n".join([json.dumps({"event": "start", "options": {}})] +
-                                 [json.dumps({"event": "step", "step": step, "time": step}) for step in range(1, 5)]))
+        log.write_text(
+            "\n".join(
+                [json.dumps({"event": "start", "options": {}})]
+                + [json.dumps({"event": "step", "step": step, "time": step}) for step in range(1, 5)]
+            )
+        )
         with self.assertRaisesRegex(gpu_train.Failed, "1 updates after the first 3"):
             gpu_train.rate_of(log)
 
@@ -150,12 +186,28 @@ class GpuTrain(unittest.TestCase):
     @unittest.skipUnless(os.environ.get("LTRP_BIN"), "LTRP_BIN names no build")
     def test_the_real_program_on_the_cpu(self) -> None:
         small = "batch = 2\naccumulate = 1\nlr = 0.001\nembed-dim = 32\ndepth = 1\nheads = 2\n"
-        self.recipe(small + "epochs = 40\nwarmup-epochs = 4\nsize = 32\npatch = 8\ndecoder-embed-dim = 32\ndecoder-depth = 1\n"
-                            "decoder-heads = 2\n", small + "epochs = 20\nwarmup-epochs = 2\nsees = all\nmask-ratio = 0.75\n")
+        self.recipe(
+            small + "epochs = 40\nwarmup-epochs = 4\nsize = 32\npatch = 8\ndecoder-embed-dim = 32\ndecoder-depth = 1\n"
+            "decoder-heads = 2\n",
+            small + "epochs = 20\nwarmup-epochs = 2\nsees = all\nmask-ratio = 0.75\n",
+        )
         photos = Path(__file__).resolve().parents[2] / "samples/photos"
-        status, output = self.run_it("--build", str(Path(os.environ["LTRP_BIN"]).parent), "--photos", str(photos), "--device", "cpu",
-                                     "--minutes", "0.5", "--rate-seconds", "5", "--evaluation-seconds", "5", "--eval",
-                                     str(self.coverage(photos)))
+        status, output = self.run_it(
+            "--build",
+            str(Path(os.environ["LTRP_BIN"]).parent),
+            "--photos",
+            str(photos),
+            "--device",
+            "cpu",
+            "--minutes",
+            "0.5",
+            "--rate-seconds",
+            "5",
+            "--evaluation-seconds",
+            "5",
+            "--eval",
+            str(self.coverage(photos)),
+        )
         state = self.state()
         self.assertEqual(sorted(state["networks"]), ["mae.safetensors", "rank.safetensors"], output)
         self.assertEqual(state["recipe"]["train"].splitlines()[0], "batch = 2")
