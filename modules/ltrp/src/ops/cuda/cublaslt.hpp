@@ -23,9 +23,9 @@ void* cublasLtFunction(const char* name);
 /// The library's cublasLt<name>, looked up once.
 #define LTRP_CUBLASLT(name)                                                                   \
     ([] {                                                                                     \
-        static const auto found = reinterpret_cast<decltype(&cublasLt##name)>(                \
+        static const auto ltrp_function_ = reinterpret_cast<decltype(&cublasLt##name)>(       \
             ::cv::ltrp::ops::cuda::cublasLtFunction("cublasLt" #name));                       \
-        return found;                                                                         \
+        return ltrp_function_;                                                                \
     }())
 
 #endif
