@@ -121,7 +121,7 @@ public:
 
     void* allocate(size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         void* memory = nullptr;
         const cudaError_t status = cudaMallocAsync(&memory, std::max<size_t>(bytes, 1), stream_);
         if (status == cudaErrorMemoryAllocation)
@@ -158,7 +158,7 @@ public:
 
     void upload(const void* host, void* to, size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
         require(cudaStreamSynchronize(stream_),
                 "copying to the device");   // the host's may be pinned memory, and change
@@ -166,7 +166,7 @@ public:
 
     void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
         require(cudaStreamSynchronize(stream_), "computing");
     }
@@ -181,7 +181,7 @@ public:
 
     void* allocateHost(size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         void* memory = nullptr;
         const cudaError_t status = cudaHostAlloc(&memory, std::max<size_t>(bytes, 1), cudaHostAllocDefault);
         if (status == cudaErrorMemoryAllocation)
@@ -202,45 +202,45 @@ public:
 
     void uploadBeside(const void* host, void* to, size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, uploads_), "copying to the device");
     }
 
     void awaitUploads() const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaEventRecord(uploaded_, uploads_), "marking the end of a copy");
         require(cudaStreamWaitEvent(stream_, uploaded_, 0), "waiting for a copy");
     }
 
     void downloadLater(const void* from, void* host, size_t bytes) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
     }
 
     void mark(int number) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaEventRecord(marks_[number], stream_), "marking a step's end");
     }
 
     void reach(int number) const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaEventSynchronize(marks_[number]), "computing");
     }
 
     void finish() const CV_OVERRIDE
     {
-        use();
+        useNow();
         require(cudaStreamSynchronize(uploads_), "copying to the device");
         require(cudaStreamSynchronize(stream_), "computing");
     }
 
     std::unique_ptr<cuda::Recording> record(const std::function<void()>& calls) const CV_OVERRIDE
     {
-        use();
+        useNow();
         const RecordingStream recording;
         cudaGraph_t graph = nullptr;
         // Of this thread alone: another one may allocate and launch meanwhile.
@@ -281,7 +281,7 @@ private:
     /// What `second` is told from now on runs behind what `first` was told so far.
     void order(cudaStream_t first, cudaStream_t second) const
     {
-        use();
+        useNow();
         cudaEvent_t event = nullptr;
         require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
         const cudaError_t recorded = cudaEventRecord(event, first);
@@ -304,6 +304,13 @@ private:
         RecordingStream(const RecordingStream&) = delete;
         RecordingStream& operator=(const RecordingStream&) = delete;
     };
+
+    /// For what a recording cannot hold: done now it would be missing when the recording is launched.
+    void useNow() const
+    {
+        LTRP_REQUIRE(!recordingStream, Error::GpuApiCallError, "CUDA: recording: a call that cannot be recorded");
+        use();
+    }
 
     cudaStream_t launches() const { return recordingStream ? recordingStream : stream_; }
 
