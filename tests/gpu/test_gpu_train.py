@@ -146,7 +146,7 @@ class GpuTrain(unittest.TestCase):
 
     def test_a_training_that_does_not_end_in_time_leaves_its_last_copy(self) -> None:
         self.program(hangs=True)
-        status, output = self.run_it("--minutes", "0.2", "--evaluation-seconds", "2")
+        status, output = self.run_it("--minutes", "0.4", "--evaluation-seconds", "2")
         self.assertEqual(status, 1)
         self.assertIn("mae.safetensors: 9 bytes, its state after epoch 12 of ", output)
         self.assertEqual((self.folder / "out/mae.safetensors").read_text(), "xepoch 12")
@@ -192,22 +192,9 @@ class GpuTrain(unittest.TestCase):
             small + "epochs = 20\nwarmup-epochs = 2\nsees = all\nmask-ratio = 0.75\n",
         )
         photos = Path(__file__).resolve().parents[2] / "samples/photos"
-        status, output = self.run_it(
-            "--build",
-            str(Path(os.environ["LTRP_BIN"]).parent),
-            "--photos",
-            str(photos),
-            "--device",
-            "cpu",
-            "--minutes",
-            "0.5",
-            "--rate-seconds",
-            "5",
-            "--evaluation-seconds",
-            "5",
-            "--eval",
-            str(self.coverage(photos)),
-        )
+        ways = "--device cpu --minutes 0.6 --rate-seconds 10 --evaluation-seconds 5".split()
+        ways += ["--build", str(Path(os.environ["LTRP_BIN"]).parent), "--photos", str(photos)]
+        status, output = self.run_it(*ways, "--eval", str(self.coverage(photos)))
         state = self.state()
         self.assertEqual(sorted(state["networks"]), ["mae.safetensors", "rank.safetensors"], output)
         self.assertEqual(state["recipe"]["train"].splitlines()[0], "batch = 2")
