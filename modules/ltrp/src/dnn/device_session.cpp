@@ -119,7 +119,8 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     {
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
-        ws.repeat(std::to_string(count), [&] { net.forward(pixels, count, nullptr, patches, part, nullptr, ws); });
+        ws.repeat(format("%d of %d x %d", count, input.size().width, input.size().height),
+                  [&] { net.forward(pixels, count, nullptr, patches, part, nullptr, ws); });
         wanted.put(ops, part, first, count);
     }
     ops.letFollow(stream);

@@ -149,7 +149,8 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
     const float* const values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int batch = pixels.size[0];
-    ws.repeat(std::to_string(batch), [&] { net.forward(values, batch, nullptr, patches, scores, nullptr, ws); });
+    ws.repeat(format("%d of %d x %d", batch, pixels.size[3], pixels.size[2]),
+              [&] { net.forward(values, batch, nullptr, patches, scores, nullptr, ws); });
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 

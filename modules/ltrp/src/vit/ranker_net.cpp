@@ -12,7 +12,8 @@ RankerNet::RankerNet(const RankerConfig& config, const ParamArena& params)
     : config_(config), params_(params), encoder_(config.encoder, config.layerNormEps, params, "blocks.", "norm."),
       positions_(config.input.otherSize.empty()
                      ? std::vector<float>()
-                     : resizedPositions(config.input, config.encoder.dim, params.at("pos_embed")))
+                     : resizedPositions(config.input, config.encoder.dim, params.at("pos_embed"))),
+      positionsName_(format("positions %d x %d", config.input.size().width, config.input.size().height))
 {
 }
 

@@ -33,7 +33,7 @@ public:
 private:
     const float* positions(Workspace& ws) const
     {
-        return positions_.empty() ? nullptr : ws.constants("positions", positions_);
+        return positions_.empty() ? nullptr : ws.constants(positionsName_, positions_);
     }
     /// Head::Token: the scores of normed tokens x [B, 1 + n, dim].
     void tokenScores(const float* x, int batch, const int* ids, int n, float* scores, Workspace& ws) const;
@@ -46,6 +46,7 @@ private:
     const ParamArena& params_;
     Transformer encoder_;
     const std::vector<float> positions_;   ///< of another grid than the trained one; empty: those of params_
+    std::string positionsName_;   ///< one buffer a size: a recorded pass reads it again
 };
 
 }}}  // namespace
