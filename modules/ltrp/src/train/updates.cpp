@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "updates.hpp"
+#include "../vit/patches.hpp"
 
 #include <algorithm>
 #include <chrono>
