@@ -72,8 +72,8 @@ std::vector<ImagePair> findPairs(const std::string& folder, size_t& failed)
             pairs.push_back({image, own.front(), below(images, image, true)});
             continue;
         }
-        complain(own.empty() ? image + ": has no mask in foreground: " + (foreground / below(images, image, false)).string() +
-                                   ".png is not there"
+        complain(own.empty() ? image + ": has no mask in foreground: " +
+                                   (foreground / below(images, image, false)).string() + ".png is not there"
                              : image + ": has two masks, " + own[0] + " and " + own[1]);
         ++failed;
     }
@@ -95,15 +95,6 @@ std::vector<ImagePair> findPairs(const std::string& folder, size_t& failed)
                 ++failed;
             }
     return pairs;
-}
-
-eval::MaskRule ruleNamed(const std::string& name)
-{
-    const std::vector<std::string>& names = eval::maskRuleNames();
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end())
-        throw UsageError("--foreground: '" + name + "' is none of auto, nonzero, bright, labels, alpha");
-    return static_cast<eval::MaskRule>(found - names.begin());
 }
 
 /// Reads all masks; those that cannot be read are named and their pairs dropped.
@@ -162,7 +153,16 @@ Half halfNamed(const std::string& name)
     throw UsageError("--half: '" + name + "' is none of all, select, report");
 }
 
-ImageSet openSet(const std::string& folder, const std::string& name, const std::string& wanted, size_t& failed)
+eval::MaskRule maskRuleNamed(const std::string& name)
+{
+    const std::vector<std::string>& names = eval::maskRuleNames();
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end())
+        throw UsageError("--foreground: '" + name + "' is none of auto, nonzero, bright, labels, alpha");
+    return static_cast<eval::MaskRule>(found - names.begin());
+}
+
+ImageSet openSet(const std::string& folder, const std::string& name, eval::MaskRule wanted, size_t& failed)
 {
     if (!fs::is_directory(folder))
         throw std::runtime_error(folder + ": not a folder");
@@ -170,7 +170,7 @@ ImageSet openSet(const std::string& folder, const std::string& name, const std::
     set.name = name;
     set.folder = folder;
     set.pairs = findPairs(folder, failed);
-    set.rule = surveyMasks(set.pairs, ruleNamed(wanted), set.foreground, failed);
+    set.rule = surveyMasks(set.pairs, wanted, set.foreground, failed);
     return set;
 }
 
@@ -180,7 +180,9 @@ void keepHalf(ImageSet& set, Half half)
     {
         cv::ltrp::train::Crc32 sum;
         sum.add(fs::path(pair.image).filename().string());
-        return half != Half::All && (sum.value() % 2 == 0) != (half == Half::Select);
+        // CRC-32 alone puts neighbouring numbers into one half: its bits are mixed (Knuth's multiplicative hashing).
+        const bool report = (sum.value() * 0x9E3779B1u) >> 31;
+        return half != Half::All && report != (half == Half::Report);
     };
     set.pairs.erase(std::remove_if(set.pairs.begin(), set.pairs.end(), other), set.pairs.end());
 }

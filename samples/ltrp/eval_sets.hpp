@@ -20,8 +20,8 @@ struct ImagePair
     std::string name;          ///< the image's path below images/
 };
 
-/// One half of the images of a set, told by a checksum of the file's name: models are chosen by the one and reported by the
-/// other.
+/// One half of the images of a set, told by a checksum of the file's name: models are chosen by the one and reported by
+/// the other.
 enum class Half { All, Select, Report };
 Half halfNamed(const std::string& name);   ///< "all", "select" or "report"; UsageError for others
 
@@ -34,10 +34,12 @@ struct ImageSet
     std::string foreground;   ///< the rule in words
 };
 
-/// Every image of FOLDER/images with its mask in FOLDER/foreground: the same path below, but for the extension, or with the
-/// mask's added to the image's (cat.jpg.png). What has no partner, or more than one, is named on stderr and counted in
-/// `failed`, for it would silently change the mean. All masks are read to find what `wanted` (a rule's name) means here.
-ImageSet openSet(const std::string& folder, const std::string& name, const std::string& wanted, size_t& failed);
+cv::ltrp::eval::MaskRule maskRuleNamed(const std::string& name);   ///< UsageError for what is no rule
+
+/// Every image of FOLDER/images with its mask in FOLDER/foreground: the same path below, but for the extension, or with
+/// the mask's added to the image's (cat.jpg.png). What has no partner, or more than one, is named on stderr and counted
+/// in `failed`, for it would silently change the mean. All masks are read to find what `wanted` means here.
+ImageSet openSet(const std::string& folder, const std::string& name, cv::ltrp::eval::MaskRule wanted, size_t& failed);
 /// Drops the pairs of the other half.
 void keepHalf(ImageSet& set, Half half);
 

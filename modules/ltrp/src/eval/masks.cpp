@@ -23,11 +23,12 @@ int64_t largest(const Mat& mask)
 void checkType(const Mat& mask)
 {
     const int channels = mask.channels();
-    LTRP_REQUIRE(mask.dims == 2 && !mask.empty() && (mask.depth() == CV_8U || mask.depth() == CV_16U) &&
-                     (channels == 1 || channels == 3 || channels == 4),
-                 Error::StsBadArg,
-                 "the mask is of type " << typeToString(mask.type())
-                                        << ", expected 8 or 16 bits and 1, 3 or 4 channels: convert it to an 8-bit PNG");
+    LTRP_REQUIRE(
+        mask.dims == 2 && !mask.empty() && (mask.depth() == CV_8U || mask.depth() == CV_16U) &&
+            (channels == 1 || channels == 3 || channels == 4),
+        Error::StsBadArg,
+        "the mask is of type " << typeToString(mask.type())
+                               << ", expected 8 or 16 bits and 1, 3 or 4 channels: convert it to an 8-bit PNG");
 }
 
 uint64_t packed(uint64_t red, uint64_t green, uint64_t blue)
@@ -135,8 +136,9 @@ void MaskSurvey::add(const Mat& mask, const std::string& file, bool lossy)
                       own[value] += pixels;
               });
     if (!opaque && own.size() == 2 && own.count(0))
-        LTRP_REQUIRE(countNonZero(maskForeground(mask, MaskRule::Alpha) != (brightness(mask) > 0)) == 0, Error::StsBadArg,
-                     "the mask's colours and its opacity show different masks: store one of them alone");
+        LTRP_REQUIRE(countNonZero(maskForeground(mask, MaskRule::Alpha) != (brightness(mask) > 0)) == 0,
+                     Error::StsBadArg,
+                     "the mask's colours and its opacity show two different masks: store one of them alone");
     for (const auto& value : own)
     {
         if (values_.size() >= mostValues && !values_.count(value.first))
@@ -233,11 +235,12 @@ MaskRule MaskSurvey::rule(MaskRule wanted) const
         return MaskRule::Bright;
     auto odd = values_.begin();   // names a file: that of the first value beyond black and one more
     std::advance(odd, std::min<size_t>(values_.size() - 1, values_.count(0) ? 2 : 1));
-    LTRP_ERROR(Error::StsBadArg,
-               odd->second.file << ": the masks of this set hold more than background (0) and one value: " << values()
-                                << " (" << valueText(odd->first)
-                                << " here). Say what is foreground: --foreground labels (all but 0 and void), nonzero or "
-                                   "bright (above half)");
+    LTRP_ERROR(
+        Error::StsBadArg, odd->second.file
+                              << ": the masks of this set hold more than background (0) and one value: " << values()
+                              << " (" << valueText(odd->first)
+                              << " here). Say what is foreground: --foreground labels (all but 0 and void), nonzero or "
+                                 "bright (above half)");
 }
 
 std::string MaskSurvey::describe(MaskRule rule) const
@@ -245,7 +248,7 @@ std::string MaskSurvey::describe(MaskRule rule) const
     switch (rule)
     {
     case MaskRule::NonZero:
-        return values_.size() == 2 && values_.count(0) ? valueText(values_.rbegin()->first) : "not 0";
+        return values_.size() == 2 && values_.count(0) ? "value " + valueText(values_.rbegin()->first) : "not 0";
     case MaskRule::Bright: return "above half of white";
     case MaskRule::Labels: return "labels but 0 and void";
     case MaskRule::Alpha: return "opacity above one half";

@@ -23,18 +23,20 @@ enum class MaskRule
 
 const std::vector<std::string>& maskRuleNames();   ///< "auto", "nonzero", "bright", "labels", "alpha"
 
-/// What all masks of a set hold, and the one rule that reads them. A rule is never chosen mask by mask: the same 255 is the
-/// object in one set and void in another.
+/// What all masks of a set hold, and the one rule that reads them. A rule is never chosen mask by mask: the same 255 is
+/// the object in one set and void in another.
 class MaskSurvey
 {
 public:
     /// mask: as stored: 8 or 16 bits; 1, 3 (BGR) or 4 (BGRA) channels. lossy: a JPEG file, where 0 and 255 come out as
-    /// values near them. @throws Error::StsBadArg for other types, and for colours and opacity that are two different masks
+    /// values near them. @throws Error::StsBadArg for other types, and for colours and opacity that are two different
+    /// masks
     void add(const Mat& mask, const std::string& file, bool lossy);
     void add(const MaskSurvey& other);
 
-    /// Auto is: Alpha where a mask has transparent pixels; NonZero where all masks together hold black and one more value
-    /// (or one value alone); Bright where they are grey, nearly all black or white, with all shades in between (soft edges).
+    /// Auto is: Alpha where a mask has transparent pixels; NonZero where all masks together hold black and one more
+    /// value (or one value alone); Bright where they are grey, nearly all black or white, with all shades in between
+    /// (soft edges).
     /// @throws Error::StsBadArg saying what was found, where, and which rule to name, for anything else
     MaskRule rule(MaskRule wanted) const;
     /// What `rule` takes for foreground, in words.
