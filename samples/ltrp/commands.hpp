@@ -19,6 +19,7 @@ int runScore(const std::vector<std::string>& args);
 int runPretrain(const std::vector<std::string>& args);
 int runTrain(const std::vector<std::string>& args);
 int runEval(const std::vector<std::string>& args);
+int runPlot(const std::vector<std::string>& args);
 int runConvert(const std::vector<std::string>& args);
 int runInfo(const std::vector<std::string>& args);
 int runGolden(const std::vector<std::string>& args);

@@ -32,6 +32,7 @@ const Command COMMANDS[] = {
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
     {"eval", "evaluate: how much of the foreground the kept patches cover", tool::runEval},
+    {"plot", "draw the course of trainings from their logs", tool::runPlot},
     {"convert", "convert a weight file to safetensors or ONNX", tool::runConvert},
     {"info", "show what a weight file holds", tool::runInfo},
     {"golden", "check this build against recorded reference results", tool::runGolden},

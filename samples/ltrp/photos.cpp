@@ -179,19 +179,6 @@ void makeFolder(const fs::path& folder)
         throw std::runtime_error(folder.string() + ": cannot be created: " + error.message());
 }
 
-void writeText(const std::string& path, const std::string& text)
-{
-    if (path != "-")
-    {
-        makeFolder(fs::path(path).parent_path());
-        cv::ltrp::io::writeTextFile(path, text);
-        return;
-    }
-    std::cout << text << std::flush;
-    if (!std::cout)
-        throw std::runtime_error("standard output: cannot be written");
-}
-
 }  // namespace
 
 std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip)
@@ -337,6 +324,19 @@ void writeImage(const std::string& path, const cv::Mat& image)
     cv::ltrp::io::AtomicFile file(path);
     file.write(encoded.data(), encoded.size());
     file.commit();
+}
+
+void writeText(const std::string& path, const std::string& text)
+{
+    if (path != "-")
+    {
+        makeFolder(fs::path(path).parent_path());
+        cv::ltrp::io::writeTextFile(path, text);
+        return;
+    }
+    std::cout << text << std::flush;
+    if (!std::cout)
+        throw std::runtime_error("standard output: cannot be written");
 }
 
 void writeJsonList(const std::string& path, const std::vector<Json>& entries)

@@ -41,6 +41,8 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
 /// Encodes by the name's extension; the file appears only when it is complete.
 void writeImage(const std::string& path, const cv::Mat& image);
 
+/// Writes text, atomically; "-" is stdout.
+void writeText(const std::string& path, const std::string& text);
 /// Writes a list with one line per entry, atomically; "-" is stdout.
 void writeJsonList(const std::string& path, const std::vector<Json>& entries);
 /// Writes one object, indented, atomically; "-" is stdout.
