@@ -9,6 +9,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/opencv_modules.hpp>
 
+#include <set>
 
 namespace
 {
@@ -42,6 +43,28 @@ struct CoverageFixture : ToolFixture
     }
 };
 
+std::vector<uchar> fromBase64(const std::string& text)
+{
+    static const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::vector<uchar> bytes;
+    unsigned bits = 0;
+    int count = 0;
+    for (char c : text)
+    {
+        const size_t digit = digits.find(c);
+        if (digit == std::string::npos)
+            break;
+        bits = bits << 6 | static_cast<unsigned>(digit);
+        count += 6;
+        if (count >= 8)
+        {
+            count -= 8;
+            bytes.push_back(static_cast<uchar>(bits >> count & 0xff));
+        }
+    }
+    return bytes;
+}
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(tool_eval, CoverageFixture)
@@ -52,7 +75,7 @@ BOOST_AUTO_TEST_CASE(everything_foreground_keeps_the_share_of_patches)
         mask(name, cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
     const Json result = coverage({"--model", models().ranker});
     BOOST_TEST(result["keep"] == Json::parse("[0.1, 0.25, 0.5, 0.75]"));
-    std::vector<std::string> methods = {"centre", "gradient", "gradient_smooth", "tiny-ranker", "random"};
+    std::vector<std::string> methods = {"centre", "gradient", "gradient_smooth", "perfect", "tiny-ranker", "random"};
 #ifdef HAVE_OPENCV_SALIENCY
     methods.insert(methods.end(), {"fine_grained", "spectral_residual", "spectral_smooth", "spectral_centre_0.3",
                                      "spectral_centre_0.6"});
@@ -159,6 +182,196 @@ BOOST_AUTO_TEST_CASE(files_without_a_partner_and_bad_masks_are_named)
                 {folder.file("images"), "has no folder images"});
     expectError({"eval", "coverage", folder.file("none"), "--model", models().ranker}, 1,
                 {folder.file("none"), "not a folder"});
+}
+
+BOOST_AUTO_TEST_CASE(comparisons_and_intervals_follow_from_the_images_own_shares)
+{
+    cv::Mat left(224, 224, CV_8U, cv::Scalar(0)), right = left.clone();
+    left.colRange(0, 60).setTo(255);
+    right.colRange(100, 224).setTo(255);
+    mask("a", left);
+    mask("b", right);
+    const Json result = coverage({"--model", models().ranker});
+    const Json& images = result["sets"][0]["per_image"];
+    BOOST_REQUIRE_EQUAL(images.size(), 2u);
+    for (size_t keep = 0; keep < 4; ++keep)
+    {
+        std::vector<double> model, centre;
+        for (const Json& image : images)
+        {
+            model.push_back(image["shares"]["tiny-ranker"][keep]);
+            centre.push_back(image["shares"]["centre"][keep]);
+        }
+        const auto close = boost::test_tools::tolerance(1e-12);
+        BOOST_TEST(result["methods"]["tiny-ranker"][keep].get<double>() == (model[0] + model[1]) / 2, close);
+        const Json& against = result["against"]["tiny-ranker"]["centre"][keep];
+        const double differences[] = {model[0] - centre[0], model[1] - centre[1]};
+        int wins = 0, losses = 0;
+        for (double difference : differences)
+        {
+            wins += difference > 1e-12;
+            losses += difference < -1e-12;
+        }
+        BOOST_TEST(against["wins"] == wins);
+        BOOST_TEST(against["losses"] == losses);
+        BOOST_TEST(against["ties"] == 2 - wins - losses);
+        BOOST_TEST(against["difference"].get<double>() == (differences[0] + differences[1]) / 2, close);
+        // Of two images a quarter of all draws hold the one twice: the interval reaches from one to the other.
+        const Json& interval = result["intervals"]["tiny-ranker"][keep];
+        BOOST_TEST(interval[0].get<double>() == std::min(model[0], model[1]), close);
+        BOOST_TEST(interval[1].get<double>() == std::max(model[0], model[1]), close);
+        BOOST_TEST(against["interval"][0].get<double>() == std::min(differences[0], differences[1]), close);
+        BOOST_TEST(against["interval"][1].get<double>() == std::max(differences[0], differences[1]), close);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(several_sets_stand_side_by_side_and_pooled)
+{
+    cv::Mat half(224, 224, CV_8U, cv::Scalar(0));
+    half.rowRange(0, 100).setTo(255);
+    mask("a", half);
+    mask("b", half);
+    const std::filesystem::path other = folder.path() / "other set";
+    for (const char* part : {"images", "foreground"})
+        std::filesystem::create_directories(other / part);
+    std::filesystem::copy(folder.file("images/a.png"), other / "images/c.png");
+    cv::imwrite((other / "foreground/c.png").string(), 255 - half);
+
+    const std::string root = folder.path().string();
+    const Json one = coverage({"--model", models().ranker}),
+               both = coverage({other.string(), "--model", models().ranker});
+    BOOST_REQUIRE_EQUAL(both["sets"].size(), 2u);
+    BOOST_TEST(both["images"] == 3);
+    BOOST_TEST(both["sets"][1]["name"] == "other set");
+    BOOST_TEST(both["sets"][0]["intervals"] == one["sets"][0]["intervals"]);   // a set's draws are its own
+    for (size_t keep = 0; keep < 4; ++keep)
+        for (const char* method : {"tiny-ranker", "random", "gradient_smooth"})
+        {
+            const double first = both["sets"][0]["methods"][method][keep],
+                         second = both["sets"][1]["methods"][method][keep];
+            BOOST_TEST(both["methods"][method][keep].get<double>() == (2 * first + second) / 3,
+                       boost::test_tools::tolerance(1e-12));
+        }
+    std::istringstream lines(expectOk({"eval", "coverage", root, other.string(), "--model", models().ranker}));
+    for (std::string line; std::getline(lines, line);)
+        BOOST_TEST(line.size() <= 120u, line);
+    expectError({"eval", "coverage", root, root + "/", "--model", models().ranker}, 2, {"named twice"});
+}
+
+BOOST_AUTO_TEST_CASE(several_models_are_columns_of_their_own)
+{
+    mask("a", cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+    mask("b", cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+    std::filesystem::create_directories(folder.path() / "run");
+    std::filesystem::copy(models().ranker, folder.path() / "run/centre.safetensors");
+    std::filesystem::copy(models().ranker, folder.path() / "run/tiny-ranker.safetensors");
+    const Json result =
+        coverage({"--model", models().ranker, "--model", folder.file("run/tiny-ranker.safetensors"), "--model",
+                  folder.file("run/centre.safetensors"), "--mae", models().mae, "--masks", "1", "--mask-ratio", "0.5"});
+    BOOST_REQUIRE_EQUAL(result["models"].size(), 4u);
+    const std::string first = std::filesystem::path(models().ranker).parent_path().filename().string() + "/tiny-ranker";
+    BOOST_TEST(result["models"][first]["file"] == models().ranker);
+    BOOST_TEST(result["models"]["run/tiny-ranker"]["kind"] == "ranker");
+    BOOST_TEST(result["models"]["run/centre"]["kind"] == "ranker");   // a baseline has that name
+    BOOST_TEST(result["models"]["tiny-mae"]["kind"] == "autoencoder");
+    BOOST_TEST(result["methods"][first] == result["methods"]["run/tiny-ranker"]);
+    expectError({"eval", "coverage", folder.path().string(), "--model", models().ranker, "--model", models().ranker}, 2,
+                {"named twice"});
+}
+
+BOOST_AUTO_TEST_CASE(halves_are_fixed_and_share_no_image)
+{
+    std::set<std::string> all;
+    for (int i = 0; i < 40; ++i)
+    {
+        const std::string name = "photo" + std::to_string(i);
+        std::filesystem::copy(folder.file("images/a.png"), folder.file("images/" + name + ".png"));
+        mask(name, cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+        all.insert(name + ".png");
+    }
+    for (const char* name : {"a", "b"})
+        std::filesystem::remove(folder.file("images/" + std::string(name) + ".png"));
+    const auto names = [&](const std::string& half)
+    {
+        std::set<std::string> found;
+        const Json result = coverage({"--model", models().ranker, "--half", half});
+        for (const Json& image : result["sets"][0]["per_image"])
+            found.insert(image["image"]);
+        return found;
+    };
+    const std::set<std::string> select = names("select"), report = names("report");
+    BOOST_TEST(select.size() + report.size() == all.size());
+    std::set<std::string> together = select;
+    together.insert(report.begin(), report.end());
+    BOOST_TEST(together == all);
+    BOOST_TEST(select.size() > 10u);
+    BOOST_TEST(report.size() > 10u);
+    // The names alone decide: further images change no other's half, nor does another version of the tool.
+    BOOST_TEST(select.count("photo2.png") == 1u);
+    BOOST_TEST(report.count("photo0.png") == 1u);
+    expectError({"eval", "coverage", folder.path().string(), "--half", "odd"}, 2, {"'odd' is none of"});
+}
+
+BOOST_AUTO_TEST_CASE(what_is_read_is_never_overwritten)
+{
+    for (const char* name : {"a", "b"})
+        mask(name, cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+    const std::string model = folder.file("m.safetensors");
+    std::filesystem::copy(models().ranker, model);
+    for (const std::string& input : {folder.file("images/a.png"), folder.file("foreground/b.png"), model})
+        for (const char* option : {"--json", "--report"})
+            for (const char* half : {"select", "report"})   // the images of the other half too
+            {
+                const std::string before = readText(input);
+                expectError(
+                    {"eval", "coverage", folder.path().string(), "--model", model, option, input, "--half", half}, 1,
+                    {input, "input"});
+                BOOST_TEST((readText(input) == before));
+            }
+}
+
+BOOST_AUTO_TEST_CASE(the_report_is_a_page_of_its_own)
+{
+    // Names that are no markup; one photo without colours.
+    std::filesystem::rename(folder.file("images/b.png"), folder.file("images/<i>&b.png"));
+    cv::imwrite(folder.file("images/a.png"), cv::imread(folder.file("images/a.png"), cv::IMREAD_GRAYSCALE));
+    cv::Mat half(224, 224, CV_8U, cv::Scalar(0));
+    half.rowRange(0, 100).setTo(255);
+    mask("a", half);
+    mask("<i>&b", 255 - half);
+    const std::string file = folder.file("report.html");
+    const std::string printed =
+        expectOk({"eval", "coverage", folder.path().string(), "--model", models().ranker, "--report", file});
+    BOOST_TEST(printed.find("tiny-ranker") != std::string::npos);   // the tables are printed as well
+    const std::string html = readText(file);
+    BOOST_TEST(html.find("<i>&") == std::string::npos);
+    BOOST_TEST(html.find("&lt;i&gt;&amp;b.png") != std::string::npos);
+    BOOST_TEST(html.find("http") == std::string::npos);
+    BOOST_TEST(html.find("<script") == std::string::npos);
+    BOOST_TEST(html.find("<svg") != std::string::npos);
+
+    // Each figure of the JSON file is in the tables.
+    const Json result = coverage({"--model", models().ranker});
+    for (const auto& method : result["methods"].items())
+        for (const Json& share : method.value())
+        {
+            char text[16];
+            std::snprintf(text, sizeof text, ">%.3f<", share.get<double>());
+            BOOST_TEST(html.find(text) != std::string::npos, method.key() << " " << text);
+        }
+    // Both images: the photo, its foreground, and two pictures a method; every one a whole JPEG.
+    const size_t methods = result["methods"].size();
+    size_t pictures = 0;
+    const std::string start = "src=\"data:image/jpeg;base64,";
+    for (size_t at = html.find(start); at != std::string::npos; at = html.find(start, at + 1))
+    {
+        const size_t first = at + start.size();
+        const cv::Mat picture =
+            cv::imdecode(fromBase64(html.substr(first, html.find('"', first) - first)), cv::IMREAD_COLOR);
+        BOOST_TEST(picture.cols == 180);
+        ++pictures;
+    }
+    BOOST_TEST(pictures == 2 * 2 * (1 + methods));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

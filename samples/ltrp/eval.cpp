@@ -16,31 +16,34 @@ namespace
 
 const HelpText HELP = {
     "ltrp eval coverage DIR... [options]",
-    "Measures how much of the foreground the best patches cover. Each DIR holds images/ and foreground/: for every image a\n"
-    "mask of the same size and relative path (images/a/1.jpg: foreground/a/1.png). For 10, 25, 50 and 75 % of the patches kept, the share of\n"
-    "foreground pixels kept (mean over the images) is printed for every model, named by its file's stem, and for\n"
+    "Measures how much of the foreground the best patches cover. Each DIR holds images/ and foreground/: for every\n"
+    "image a mask of the same size and relative path (images/a/1.jpg: foreground/a/1.png). For 10, 25, 50 and 75 %\n"
+    "of the patches kept, the share of foreground pixels kept (mean over the images) is printed for every model,\n"
+    "named by its file's stem, and for\n"
     "  random               a random order, mean of 20 seeds\n"
     "  centre               nearness to the centre\n"
     "  gradient             energy of the image gradient; gradient_smooth: smoothed over neighbouring patches\n"
     "  fine_grained         OpenCV's fine-grained saliency\n"
     "  spectral_residual    OpenCV's spectral-residual saliency; spectral_smooth: smoothed over neighbouring patches\n"
     "  spectral_centre_W    rank in spectral_smooth + W x rank in centre\n"
-    "Several DIR stand side by side, with all their images together (each counting alike) in a last block. Intervals are\n"
-    "95 % intervals of the mean by bootstrap: images drawn anew within each DIR, 10,000 times, with a fixed seed. Models\n"
-    "may be chosen by one fixed half of the images (--half select) and reported by the other (--half report).\n"
+    "  perfect              the patches with most foreground: what no ranking can exceed\n"
+    "Several DIR stand side by side, with all their images together (each counting alike) in a last block. Intervals\n"
+    "are 95 % intervals by bootstrap: images drawn anew within each DIR, 10,000 times, with a fixed seed. Models may\n"
+    "be chosen by one fixed half of the images (--half select) and reported by the other (--half report).\n"
     "What is foreground in a mask (--foreground) is one rule for all masks of a DIR, printed with the table:\n"
-    "  auto      one of the following that fits the masks; where none does, or several might, they are refused\n"
+    "  auto      the one of the following that fits the masks; where none surely does, they are refused\n"
     "  nonzero   every pixel but 0 (black); taken when all masks together hold 0 and one other value or colour\n"
-    "  bright    above half of white; taken when nearly all pixels are 0 or 255 and the edges hold all shades between\n"
+    "  bright    above half of white; taken when nearly all pixels are 0 or 255 and edges hold all shades between\n"
     "  alpha     opacity above one half; taken when masks (or cut-out photos) have transparent pixels\n"
     "  labels    class labels: every value but 0 and void (255 or 65535; in colour white and RGB 224,224,192)\n",
-    "JSON: {\"keep\": [0.1, 0.25, 0.5, 0.75], \"methods\": {NAME: [share per keep], ...}, \"intervals\": {NAME: [[low, high],\n"
-    "...], ...}, \"against\": {MODEL: {BASELINE: [{\"wins\", \"ties\", \"losses\", \"difference\", \"interval\"} per keep], ...}},\n"
-    "\"sets\": [the same of each DIR, and \"per_image\": [{\"image\", \"shares\": {NAME: [...]}}, ...]]}\n"
+    "JSON: {\"keep\": [0.1, 0.25, 0.5, 0.75], \"methods\": {NAME: [share per keep], ...},\n"
+    "\"intervals\": {NAME: [[low, high] per keep], ...}, \"against\": {MODEL: {BASELINE: [{\"wins\", \"ties\",\n"
+    "\"losses\", \"difference\", \"interval\"} per keep], ...}, ...}, \"sets\": [the same of each DIR, and\n"
+    "\"per_image\": [{\"image\", \"shares\": {NAME: [share per keep], ...}}, ...]]}\n"
     "\n"
     "Examples:\n"
     "  ltrp eval coverage coco128\n"
-    "  ltrp eval coverage coco128 osie --model old.safetensors --model new.safetensors --json coverage.json\n"
+    "  ltrp eval coverage coco128 osie --model old.safetensors --model new.safetensors --report coverage.html\n"
     "  ltrp eval coverage coco128 --mae my-mae.safetensors --masks 64 --space pixel --average rank\n"};
 
 }  // namespace
@@ -49,7 +52,7 @@ int runEval(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
     std::vector<std::string> models, autoencoders;
-    std::string json, half, foreground;
+    std::string json, half, foreground, report;
     // clang-format off
     options.add_options()
         ("model", po::value(&models)->composing()->value_name("FILE"),
@@ -61,6 +64,8 @@ int runEval(const std::vector<std::string>& args)
         ("foreground", po::value(&foreground)->value_name("RULE")->default_value("auto"),
             "what is foreground in the masks: auto, nonzero, bright, labels or alpha")
         ("json", po::value(&json)->value_name("FILE"), "write all figures, those of each image too; - is stdout")
+        ("report", po::value(&report)->value_name("FILE.html"),
+            "write a page of its own: tables, curves, the first model's best and worst images beside all methods")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
     addPrecision(options);
@@ -77,6 +82,7 @@ int runEval(const std::vector<std::string>& args)
         throw UsageError("missing DIR with images/ and foreground/ (see 'ltrp help eval')");
     const std::vector<std::string> folders(words.begin() + 1, words.end()), names = shortNames(folders, false, {"all"});
     const Half images = halfNamed(half);
+    const cv::ltrp::eval::MaskRule rule = maskRuleNamed(foreground);
     applyThreads(values);
     size_t failed = 0;
     std::vector<ImageSet> sets;
@@ -84,23 +90,29 @@ int runEval(const std::vector<std::string>& args)
     inputs.insert(inputs.end(), autoencoders.begin(), autoencoders.end());
     for (size_t i = 0; i < folders.size(); ++i)
     {
-        sets.push_back(openSet(folders[i], names[i], foreground, failed));
+        sets.push_back(openSet(folders[i], names[i], rule, failed));
         for (const ImagePair& pair : sets.back().pairs)
             inputs.insert(inputs.end(), {pair.image, pair.mask});
         keepHalf(sets.back(), images);
     }
     if (values.count("json"))
         checkOutputFile(json, "--json", inputs);
+    if (values.count("report"))
+        checkOutputFile(report, "--report", inputs);
+    if (json == report && !json.empty())
+        throw UsageError("--json, --report: both name " + json);
 
     const Methods methods = makeMethods(makeJudges(models, autoencoders, values));
     std::vector<SetResult> results;
     for (const ImageSet& set : sets)
         results.push_back(measureSet(set, methods, failed));
     const SetResult all = SetResult::pooled(results);
-    if (json != "-")
+    if (json != "-" && report != "-")
         printTables(results, all, methods);
     if (!json.empty())
         writeJson(json, toJson(results, all, methods, half));
+    if (!report.empty())
+        writeText(report, htmlReport(results, all, methods, half));
     if (failed > 0)
         complain(std::to_string(failed) + " files failed; the means are over the " +
                  std::to_string(all.images.size()) + " others");

@@ -43,7 +43,7 @@ struct Work
     const ImagePair* pair = nullptr;
     cv::Mat photo, foreground;
     std::vector<PatchRanking> rankings;   ///< of the judges
-    std::vector<double> shares;           ///< empty when something failed
+    cv::Mat shares, curves;               ///< this image's row of SetResult::shares, and its share of the curves
     std::string failure;
 
     template <typename Step> void attempt(Step step)
@@ -69,32 +69,46 @@ void read(Work& work, eval::MaskRule rule, cv::Size grid)
     work.foreground = readForeground(*work.pair, rule, work.photo.size());
 }
 
+/// The ranking of one image by a method that is no model.
+PatchRanking rankBy(size_t method, const Methods& methods, const Work& work, const eval::Coverage& coverage,
+                    eval::BaselineRanker& baselines, int seed)
+{
+    if (!methods.isBaseline(method))
+        return coverage.perfect();
+    return baselines.rank(methods.baselines[method - methods.judges.size()], static_cast<uint64_t>(seed),
+                          checksum(work.pair->name));
+}
+
+int seedsOf(size_t method, const Methods& methods)
+{
+    const bool random = methods.isBaseline(method) &&
+                        methods.baselines[method - methods.judges.size()] == eval::Baseline::Random;
+    return random ? RANDOM_SEEDS : 1;
+}
+
 void measure(Work& work, const Methods& methods)
 {
     const cv::Size grid = work.rankings.front().grid();
     const eval::Coverage coverage(work.foreground, grid);
     eval::BaselineRanker baselines(work.photo, grid);
-    std::vector<double> all;
-    for (const PatchRanking& ranking : work.rankings)
+    const size_t keeps = keepRatios().size(), all = keeps + curveRatios().size();
+    std::vector<double> ratios = keepRatios();
+    ratios.insert(ratios.end(), curveRatios().begin(), curveRatios().end());
+    cv::Mat sums = cv::Mat::zeros(static_cast<int>(methods.names.size()), static_cast<int>(all), CV_64F);
+    for (size_t method = 0; method < methods.names.size(); ++method)
     {
-        const std::vector<double> kept = coverage.kept(ranking, keepRatios());
-        all.insert(all.end(), kept.begin(), kept.end());
-    }
-    const uint32_t sample = checksum(work.pair->name);
-    for (const eval::Baseline baseline : methods.baselines)
-    {
-        const int seeds = baseline == eval::Baseline::Random ? RANDOM_SEEDS : 1;
-        std::vector<double> sums(keepRatios().size(), 0);
+        const int seeds = seedsOf(method, methods);
         for (int seed = 0; seed < seeds; ++seed)
         {
-            const PatchRanking ranking = baselines.rank(baseline, static_cast<uint64_t>(seed), sample);
-            const std::vector<double> kept = coverage.kept(ranking, keepRatios());
-            for (size_t keep = 0; keep < sums.size(); ++keep)
-                sums[keep] += kept[keep] / seeds;
+            const PatchRanking ranking = methods.isJudge(method)
+                                             ? work.rankings[method]
+                                             : rankBy(method, methods, work, coverage, baselines, seed);
+            const std::vector<double> kept = coverage.kept(ranking, ratios);
+            sums.row(static_cast<int>(method)) += cv::Mat(kept).t() / seeds;
         }
-        all.insert(all.end(), sums.begin(), sums.end());
     }
-    work.shares = all;
+    work.shares = sums.colRange(0, static_cast<int>(keeps)).clone().reshape(1, 1);
+    work.curves = sums.colRange(static_cast<int>(keeps), static_cast<int>(all));
 }
 
 }  // namespace
@@ -102,6 +116,18 @@ void measure(Work& work, const Methods& methods)
 const std::vector<double>& keepRatios()
 {
     static const std::vector<double> ratios = {0.1, 0.25, 0.5, 0.75};
+    return ratios;
+}
+
+const std::vector<double>& curveRatios()
+{
+    static const std::vector<double> ratios = []()
+    {
+        std::vector<double> steps;
+        for (int step = 1; step <= 20; ++step)
+            steps.push_back(step / 20.0);
+        return steps;
+    }();
     return ratios;
 }
 
@@ -122,6 +148,7 @@ Methods makeMethods(std::vector<Judge> judges)
         methods.baselines.push_back(baseline);
         methods.names.push_back(eval::baselineName(baseline));
     }
+    methods.names.push_back(PERFECT);
     return methods;
 }
 
@@ -140,8 +167,13 @@ SetResult SetResult::pooled(const std::vector<SetResult>& sets)
         all.shares.push_back(set.shares);
     }
     all.means_ = cv::Mat::zeros(REPLICATES, all.shares.cols, CV_64F);
+    all.curves = cv::Mat::zeros(sets.front().curves.size(), CV_64F);
     for (const SetResult& set : sets)
-        all.means_ += set.means_ * (static_cast<double>(set.shares.rows) / all.shares.rows);
+    {
+        const double weight = static_cast<double>(set.shares.rows) / all.shares.rows;
+        all.means_ += set.means_ * weight;
+        all.curves += set.curves * weight;
+    }
     return all;
 }
 
@@ -176,8 +208,8 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
     result.name = set.name;
     result.folder = set.folder;
     result.foreground = set.foreground;
+    result.rule = set.rule;
     const std::vector<ImagePair>& pairs = set.pairs;
-    const size_t columns = methods.names.size() * keepRatios().size();
     // Photos are decoded and baselines computed in parallel; in between each model ranks, with all threads of its own.
     const size_t together = 2 * static_cast<size_t>(std::max(1, cv::getNumThreads()));
     Progress progress("eval coverage " + set.name + ": image", pairs.size());
@@ -190,7 +222,8 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
                               [&](const cv::Range& range)
                               {
                                   for (int i = range.start; i < range.end; ++i)
-                                      batch[static_cast<size_t>(i)].attempt([&] { step(batch[static_cast<size_t>(i)]); });
+                                      batch[static_cast<size_t>(i)].attempt([&]
+                                                                            { step(batch[static_cast<size_t>(i)]); });
                               });
         };
         for (size_t i = 0; i < batch.size(); ++i)
@@ -215,14 +248,36 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
                 ++failed;
                 continue;
             }
-            result.images.push_back(work.pair->name);
-            result.shares.push_back(cv::Mat(1, static_cast<int>(columns), CV_64F, work.shares.data()).clone());
+            result.images.push_back(*work.pair);
+            result.shares.push_back(work.shares);
+            if (result.curves.empty())
+                result.curves = cv::Mat::zeros(work.curves.size(), CV_64F);
+            result.curves += work.curves;
         }
     }
     progress.hide();
     if (result.images.empty())
         throw std::runtime_error(set.folder + ": no image could be measured");
+    result.curves /= static_cast<double>(result.images.size());
     result.bootstrap();
+    return result;
+}
+
+RankedImage rankImage(const ImagePair& pair, eval::MaskRule rule, const Methods& methods)
+{
+    Work work;
+    work.pair = &pair;
+    read(work, rule, methods.judges.front().grid);
+    RankedImage result;
+    for (const Judge& judge : methods.judges)
+        result.rankings.push_back(judge.rank(work.photo));
+    const cv::Size grid = result.rankings.front().grid();
+    const eval::Coverage coverage(work.foreground, grid);
+    eval::BaselineRanker baselines(work.photo, grid);
+    for (size_t method = methods.judges.size(); method < methods.names.size(); ++method)
+        result.rankings.push_back(rankBy(method, methods, work, coverage, baselines, 0));
+    result.photo = toEightBit(work.photo);
+    result.foreground = work.foreground;
     return result;
 }
 

@@ -15,18 +15,23 @@
 namespace tool
 {
 
-/// What `eval coverage` measures: the models, then the baselines.
+/// What `eval coverage` measures: the models, the baselines, and what perfect knowledge of the mask would keep.
 struct Methods
 {
     std::vector<Judge> judges;
     std::vector<cv::ltrp::eval::Baseline> baselines;   ///< those that this build has
-    std::vector<std::string> names;                    ///< of the judges, then of the baselines
+    std::vector<std::string> names;                    ///< of the judges, then of the baselines, and "perfect"
+
+    bool isJudge(size_t method) const { return method < judges.size(); }
+    bool isBaseline(size_t method) const { return method >= judges.size() && method + 1 < names.size(); }
 };
 
 Methods makeMethods(std::vector<Judge> judges);
 
 /// Shares of patches kept: 0.1, 0.25, 0.5, 0.75.
 const std::vector<double>& keepRatios();
+/// Shares of patches kept at which curves are drawn: 0.05, 0.1, ..., 1.
+const std::vector<double>& curveRatios();
 
 /// One model beside one baseline at one keep ratio, over the images of a set.
 struct Comparison
@@ -41,8 +46,10 @@ class SetResult
 {
 public:
     std::string name, folder, foreground;   ///< foreground: how masks were read, in words
-    std::vector<std::string> images;   ///< paths below images/
+    cv::ltrp::eval::MaskRule rule = cv::ltrp::eval::MaskRule::Auto;
+    std::vector<ImagePair> images;
     cv::Mat shares;                    ///< CV_64FC1, a row an image, a column for each keep ratio of each method
+    cv::Mat curves;                    ///< CV_64FC1, a row a method: mean share at each of curveRatios()
 
     /// Draws the images anew for the intervals.
     void bootstrap();
@@ -60,8 +67,20 @@ private:
 /// Measures all images of a set. What fails is named on stderr and counted in `failed`.
 SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed);
 
+/// One image as all methods see it.
+struct RankedImage
+{
+    cv::Mat photo, foreground;
+    std::vector<cv::ltrp::PatchRanking> rankings;   ///< in the order of Methods::names; random with its first seed
+};
+
+RankedImage rankImage(const ImagePair& pair, cv::ltrp::eval::MaskRule rule, const Methods& methods);
+
 /// Prints the tables; none is wider than 120 columns where names are short.
 void printTables(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods);
+/// One self-contained HTML page: tables, curves, and the images on which the first model does best and worst.
+std::string htmlReport(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods,
+                       const std::string& half);
 Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods, const std::string& half);
 
 }  // namespace tool

@@ -22,6 +22,8 @@ namespace fs = std::filesystem;
 
 using namespace cv::ltrp;
 
+const char* const PERFECT = "perfect";
+
 namespace
 {
 
@@ -107,7 +109,7 @@ std::vector<std::string> shortNames(const std::vector<std::string>& paths, bool 
 std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
                               const po::variables_map& values)
 {
-    std::vector<std::string> files = models, taken;
+    std::vector<std::string> files = models, taken = {PERFECT};
     if (models.empty() && autoencoders.empty())
         files.push_back(findModel("", "rank", "--model"));
     const size_t rankers = files.size();

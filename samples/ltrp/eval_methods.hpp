@@ -24,13 +24,17 @@ struct Judge
     cv::Size grid;
 };
 
+/// Name of the column of perfect knowledge.
+extern const char* const PERFECT;
+
 /// Loads the models and autoencoders that were named, the installed ranker where none is. All share one grid.
 /// values: --device, --precision and the options of score maps.
 std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
                               const po::variables_map& values);
 
-/// Short names for files or folders: the last part of each path, with the folders above where the name is not of its own
-/// or among `taken`. stems: without the extension, where that suffices. @throws UsageError when a path is there twice
+/// Short names for files or folders: the last part of each path, with the folders above where the name is not of its
+/// own or among `taken`. stems: without the extension, where that suffices. @throws UsageError when a path is there
+/// twice
 std::vector<std::string> shortNames(const std::vector<std::string>& paths, bool stems,
                                     const std::vector<std::string>& taken = {});
 

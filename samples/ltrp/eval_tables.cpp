@@ -32,6 +32,13 @@ std::string padded(const std::string& text, size_t width, bool right = true)
     return right ? blanks + text : text + blanks;
 }
 
+std::string trimmed(std::string line)
+{
+    while (!line.empty() && line.back() == ' ')
+        line.pop_back();
+    return line;
+}
+
 std::string intervalText(const Interval& interval, const char* pattern)
 {
     return format(pattern, interval.low, interval.high);
@@ -64,14 +71,13 @@ void printMeans(const std::vector<const SetResult*>& sets, const Methods& method
     for (size_t first = 0; first < sets.size(); first += fitting)
     {
         const size_t last = std::min(first + fitting, sets.size());
-        std::string line = padded("", names, false);
+        std::string line = padded("", names, false), images = line;
         for (size_t set = first; set < last; ++set)
+        {
             line += "  " + padded(sets[set]->name.substr(0, block - 2), block - 2, false);
-        std::printf("%s\n", line.c_str());
-        line = padded("", names, false);
-        for (size_t set = first; set < last; ++set)
-            line += "  " + padded(imagesOf(*sets[set]), block - 2, false);
-        std::printf("%s\n", line.c_str());
+            images += "  " + padded(imagesOf(*sets[set]), block - 2, false);
+        }
+        std::printf("%s\n%s\n", trimmed(line).c_str(), trimmed(images).c_str());
         line = padded("keep", names, false);
         for (size_t set = first; set < last; ++set)
             for (size_t keep = 0; keep < keepRatios().size(); ++keep)
@@ -108,28 +114,36 @@ void printIntervals(const SetResult& set, const Methods& methods)
     std::printf("\n");
 }
 
+/// "+.123"
+std::string signedShare(double value)
+{
+    std::string text = format("%+.3f", value);
+    if (text[1] == '0')
+        text.erase(1, 1);
+    return text;
+}
+
 /// A model against every baseline. Of the keep ratios the first three fit.
 void printComparison(const SetResult& set, const Methods& methods, size_t judge)
 {
-    const size_t names = nameWidth(methods), cell = 34, shown = 3;
+    const size_t names = nameWidth(methods), cell = 32, shown = 3;
     std::string line = padded("keep", names, false);
     for (size_t keep = 0; keep < shown; ++keep)
         line += padded(format("%.0f %%", 100 * keepRatios()[keep]), cell);
     std::printf("%s\n", line.c_str());
-    for (size_t method = methods.judges.size(); method < methods.names.size(); ++method)
+    for (size_t method = methods.judges.size(); methods.isBaseline(method); ++method)
     {
         line = padded(methods.names[method], names, false);
         for (size_t keep = 0; keep < shown; ++keep)
         {
             const Comparison result = set.compare(judge, method, keep);
-            line += padded(format("%+.3f", result.difference) + intervalText(result.interval, " [%+.3f,%+.3f]") + " " +
+            line += padded(signedShare(result.difference) + " [" + signedShare(result.interval.low) + "," +
+                               signedShare(result.interval.high) + "] " +
                                padded(std::to_string(result.wins), 3) + "/" + std::to_string(result.ties) + "/" +
                                padded(std::to_string(result.losses), 3, false),
                            cell);
         }
-        while (!line.empty() && line.back() == ' ')
-            line.pop_back();
-        std::printf("%s\n", line.c_str());
+        std::printf("%s\n", trimmed(line).c_str());
     }
     std::printf("\n");
 }
@@ -154,7 +168,7 @@ Json summary(const SetResult& set, const Methods& methods)
         result["intervals"][name] = perKeep([&](size_t keep) { return intervalJson(set.interval(method, keep)); });
     }
     for (size_t judge = 0; judge < methods.judges.size(); ++judge)
-        for (size_t method = methods.judges.size(); method < methods.names.size(); ++method)
+        for (size_t method = methods.judges.size(); methods.isBaseline(method); ++method)
             result["against"][methods.names[judge]][methods.names[method]] = perKeep(
                 [&](size_t keep)
                 {
@@ -212,9 +226,11 @@ Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Meth
             Json shares;
             for (size_t method = 0; method < methods.names.size(); ++method)
                 shares[methods.names[method]] = perKeep(
-                    [&](size_t keep)
-                    { return Json(set.shares.at<double>(image, static_cast<int>(method * keepRatios().size() + keep))); });
-            entry["per_image"].push_back({{"image", set.images[static_cast<size_t>(image)]}, {"shares", shares}});
+                    [&](size_t keep) {
+                        return Json(
+                            set.shares.at<double>(image, static_cast<int>(method * keepRatios().size() + keep)));
+                    });
+            entry["per_image"].push_back({{"image", set.images[static_cast<size_t>(image)].name}, {"shares", shares}});
         }
         result["sets"].push_back(entry);
     }

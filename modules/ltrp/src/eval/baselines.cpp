@@ -62,6 +62,12 @@ Mat nearness(Size grid)
     return result;
 }
 
+/// Ranks in the scores plus `weight` times ranks in nearness to the centre.
+Mat ranksWithCentre(const Mat& scores, double weight)
+{
+    return teach::toRanks(scores) + weight * teach::toRanks(nearness(scores.size()));
+}
+
 Mat shuffled(Size grid, uint64_t seed, uint32_t sample)
 {
     // Ranks rather than draws: no two patches are equal, so that no place of the grid is preferred.
@@ -176,8 +182,8 @@ Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample)
     case Baseline::FineGrained: return patchMeans(saliencyMap(pixels(), baseline), grid_);
     case Baseline::Spectral: return once(Baseline::Spectral);
     case Baseline::SpectralSmooth: return smoothed(once(Baseline::Spectral));
-    case Baseline::SpectralCentre3: return teach::toRanks(smoothed(once(Baseline::Spectral))) + 0.3 * teach::toRanks(nearness(grid_));
-    case Baseline::SpectralCentre6: return teach::toRanks(smoothed(once(Baseline::Spectral))) + 0.6 * teach::toRanks(nearness(grid_));
+    case Baseline::SpectralCentre3: return ranksWithCentre(smoothed(once(Baseline::Spectral)), 0.3);
+    case Baseline::SpectralCentre6: return ranksWithCentre(smoothed(once(Baseline::Spectral)), 0.6);
     }
     LTRP_ERROR(Error::StsBadArg, "no baseline has the number " << static_cast<int>(baseline));
 }

@@ -9,8 +9,8 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// Means of each column over as many rows as there are, drawn with replacement; all columns of a replicate come from the
-/// same draw, so that differences of columns can be taken replicate by replicate.
+/// Means of each column over as many rows as there are, drawn with replacement; all columns of a replicate come from
+/// the same draw, so that differences of columns can be taken replicate by replicate.
 /// values: CV_64FC1, one row an image. stream: names the draws; same stream and number of rows, same draws.
 /// @return CV_64FC1 of `replicates` rows and the columns of `values`
 Mat bootstrapMeans(const Mat& values, int replicates, uint32_t stream);

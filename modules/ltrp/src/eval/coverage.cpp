@@ -38,8 +38,17 @@ std::vector<double> Coverage::kept(const PatchRanking& ranking, const std::vecto
     std::vector<double> shares;
     for (double ratio : keepRatios)
         shares.push_back(
-            static_cast<double>(within[static_cast<size_t>(keepCount(static_cast<int>(order.size()), ratio))]) / total_);
+            static_cast<double>(within[static_cast<size_t>(keepCount(static_cast<int>(order.size()), ratio))]) /
+            total_);
     return shares;
+}
+
+PatchRanking Coverage::perfect() const
+{
+    PatchRanking ranking;
+    ranking.imageSize = size_;
+    Mat(pixels_, true).reshape(1, grid_.height).convertTo(ranking.scores, CV_32F);
+    return ranking;
 }
 
 }}}  // namespace

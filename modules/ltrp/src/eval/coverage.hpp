@@ -19,6 +19,8 @@ public:
     /// Share of the foreground's pixels in the best patches, for each ratio of patches kept.
     /// ranking: of an image of the foreground's size, on the grid.
     std::vector<double> kept(const PatchRanking& ranking, const std::vector<double>& keepRatios) const;
+    /// The ranking that keeps most: each patch scored by its foreground pixels.
+    PatchRanking perfect() const;
 
 private:
     Size size_, grid_;
