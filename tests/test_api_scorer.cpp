@@ -104,7 +104,8 @@ BOOST_AUTO_TEST_CASE(scorer_gives_the_scores_of_the_measurement)
                 {
                     const VisibleScores got = scorer->score(image, params), want = expected(params, 0, 9);
                     BOOST_TEST(got.patches == want.patches, boost::test_tools::per_element());
-                    BOOST_TEST(got.scores == want.scores, boost::test_tools::per_element());
+                    // Packed weights are multiplied in another order than plain ones on some processors.
+                    BOOST_TEST(norm(got.scores, want.scores, NORM_INF) <= splitTolerance * norm(want.scores, NORM_INF));
                     if (params.metric == METRIC_L1 || params.metric == METRIC_L2)
                         different.insert(got.scores);
                     else
