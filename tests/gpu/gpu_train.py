@@ -1,9 +1,10 @@
 """Trains the autoencoder and then the ranker on the GPU, by the recipe of the shipped models, in a given time.
 
 tests/gpu/train --minutes M --out OUT, in a parcel (tests/gpu/pack --photos) or with --build and --photos. The recipe
-is a folder with pretrain.cfg and train.cfg, as `ltrp pretrain --config` and `ltrp train --config` read them. Both rates
-are measured for ten seconds; then the recipe's epochs of both trainings are multiplied by one factor, so that all ends
-in time. OUT receives mae.safetensors, rank.safetensors (16-bit floats), the logs, coverage.json where there are images
+(samples/recipes/run) is a folder with pretrain.cfg, score.cfg and train.cfg, as `ltrp pretrain --config`,
+`ltrp score --targets --config` and `ltrp train --config` read them. All three rates are measured, those of the
+trainings for ten seconds; then the recipe's epochs of both trainings are multiplied by one factor, so that all ends in
+time. OUT receives mae.safetensors, rank.safetensors (16-bit floats), the logs, coverage.json where there are images
 with masks, and train.json and train.md, which are written after every part. Exit status: 0 all is there, 1 something
 is not, 2 wrong options, or the programs do not start, 3 there is no GPU (then nothing was done).
 """
@@ -26,7 +27,10 @@ from gpu_tools import NO_GPU, ROOT, call, environment, faulty, last_line, probe
 LIMIT = 16 * 2**20  # bytes of a weight file
 WARM = 3  # updates that allocate and record
 SHARE = 0.9  # of the time that is planned for: rates waver
-KINDS = {"pretrain": "mae", "train": "rank"}  # a recipe's file, and what the network is called
+FILES = ("pretrain", "score", "train")  # of a recipe, .cfg
+NETWORKS = {"pretrain": "mae", "train": "rank"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm")
+SAMPLE = 512  # photos with which the two later rates are measured
 
 
 class Failed(Exception):
@@ -67,7 +71,7 @@ def rate_of(log: Path) -> Rate:
 
 
 def factor_for(rates: dict[str, Rate], seconds: float) -> float:
-    """What the recipe's epochs are multiplied by so that both trainings take that long."""
+    """What the recipe's epochs are multiplied by so that both trainings together take that long."""
     if seconds <= 0:
         raise Failed("no time was left for the trainings")
     return seconds / sum(rate.seconds() for rate in rates.values())
@@ -87,7 +91,7 @@ class Training:
             "networks": {},
             "failed": [],
         }
-        for kind in KINDS:
+        for kind in FILES:
             self.state["recipe"][kind] = (options.recipe / f"{kind}.cfg").read_text()
 
     def left(self) -> float:
@@ -105,69 +109,56 @@ class Training:
     def ltrp(self, *arguments: object, soft: float = 0) -> tuple[int | None, str]:
         return call([self.folder / "bin" / "ltrp", *arguments], max(0.0, self.left()), env=self.env, soft=soft)
 
-    def command(self, kind: str, out: Path, *more: object) -> list[Any]:
+    def command(self, kind: str, data: list[Path], *more: object) -> list[Any]:
         o = self.options
-        return [
-            kind,
-            *o.photos,
-            "--config",
-            o.recipe / f"{kind}.cfg",
-            "--out",
-            out,
-            "--device",
-            o.device,
-            "--precision",
-            o.precision,
-            "--workers",
-            str(o.workers),
-            "--cache-mb",
-            "4096",
-            *more,
-        ]
+        ways = ["--device", o.device, "--precision", o.precision, "--threads", str(o.workers)]
+        if kind != "score":
+            ways += ["--workers", str(o.workers), "--cache-mb", "4096"]
+        return [kind, *data, "--config", o.recipe / f"{kind}.cfg", *ways, *more]
 
-    def measure(self, work: Path) -> dict[str, Rate]:
-        teacher, rates = work / "teacher", {}
-        for kind in KINDS:
-            self.now(f"measuring the rate of {kind}")
-            out = work / f"rate-{kind}"
-            more = ["--mae", teacher / "final.safetensors"] if kind == "train" else []
-            status, output = self.ltrp(
-                *self.command(kind, out, "--log-every", "1", *more), soft=self.options.rate_seconds
-            )
-            if status not in (0, 130):
-                raise Failed(f"{kind}: {reason(status, output)}")
-            rates[kind] = rate_of(out / "log.jsonl")
-            self.state["rates"][kind] = vars(rates[kind])
-            if (
-                kind == "pretrain"
-            ):  # an autoencoder of the same size, after one update, to measure the ranker's rate with
-                status, output = self.ltrp(*self.command(kind, teacher, "--epochs", "0.000001", "--warmup-epochs", "0"))
-                if status != 0:
-                    raise Failed(f"{kind}: {reason(status, output)}")
-        return rates
+    def must(self, kind: str, data: list[Path], *more: object, soft: float = 0) -> None:
+        """soft: a training that is asked to stop by then has done what it was run for."""
+        status, output = self.ltrp(*self.command(kind, data, *more), soft=soft)
+        if status != 0 and not (soft and status == 130):
+            raise Failed(f"{kind}: {reason(status, output)}")
 
-    def train(self, work: Path, kind: str, rate: Rate, factor: float, after: float) -> None:
+    def rate(self, kind: str, data: list[Path], out: Path, *more: object) -> Rate:
+        self.now(f"measuring the rate of {kind}")
+        self.must(kind, data, "--out", out, "--log-every", "1", *more, soft=self.options.rate_seconds)
+        return rate_of(out / "log.jsonl")
+
+    def measure(self, work: Path, photos: list[Path]) -> tuple[dict[str, Rate], float]:
+        """The rates of both trainings, and the seconds that all score maps take."""
+        rates = {"pretrain": self.rate("pretrain", self.options.photos, work / "rate-pretrain")}
+        # An autoencoder of the same size, after one update, for the rates of what follows.
+        teacher = work / "teacher" / "final.safetensors"
+        self.must(
+            "pretrain", self.options.photos, "--out", teacher.parent, "--epochs", "0.000001", "--warmup-epochs", "0"
+        )
+        some = work / "some.txt"
+        chosen = photos[:: max(1, len(photos) // SAMPLE)]
+        some.write_text("".join(f"{path}\n" for path in chosen))
+        self.now("measuring the rate of score")
+        start = time.monotonic()
+        self.must("score", [some], "--mae", teacher, "--targets", work / "some")
+        scores = (time.monotonic() - start) * len(photos) / len(chosen)
+        more = ["--init", teacher, "--targets", work / "some"]
+        rates["train"] = self.rate("train", [some], work / "rate-train", *more)
+        rates["train"].images = rates["pretrain"].images  # of all photos
+        self.state["rates"] = {kind: vars(rate) for kind, rate in rates.items()}
+        self.state["rates"]["score"] = {"images_per_second": len(photos) / scores, "images": len(photos), "epochs": 1}
+        return rates, scores
+
+    def train(self, work: Path, kind: str, rate: Rate, factor: float, after: float, *more: object) -> Path:
         """after: seconds that what follows needs."""
         epochs = rate.epochs * factor
         self.now(f"{kind}: {epochs:.2f} epochs of {rate.images} images, {factor:.2f} times the recipe's")
         out = work / kind
-        more = ["--mae", work / "pretrain" / "final.safetensors"] if kind == "train" else []
         # Should the time run out all the same, a copy of the weights is at most a tenth of the training old.
         every = max(1, round(epochs / 10))
-        status, output = self.ltrp(
-            *self.command(
-                kind,
-                out,
-                "--epochs",
-                f"{epochs:.6g}",
-                "--warmup-epochs",
-                f"{rate.warmup_epochs * factor:.6g}",
-                "--export-every",
-                str(every),
-                *more,
-            ),
-            soft=max(1.0, self.left() - after),
-        )
+        ways = ["--out", out, "--epochs", f"{epochs:.6g}", "--warmup-epochs", f"{rate.warmup_epochs * factor:.6g}"]
+        command = self.command(kind, self.options.photos, *ways, "--export-every", str(every), *more)
+        status, output = self.ltrp(*command, soft=max(1.0, self.left() - after))
         final = out / "final.safetensors"
         note = f"{epochs:.2f} epochs"
         if status != 0:
@@ -181,11 +172,11 @@ class Training:
         if (out / "log.jsonl").exists():
             shutil.copy(out / "log.jsonl", self.out / f"{kind}-log.jsonl")
         self.deliver(kind, final, note)
+        return final
 
     def deliver(self, kind: str, weights: Path, note: str) -> None:
-        result = self.out / f"{KINDS[kind]}.safetensors"
-        smooth = ["--smooth", str(self.options.smooth)] if kind == "train" and self.options.smooth else []
-        status, output = self.ltrp("convert", weights, result, "--dtype", "f16", *smooth)
+        result = self.out / f"{NETWORKS[kind]}.safetensors"
+        status, output = self.ltrp("convert", weights, result, "--dtype", "f16")
         if status != 0:
             raise Failed(f"{result.name}: {reason(status, output)}")
         size = result.stat().st_size
@@ -212,16 +203,29 @@ class Training:
         with tempfile.TemporaryDirectory(prefix="ltrp-train-") as folder:
             work = Path(folder)
             try:
-                rates = self.measure(work)
+                photos = photos_of(self.options.photos)
+                rates, scores = self.measure(work, photos)
                 evaluation = self.options.evaluation_seconds
-                factor = factor_for(rates, SHARE * (self.left() - evaluation))
-                self.train(work, "pretrain", rates["pretrain"], factor, evaluation + factor * rates["train"].seconds())
-                self.train(work, "train", rates["train"], factor, evaluation)
+                factor = factor_for(rates, SHARE * (self.left() - evaluation - scores))
+                later = evaluation + scores + factor * rates["train"].seconds()
+                mae = self.train(work, "pretrain", rates["pretrain"], factor, later)
+                self.now(f"score maps of {len(photos)} photos")
+                self.must("score", self.options.photos, "--mae", mae, "--targets", work / "targets")
+                more = ["--init", mae, "--targets", work / "targets"]
+                self.train(work, "train", rates["train"], factor, evaluation, *more)
                 self.coverage()
             except (Failed, OSError, ValueError) as error:
                 self.state["failed"].append(str(error))
         self.now("")
         return not self.state["failed"]
+
+
+def photos_of(folders: list[Path]) -> list[Path]:
+    """What both trainings find there, roughly: enough to draw some."""
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if not found:
+        raise Failed(f"no photos in {', '.join(map(str, folders))}")
+    return found
 
 
 def reason(status: int | None, output: str) -> str:
@@ -260,16 +264,13 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
         type=Path,
         default=ROOT / "samples" / "recipes",
         metavar="FOLDER",
-        help="with pretrain.cfg and train.cfg (samples/recipes)",
+        help="with pretrain.cfg, score.cfg and train.cfg (samples/recipes)",
     )
     parser.add_argument(
         "--photos", type=Path, nargs="+", metavar="FOLDER", help="what to train on (the parcel's photos)"
     )
     parser.add_argument(
         "--eval", type=Path, metavar="FOLDER", help="images/ and foreground/ for the coverage table (the parcel's)"
-    )
-    parser.add_argument(
-        "--smooth", type=float, metavar="PATCHES", help="smooth the ranker's scores, as `ltrp convert --smooth`"
     )
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal without a GPU")
     parser.add_argument("--precision", help="of both networks (bf16; on the CPU fp32)")
@@ -292,7 +293,7 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
     options.precision = options.precision or ("bf16" if options.device == "cuda" else "fp32")
     options.photos = options.photos or [ROOT / "photos"]
     options.eval = options.eval or (ROOT / "eval" if (ROOT / "eval").is_dir() else None)
-    for path in (*options.photos, *(options.recipe / f"{kind}.cfg" for kind in KINDS)):
+    for path in (*options.photos, *(options.recipe / f"{kind}.cfg" for kind in FILES)):
         if not path.exists():
             remedy = "tests/gpu/pack --photos FOLDER... packs photos; --recipe names the recipe"
             print(f"tests/gpu/train: {path} is not there ({remedy})", file=sys.stderr)
