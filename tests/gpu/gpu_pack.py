@@ -176,9 +176,7 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
     parser.add_argument("--side", type=int, default=128, metavar="PIXELS", help="their short side, reduced to (128)")
     parser.add_argument("--photo-mib", type=positive, default=24, metavar="MIB", help="size of all of them (24)")
     parser.add_argument("--eval", type=Path, metavar="FOLDER", help="images/ and foreground/ for the coverage table")
-    parser.add_argument(
-        "--recipe", type=Path, metavar="FOLDER", help="recipe instead of samples/recipes"
-    )
+    parser.add_argument("--recipe", type=Path, metavar="FOLDER", help="recipe instead of samples/recipes")
     parser.add_argument(
         "--build",
         type=Path,

@@ -4,9 +4,9 @@ tests/gpu/train --minutes M --out OUT, in a parcel (tests/gpu/pack --photos) or 
 (samples/recipes/run) is a folder with pretrain.cfg, score.cfg and train.cfg, as `ltrp pretrain --config`,
 `ltrp score --targets --config` and `ltrp train --config` read them. All three rates are measured, those of the
 trainings for ten seconds; then the recipe's epochs of both trainings are multiplied by one factor, so that all ends in
-time. OUT receives mae.safetensors, rank.safetensors (16-bit floats), the logs, coverage.json where there are images
-with masks, and train.json and train.md, which are written after every part. Exit status: 0 all is there, 1 something
-is not, 2 wrong options, or the programs do not start, 3 there is no GPU (then nothing was done).
+time. OUT receives mae.safetensors, rank.safetensors (16-bit floats; above 16 MiB in parts), the logs, coverage.json
+where there are images with masks, and train.json and train.md, which are written after every part. Exit status: 0 all
+is there, 1 something is not, 2 wrong options, or the programs do not start, 3 there is no GPU (then nothing was done).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any, Callable
 from gpu_report import write_file
 from gpu_tools import NO_GPU, ROOT, call, environment, faulty, last_line, probe
 
-LIMIT = 16 * 2**20  # bytes of a weight file
+LIMIT = 16 * 2**20  # bytes of a file that comes back
 WARM = 3  # updates that allocate and record
 SHARE = 0.9  # of the time that is planned for: rates waver
 FILES = ("pretrain", "score", "train")  # of a recipe, .cfg
@@ -180,19 +180,21 @@ class Training:
         if status != 0:
             raise Failed(f"{result.name}: {reason(status, output)}")
         size = result.stat().st_size
+        if size > LIMIT:  # in parts, to be put together by cat
+            data = result.read_bytes()
+            for number, at in enumerate(range(0, size, LIMIT), 1):
+                result.with_name(f"{result.name}.{number}").write_bytes(data[at : at + LIMIT])
+            result.unlink()
+            note += f"; in parts: cat {result.name}.? > {result.name}"
         self.state["networks"][result.name] = {"bytes": size, "note": note}
-        if size > LIMIT:
-            self.state["failed"].append(f"{result.name} has {size} bytes, at most {LIMIT} come back")
         self.write()
 
-    def coverage(self) -> None:
+    def coverage(self, weights: Path) -> None:
         if not self.options.eval:
             return
         self.now("coverage")
         table = self.out / "coverage.json"
-        status, output = self.ltrp(
-            "eval", "coverage", self.options.eval, "--model", self.out / "rank.safetensors", "--json", table
-        )
+        status, output = self.ltrp("eval", "coverage", self.options.eval, "--model", weights, "--json", table)
         if status not in (0, 1) or not table.exists():
             raise Failed(f"eval coverage: {reason(status, output)}")
         self.state["coverage"] = output
@@ -212,8 +214,7 @@ class Training:
                 self.now(f"score maps of {len(photos)} photos")
                 self.must("score", self.options.photos, "--mae", mae, "--targets", work / "targets")
                 more = ["--init", mae, "--targets", work / "targets"]
-                self.train(work, "train", rates["train"], factor, evaluation, *more)
-                self.coverage()
+                self.coverage(self.train(work, "train", rates["train"], factor, evaluation, *more))
             except (Failed, OSError, ValueError) as error:
                 self.state["failed"].append(str(error))
         self.now("")

@@ -179,11 +179,15 @@ class GpuTrain(unittest.TestCase):
         with self.assertRaisesRegex(gpu_train.Failed, "1 updates after the first 3"):
             gpu_train.rate_of(log)
 
-    def test_a_weight_file_that_cannot_come_back(self) -> None:
+    def test_a_weight_file_that_is_too_large_comes_in_parts(self) -> None:
         self.program(size=gpu_train.LIMIT)
         status, output = self.run_it()
-        self.assertEqual(status, 1)
-        self.assertIn(f"FAIL: mae.safetensors has {gpu_train.LIMIT + 5} bytes", output)
+        self.assertEqual(status, 0, output)
+        parts = [(self.folder / f"out/mae.safetensors.{number}").read_bytes() for number in (1, 2)]
+        self.assertEqual([len(part) for part in parts], [gpu_train.LIMIT, 5])
+        self.assertEqual(b"".join(parts), b"x" * gpu_train.LIMIT + b"final")
+        self.assertFalse((self.folder / "out/mae.safetensors").exists())
+        self.assertIn("in parts: cat mae.safetensors.? > mae.safetensors", output)
 
     def test_what_lacks_is_named(self) -> None:
         self.program()
