@@ -100,11 +100,24 @@ struct Photo
     cv::String said;   ///< "all: cup 83.1 %, ..."
 };
 
+/// Answers with one choice of patches that were the same as with all patches, and that were right.
+struct Count
+{
+    int same = 0, right = 0;
+
+    void add(int answer, const Photo& photo)
+    {
+        same += answer == photo.answer;
+        right += answer == photo.label;
+    }
+};
+
 /// What one number of patches gave, over all photos.
 struct Row
 {
     cv::String name;
-    int tokens = 0, agree = 0, right = 0, randomAgree = 0, randomRight = 0;
+    int tokens = 0;
+    Count ranked, random, centre;
     double milliseconds = 0;
 };
 
@@ -199,6 +212,22 @@ static std::vector<int> randomPatches(int patches, int count, uint64 seed)
     return all;
 }
 
+/// The patches nearest the middle of the grid; of those equally far the first ones.
+static std::vector<int> centrePatches(cv::Size grid, int count)
+{
+    std::vector<int> all(static_cast<size_t>(grid.area()));
+    std::iota(all.begin(), all.end(), 0);
+    const auto distance = [grid](int patch)
+    {
+        const int x = 2 * (patch % grid.width) - grid.width + 1, y = 2 * (patch / grid.width) - grid.height + 1;
+        return x * x + y * y;   // doubled coordinates, so that equal distances are exactly equal
+    };
+    std::stable_sort(all.begin(), all.end(), [&](int a, int b) { return distance(a) < distance(b); });
+    all.resize(static_cast<size_t>(count));
+    std::sort(all.begin(), all.end());
+    return all;
+}
+
 /// One share over all photos, so that the network is laid out for that number of tokens once. Share 1 sets the answers.
 static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select,
                     std::vector<cv::Mat>& pictures)
@@ -225,14 +254,13 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
         photo.said += (share < 1 ? ", " : "") + row.name + ": " + classifier.classes()[static_cast<size_t>(answer)] +
                       cv::format(" %.1f %%", 100 * shares[static_cast<size_t>(answer)]);
         row.tokens = kept + 1;
-        row.agree += answer == photo.answer;
-        row.right += answer == photo.label;
+        row.ranked.add(answer, photo);
         if (share < 1)
         {
-            const int random = best(
-                classifier.run(photo.input, randomPatches(classifier.grid().area(), kept, static_cast<uint64>(i))));
-            row.randomAgree += random == photo.answer;
-            row.randomRight += random == photo.label;
+            const std::vector<int> random =
+                randomPatches(classifier.grid().area(), kept, static_cast<uint64>(i));
+            row.random.add(best(classifier.run(photo.input, random)), photo);
+            row.centre.add(best(classifier.run(photo.input, centrePatches(classifier.grid(), kept))), photo);
         }
         if (i < pictures.size())
         {
@@ -261,20 +289,22 @@ static void printRows(const std::vector<Row>& rows, const std::vector<Photo>& ph
 {
     const int labelled =
         static_cast<int>(std::count_if(photos.begin(), photos.end(), [](const Photo& p) { return p.label >= 0; }));
-    const auto percent = [](int count, int of) { return 100. * count / of; };
-    std::cout << "patches  tokens  ms/photo  speed  same answer" << (labelled ? "  right" : "")
-              << "   random patches: same answer" << (labelled ? "  right" : "") << "\n";
+    std::cout << "patches  tokens  ms/photo  speed";
+    for (const char* choice : {"ranked", "random", "centre"})
+        std::cout << "  " << choice << ": same" << (labelled ? "  right" : "");
+    std::cout << "\n";
     for (const Row& row : rows)
     {
-        std::cout << cv::format("%7s  %6d  %8.2f  %4.2fx  %9.1f %%", row.name.c_str(), row.tokens, row.milliseconds,
-                                rows[0].milliseconds / row.milliseconds,
-                                percent(row.agree, static_cast<int>(photos.size())));
-        if (labelled)
-            std::cout << cv::format("  %3.0f %%", percent(row.right, labelled));
-        if (&row != &rows[0])
-            std::cout << cv::format("   %25.1f %%", percent(row.randomAgree, static_cast<int>(photos.size())));
-        if (labelled && &row != &rows[0])
-            std::cout << cv::format("  %3.0f %%", percent(row.randomRight, labelled));
+        std::cout << cv::format("%7s  %6d  %8.2f  %4.2fx", row.name.c_str(), row.tokens, row.milliseconds,
+                                rows[0].milliseconds / row.milliseconds);
+        std::vector<Count> counts = {row.ranked, row.random, row.centre};
+        counts.resize(&row == &rows[0] ? 1 : counts.size());   // all patches are the same whoever chose them
+        for (const Count& count : counts)
+        {
+            std::cout << cv::format("  %10.1f %%", 100. * count.same / static_cast<double>(photos.size()));
+            if (labelled)
+                std::cout << cv::format("  %3.0f %%", 100. * count.right / labelled);
+        }
         std::cout << "\n";
     }
 }
