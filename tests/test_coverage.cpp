@@ -332,7 +332,7 @@ BOOST_AUTO_TEST_CASE(baselines_take_every_image)
         for (int type : {CV_8UC1, CV_8UC3, CV_8UC4, CV_16UC3, CV_32FC1})
             for (bool flat : {true, false})
             {
-                Mat image(size, type, Scalar::all(0));
+                Mat image(size, type, Scalar(0, 0, 0, 255));
                 if (!flat)
                     randu(image, 0, type == CV_32FC1 ? 1 : 255);
                 for (Baseline baseline : eval::baselines())

@@ -26,6 +26,8 @@ Mat picture(Size size, int type, int seed)
     Mat image(size, type);
     RNG rng(seed);
     rng.fill(image, RNG::UNIFORM, 0, 256);
+    if (image.channels() == 4)
+        insertChannel(Mat(size, CV_8U, Scalar(255)), image, 3);   // opaque
     return image;
 }
 

@@ -218,9 +218,9 @@ BOOST_AUTO_TEST_CASE(ranker_of_an_exported_file)
 BOOST_AUTO_TEST_CASE(batches_give_what_each_image_gets_alone)
 {
     const TemporaryFolder folder;
-    const auto check = [](const std::string& file, double allowed)
+    const auto check = [](const std::string& file, double allowed, bool trusted)
     {
-        const cv::Ptr<Ranker> ranker = Ranker::create(file);
+        const cv::Ptr<Ranker> ranker = Ranker::create(file, trusted);
         std::vector<cv::Mat> images;
         for (int i = 0; i < 7; i++)
         {
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(batches_give_what_each_image_gets_alone)
     };
     const std::string file = folder.file("r.onnx");
     io::exportOnnx(file, untrainedRanker(32, 8, {24, 2, 3, 48}));
-    check(file, tolerance);
+    check(file, tolerance, false);
     // Any number; the number one in a constant; a number that changes what each image gets.
     for (const auto& nodes : std::vector<std::vector<std::pair<std::string, std::vector<int>>>>{
              {{"Reshape", {-1, 4}}},
@@ -252,7 +252,9 @@ BOOST_AUTO_TEST_CASE(batches_give_what_each_image_gets_alone)
              {{"Reshape", {1, -1}}, {"Softmax", {}}, {"Reshape", {-1, 4}}}})
     {
         testing_tools::writeText(file, convolution(nodes));
-        check(file, 1e-6);
+        check(file, 1e-6, true);
+        BOOST_CHECK_EXCEPTION(Ranker::create(file), cv::Exception,
+                              [](const cv::Exception& e) { return mentions(e, {"r.onnx", "ltrp convert", "--trusted"}); });
     }
 }
 

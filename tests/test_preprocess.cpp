@@ -234,6 +234,8 @@ BOOST_AUTO_TEST_CASE(every_type_becomes_the_same_rgb)
         {
             Mat whole(size + Size(4, 2), CV_8UC(channels));
             randu(whole, 0, 256);
+            if (channels == 4)
+                insertChannel(Mat(whole.size(), CV_8U, Scalar(255)), whole, 3);   // opaque
             const Mat bytes = whole(Rect(Point(1, 2), size));
             Mat want(size, CV_8UC3);
             for (int y = 0; y < size.height; ++y)
@@ -267,18 +269,26 @@ BOOST_AUTO_TEST_CASE(rgb_does_not_touch_the_image)
     BOOST_CHECK_EQUAL(image.at<Vec3b>(2, 3)[0], before.at<Vec3b>(2, 3)[2]);
 }
 
-BOOST_AUTO_TEST_CASE(values_outside_the_range_are_clamped)
+BOOST_AUTO_TEST_CASE(an_overshoot_is_clamped_and_values_further_outside_are_refused)
 {
-    const Mat floats = (Mat_<float>(1, 8) << -1e30f, -0.1f, 0.f, 0.5f, 1.f, 1.01f, 300.f, 1e38f);
-    const Mat doubles = (Mat_<double>(1, 8) << -1e300, -1e-300, 0., 0.25, 1., 1.01, 300., 1e300);
+    const Mat floats = (Mat_<float>(1, 7) << -0.1f, -1e-30f, 0.f, 0.5f, 1.f, 1.01f, 1.12f);
+    const Mat doubles = (Mat_<double>(1, 7) << -0.12, -1e-300, 0., 0.5, 1., 1.01, 1.1);
     Mat rgb;
-    image::toRgb8(floats, rgb);
-    const std::vector<int> want = {0, 0, 0, 128, 255, 255, 255, 255};
-    for (int i = 0; i < 8; ++i)
-        BOOST_CHECK_EQUAL(int(rgb.at<Vec3b>(0, i)[1]), want[static_cast<size_t>(i)]);
-    image::toRgb8(doubles, rgb);
-    for (int i = 0; i < 8; ++i)
-        BOOST_CHECK_EQUAL(int(rgb.at<Vec3b>(0, i)[1]), i == 3 ? 64 : want[static_cast<size_t>(i)]);
+    const std::vector<int> want = {0, 0, 0, 128, 255, 255, 255};
+    for (const Mat& image : {floats, doubles})
+    {
+        image::toRgb8(image, rgb);
+        for (int i = 0; i < 7; ++i)
+            BOOST_CHECK_EQUAL(int(rgb.at<Vec3b>(0, i)[1]), want[static_cast<size_t>(i)]);
+    }
+    for (int depth : {CV_32F, CV_64F})
+        for (double value : {-0.2, -2.1, 1.2, 2.6, 255., 1e30})
+        {
+            Mat image(9, 7, CV_MAKETYPE(depth, 3), Scalar::all(0.5));
+            Mat(image, Rect(3, 4, 1, 1)).setTo(Scalar(0.5, 0.5, value));
+            CHECK_REFUSED("expected 0 to 1", image::toRgb8(image, rgb));
+            CHECK_REFUSED(value < 0 ? "undo the normalisation" : "divide values of 0 to 255", image::toRgb8(image, rgb));
+        }
     // 16 bit, all values: the nearest of 255 levels.
     Mat words(256, 256, CV_16U);
     for (int i = 0; i < 65536; ++i)
@@ -288,6 +298,24 @@ BOOST_AUTO_TEST_CASE(values_outside_the_range_are_clamped)
     for (int i = 0; i < 65536; ++i)
         wrong += rgb.at<Vec3b>(i / 256, i % 256)[2] != cvRound(i / 257.0);
     BOOST_CHECK_EQUAL(wrong, 0);
+}
+
+BOOST_AUTO_TEST_CASE(transparent_pixels_lie_on_white)
+{
+    // Hidden, half, opaque: the colour of the first does not count.
+    const Mat bytes = (Mat_<Vec4b>(1, 3) << Vec4b(1, 2, 3, 0), Vec4b(0, 100, 200, 128), Vec4b(7, 8, 9, 255));
+    for (int depth : {CV_8U, CV_16U, CV_32F, CV_64F})
+    {
+        Mat image, rgb;
+        bytes.convertTo(image, depth, depth == CV_8U ? 1 : depth == CV_16U ? 257 : 1 / 255.0);
+        image::toRgb8(image, rgb);
+        const Vec3b want[] = {Vec3b(255, 255, 255), Vec3b(227, 177, 127), Vec3b(9, 8, 7)};
+        for (int x = 0; x < 3; ++x)
+            for (int c = 0; c < 3; ++c)
+                BOOST_CHECK_LE(std::abs(rgb.at<Vec3b>(0, x)[c] - want[x][c]), 0);
+    }
+    Mat rgb;
+    CHECK_REFUSED("every pixel of the image is transparent", image::toRgb8(Mat(9, 9, CV_8UC4, Scalar(1, 2, 3, 0)), rgb));
 }
 
 BOOST_AUTO_TEST_CASE(images_that_are_none_are_refused)

@@ -5,10 +5,14 @@
 #include <boost/test/unit_test.hpp>
 
 #include "train_fixture.hpp"
+#include "io/tensor_file.hpp"
 #include "train/checkpoint.hpp"
+#include "train/checksum.hpp"
 
 #include <sys/resource.h>
 
+#include <clocale>
+#include <locale>
 #include <numeric>
 
 using namespace cv::ltrp;
@@ -337,6 +341,184 @@ BOOST_AUTO_TEST_CASE(damaged_checkpoints_are_recognised_and_the_one_before_is_ta
     BOOST_TEST((bytes("damaged/final.safetensors") == bytes("whole/final.safetensors")));
     BOOST_TEST(loggedSteps("damaged") == countTo(12), boost::test_tools::per_element());
     BOOST_TEST(listCheckpoints(file("damaged")) == (std::vector<int64_t>{12, 9}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(checkpoints_of_which_none_is_usable_are_never_lost)
+{
+    MaePretrainParams params = pretrain("lost");
+    cv::Ptr<Trainer> trainer = make(params);
+    trainer->setProgress([](const TrainProgress& state) { return state.step < 8; });
+    BOOST_TEST(!trainer->run());
+    params.resume = true;
+    const std::string newest = checkpointPath(file("lost"), 8), older = checkpointPath(file("lost"), 6);
+    const std::string good = testing_tools::readText(newest), before = testing_tools::readText(older), log = bytes("lost/log.jsonl");
+    const auto refused = [&](const std::string& content, const std::vector<std::string>& parts)
+    {
+        testing_tools::writeText(newest, content);
+        const std::string message = messageOf([&] { make(params)->run(); });
+        for (const std::string& part : parts)
+            BOOST_TEST(contains(message, part), message);
+        BOOST_TEST((testing_tools::readText(newest) == content));
+        BOOST_TEST((testing_tools::readText(older) == before));
+        BOOST_TEST((bytes("lost/log.jsonl") == log));
+        BOOST_TEST(listCheckpoints(file("lost")) == (std::vector<int64_t>{8, 6}), boost::test_tools::per_element());
+    };
+    // What is whole and yet not usable: of a newer version, of another type, with values that no training leaves.
+    const auto rewritten = [&](const std::string& from, const std::string& to)
+    {
+        const std::shared_ptr<const io::TensorFile> old = io::TensorFile::open(older);
+        std::string state = old->metadata().at("ltrp.checkpoint");
+        state.replace(state.find("\"step\":6"), 8, "\"step\":8");
+        state.replace(state.find("\"adam_steps\":6"), 14, "\"adam_steps\":8");
+        BOOST_REQUIRE(state.find(from) != std::string::npos);
+        state.replace(state.find(from), from.size(), to);
+        train::Crc32 sum;
+        sum.add(state);
+        std::vector<io::TensorOut> tensors;
+        for (const io::TensorView& view : old->tensors())
+        {
+            tensors.push_back({view.name, view.dtype, view.shape, view.data});
+            sum.add(view.data, view.bytes);
+        }
+        char text[9];
+        std::snprintf(text, sizeof(text), "%08x", sum.value());
+        io::writeSafetensors(file("made"), tensors, {{"ltrp.checkpoint", state}, {"ltrp.crc32", text}});
+        return bytes("made");
+    };
+    refused(rewritten("\"version\":1", "\"version\":2"), {"checkpoint-00000008", "version 2", "reads version 1"});
+    refused(rewritten("\"step\":8", "\"step\":\"8\""), {"checkpoint-00000008", "'step' is"});
+    refused(rewritten("\"adam_steps\":8", "\"adam_steps\":-1"), {"checkpoint-00000008", "'adam_steps' is -1"});
+    refused(rewritten("\"adam_steps\":8", "\"adam_steps\":99999"), {"checkpoint-00000008", "expected a whole number from 0 to 8"});
+    refused(rewritten("\"options\":{", "\"options\":7,\"o\":{"), {"checkpoint-00000008", "'options' is not"});
+    if (geteuid() != 0)   // root reads everything
+    {
+        fs::permissions(newest, fs::perms::none);
+        BOOST_TEST(contains(messageOf([&] { make(params)->run(); }), "checkpoint-00000008"));
+        fs::permissions(newest, fs::perms::owner_all);
+    }
+    // Both damaged: refused, and each named.
+    testing_tools::writeText(older, before.substr(0, before.size() / 2));
+    testing_tools::writeText(newest, good.substr(0, good.size() - 1));
+    const std::string message = messageOf([&] { make(params)->run(); });
+    for (const char* part : {"none of its checkpoints can be used", "checkpoint-00000008", "checkpoint-00000006"})
+        BOOST_TEST(contains(message, part), message);
+    BOOST_TEST(listCheckpoints(file("lost")) == (std::vector<int64_t>{8, 6}), boost::test_tools::per_element());
+    BOOST_TEST((bytes("lost/log.jsonl") == log));
+    testing_tools::writeText(older, before);
+    testing_tools::writeText(newest, good);
+    BOOST_TEST(make(params)->run());
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_within_an_update_leaves_the_one_before)
+{
+    MaePretrainParams params = pretrain("stopped");
+    params.accumulate = 3;
+    BOOST_TEST(make(params)->run());
+    const std::string whole = bytes("stopped/final.safetensors");
+    const size_t updates = loggedSteps("stopped").size();
+    // After ever more questions: between batches, between blocks of the network, behind updates.
+    params.out = file("pieces");
+    size_t asked = 0, stops = 0;
+    for (;; stops++)
+    {
+        BOOST_REQUIRE(stops < 1000);
+        asked = 0;
+        cv::Ptr<Trainer> trainer = make(params);
+        trainer->setStop([&] { return ++asked > 5 + 7 * stops; });
+        if (trainer->run())
+            break;
+        params.resume = true;
+    }
+    BOOST_TEST(stops > 3u);
+    BOOST_TEST(asked > updates);
+    BOOST_TEST((bytes("pieces/final.safetensors") == whole));
+
+    RankerTrainParams second = ranker("ranker-whole", file("stopped/final.safetensors"));
+    BOOST_TEST(make(second)->run());
+    const std::string ranked = bytes("ranker-whole/final.safetensors");
+    second.out = file("ranker-pieces");
+    for (stops = 0;; stops++)
+    {
+        BOOST_REQUIRE(stops < 1000);
+        asked = 0;
+        cv::Ptr<Trainer> trainer = make(second);
+        trainer->setStop([&] { return ++asked > 5 + 7 * stops; });
+        if (trainer->run())
+            break;
+        second.resume = true;
+    }
+    BOOST_TEST((bytes("ranker-pieces/final.safetensors") == ranked));
+}
+
+BOOST_AUTO_TEST_CASE(defaults_follow_data_and_length_and_a_run_can_be_extended)
+{
+    MaePretrainParams params = pretrain("defaults");
+    params.accumulate = 0;
+    params.warmupEpochs = -1;
+    BOOST_TEST(make(params)->run());
+    const nlohmann::json options = log("defaults")[0]["options"];
+    BOOST_TEST(options["accumulate"] == "1");
+    BOOST_TEST(options["warmup-epochs"] == "0.4");
+    params.resume = true;
+    params.epochs = 6;
+    std::string said;
+    cv::Ptr<Trainer> trainer = make(params);
+    trainer->setMessage([&](const cv::String& line) { said += line + "\n"; });
+    BOOST_TEST(trainer->run());
+    BOOST_TEST(contains(said, "extended from 4 to 6 epochs"), said);
+    BOOST_TEST(loggedSteps("defaults") == countTo(18), boost::test_tools::per_element());
+    params.epochs = 5;
+    BOOST_TEST(contains(messageOf([&] { make(params)->run(); }), "epochs is 5, but the checkpoint was made with 6"));
+
+    MaePretrainParams wrong = pretrain("wrong");
+    wrong.minLearningRate = 1;
+    BOOST_TEST(contains(messageOf([&] { make(wrong); }), "min-lr is 1"));
+}
+
+BOOST_AUTO_TEST_CASE(checkpoints_come_by_time_too)
+{
+    MaePretrainParams params = pretrain("timed");
+    params.checkpointEvery = 1000;
+    params.checkpointMinutes = 1e-9;
+    BOOST_TEST(make(params)->run());
+    int written = 0;
+    for (const nlohmann::json& line : log("timed"))
+        written += line["event"] == "checkpoint";
+    BOOST_TEST(written == 12);
+}
+
+BOOST_AUTO_TEST_CASE(stored_numbers_are_the_same_in_every_locale)
+{
+    const auto train = [&](const char* out)
+    {
+        MaePretrainParams params = pretrain(out);
+        params.maskRatio = 0.55;
+        params.epochs = 1.5;
+        params.warmupEpochs = 0.25;
+        BOOST_TEST(make(params)->run());
+    };
+    train("plain");
+    // What a program around may do; names of locales that a system may lack.
+    const std::string before = std::setlocale(LC_ALL, nullptr);
+    const char* name = nullptr;
+    for (const char* candidate : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_AT.UTF-8"})
+        name = name ? name : std::setlocale(LC_ALL, candidate);
+    struct Comma : std::numpunct<char>
+    {
+        char do_decimal_point() const override { return ','; }
+        char do_thousands_sep() const override { return '.'; }
+        std::string do_grouping() const override { return "\3"; }
+    };
+    const std::locale whole = std::locale::global(std::locale(std::locale(), new Comma));
+    train("comma");
+    std::locale::global(whole);
+    std::setlocale(LC_ALL, before.c_str());
+    if (!name)
+        BOOST_TEST_MESSAGE("no locale with a decimal comma is installed: std::locale alone was changed");
+    BOOST_TEST((bytes("plain/final.safetensors") == bytes("comma/final.safetensors")));
+    BOOST_TEST(log("plain")[0]["options"] == log("comma")[0]["options"]);
+    BOOST_TEST((bytes("plain/" + fs::path(checkpointPath("", 5)).filename().string()) ==
+                bytes("comma/" + fs::path(checkpointPath("", 5)).filename().string())));
 }
 
 BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_that_says_where)

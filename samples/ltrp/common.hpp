@@ -34,8 +34,11 @@ public:
     const char* what() const noexcept override { return "interrupted"; }
 };
 
-/// SIGINT and SIGTERM only set a flag, so that what is being written gets finished or removed.
+/// The first SIGINT, SIGTERM or SIGHUP only sets a flag, so that what is being written gets finished or removed; the second
+/// one ends the process. SIGHUP stays ignored where it was (nohup).
 void catchSignals();
+/// What the signal says on stderr when it comes; the text must live on.
+void announceInterrupt(const char* text);
 int interruptSignal();     ///< number of the signal that came, 0 if none
 void checkInterrupt();     ///< throws Interrupted once a signal came
 
@@ -45,15 +48,22 @@ struct HelpText
     const char* usage;      ///< "ltrp rank PATH... [options]"
     const char* about;      ///< what the command does
     const char* examples;   ///< command lines with a word of explanation
+    bool lastIsOutput = false;   ///< the second plain argument is written, not read
 };
 
 /// Parses a command's arguments and checks them (po::notify). `positional` names the option that takes the plain
 /// arguments, at most `maxPositional` of them (-1: any number); it is declared here, as vector<string>.
-/// Adds --help; an option "config" among `options`, when given, names a file in Boost.Program_options' format whose
-/// values count where the command line is silent.
+/// Adds --help; an option "config" among `options`, when given, names a file of "name = value" lines whose values count where
+/// the command line is silent. Files that options and plain arguments name are remembered as inputs (rememberInput), but those
+/// of --out, --json, --jsonl and --overlay.
 /// @return false when the help was asked for and has been printed
 bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
                     const char* positional, int maxPositional, po::variables_map& values);
+
+/// Marks a file, or the files directly in a folder, as something that this command reads.
+void rememberInput(const std::string& path);
+/// Throws std::runtime_error where a file to be written is one that this command reads, by whatever name or link.
+void refuseInput(const std::string& path);
 
 /// A command's plain arguments; throws UsageError when there are fewer than `atLeast` (`what` names them).
 std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast,
@@ -83,7 +93,7 @@ cv::Size parseSize(const char* option, const std::string& text);
 std::string reason(const std::exception& error, const std::string& file = std::string());
 /// For messages of the running command: "ltrp rank: ".
 void setCommandName(const std::string& name);
-/// One line "ltrp COMMAND: text" on stderr; a progress bar on the terminal gives way to it.
+/// One line "ltrp COMMAND: text" on stderr, without what would steer a terminal (io::harmless); a progress bar gives way to it.
 void complain(const std::string& text);
 
 /// Weight file: the one given; else what matches in the folder that the environment variable LTRP_MODELS names; else

@@ -41,7 +41,8 @@ const HelpText HELP = {
     "  ltrp convert ranker.safetensors ranker.onnx\n"
     "  ltrp convert ranker.safetensors wide.onnx --size 448x336\n"
     "  ltrp convert mae-base.safetensors mae-base.onnx --mask-ratio 0.75\n"
-    "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n"};
+    "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n",
+    true};
 
 bool endsWith(const std::string& text, const std::string& end)
 {

@@ -6,6 +6,9 @@
 
 #include "golden_case.hpp"
 
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
+#include "../../modules/ltrp/src/io/json_text.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -181,12 +184,13 @@ double toleranceNumber(const Entry& entry, const char* key)
 Case::Case(const std::string& folder)
     : folder_(folder), where_((fs::path(folder) / "case.json").string())
 {
-    std::ifstream file(where_, std::ios::binary);
-    if (!file)
-        throw std::runtime_error(where_ + ": cannot be opened");
+    const std::shared_ptr<const cv::ltrp::io::FileBytes> file = cv::ltrp::io::FileBytes::map(where_);
+    const std::string_view content(reinterpret_cast<const char*>(file->data()), file->size());
+    if (cv::ltrp::io::nestedTooDeep(content))
+        malformed(where_, "JSON nested too deep");
     try
     {
-        json_ = Json::parse(file);
+        json_ = Json::parse(content);
     }
     catch (const Json::exception& error)
     {

@@ -41,6 +41,23 @@ void addHintOptions(po::options_description& options)
             "token")
         ("eps", po::value<float>()->value_name("E"), "LayerNorm epsilon, where the file does not say");
     // clang-format on
+    addTargetsOption(options);
+}
+
+void addTargetsOption(po::options_description& options)
+{
+    options.add_options()("norm-pix-loss", po::value<std::string>()->value_name("yes|no"), "whether an autoencoder predicts pixels "
+                          "normalised per patch, where the file does not say; published \"visualize\" weights do not");
+}
+
+int targetsOption(const po::variables_map& values)
+{
+    if (!values.count("norm-pix-loss"))
+        return -1;
+    const std::string word = values["norm-pix-loss"].as<std::string>();
+    if (word != "yes" && word != "no")
+        throw UsageError("--norm-pix-loss: '" + word + "' is neither yes nor no");
+    return word == "yes";
 }
 
 io::Model loadWeights(const std::string& path, const po::variables_map& values)
@@ -67,9 +84,13 @@ io::Model loadWeights(const std::string& path, const po::variables_map& values)
         if (!(hints.layerNormEps > 0) || !std::isfinite(hints.layerNormEps))
             throw UsageError("--eps: " + plain(hints.layerNormEps) + " is not above 0");
     }
+    hints.normPixLoss = targetsOption(values);
     try
     {
-        return io::loadModel(path, hints);
+        io::Model model = io::loadModel(path, hints);
+        for (const std::string& warning : model.warnings)
+            complain("warning: " + warning);
+        return model;
     }
     catch (const std::exception& error)
     {

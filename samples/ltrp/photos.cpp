@@ -6,14 +6,21 @@
 
 #include "photos.hpp"
 
+#include "../../modules/ltrp/src/image/photo_file.hpp"
+#include "../../modules/ltrp/src/image/photo_header.hpp"
+#include "../../modules/ltrp/src/image/photo_list.hpp"
+#include "../../modules/ltrp/src/image/preprocess.hpp"
 #include "../../modules/ltrp/src/io/atomic_file.hpp"
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
 #include "common.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -39,14 +46,6 @@ std::string lowerExtension(const fs::path& path)
     for (char& c : extension)
         c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return extension;
-}
-
-bool isImageName(const fs::path& path)
-{
-    static const std::set<std::string> known = {".bmp",  ".dib", ".exr", ".hdr", ".jp2",  ".jpe",
-                                                ".jpeg", ".jpg", ".pbm", ".pfm", ".pgm",  ".pic",
-                                                ".png",  ".pnm", ".ppm", ".tif", ".tiff", ".webp"};
-    return known.count(lowerExtension(path)) != 0;
 }
 
 /// What the image libraries under OpenCV print themselves (libjpeg, libpng, libtiff know no log level) is caught here:
@@ -96,78 +95,14 @@ private:
     std::string text_;
 };
 
-/// True when the bytes run from a start to an end marker: libjpeg takes a file cut short for a warning and fills up
-/// with grey. Marker segments are skipped by their lengths, so that a thumbnail's end does not count.
-bool jpegIsComplete(const std::vector<unsigned char>& bytes)
-{
-    const size_t size = bytes.size();
-    for (size_t at = 2; at + 1 < size;)
-    {
-        if (bytes[at] != 0xFF)
-        {
-            ++at;   // entropy-coded data, or garbage that decoders skip too
-            continue;
-        }
-        const unsigned marker = bytes[at + 1];
-        if (marker == 0xFF)
-        {
-            ++at;
-            continue;
-        }
-        at += 2;
-        if (marker == 0xD9)
-            return true;
-        const bool bare = marker == 0x00 || marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8);
-        if (bare)
-            continue;
-        if (at + 1 >= size)
-            return false;
-        at += static_cast<size_t>(bytes[at]) * 256 + bytes[at + 1];
-    }
-    return false;
-}
-
-void refuseTruncatedJpeg(const std::string& path)
-{
-    std::ifstream file(path, std::ios::binary);
-    unsigned char start[2] = {};
-    if (!file.read(reinterpret_cast<char*>(start), 2) || start[0] != 0xFF || start[1] != 0xD8)
-        return;
-    file.seekg(0, std::ios::end);
-    const std::streamoff size = file.tellg();
-    file.seekg(0);
-    std::vector<unsigned char> bytes(static_cast<size_t>(std::max<std::streamoff>(size, 0)));
-    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    if (!file || !jpegIsComplete(bytes))
-        throw std::runtime_error(path + ": truncated JPEG: the end marker is missing");
-}
-
 /// The part of the captured text that says something about the file, or nothing.
 std::string libraryReason(const std::string& text)
 {
-    if (text.find("CV_IO_MAX_IMAGE") != std::string::npos)
-        return "more pixels than OpenCV's limit (CV_IO_MAX_IMAGE_PIXELS)";
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);)
         if (line.compare(0, 12, "libpng error") == 0 || line.find("JPEG") != std::string::npos)
             return line;
     return std::string();
-}
-
-bool sameFile(const fs::path& a, const fs::path& b)
-{
-    std::error_code error;
-    return fs::equivalent(a, b, error) && !error;
-}
-
-void refuseInput(const std::string& path, const std::vector<std::string>& inputs)
-{
-    std::error_code error;
-    if (!fs::exists(path, error))
-        return;
-    for (const std::string& input : inputs)
-        if (sameFile(path, input))
-            throw std::runtime_error(path + ": is an input and would be overwritten");
 }
 
 void makeFolder(const fs::path& folder)
@@ -181,79 +116,94 @@ void makeFolder(const fs::path& folder)
 
 }  // namespace
 
-std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip)
+namespace
 {
-    std::vector<std::string> files;
+
+/// What came on standard input, read once.
+const std::string& standardInput()
+{
+    static const std::string text = []()
+    {
+        std::string all;
+        char buffer[65536];
+        for (ssize_t got; (got = read(STDIN_FILENO, buffer, sizeof buffer)) != 0;)
+        {
+            if (got < 0 && errno == EINTR)
+                continue;
+            if (got < 0 || all.size() > (size_t(1) << 30))
+                throw std::runtime_error(std::string("standard input: ") +
+                                         (got < 0 ? std::strerror(errno) : "more than 1 GiB"));
+            all.append(buffer, static_cast<size_t>(got));
+            checkInterrupt();
+        }
+        return all;
+    }();
+    return text;
+}
+
+}  // namespace
+
+std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip, size_t* failed)
+{
+    cv::ltrp::image::PhotoList list;
     for (const std::string& path : paths)
     {
         std::error_code error;
-        if (!fs::is_directory(path, error))
+        const fs::file_status status = fs::status(path, error);
+        if (path == "-")
         {
-            files.push_back(path);
-            continue;
+            const std::string& text = standardInput();
+            using namespace cv::ltrp::image;
+            if (readPhotoHeader(std::vector<uchar>(text.begin(), text.end())).format != PhotoFormat::Unknown)
+                list.photos.push_back({path, path});
+            else
+                addLines(text, "standard input", std::string(), list);
         }
-        std::vector<std::string> inside;
-        fs::recursive_directory_iterator it(path, error), end;
-        for (; !error && it != end; it.increment(error))
-        {
-            const fs::path& entry = it->path();
-            std::error_code ignored;
-            const bool folder = it->is_directory(ignored);
-            const bool hidden = entry.filename().string().compare(0, 1, ".") == 0;
-            if (folder && (hidden || (!skip.empty() && sameFile(entry, skip))))
-                it.disable_recursion_pending();
-            else if (!folder && !hidden && isImageName(entry))
-                inside.push_back(entry.string());
-        }
-        if (error)
-            throw std::runtime_error(path + ": " + error.message());
-        if (inside.empty())
-            throw std::runtime_error(path + ": no images in this folder");
-        std::sort(inside.begin(), inside.end());
-        files.insert(files.end(), inside.begin(), inside.end());
+        else if (fs::is_directory(status) || fs::is_regular_file(status))
+            cv::ltrp::image::addArgument(path, skip, list);
+        else
+            list.photos.push_back({path, path});   // what is wrong with it is said when its turn has come
     }
+    for (const std::string& folder : list.left)
+        complain(folder);
+    if (failed)
+        *failed += list.left.size();
+    std::vector<std::string> files;
+    for (const cv::ltrp::image::PhotoEntry& entry : list.photos)
+        files.push_back(entry.path);
+    for (const std::string& read : list.lists)
+        rememberInput(read);
+    for (const std::string& file : files)
+        rememberInput(file);
     return files;
 }
 
 cv::Mat readPhoto(const std::string& path, bool asStored)
 {
-    std::error_code error;
-    const fs::file_status status = fs::status(path, error);
-    if (status.type() == fs::file_type::not_found)
-        throw std::runtime_error(path + ": no such file");
-    if (error)
-        throw std::runtime_error(path + ": " + error.message());
-    if (!fs::is_regular_file(status))
-        throw std::runtime_error(path + ": not a regular file");
-    if (fs::file_size(path, error) == 0)
-        throw std::runtime_error(path + ": the file is empty");
-    if (access(path.c_str(), R_OK) != 0)
-        throw std::runtime_error(path + ": no permission to read");
-    refuseTruncatedJpeg(path);
-
     cv::Mat photo;
-    std::string said, thrown;
+    std::string said, warning, thrown;
+    try
     {
         StderrCapture capture;
-        try
+        cv::ltrp::image::PhotoOptions options;
+        options.asStored = asStored;
+        if (path == "-")
         {
-            photo = cv::imread(path, asStored ? cv::IMREAD_UNCHANGED : cv::IMREAD_COLOR | cv::IMREAD_ANYDEPTH);
-            if (photo.empty())   // OpenCV's TIFF reader cannot turn one channel of floats into three
-                photo = cv::imread(path, cv::IMREAD_ANYCOLOR | cv::IMREAD_ANYDEPTH);
+            const std::string& text = standardInput();
+            photo = cv::ltrp::image::decodePhoto(std::vector<uchar>(text.begin(), text.end()), options, warning);
         }
-        catch (const cv::Exception& exception)
-        {
-            thrown = exception.err;
-        }
+        else
+            photo = cv::ltrp::image::readPhotoFile(path, options, warning);
         said = capture.finish();
     }
-    std::string why = libraryReason(said + thrown);
-    if (photo.empty())
-        throw std::runtime_error(path + ": not an image that can be decoded" + (why.empty() ? "" : " (" + why + ")"));
-    if (why.find("remature end") != std::string::npos)
-        throw std::runtime_error(path + ": truncated (" + why + ")");
-    if (!why.empty())
-        complain(path + ": warning: " + why);
+    catch (const cv::ltrp::image::PhotoError& error)
+    {
+        throw std::runtime_error(path + ": " + error.what());
+    }
+    if (warning.empty())
+        warning = libraryReason(said);
+    if (!warning.empty())
+        complain(path + ": warning: " + warning);
     return photo;
 }
 
@@ -285,6 +235,8 @@ cv::Mat toEightBit(const cv::Mat& photo)
 
 void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs)
 {
+    for (const std::string& input : inputs)
+        rememberInput(input);
     if (path == "-")
         return;
     std::error_code error;
@@ -300,7 +252,7 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
         throw std::runtime_error(path + ": " + folder.string() + " is not a folder");
     if (access(folder.c_str(), W_OK) != 0)
         throw std::runtime_error(path + ": no permission to write in " + folder.string());
-    refuseInput(path, inputs);
+    refuseInput(path);
 }
 
 void writeImage(const std::string& path, const cv::Mat& image)
@@ -321,6 +273,10 @@ void writeImage(const std::string& path, const cv::Mat& image)
     }
     if (!done)
         throw std::runtime_error(path + ": the picture cannot be encoded" + why);
+    const std::string extension = lowerExtension(path);
+    if (extension == ".jpg" || extension == ".jpeg" || extension == ".jpe")
+        encoded = cv::ltrp::image::markOverlay(encoded);
+    refuseInput(path);
     cv::ltrp::io::AtomicFile file(path);
     file.write(encoded.data(), encoded.size());
     file.commit();
@@ -330,6 +286,7 @@ void writeText(const std::string& path, const std::string& text)
 {
     if (path != "-")
     {
+        refuseInput(path);   // some inputs become known later than checkOutputFile() was asked
         makeFolder(fs::path(path).parent_path());
         cv::ltrp::io::writeTextFile(path, text);
         return;
@@ -339,11 +296,81 @@ void writeText(const std::string& path, const std::string& text)
         throw std::runtime_error("standard output: cannot be written");
 }
 
+Json nameJson(const std::string& path)
+{
+    using cv::ltrp::io::utf8Length;
+    std::string escaped;
+    bool valid = true;
+    for (size_t at = 0; at < path.size();)
+    {
+        const std::string_view rest = std::string_view(path).substr(at);
+        const size_t length = utf8Length(rest);
+        if (length == 0 || path[at] == '\\')
+        {
+            char code[8];
+            std::snprintf(code, sizeof code, "\\x%02x", static_cast<unsigned>(static_cast<unsigned char>(path[at])));
+            escaped += code;
+            valid &= length > 0;
+        }
+        else
+            escaped += rest.substr(0, length);
+        at += std::max<size_t>(length, 1);
+    }
+    return valid ? path : escaped;
+}
+
+std::string jsonLine(const Json& value)
+{
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+JsonLines::~JsonLines()
+{
+    if (file_ > STDOUT_FILENO)
+        close(file_);
+}
+
+void JsonLines::add(const Json& entry)
+{
+    if (file_ < 0 && path_ == "-")
+        file_ = STDOUT_FILENO;
+    else if (file_ < 0)
+    {
+        refuseInput(path_);
+        makeFolder(fs::path(path_).parent_path());
+        file_ = ::open(path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+    }
+    const std::string line = jsonLine(entry) + "\n";
+    for (size_t done = 0; done < line.size();)
+    {
+        const ssize_t written = file_ < 0 ? -1 : write(file_, line.data() + done, line.size() - done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            throw std::runtime_error((path_ == "-" ? "standard output" : path_) + ": cannot be written: " + std::strerror(errno));
+        done += static_cast<size_t>(written);
+    }
+}
+
+void addMaxPixels(po::options_description& options)
+{
+    options.add_options()("max-pixels", po::value<long long>()->value_name("N")->default_value(cv::ltrp::image::maxPixels()),
+                          "images with more pixels are refused before they are decoded");
+}
+
+void applyMaxPixels(const po::variables_map& values)
+{
+    const long long pixels = values["max-pixels"].as<long long>();
+    if (pixels < 1)
+        throw UsageError("--max-pixels: " + std::to_string(pixels) + " is below 1");
+    cv::ltrp::image::setMaxPixels(pixels);
+}
+
 void writeJsonList(const std::string& path, const std::vector<Json>& entries)
 {
     std::string text = "[";
-    for (size_t i = 0; i < entries.size(); ++i)   // names of files may hold any bytes: what is not UTF-8 is replaced
-        text += (i ? ",\n" : "\n") + entries[i].dump(-1, ' ', false, Json::error_handler_t::replace);
+    for (size_t i = 0; i < entries.size(); ++i)
+        text += (i ? ",\n" : "\n") + jsonLine(entries[i]);
     writeText(path, text + "\n]\n");
 }
 
@@ -378,24 +405,27 @@ OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::st
         throw UsageError("--overlay: empty name");
     std::error_code error;
     const bool exists = fs::exists(where, error), folderExists = fs::is_directory(where, error);
-    const bool namesFolder = folderExists || where.back() == '/' || (!exists && !isImageName(where));
+    const bool namesFolder = folderExists || where.back() == '/' || (!exists && !fs::path(where).has_extension());
     if (!namesFolder)
     {
+        const bool known = cv::ltrp::image::hasImageExtension(where) && cv::haveImageWriter("x" + lowerExtension(where));
+        if (!known)
+            throw UsageError("--overlay: " + where + ": no image format of this name can be written" +
+                             (exists ? "" : "; a folder's name ends in / where it is to be made"));
         if (inputs.size() != 1)
             throw UsageError("--overlay: " + where + " names a file, but there are " + std::to_string(inputs.size()) +
                              " images: name a folder");
-        if (!isImageName(where) || !cv::haveImageWriter("x" + lowerExtension(where)))
-            throw UsageError("--overlay: " + where + ": no image format of this name can be written");
-        checkOutputFile(where, "--overlay", inputs);
+        checkOutputFile(where, "--overlay");
         files_.push_back(where);
         return;
     }
+    checkOutputFile((fs::path(where) / "x").string(), "--overlay");
     folder_ = where;
     std::set<std::string> taken;
     std::map<std::string, int> number;   // where counting goes on for a name that was met before
     for (const std::string& input : inputs)
     {
-        const std::string stem = fs::path(input).stem().string();
+        const std::string stem = input == "-" ? "stdin" : fs::path(input).stem().string();
         std::string name;
         do
         {
@@ -403,7 +433,7 @@ OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::st
             name = stem + (n > 1 ? "_" + std::to_string(n) : "") + "_" + suffix + ".jpg";
         } while (!taken.insert(name).second);
         files_.push_back((fs::path(where) / name).string());
-        refuseInput(files_.back(), inputs);
+        refuseInput(files_.back());
     }
 }
 

@@ -5,6 +5,8 @@
 #ifndef LTRP_TOOL_PHOTOS_HPP
 #define LTRP_TOOL_PHOTOS_HPP
 
+#include "common.hpp"
+
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 
@@ -16,13 +18,17 @@ namespace tool
 
 using Json = nlohmann::ordered_json;
 
-/// Files stay as they are (whether they can be read shows later); a folder stands for all images in it and below, by
-/// extension, sorted by path, hidden ones and the folder `skip` (where overlays go) left out.
-/// @throws std::runtime_error naming a folder without images
-std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string());
+/// The images that arguments name: an image (by extension or first bytes), a folder (all images in it and below, sorted by
+/// path; hidden ones, overlays and the folder `skip`, where overlays go, left out), a list file, or "-": an image or a list on
+/// standard input. What is read is remembered (rememberInput). Folders below that cannot be read are named, left out, and
+/// counted in `failed` where given. Whether a file can be read shows later.
+/// @throws std::exception naming a folder or list without images
+std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string(),
+                                      size_t* failed = nullptr);
 
-/// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says. Truncated files are refused, which
-/// cv::imread alone fills up with grey. asStored: grey stays grey, alpha is kept, and EXIF is not looked at.
+/// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says, transparent pixels on white. Damaged
+/// and truncated files are refused, which cv::imread alone fills up with grey. "-": what came on standard input.
+/// asStored: grey stays grey, alpha is kept, and EXIF is not looked at.
 /// @throws std::runtime_error "FILE: reason"
 cv::Mat readPhoto(const std::string& path, bool asStored = false);
 
@@ -34,17 +40,46 @@ void checkPhotoSize(const std::string& path, cv::Size image, cv::Size grid);
 /// The same picture as CV_8U, for drawing.
 cv::Mat toEightBit(const cv::Mat& photo);
 
-/// Before the work: an output file must be possible where it is wanted, and no input may be overwritten. Folders are
-/// made when it is written. "-" (stdout) is allowed.
-void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs);
+/// Before the work: an output file must be possible where it is wanted, and nothing that is read may be overwritten
+/// (refuseInput). Folders are made when it is written. "-" (stdout) is allowed.
+/// `inputs`: further files that are read.
+void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs = {});
 
 /// Encodes by the name's extension; the file appears only when it is complete.
 void writeImage(const std::string& path, const cv::Mat& image);
 
 /// Writes text, atomically; "-" is stdout.
 void writeText(const std::string& path, const std::string& text);
+/// A file's name. One that is no UTF-8 has its other bytes, and backslashes, as \xNN, so that different names stay different.
+Json nameJson(const std::string& path);
+/// A value on one line.
+std::string jsonLine(const Json& value);
+/// A file with a line for each entry, written as soon as there is one: what is done survives a kill. "-" is stdout. The file is
+/// begun with the first line.
+class JsonLines
+{
+public:
+    JsonLines() = default;
+    explicit JsonLines(const std::string& path) : path_(path) {}
+    JsonLines(const JsonLines&) = delete;
+    JsonLines& operator=(const JsonLines&) = delete;
+    ~JsonLines();
+
+    bool wanted() const { return !path_.empty(); }
+    void open(const std::string& path) { path_ = path; }
+    void add(const Json& entry);
+
+private:
+    std::string path_;
+    int file_ = -1;
+};
+
 /// Writes a list with one line per entry, atomically; "-" is stdout.
 void writeJsonList(const std::string& path, const std::vector<Json>& entries);
+/// The option --max-pixels, which every command that reads images has, and its use.
+void addMaxPixels(po::options_description& options);
+void applyMaxPixels(const po::variables_map& values);
+
 /// Writes one object, indented, atomically; "-" is stdout.
 void writeJson(const std::string& path, const Json& value);
 /// A float as the shortest decimal that gives the same float again.

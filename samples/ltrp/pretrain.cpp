@@ -26,9 +26,10 @@ const HelpText HELP = {
     "      --decoder-embed-dim 128 --decoder-depth 2 --decoder-heads 4 --batch 128 --accumulate 1 --epochs 100\n"
     "  ltrp pretrain photos/ --out runs/mae --config mae.cfg --resume\n"
     "\n"
-    "Defaults are the paper's (ViT-B/16, 800 epochs, 4096 images an update), made for ImageNet on many GPUs: on a\n"
-    "small data set take a smaller preset and --accumulate 1, so that an epoch has more than a few updates.\n"
-    "Ctrl-C finishes the update, writes a checkpoint and exits with status 130; --resume goes on.\n"};
+    "Defaults are the paper's (ViT-B/16, 800 epochs), made for ImageNet on many GPUs: on a small data set take a smaller\n"
+    "preset. Images an update and warm-up follow data and --epochs; --recipe paper has them as the paper does.\n"
+    "Ctrl-C gives up the update at hand, writes a checkpoint of the one before and exits with status 130; --resume goes on,\n"
+    "also with more --epochs. A second Ctrl-C ends at once.\n"};
 
 }  // namespace
 
@@ -53,10 +54,14 @@ int runPretrain(const std::vector<std::string>& args)
     if (!parseArguments(args, HELP, options, "data", -1, values))
         return 0;
     finishTrainParams(values, params);
-    params.setPreset(values["preset"].as<std::string>());
-    applyGeometry(values, geometry);
-    params.normPixLoss = !rawPixels;
-    return runTrainer(Trainer::createPretrain(params), params);
+    const auto prepare = [&]()
+    {
+        params.setPreset(values["preset"].as<std::string>());
+        applyGeometry(values, geometry);
+        params.normPixLoss = !rawPixels;
+        return Trainer::createPretrain(params);
+    };
+    return runTrainer(prepareTrainer(prepare, {params.init}), params);
 }
 
 }  // namespace tool

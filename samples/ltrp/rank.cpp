@@ -9,6 +9,8 @@
 #include "photos.hpp"
 #include "read_ahead.hpp"
 
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
+
 #include <opencv2/ltrp/draw.hpp>
 #include <opencv2/ltrp/ranker.hpp>
 #include <opencv2/ltrp/select.hpp>
@@ -27,9 +29,10 @@ using namespace cv::ltrp;
 const HelpText HELP = {
     "ltrp rank PATH... [options]",
     "Ranks the patches of images with a trained ranker: each PATH is an image or a folder (searched with all folders\n"
-    "below it). Without --json and --overlay a short line per image is printed.\n",
+    "below it), a list of images (one path a line), or - for an image or a list on standard input. Without --json and --overlay a short line per image is printed.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
-    "\"order\": [best patch first], \"keep\": [kept patches, ascending]}. Patches are numbered row by row from 0.\n"
+    "\"order\": [best patch first], \"keep\": [kept patches, ascending]}. Patches are numbered row by row from 0; width and\n"
+    "height are those of the image as it is shown, turned as its EXIF says.\n"
     "\n"
     "Examples:\n"
     "  ltrp rank photo.jpg\n"
@@ -88,6 +91,7 @@ struct Job
     InputSize size;
     OverlayTarget overlays;
     std::string jsonPath;
+    JsonLines lines;
     std::vector<Json> entries;
     size_t good = 0, failed = 0;
 
@@ -101,7 +105,7 @@ struct Job
 void printLine(const std::string& path, const PatchRanking& ranking, const std::vector<int>& order, size_t kept)
 {
     const cv::Size grid = ranking.grid();
-    std::cout << path << ": " << ranking.imageSize.width << "x" << ranking.imageSize.height << ", " << grid.height
+    std::cout << io::harmless(path) << ": " << ranking.imageSize.width << "x" << ranking.imageSize.height << ", " << grid.height
               << "x" << grid.width << " patches, keep " << kept << ", best (row, column):";
     for (size_t i = 0; i < std::min<size_t>(order.size(), 5); ++i)
         std::cout << " (" << order[i] / grid.width << ", " << order[i] % grid.width << ")";
@@ -120,17 +124,20 @@ void finish(const Photo& photo, const PatchRanking& ranking, Job& job)
         drawOverlay(toEightBit(photo.pixels), ranking, keep, overlay);
         job.overlays.write(photo.input, overlay);
     }
-    if (!job.jsonPath.empty())
+    if (!job.jsonPath.empty() || job.lines.wanted())
     {
         Json entry;
-        entry["image"] = path;
+        entry["image"] = nameJson(path);
         entry["width"] = ranking.imageSize.width;
         entry["height"] = ranking.imageSize.height;
         entry["grid"] = {grid.height, grid.width};
         entry["scores"] = numbers(ranking.scores);
         entry["order"] = order;
         entry["keep"] = keep;
-        job.entries.push_back(entry);
+        if (job.lines.wanted())
+            job.lines.add(entry);
+        if (!job.jsonPath.empty())
+            job.entries.push_back(entry);
     }
     else if (!job.overlays.wanted())
         printLine(path, ranking, order, keep.size());
@@ -219,7 +226,7 @@ void rankAll(Ranker& ranker, size_t batch, Job& job)
 int runRank(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    std::string model, method, overlay;
+    std::string model, method, overlay, jsonLines;
     int batch = 0;
     Job job;
     // clang-format off
@@ -229,6 +236,8 @@ int runRank(const std::vector<std::string>& args)
         ("size", po::value<std::string>()->value_name("WxH|auto"),
             "pixels that images are resized to, multiples of the patch size; auto: the shape of each photo and about as many "
             "patches as in training, auto:N: about N (default: the square of the training; other sizes need a token head)")
+        ("trusted", po::bool_switch(), "run an .onnx of any origin, not only those that 'ltrp convert' writes; OpenCV believes all "
+            "that such a file says")
         ("keep", po::value(&job.select.keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches to keep, above 0 and up to 1")
         ("select", po::value(&method)->value_name("HOW")->default_value("topk"),
@@ -236,11 +245,13 @@ int runRank(const std::vector<std::string>& args)
             "stays diverse")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks within clusters (--select cluster)")
         ("json", po::value(&job.jsonPath)->value_name("FILE"), "write scores, order and kept patches; - is stdout")
+        ("jsonl", po::value(&jsonLines)->value_name("FILE"), "the same, a line an image as soon as it is done; - is stdout")
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
             "write a picture of the kept patches beside a heat map: a file for one image, a folder for several")
         ("batch", po::value(&batch)->value_name("N")->default_value(8), "images ranked in one pass, 1 to 1024")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
+    addMaxPixels(options);
     addPrecision(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "path", -1, values))
@@ -258,14 +269,21 @@ int runRank(const std::vector<std::string>& args)
     if (values.count("size"))
         job.size = parseInputSize(values["size"].as<std::string>());
     applyThreads(values);
+    applyMaxPixels(values);
     const int target = targetOption(values);
 
-    job.inputs = expandImages(paths, overlay);
+    job.inputs = expandImages(paths, overlay, &job.failed);
+    const std::string weights = findModel(model, "rank", "--model");
     if (values.count("json"))
-        checkOutputFile(job.jsonPath, "--json", job.inputs);
+        checkOutputFile(job.jsonPath, "--json");
+    if (values.count("jsonl"))
+    {
+        checkOutputFile(jsonLines, "--jsonl");
+        job.lines.open(jsonLines);
+    }
     if (values.count("overlay"))
         job.overlays = OverlayTarget(overlay, job.inputs, "rank");
-    const cv::Ptr<Ranker> ranker = Ranker::create(findModel(model, "rank", "--model"));
+    const cv::Ptr<Ranker> ranker = Ranker::create(weights, values["trusted"].as<bool>());
     ranker->setPreferableTarget(target);
     if (job.size.fitted)
         ranker->setInputSize(ranker->fittingInputSize(cv::Size(2, 1)));   // a ranker of one size alone is refused at once

@@ -48,7 +48,9 @@ cv::Mat ReadAhead::next()
     if (thread_.joinable())
     {
         std::unique_lock<std::mutex> lock(mutex_);
-        changed_.wait(lock, [this]() { return !ready_.empty(); });
+        changed_.wait(lock, [this]() { return !ready_.empty() || failure_; });
+        if (ready_.empty())
+            std::rethrow_exception(failure_);
         one = ready_.front();
         ready_.pop_front();
         bytes_ -= bytesOf(one.photo);
@@ -86,8 +88,18 @@ void ReadAhead::work()
         changed_.wait(lock, [this]() { return stop_ || !full(); });
         if (stop_)
             return;
-        bytes_ += bytesOf(one.photo);
-        ready_.push_back(one);
+        try
+        {
+            ready_.push_back(one);
+            bytes_ += bytesOf(one.photo);
+        }
+        catch (const std::exception&)   // no memory: the reader is told, and nothing more is read ahead
+        {
+            failure_ = std::current_exception();
+            lock.unlock();
+            changed_.notify_all();
+            return;
+        }
         lock.unlock();
         changed_.notify_all();
     }

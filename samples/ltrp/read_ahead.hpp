@@ -48,6 +48,7 @@ private:
     size_t given_ = 0, bytes_ = 0;
     bool stop_ = false;
     std::deque<Read> ready_;
+    std::exception_ptr failure_;   ///< of the thread itself
     std::mutex mutex_;
     std::condition_variable changed_;
     std::thread thread_;   // last: it uses the others

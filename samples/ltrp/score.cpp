@@ -9,6 +9,9 @@
 #include "photos.hpp"
 #include "score_options.hpp"
 #include "score_targets.hpp"
+#include "weights.hpp"
+
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
 
 #include <opencv2/ltrp/draw.hpp>
 #include <opencv2/ltrp/scorer.hpp>
@@ -17,6 +20,7 @@
 #include <algorithm>
 #include <iostream>
 #include <limits>
+#include <sstream>
 
 namespace tool
 {
@@ -84,7 +88,7 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
     checkPhotoSize(path, photo.size(), grid);
 
     Json entry, scores;
-    entry["image"] = path;
+    entry["image"] = nameJson(path);
     entry["width"] = photo.cols;
     entry["height"] = photo.rows;
     entry["grid"] = {grid.height, grid.width};
@@ -146,7 +150,7 @@ void printLine(const Json& entry)
         }
     }
     const size_t columns = entry["grid"][1].get<size_t>();
-    std::cout << entry["image"].get<std::string>() << ": " << entry["width"] << "x" << entry["height"] << ", "
+    std::cout << io::harmless(entry["image"].get<std::string>()) << ": " << entry["width"] << "x" << entry["height"] << ", "
               << entry["grid"][0] << "x" << columns << " patches, scores " << worst << " to " << best
               << ", best patch (row, column): (" << place / columns << ", " << place % columns << ")\n";
 }
@@ -156,14 +160,16 @@ void printLine(const Json& entry)
 int runScore(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    std::string mae, json, overlay;
+    std::string mae, json, overlay, jsonLines;
     double keepRatio = 0;
     options.add_options()("mae", po::value(&mae)->value_name("FILE"),
                           "autoencoder's weight file (default: the installed one)");
+    addTargetsOption(options);
     addScoreOptions(options);
     // clang-format off
     options.add_options()
         ("json", po::value(&json)->value_name("FILE"), "write the scores; - is stdout")
+        ("jsonl", po::value(&jsonLines)->value_name("FILE"), "the same, a line an image as soon as it is done; - is stdout")
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
             "write a picture of the best patches beside a heat map: a file for one image, a folder for several")
         ("keep", po::value(&keepRatio)->value_name("R")->default_value(0.25, "0.25"),
@@ -177,6 +183,7 @@ int runScore(const std::vector<std::string>& args)
         ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
+    addMaxPixels(options);
     addPrecision(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "path", -1, values))
@@ -194,33 +201,45 @@ int runScore(const std::vector<std::string>& args)
     if (!(keepRatio > 0 && keepRatio <= 1))
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
     applyThreads(values);
+    applyMaxPixels(values);
     const int target = targetOption(values);
 
     if (params.masks == 1 && params.teacher != "leave-one-out")
         throw UsageError("--masks 1 shows the scores of one mask and goes with --teacher leave-one-out only");
     if (values.count("targets"))
     {
-        for (const char* option : {"json", "overlay"})
+        for (const char* option : {"json", "jsonl", "overlay"})
             if (values.count(option))
                 throw UsageError(std::string("--targets does not go with --") + option);
         return scoreTargets(paths, values["targets"].as<std::string>(), findModel(mae, "mae", "--mae"), params, values);
     }
     if (values["mirror"].as<bool>())
         throw UsageError("--mirror goes with --targets");
-    const std::vector<std::string> inputs = expandImages(paths, overlay);
+    size_t failed = 0;
+    const std::vector<std::string> inputs = expandImages(paths, overlay, &failed);
+    const std::string weights = findModel(mae, "mae", "--mae");
     if (values.count("json"))
-        checkOutputFile(json, "--json", inputs);
+        checkOutputFile(json, "--json");
+    JsonLines lines;
+    if (values.count("jsonl"))
+    {
+        checkOutputFile(jsonLines, "--jsonl");
+        lines.open(jsonLines);
+    }
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, inputs, "score");
-    const cv::Ptr<Scorer> scorer = Scorer::create(findModel(mae, "mae", "--mae"));
+    const cv::Ptr<Scorer> scorer = Scorer::create(weights, targetsOption(values));
+    std::istringstream info(scorer->info());
+    for (std::string line; std::getline(info, line);)
+        if (line.compare(0, 9, "warning: ") == 0)
+            complain(line);
     scorer->setPreferableTarget(target);
     checkMaskRatio(params, scorer->getGrid());
     addFeaturePhotos(*scorer, params, values, inputs);
 
     Progress progress("score: image", inputs.size());
     std::vector<Json> entries;
-    size_t failed = 0;
     for (size_t i = 0; i < inputs.size(); ++i)
     {
         checkInterrupt();
@@ -240,7 +259,9 @@ int runScore(const std::vector<std::string>& args)
             ++failed;
             continue;
         }
-        if (json.empty() && !overlays.wanted())
+        if (lines.wanted())
+            lines.add(entries.back());
+        else if (json.empty() && !overlays.wanted())
             printLine(entries.back());
         progress.update(i + 1);
     }

@@ -83,8 +83,6 @@ int runTrain(const std::vector<std::string>& args)
     if (!parseArguments(args, HELP, options, "data", -1, values))
         return 0;
     finishTrainParams(values, params);
-    params.setPreset(values["preset"].as<std::string>());
-    applyGeometry(values, geometry);
     params.removal = wordOption(values, "removal", {"decoder", "encoder"});
     params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
     params.space = wordOption(values, "space", {"decoder", "pixel"});
@@ -94,7 +92,13 @@ int runTrain(const std::vector<std::string>& args)
     params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1 || (!params.targets.empty() && values["sees"].defaulted());
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
-    return runTrainer(Trainer::createRanker(params), params);
+    const auto prepare = [&]()
+    {
+        params.setPreset(values["preset"].as<std::string>());
+        applyGeometry(values, geometry);
+        return Trainer::createRanker(params);
+    };
+    return runTrainer(prepareTrainer(prepare, {params.mae, params.init}), params);
 }
 
 }  // namespace tool

@@ -4,12 +4,14 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
+#include "photos.hpp"
 #include "train_options.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <mutex>
 
@@ -58,9 +60,11 @@ public:
         first_ = false;
         last_ = now;
         char text[256];
+        const std::string batch = state.batch ? "batch " + std::to_string(state.batch) + "/" + std::to_string(state.batches) + "  "
+                                              : std::string();
         std::snprintf(text, sizeof text,
-                      "epoch %.2f/%g  loss %.4f  lr %.3g  %.1f images/s  data wait %.0f%%%s  %s left",
-                      state.epoch, state.epochs, state.loss, state.learningRate, state.imagesPerSecond,
+                      "%sepoch %.2f/%g  loss %.4f  lr %.3g  %.1f images/s  data wait %.0f%%%s  %s left",
+                      batch.c_str(), state.epoch, state.epochs, state.loss, state.learningRate, state.imagesPerSecond,
                       100 * state.dataWait, state.skipped ? ("  skipped " + std::to_string(state.skipped)).c_str() : "",
                       clockTime(state.secondsLeft).c_str());
         if (!terminal_)
@@ -117,9 +121,13 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "
             "line; the command line goes first")
         ("epochs", number(p.epochs), "passes over the data")
-        ("warmup-epochs", number(p.warmupEpochs), "epochs in which the learning rate rises from 0")
+        ("recipe", po::value<std::string>()->value_name("NAME"), "paper: what is not given as the paper has it, 64 batches "
+            "of 64 images an update and 40 epochs of warm-up; without it both follow data, device and --epochs")
+        ("warmup-epochs", po::value(&p.warmupEpochs)->value_name("X"), "epochs in which the learning rate rises from 0 (default: "
+            "a tenth of --epochs, at most 40)")
         ("batch", count(p.batch), "images computed at a time")
-        ("accumulate", count(p.accumulate), "batches averaged for one update of the weights")
+        ("accumulate", po::value(&p.accumulate)->value_name("N"), "batches averaged for one update of the weights (default: so "
+            "many that an epoch has 16 updates or more, of at most 512 images, on a GPU 4096)")
         ("blr", number(p.baseLearningRate), "learning rate per 256 images: rate = blr * batch * accumulate / 256")
         ("lr", number(p.learningRate), "the learning rate itself; 0: from --blr")
         ("min-lr", number(p.minLearningRate), "learning rate at the end of the half-cosine")
@@ -147,12 +155,15 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
             "no influence on the result")
         ("checkpoint-every", po::value(&p.checkpointEvery)->value_name("STEPS")->default_value(p.checkpointEvery),
             "updates between checkpoints (the newest two are kept)")
+        ("checkpoint-minutes", number(p.checkpointMinutes), "minutes after which an update ends with a checkpoint as well, 0: "
+            "never for the time")
         ("export-every", po::value(&p.exportEvery)->value_name("EPOCHS")->default_value(p.exportEvery),
             "epochs between copies of the weights, epoch-NNNN.safetensors; 0: none")
         ("log-every", po::value(&p.logEvery)->value_name("STEPS")->default_value(p.logEvery),
             "updates per line of log.jsonl")
         ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
     // clang-format on
+    addMaxPixels(options);
 }
 
 void addGeometryOptions(po::options_description& options, const Geometry& geometry,
@@ -173,12 +184,43 @@ void finishTrainParams(const po::variables_map& values, TrainParams& params)
 {
     for (const std::string& path : positionals(values, "data", 1, "DATA: a folder of images or a list file"))
         params.data.push_back(path);
+    if (values.count("recipe"))
+    {
+        if (values["recipe"].as<std::string>() != "paper")
+            throw UsageError("--recipe: '" + values["recipe"].as<std::string>() + "' is none of paper");
+        if (!values.count("accumulate"))
+            params.accumulate = 64;
+        if (!values.count("warmup-epochs"))
+            params.warmupEpochs = 40;
+    }
+    if (values.count("accumulate") && params.accumulate < 1)
+        throw UsageError("--accumulate: " + std::to_string(params.accumulate) + " is outside 1 to 16384");
+    if (values.count("warmup-epochs") && !(params.warmupEpochs >= 0))
+        throw UsageError("--warmup-epochs: " + plain(params.warmupEpochs) + " is negative");
     params.seed = seedOption(values, "seed");
     applyThreads(values);
+    applyMaxPixels(values);
     params.reduceJpegs = !values["full-decode"].as<bool>();
     params.target = requiredTargetOption(values);
     if (params.target == TARGET_CPU_INT8)
         throw UsageError("--precision: no network is trained in int8; expected fp32 or bf16");
+}
+
+cv::Ptr<Trainer> prepareTrainer(const std::function<cv::Ptr<Trainer>()>& prepare, const std::vector<std::string>& files)
+{
+    try
+    {
+        return prepare();
+    }
+    catch (const cv::Exception& error)
+    {
+        const bool parameter = error.code == cv::Error::StsOutOfRange || error.code == cv::Error::StsBadArg;
+        const bool ofFile = std::any_of(files.begin(), files.end(), [&](const std::string& file)
+                                        { return !file.empty() && error.err.find(file) != std::string::npos; });
+        if (parameter && !ofFile)
+            throw UsageError(error.err);
+        throw;
+    }
 }
 
 int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
@@ -194,6 +236,10 @@ int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
                              display.show(state);
                              return interruptSignal() == 0;
                          });
+    trainer->setStop([]() { return interruptSignal() != 0; });
+    for (const char* name : {"log.jsonl", "final.safetensors"})
+        refuseInput((std::filesystem::path(std::string(params.out)) / name).string());
+    announceInterrupt("ltrp: stopping after this batch; again to stop now\n");
     if (trainer->run())
         return 0;
     display.say("to go on: the same command with --resume (--out " + params.out + ")");

@@ -9,6 +9,7 @@
 
 #include <opencv2/ltrp/train.hpp>
 
+#include <functional>
 #include <utility>
 
 namespace tool
@@ -25,6 +26,11 @@ void addGeometryOptions(po::options_description& options, const Geometry& geomet
 void applyGeometry(const po::variables_map& values, const Geometry& geometry);
 /// What the option parser cannot write itself: data, seed.
 void finishTrainParams(const po::variables_map& values, cv::ltrp::TrainParams& params);
+
+/// Prepares a training; what the trainer refuses of its parameters is a mistake on the command line, but not what is wrong with
+/// a file.
+cv::Ptr<cv::ltrp::Trainer> prepareTrainer(const std::function<cv::Ptr<cv::ltrp::Trainer>()>& prepare,
+                                          const std::vector<std::string>& files);
 
 /// Runs a training with its progress on stderr: a bar on a terminal, a line every half minute elsewhere. Ctrl-C ends it
 /// after the current update with a checkpoint. @return the exit status

@@ -14,6 +14,10 @@ namespace tool
 /// Options that say what shapes of a foreign weight file cannot: --heads, --decoder-heads, --head, --eps.
 void addHintOptions(po::options_description& options);
 
+/// The option --norm-pix-loss alone, which is among them, and its value: 1, 0, or -1 where it is not given.
+void addTargetsOption(po::options_description& options);
+int targetsOption(const po::variables_map& values);
+
 /// Reads a weight file with those hints. @throws std::runtime_error naming the file
 cv::ltrp::io::Model loadWeights(const std::string& path, const po::variables_map& values);
 

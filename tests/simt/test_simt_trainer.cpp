@@ -71,6 +71,7 @@ public:
     io::Model& model() override { return inner_->model(); }
     void initialise() override { inner_->initialise(); }
     train::OptionList options() const override { return inner_->options(); }
+    void setStop(const std::function<bool()>& stop) override { inner_->setStop(stop); }
     const ops::Backend& backend() const override { return inner_->backend(); }
     bool recordable() const override { return inner_->recordable(); }
     float gradientScale(int images, int visible) const override { return 65536 * inner_->gradientScale(images, visible); }

@@ -5,11 +5,14 @@
 #include "precomp.hpp"
 #include "opencv2/ltrp/draw.hpp"
 
+#include "image/preprocess.hpp"
+
 #include <opencv2/imgproc.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <locale>
 
 namespace cv { namespace ltrp {
 
@@ -27,8 +30,10 @@ Mat toBgr8(InputArray image)
     Mat bgr;
     if (channels == 3)
         bgr = source.clone();
+    else if (channels == 4)
+        image::flattenAlpha(source, bgr);
     else
-        cvtColor(source, bgr, channels == 1 ? COLOR_GRAY2BGR : COLOR_BGRA2BGR);
+        cvtColor(source, bgr, COLOR_GRAY2BGR);
     return bgr;
 }
 
@@ -125,6 +130,7 @@ struct Lettering
 std::string shortNumber(double value)
 {
     std::ostringstream text;
+    text.imbue(std::locale::classic());
     text << std::setprecision(3) << value;
     return text.str();
 }
@@ -197,6 +203,7 @@ void drawOverlay(InputArray image, const PatchRanking& ranking, const std::vecto
     minMaxLoc(scores, &lowest, &highest);
     const size_t count = static_cast<size_t>(std::count(kept.begin(), kept.end(), 1));
     std::ostringstream title;
+    title.imbue(std::locale::classic());
     title << "kept " << count << " of " << kept.size() << " patches (" << cvRound(100.0 * count / kept.size()) << " %)";
     const std::string leftTitle = title.str(), rightTitle = "patch scores";
     const std::string top = shortNumber(highest), bottom = shortNumber(lowest);

@@ -240,9 +240,12 @@ private:
 
 }  // namespace
 
-Ptr<Ranker> createOnnxRanker(const std::string& path)
+Ptr<Ranker> createOnnxRanker(const std::string& path, bool trusted)
 {
-    return makePtr<OnnxRanker>(io::readOnnxRanker(io::FileBytes::map(path)));
+    const std::shared_ptr<const io::OnnxRankerFile> file = io::readOnnxRanker(io::FileBytes::map(path));
+    if (!trusted)
+        io::requireOwnGraph(*file);
+    return makePtr<OnnxRanker>(file);
 }
 
 }}  // namespace

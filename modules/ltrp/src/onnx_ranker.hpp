@@ -10,8 +10,9 @@
 
 namespace cv { namespace ltrp {
 
-/// A Ranker whose network is an ONNX graph that cv::dnn runs. @throws cv::Exception naming the file
-Ptr<Ranker> createOnnxRanker(const std::string& path);
+/// A Ranker whose network is an ONNX graph that cv::dnn runs: one that `ltrp convert` wrote, or any where `trusted`.
+/// @throws cv::Exception naming the file
+Ptr<Ranker> createOnnxRanker(const std::string& path, bool trusted);
 
 }}  // namespace
 

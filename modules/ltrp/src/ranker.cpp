@@ -49,7 +49,7 @@ public:
             return rankDevice(images);
         const int rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
         SessionPool<RankSession>::Lease session(sessions_);
-        return rankInParts(images, input(), model_->file.path, std::max(1, rows / (1 + input().numPatches())),
+        return rankInParts(images, input(), model_->file.path, boundedBatch(rows / (1 + input().numPatches()), input()),
                            session->pixels, [&]() { return session->forward(session->pixels); });
     }
 
@@ -115,10 +115,10 @@ private:
 
 }  // namespace
 
-Ptr<Ranker> Ranker::create(const String& model)
+Ptr<Ranker> Ranker::create(const String& model, bool trusted)
 {
     if (io::isOnnx(model))
-        return createOnnxRanker(model);
+        return createOnnxRanker(model, trusted);
     return makePtr<RankerImpl>(std::make_shared<RankerModel>(io::loadModel(model, io::ModelKind::Ranker)));
 }
 

@@ -16,6 +16,8 @@
 #include "teach/own_error.hpp"
 #include "teach/teacher.hpp"
 
+#include <opencv2/core/utils/logger.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -409,7 +411,7 @@ private:
     {
         const int64_t rowsPerMask = int64_t(1 + visible) * (1 + input().numPatches());
         const int64_t rows = model_->computing.onCuda() ? maxTokenRowsOnCuda : maxTokenRows;
-        const int chunk = int(std::min<int64_t>(std::max<int64_t>(1, rows / rowsPerMask), total));
+        const int chunk = std::min(boundedBatch(rows / rowsPerMask, input()), total);
         for (int first = 0; first < total; first += chunk)
         {
             Mat ids(std::min(chunk, total - first), visible, CV_32S);
@@ -494,9 +496,16 @@ private:
 
 }  // namespace
 
-Ptr<Scorer> Scorer::create(const String& model)
+Ptr<Scorer> Scorer::create(const String& model, int normPixLoss)
 {
-    return makePtr<ScorerImpl>(std::make_shared<MaeModel>(io::loadModel(model, io::ModelKind::Mae)));
+    LTRP_REQUIRE(normPixLoss >= -1 && normPixLoss <= 1, Error::StsOutOfRange,
+                 "normPixLoss is " << normPixLoss << ", expected 0, 1, or -1 (as the file says)");
+    io::LoadHints hints;
+    hints.normPixLoss = normPixLoss;
+    io::Model loaded = io::loadModel(model, io::ModelKind::Mae, hints);
+    for (const std::string& warning : loaded.warnings)
+        CV_LOG_WARNING(NULL, warning);
+    return makePtr<ScorerImpl>(std::make_shared<MaeModel>(std::move(loaded)));
 }
 
 Ptr<Scorer> Scorer::create()

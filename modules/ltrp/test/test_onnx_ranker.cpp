@@ -58,7 +58,7 @@ void expectRefused(const std::string& path, const std::string& what)
 {
     try
     {
-        Ranker::create(path);
+        Ranker::create(path, true);
         ADD_FAILURE() << what << ": accepted";
     }
     catch (const cv::Exception& error)
@@ -72,7 +72,7 @@ TEST(Ltrp_OnnxRanker, same_scores_as_the_weights)
 {
     const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
     const OnnxOnDisk file(graphOf(network, 16), geometry(32, 8));
-    const Ptr<Ranker> ranker = Ranker::create(file.path), own = Ranker::create(network.path);
+    const Ptr<Ranker> ranker = Ranker::create(file.path, true), own = Ranker::create(network.path);
     EXPECT_EQ(Size(32, 32), ranker->getInputSize());
     EXPECT_EQ(Size(4, 4), ranker->getGrid());
     EXPECT_EQ(Scalar(0.5, 0.45, 0.4), ranker->getInputMean());
@@ -99,11 +99,20 @@ TEST(Ltrp_OnnxRanker, same_scores_as_the_weights)
     EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankBatch(there); }).find("rankBatch: an ONNX file computes on the CPU"));
 }
 
+TEST(Ltrp_OnnxRanker, only_own_graphs_without_trust)
+{
+    const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
+    const OnnxOnDisk file(graphOf(network, 16), geometry(32, 8));
+    const String text = errorOf(Error::StsUnsupportedFormat, [&]() { Ranker::create(file.path); });
+    EXPECT_NE(String::npos, text.find("LtrpRank")) << text;
+    EXPECT_NE(String::npos, text.find("Ranker::create(model, true)")) << text;
+}
+
 TEST(Ltrp_OnnxRanker, many_threads)
 {
     const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 2);
     const OnnxOnDisk file(graphOf(network, 16), geometry(32, 8));
-    const Ptr<Ranker> ranker = Ranker::create(file.path);
+    const Ptr<Ranker> ranker = Ranker::create(file.path, true);
     std::vector<Mat> images, wanted, got(24);
     for (int i = 0; i < 24; i++)
     {

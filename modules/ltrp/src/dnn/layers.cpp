@@ -67,7 +67,18 @@ std::shared_ptr<const Model> namedModel(const cv::dnn::LayerParams& params, io::
 {
     if (!params.has("model"))
         return nullptr;
-    return std::make_shared<const Model>(io::loadModel(params.get<String>("model"), kind));
+    const String path = params.get<String>("model");
+    try
+    {
+        return std::make_shared<const Model>(io::loadModel(path, kind));
+    }
+    catch (const cv::Exception& error)
+    {
+        // A graph may name any file: what stands in one that holds no weights is not repeated.
+        if (error.code == Error::StsUnsupportedFormat || error.code == Error::StsParseError)
+            LTRP_ERROR(static_cast<Error::Code>(error.code), path << ": named by a layer as its model, is no weight file");
+        throw;
+    }
 }
 
 }  // namespace

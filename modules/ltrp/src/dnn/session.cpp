@@ -106,6 +106,12 @@ float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input)
     return blob.ptr<float>();
 }
 
+int boundedBatch(int64_t wanted, const vit::InputConfig& input)
+{
+    const int64_t bytes = int64_t(3) * input.imageSize * input.imageSize * int64_t(sizeof(float));
+    return static_cast<int>(std::max<int64_t>(1, std::min(wanted, (int64_t(256) << 20) / bytes)));
+}
+
 void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking)
 {
     LTRP_REQUIRE(checkRange(row), Error::StsBadArg, file << ": the model's scores are not finite numbers");
@@ -156,6 +162,8 @@ std::string describeRuntime(const io::Model& model, const vit::InputConfig& inpu
          << "precision: " << ops::precisionName(computing.precision) << "\n"
          << "library: " << (computing.onCuda() ? ops::cudaLibrary() : ops::cpuLibrary()) << "\n"
          << "threads: " << ops::threads() << "\n";
+    for (const std::string& warning : model.warnings)
+        text << "warning: " << warning << "\n";
     return text.str();
 }
 

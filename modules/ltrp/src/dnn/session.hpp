@@ -121,6 +121,8 @@ Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels
 
 /// Pixels blob [batch,3,H,W], memory of `blob` reused where it is large enough.
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
+/// At most as many images at once as wanted, fewer where their pixels alone take more than 256 MiB; at least 1.
+int boundedBatch(int64_t wanted, const vit::InputConfig& input);
 
 /// A model's scores of one image, on its grid. @throws Error::StsBadArg naming the file when one is not finite
 void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking);

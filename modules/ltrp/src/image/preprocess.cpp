@@ -214,12 +214,16 @@ void resizeWindow(const Mat& src, Mat& dst, const Axis& across, const Axis& down
     dst = out;
 }
 
-/// Values in [0, 1] to bytes; false where one is not finite.
+/// What cubic and Lanczos filters overshoot at the hardest edges is clamped; what lies further out is no image in [0, 1].
+const double overshoot = 0.125;
+
+/// Values in [0, 1] to bytes; false where one is not finite or lies outside by more than an overshoot.
 template <typename T> bool unitToBytes(const Mat& src, Mat& dst)
 {
     dst.create(src.size(), CV_8UC(src.channels()));
-    bool finite = true;
+    bool good = true;
     const int values = src.cols * src.channels();
+    const T low = static_cast<T>(-overshoot), high = static_cast<T>(1 + overshoot);
     for (int y = 0; y < src.rows; ++y)
     {
         const T* from = src.ptr<T>(y);
@@ -227,12 +231,12 @@ template <typename T> bool unitToBytes(const Mat& src, Mat& dst)
         for (int x = 0; x < values; ++x)
         {
             const T v = from[x];
-            finite &= std::fabs(v) <= std::numeric_limits<T>::max();
+            good &= v >= low && v <= high;
             const T unit = v > 0 ? (v < 1 ? v : T(1)) : T(0);   // NaN becomes 0 too, so that the conversion is defined
             to[x] = static_cast<uchar>(unit * 255 + T(0.5));
         }
     }
-    return finite;
+    return good;
 }
 
 /// 0 .. 65535 to 0 .. 255, to the nearest.
@@ -245,11 +249,13 @@ void wordsToBytes(const Mat& src, Mat& dst)
             dst.ptr<uchar>(y)[x] = static_cast<uchar>((src.ptr<ushort>(y)[x] + 128) / 257);
 }
 
-[[noreturn]] void refuseNotFinite(const Mat& image)
+/// Says what is wrong with floating-point values that unitToBytes() refused.
+[[noreturn]] void refuseValues(const Mat& image)
 {
     Mat doubles;
     image.convertTo(doubles, CV_64F);
     const int channels = image.channels();
+    double low = doubles.ptr<double>(0)[0], high = low;
     for (int y = 0; y < image.rows; ++y)
         for (int x = 0; x < image.cols * channels; ++x)
         {
@@ -257,8 +263,35 @@ void wordsToBytes(const Mat& src, Mat& dst)
             LTRP_REQUIRE(std::isfinite(v), Error::StsBadArg,
                          "the image holds NaN or infinite values: " << v << " at column " << x / channels << ", row "
                                                                     << y << ", channel " << x % channels);
+            low = std::min(low, v);
+            high = std::max(high, v);
         }
-    LTRP_ERROR(Error::StsBadArg, "the image holds NaN or infinite values");
+    LTRP_ERROR(Error::StsOutOfRange, "the image is of type " << typeToString(image.type()) << " with values from " << low << " to "
+               << high << ", expected 0 to 1: " << (low < -overshoot
+                   ? "undo the normalisation (times the standard deviation, plus the mean)"
+                   : "divide values of 0 to 255 by 255, or tone-map a picture of high dynamic range")
+               << ", or convert it to 8 bits");
+}
+
+/// Colours over white, by an alpha whose largest value is `opaque`. False where every pixel is transparent.
+template <typename T> bool overWhite(const Mat& src, Mat& dst, double opaque)
+{
+    Mat out(src.size(), CV_MAKETYPE(src.depth(), 3));
+    bool visible = false;
+    for (int y = 0; y < src.rows; ++y)
+    {
+        const T* from = src.ptr<T>(y);
+        T* to = out.ptr<T>(y);
+        for (int x = 0; x < src.cols; ++x, from += 4, to += 3)
+        {
+            const double alpha = from[3] / opaque;
+            visible |= alpha > 0;
+            for (int c = 0; c < 3; ++c)
+                to[c] = alpha == 1 ? from[c] : saturate_cast<T>(from[c] * alpha + opaque * (1 - alpha));
+        }
+    }
+    dst = out;
+    return visible;
 }
 
 }  // namespace
@@ -282,6 +315,22 @@ void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size, const Rect2d& b
                  Axis{src.rows, box.y, bottom, size.height, 0, size.height});
 }
 
+void flattenAlpha(const Mat& bgra, Mat& bgr)
+{
+    CV_Assert(bgra.channels() == 4);
+    bool visible = false;
+    switch (bgra.depth())
+    {
+    case CV_8U: visible = overWhite<uchar>(bgra, bgr, 255); break;
+    case CV_16U: visible = overWhite<ushort>(bgra, bgr, 65535); break;
+    case CV_32F: visible = overWhite<float>(bgra, bgr, 1); break;
+    case CV_64F: visible = overWhite<double>(bgra, bgr, 1); break;
+    default: LTRP_ERROR(Error::StsBadArg, "an image with alpha of type " << typeToString(bgra.type()));
+    }
+    LTRP_REQUIRE(visible, Error::StsBadArg, "every pixel of the image is transparent (alpha 0); where its fourth channel is no "
+                 "alpha, convert it to three channels");
+}
+
 void toRgb8(InputArray image, Mat& rgb)
 {
     LTRP_REQUIRE(image.kind() != _InputArray::CUDA_GPU_MAT, Error::StsBadArg, "the image lies on a GPU (cv::cuda::GpuMat) and the "
@@ -293,7 +342,7 @@ void toRgb8(InputArray image, Mat& rgb)
     LTRP_REQUIRE(channels == 1 || channels == 3 || channels == 4, Error::StsBadArg,
                  "the image has " << channels << " channels, expected 1 (grey), 3 (BGR) or 4 (BGRA)");
     Mat bytes;
-    bool finite = true;
+    bool good = true;
     switch (source.depth())
     {
     case CV_8U:
@@ -303,19 +352,21 @@ void toRgb8(InputArray image, Mat& rgb)
         wordsToBytes(source, bytes);
         break;
     case CV_32F:
-        finite = unitToBytes<float>(source, bytes);
+        good = unitToBytes<float>(source, bytes);
         break;
     case CV_64F:
-        finite = unitToBytes<double>(source, bytes);
+        good = unitToBytes<double>(source, bytes);
         break;
     default:
         LTRP_ERROR(Error::StsBadArg, "the image is of type " << typeToString(source.type())
                    << ", expected 8U, 16U, or 32F / 64F with values in [0, 1]");
     }
-    if (!finite)
-        refuseNotFinite(source);
+    if (!good)
+        refuseValues(source);
+    if (channels == 4)
+        flattenAlpha(bytes, bytes);
     Mat converted;   // not rgb: it may be the source
-    cvtColor(bytes, converted, channels == 1 ? COLOR_GRAY2RGB : channels == 3 ? COLOR_BGR2RGB : COLOR_BGRA2RGB);
+    cvtColor(bytes, converted, channels == 1 ? COLOR_GRAY2RGB : COLOR_BGR2RGB);
     rgb = converted;
 }
 

@@ -84,7 +84,10 @@ AtomicFile::AtomicFile(const std::string& path) : path_(resolveTarget(path))
 #ifdef O_TMPFILE
     fd_ = openNameless(folder);
     if (fd_ >= 0)
+    {
+        keepOwner();
         return;
+    }
 #endif
     do
     {
@@ -97,6 +100,19 @@ AtomicFile::AtomicFile(const std::string& path) : path_(resolveTarget(path))
         temporary_.clear();
         throwSystemError(path_, "write", error);
     }
+    keepOwner();
+}
+
+/// A file that replaces another has its mode and, where the system allows it, its owner.
+void AtomicFile::keepOwner() const
+{
+    struct stat info;
+    if (::stat(path_.c_str(), &info) != 0)
+        return;
+    if (::fchown(fd_, info.st_uid, info.st_gid) != 0)
+        errno = 0;   // for root and for members of the group alone
+    if (::fchmod(fd_, info.st_mode & 07777) != 0)
+        errno = 0;   // file systems without modes
 }
 
 AtomicFile::~AtomicFile()

@@ -11,6 +11,7 @@ namespace cv { namespace ltrp { namespace io {
 
 /// A file that appears under its name only when it is complete. Everything goes to a temporary neighbour;
 /// commit() flushes, fsyncs, renames and fsyncs the folder; a destructor without commit() removes the temporary.
+/// Links are followed, and a file that is replaced keeps its mode and owner.
 /// Every write error (a full disk too) throws cv::Exception with the path and the system's reason.
 class AtomicFile
 {
@@ -25,6 +26,8 @@ public:
     void commit();
 
 private:
+    void keepOwner() const;
+
     std::string path_, temporary_;
     int fd_ = -1;
 };

@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "file_bytes.hpp"
 
+#include <algorithm>
 #include <cerrno>
 
 #include <fcntl.h>
@@ -85,19 +86,70 @@ std::shared_ptr<const FileBytes> FileBytes::copy(const std::string& path, const 
     return std::make_shared<const CopiedBytes>(path, data, size);
 }
 
+namespace
+{
+
+std::string escaped(std::string_view bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    std::string out;
+    for (const char c : bytes)
+        out += std::string("\\x") + digits[static_cast<unsigned char>(c) >> 4] + digits[c & 15];
+    return out;
+}
+
+/// Controls, and what changes the direction of writing or hides a line's end.
+bool isHarmful(uint32_t character)
+{
+    return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x61c ||
+           (character >= 0x200b && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
+           (character >= 0x2060 && character <= 0x206f) || character == 0xfeff ||
+           (character >= 0xe0000 && character <= 0xe0fff);
+}
+
+}  // namespace
+
+size_t utf8Length(std::string_view text)
+{
+    const auto at = [&](size_t i) { return static_cast<unsigned char>(i < text.size() ? text[i] : 0); };
+    const unsigned char first = at(0);
+    if (text.empty() || first < 0x80)
+        return text.empty() ? 0 : 1;
+    const size_t length = first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at(i) & 0xc0) != 0x80)
+            return 0;
+    const bool overlong = (first == 0xe0 && at(1) < 0xa0) || (first == 0xf0 && at(1) < 0x90);
+    const bool outside = (first == 0xed && at(1) >= 0xa0) || (first == 0xf4 && at(1) >= 0x90);
+    return overlong || outside ? 0 : length;
+}
+
+std::string harmless(std::string_view text)
+{
+    std::string out;
+    while (!text.empty())
+    {
+        const size_t valid = utf8Length(text), length = std::max<size_t>(valid, 1);
+        uint32_t character = static_cast<unsigned char>(text[0]);
+        if (length > 1)
+        {
+            character &= 0x7fu >> length;
+            for (size_t i = 1; i < length; i++)
+                character = character << 6 | (static_cast<unsigned char>(text[i]) & 0x3f);
+        }
+        const std::string_view one = text.substr(0, length);
+        out += valid == 0 || isHarmful(character) ? escaped(one) : std::string(one);
+        text.remove_prefix(length);
+    }
+    return out;
+}
+
 std::string printable(std::string_view text)
 {
     const size_t longest = 100;
-    static const char digits[] = "0123456789abcdef";
     std::string out = "'";
     for (const char c : text.substr(0, longest))
-    {
-        const unsigned char byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte < 0x7f)
-            out += c;
-        else
-            out += std::string("\\x") + digits[byte >> 4] + digits[byte & 15];
-    }
+        out += c >= 0x20 && c < 0x7f ? std::string(1, c) : escaped({&c, 1});
     return out + (text.size() > longest ? "...'" : "'");
 }
 

@@ -34,6 +34,11 @@ protected:
 
 /// Text from a file as it may appear in a message: quoted, shortened, anything but plain ASCII escaped.
 std::string printable(std::string_view text);
+/// Text from a file as it may reach a terminal: valid UTF-8 stays, but control characters (ESC, C1), marks that change the
+/// direction of writing, and bytes that are no UTF-8 become \xNN.
+std::string harmless(std::string_view text);
+/// Bytes of the UTF-8 character at the beginning of a text, 0 where there is none.
+size_t utf8Length(std::string_view text);
 /// "[2, 3]"
 std::string shapeText(const std::vector<int64_t>& shape);
 

@@ -95,9 +95,8 @@ void readParams(const TensorFile& file, const NetworkInFile& network, const vit:
     checkNoExtras(file, network, used, own);
 
     // Tensors of a pickle may share their bytes: such a file must not claim more weights than it can hold.
-    std::error_code error;
-    const uintmax_t bytes = std::filesystem::file_size(file.path(), error);
-    LTRP_REQUIRE(!error && layout.parameterCount() <= bytes / 2, Error::StsBadArg,
+    const uint64_t bytes = file.fileBytes();
+    LTRP_REQUIRE(layout.parameterCount() <= bytes / 2, Error::StsBadArg,
                  file.path() << ": " << bytes << " bytes cannot hold " << layout.parameterCount() << " weights");
 
     model.params = vit::ParamArena(layout);
@@ -125,15 +124,33 @@ void checkHead(const TensorFile& file, const NetworkInFile& network, const vit::
                                                                  : "', which gives one score a place of the grid"));
 }
 
+const std::string indexEnd = ".index.json";
+
+/// The file that holds a folder's weights, or lists those that do.
 std::string weightsPath(const std::string& path)
 {
     std::error_code error;
     if (!std::filesystem::is_directory(path, error))
         return path;
-    const std::filesystem::path inside = std::filesystem::path(path) / "model.safetensors";
-    LTRP_REQUIRE(std::filesystem::exists(inside, error), Error::StsObjectNotFound,
-                 path << ": the folder holds no model.safetensors");
-    return inside.string();
+    for (const char* name : {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
+    {
+        const std::filesystem::path inside = std::filesystem::path(path) / name;
+        if (std::filesystem::exists(inside, error))
+            return inside.string();
+    }
+    LTRP_ERROR(Error::StsObjectNotFound, path << ": the folder holds none of model.safetensors, model.safetensors.index.json, "
+               "pytorch_model.bin and pytorch_model.bin.index.json; name the weight file itself");
+}
+
+std::shared_ptr<const TensorFile> openWeights(const std::string& path)
+{
+    const std::string file = weightsPath(path);
+    if (file.size() <= indexEnd.size() || file.compare(file.size() - indexEnd.size(), indexEnd.size(), indexEnd) != 0)
+        return TensorFile::open(file);
+    std::vector<std::shared_ptr<const TensorFile>> parts;
+    for (const std::string& name : indexedFiles(file))
+        parts.push_back(TensorFile::open((std::filesystem::path(file).parent_path() / name).string()));
+    return TensorFile::merge(file, parts);
 }
 
 void requireKind(const Model& model, ModelKind wanted)
@@ -149,7 +166,7 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
     LTRP_REQUIRE(!isOnnx(path), Error::StsUnsupportedFormat,
                  path << ": is an ONNX file, whose weights have no names; weights are needed, such as the .safetensors "
                          "that it was made from (cv::ltrp::Ranker alone runs ONNX files, those of rankers)");
-    const std::shared_ptr<const TensorFile> file = TensorFile::open(weightsPath(path));
+    const std::shared_ptr<const TensorFile> file = openWeights(path);
     Model model;
     model.path = file->path();
     NetworkInFile network;
@@ -185,6 +202,8 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
     {
         vit::checkConfig(model.mae, file->path());
         readParams(*file, network, vit::maeLayout(model.mae), own, model);
+        if (!own)
+            guessTargets(*file, network, hints, model);
     }
     else
     {
@@ -209,15 +228,6 @@ std::vector<uint16_t> narrow(const float* values, size_t count, DType storage, c
                           << ", too large for " << dtypeName(storage));
     }
     return bits;
-}
-
-/// Provenance is any text: what would steer a terminal is not shown.
-std::string plainText(std::string text)
-{
-    for (char& c : text)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
-            c = '?';
-    return text;
 }
 
 void describeStack(std::ostream& out, const char* name, const vit::StackConfig& stack)
@@ -297,7 +307,7 @@ std::string describeModel(const Model& model, bool tensors)
     out << "parameters  " << model.params.layout.parameterCount() << " in " << model.params.layout.tensors().size()
         << " tensors\n";
     for (const auto& item : model.provenance)
-        out << "provenance  " << plainText(item.first) << ": " << plainText(item.second) << "\n";
+        out << "provenance  " << harmless(item.first) << ": " << harmless(item.second) << "\n";
     if (tensors)
     {
         for (const vit::ParamInfo& info : model.params.layout.tensors())

@@ -24,6 +24,7 @@ struct Model
     std::string path;           ///< file it was read from
     std::string format;         ///< "ltrp", "facebook-mae", "huggingface-mae", "timm", "ltrp-paper"
     std::string storage;        ///< dtype of the weights in the file, "F32"
+    std::vector<std::string> warnings;   ///< what had to be guessed, each with the file's name
     const vit::InputConfig& input() const { return kind == ModelKind::Mae ? mae.input : ranker.input; }
 };
 

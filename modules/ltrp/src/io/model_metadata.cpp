@@ -4,14 +4,15 @@
 
 #include "../precomp.hpp"
 #include "file_bytes.hpp"
+#include "json_text.hpp"
 #include "model_names.hpp"
+#include "../core/decimal.hpp"
 
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace cv { namespace ltrp { namespace io {
 
@@ -25,8 +26,9 @@ const uintmax_t maxConfigBytes = 1 << 20; // published config.json files have ab
 
 Json parseObject(const std::string& text, const std::string& where)
 {
-    Json json = Json::parse(text, nullptr, false);
-    LTRP_REQUIRE(!json.is_discarded() && json.is_object(), Error::StsParseError, where << ": not a JSON object");
+    Json json = parseJsonText<Json>(text);
+    LTRP_REQUIRE(!json.is_discarded() && json.is_object(), Error::StsParseError, where << ": not a JSON object"
+                 << (nestedTooDeep(text) ? " of at most 64 levels" : ""));
     return json;
 }
 
@@ -97,14 +99,13 @@ Json stackJson(const vit::StackConfig& config)
 /// The shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
 double shortestDecimal(float value)
 {
-    char text[32];
-    for (int digits = 1; digits <= 9; digits++)
+    for (int digits = 1; digits < 9; digits++)
     {
-        std::snprintf(text, sizeof(text), "%.*g", digits, value);
-        if (std::strtof(text, nullptr) == value)
-            break;
+        const double read = parseDecimal(decimal(value, digits));
+        if (static_cast<float>(read) == value)
+            return read;
     }
-    return std::strtod(text, nullptr);
+    return parseDecimal(decimal(value, 9));
 }
 
 /// The JSON object in a file beside the weights; empty where there is no such file.
@@ -172,12 +173,16 @@ void applyHuggingFaceConfig(const std::string& path, vit::MaeConfig& mae)
         triple(preprocessor, "image_std", where, mae.input.std);
 }
 
-/// timm's config.json says how images were normalised in training.
-void applyTimmConfig(const std::string& path, vit::InputConfig& input)
+/// timm's config.json says how images were normalised in training, and what the outputs of a classifier are.
+void applyTimmConfig(const std::string& path, bool mae, vit::InputConfig& input)
 {
     std::string where;
     const Json config = neighbour(path, "config.json", where);
     const auto it = config.find("pretrained_cfg");
+    const auto names = [](const Json& object)
+    { return object.is_object() && (object.contains("label_names") || object.contains("label_descriptions")); };
+    LTRP_REQUIRE(mae || !(names(config) || (it != config.end() && names(*it)) || config.contains("id2label")), Error::StsBadArg,
+                 path << ": is a classifier: " << where << " beside it names its classes; a ranker has one output per patch");
     if (it == config.end() || !it->is_object())
         return;
     if (it->contains("mean"))
@@ -320,10 +325,59 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         for (const auto& item : json["provenance"].items())
         {
             LTRP_REQUIRE(item.value().is_string(), Error::StsParseError,
-                         where << ": provenance of '" << item.key() << "' is not a text");
+                         where << ": provenance of " << printable(item.key()) << " is not a text");
             model.provenance[item.key()] = item.value().get<std::string>();
         }
     }
+}
+
+std::vector<std::string> indexedFiles(const std::string& path)
+{
+    const std::shared_ptr<const FileBytes> bytes = FileBytes::map(path);
+    const Json index = parseObject(std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()), path);
+    const Json& map = member(index, "weight_map", path);
+    LTRP_REQUIRE(map.is_object() && !map.empty(), Error::StsParseError, path << ": 'weight_map' is not a JSON object with entries");
+    std::set<std::string> names;
+    for (const auto& entry : map.items())
+    {
+        LTRP_REQUIRE(entry.value().is_string(), Error::StsParseError, path << ": the file of tensor " << printable(entry.key())
+                     << " is " << entry.value().dump().substr(0, 40) << ", expected a text");
+        const std::string name = entry.value().get<std::string>();
+        LTRP_REQUIRE(!name.empty() && name[0] != '.' && name.find_first_of("/\\") == std::string::npos, Error::StsBadArg,
+                     path << ": names the file " << printable(name) << ", expected one beside it");
+        names.insert(name);
+        LTRP_REQUIRE(names.size() <= 1000, Error::StsOutOfRange, path << ": names more than 1000 files");
+    }
+    return {names.begin(), names.end()};
+}
+
+void guessTargets(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model)
+{
+    if (hints.normPixLoss >= 0 || network.style == NameStyle::HuggingFace || file.metadata().count("args.norm_pix_loss"))
+        return;
+    // Patches that were normalised have no mean, so that nothing is learned for it; plain ones differ by it most of all. How
+    // much of what the last layer predicts goes to all of a patch's pixels alike:
+    const vit::ParamInfo& info = model.params.layout.at("decoder_pred.weight");
+    const size_t outputs = static_cast<size_t>(info.shape[0]), inputs = static_cast<size_t>(info.shape[1]);
+    const float* weight = model.params.data() + info.offset;
+    double common = 0, all = 0;
+    for (size_t i = 0; i < inputs; i++)
+    {
+        double sum = 0;
+        for (size_t o = 0; o < outputs; o++)
+        {
+            const double w = weight[o * inputs + i];
+            sum += w;
+            all += w * w;
+        }
+        common += sum * sum / static_cast<double>(outputs);
+    }
+    const bool named = std::filesystem::path(file.path()).filename().string().find("visualize") != std::string::npos;
+    const bool byWeights = all > 0 && common > 0.25 * all;
+    model.mae.normPixLoss = !named && !byWeights;
+    model.warnings.push_back(file.path() + ": does not say whether it predicts pixels normalised per patch (norm_pix_loss); taken as " +
+                             (model.mae.normPixLoss ? "yes" : "no") + (named ? ", by its name" : ", by its weights") +
+                             "; --norm-pix-loss yes or no says it");
 }
 
 void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model)
@@ -342,7 +396,7 @@ void completeConfig(const TensorFile& file, const NetworkInFile& network, const 
     {
         if (mae)
             applyFacebookArguments(file, model.mae);
-        applyTimmConfig(path, mae ? model.mae.input : model.ranker.input);
+        applyTimmConfig(path, mae, mae ? model.mae.input : model.ranker.input);
     }
 
     completeStack(encoder, hints.heads, false, path);

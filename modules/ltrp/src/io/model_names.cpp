@@ -53,7 +53,7 @@ std::vector<std::string> huggingFacePart(const std::string& part)
     return parts.at(part);
 }
 
-std::vector<std::string> huggingFaceNames(const std::string& name)
+std::vector<std::string> huggingFaceNames(const std::string& name, bool decoderStack)
 {
     static const std::map<std::string, std::string> whole = {
         {"cls_token", "vit.embeddings.cls_token"},
@@ -72,7 +72,8 @@ std::vector<std::string> huggingFaceNames(const std::string& name)
         return {"decoder." + name}; // decoder_embed, decoder_norm, decoder_pred
     const size_t number = name.find('.') + 1, part = name.find('.', number) + 1, last = name.rfind('.');
     const std::string layer =
-        (decoder ? "decoder.decoder_layers." : "vit.encoder.layer.") + name.substr(number, part - number);
+        (!decoder ? "vit.encoder.layer." : decoderStack ? "decoder.decoder_encoder.layer." : "decoder.decoder_layers.") +
+        name.substr(number, part - number);
     std::vector<std::string> names;
     for (const std::string& piece : huggingFacePart(name.substr(part, last - part)))
         names.push_back(layer + piece + name.substr(last));
@@ -164,12 +165,15 @@ NetworkInFile identifyNetwork(const TensorFile& file, const ModelKind* wanted)
         if (!file.find(base + (huggingFace ? "patch_embeddings.projection.weight" : "patch_embed.proj.weight")))
             continue;
         prefixes.push_back(network.prefix);
+        LTRP_REQUIRE(prefixes.size() <= 64, Error::StsBadArg, file.path() << ": holds more than 64 networks, expected one");
         const bool decoder =
             file.find(network.prefix + (huggingFace ? "decoder.decoder_embed.weight" : "decoder_embed.weight"));
         const bool head = !huggingFace && file.find(network.prefix + "head.weight");
         if (decoder || head)
         {
             network.kind = decoder ? ModelKind::Mae : ModelKind::Ranker;
+            network.decoderStack =
+                huggingFace && file.find(network.prefix + "decoder.decoder_encoder.layer.0.layernorm_before.weight");
             networks.push_back(network);
         }
         else
@@ -202,7 +206,7 @@ std::vector<std::string> sourceNames(const NetworkInFile& network, const std::st
 {
     std::vector<std::string> names{name};
     if (network.style == NameStyle::HuggingFace)
-        names = huggingFaceNames(name);
+        names = huggingFaceNames(name, network.decoderStack);
     for (std::string& one : names)
         one = network.prefix + one;
     return names;

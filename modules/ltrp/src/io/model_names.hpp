@@ -22,6 +22,7 @@ struct NetworkInFile
     ModelKind kind = ModelKind::Ranker;
     NameStyle style = NameStyle::Timm;
     std::string prefix;   ///< in front of every name
+    bool decoderStack = false;   ///< HuggingFace: the decoder's blocks are named as since transformers 5
     std::vector<std::string> others;   ///< prefixes of further networks in the file, which are not asked for
 };
 
@@ -45,6 +46,13 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
 /// The part of it that an ONNX file needs, whose graph says the rest: kind, image and patch size, the size of
 /// its images where that is another ("input_size": [width, height]), mean and deviation.
 void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input);
+
+/// The files that an index names ("weight_map"), sorted: plain names of files beside it.
+std::vector<std::string> indexedFiles(const std::string& path);
+
+/// Where neither file nor hints say whether an autoencoder predicts pixels normalised per patch: by the file's name and the
+/// weights, with a warning. The weights must have been read.
+void guessTargets(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model);
 
 /// Applies what a foreign file says beside its tensors (facebook MAE: args.norm_pix_loss) and what lies beside it (Hugging
 /// Face: config.json and preprocessor_config.json, timm: config.json), then the hints, then the published conventions.

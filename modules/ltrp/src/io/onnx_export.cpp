@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "atomic_file.hpp"
 #include "model_file.hpp"
+#include "onnx_file.hpp"
 #include "onnx_graph.hpp"
 #include "../vit/positions.hpp"
 
@@ -196,6 +197,17 @@ void buildDecoder(OnnxWriter& writer, const Model& model, int64_t visible)
 }
 
 }  // namespace
+
+std::string onnxGraph(const vit::RankerConfig& config)
+{
+    Model model;
+    model.kind = ModelKind::Ranker;
+    model.ranker = config;
+    model.params = vit::ParamArena(vit::rankerLayout(config));
+    OnnxWriter writer;
+    buildRanker(writer, model);
+    return writer.graph();
+}
 
 void exportOnnx(const std::string& path, const Model& ranker)
 {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <set>
 #include <unordered_set>
 
 namespace cv { namespace ltrp { namespace io {
@@ -144,6 +145,7 @@ public:
             {
                 LTRP_REQUIRE(!graphSeen, Error::StsParseError, path() << ": holds two graphs");
                 graphSeen = true;
+                graph_ = model.text();
                 readGraph(model.message());
             }
             else if (model.field == 8)
@@ -155,6 +157,7 @@ public:
         LTRP_REQUIRE(graphSeen, Error::StsParseError, path() << ": is no ONNX file: it holds no graph");
         checkMetadata();
         checkEnds();
+        file_->foreign = difference();
         return file_;
     }
 
@@ -290,7 +293,8 @@ private:
                 break;
             }
             default:
-                refuse(tensor.field == 13 || (tensor.field == 14 && tensor.number != 0), "constants in other files");
+                refuse(tensor.field == 13 || (tensor.field == 14 && tensor.number != 0), "constants in other files (save it anew as one file: onnx.save_model(onnx.load(path), path, "
+                       "save_as_external_data=False))");
             }
         const std::string what = path() + ": constant " + printable(value.name);
         const size_t width = valueBytes(value.type);
@@ -404,7 +408,74 @@ private:
                             << shapeText(expected) << " with any number of images");
     }
 
+    /// What decides how a graph is run: all of it, in its order, but for the values of its weights and its name.
+    std::string structure(const std::string& graph) const
+    {
+        std::string text;
+        const std::shared_ptr<const FileBytes> copy = FileBytes::copy(path(), graph.data(), graph.size());
+        for (Fields fields(copy->data(), copy->size(), *copy); fields.next();)
+        {
+            if (fields.field == 2)
+                continue;
+            text += "#" + std::to_string(fields.field) + ":" + std::to_string(fields.wire) + ":";
+            if (fields.field != 5)
+            {
+                text += fields.wire == 0 ? std::to_string(fields.number)
+                                         : std::to_string(fields.size) + ":" + std::string(reinterpret_cast<const char*>(fields.data), fields.size);
+                continue;
+            }
+            bool weights = false;
+            std::string raw;
+            for (Fields tensor = fields.message(); tensor.next();)
+            {
+                if (tensor.field == 2 && tensor.wire == 0)
+                    weights = tensor.number == 1;
+                if (tensor.field == 9)
+                    raw = tensor.text();
+                else
+                    text += "." + std::to_string(tensor.field) + ":" + (tensor.wire == 0 ? std::to_string(tensor.number) : tensor.text());
+            }
+            text += weights ? ".weights:" + std::to_string(raw.size()) : ".values:" + raw;
+        }
+        return text;
+    }
+
+    /// Why the graph is not the one that is written for the geometry in the metadata; empty where it is.
+    std::string difference() const
+    {
+        static const std::set<std::string> own = {"Add", "Conv", "Div", "Erf", "MatMul", "Mul", "Pad", "Reshape", "Slice", "Softmax",
+                                                  "Sqrt", "Transpose"};
+        for (const auto& operation : file_->operations)
+            if (!own.count(operation.first))
+                return "it holds the operation " + printable(operation.first);
+        Model model;
+        try
+        {
+            parseMetadata(metadata_.at("ltrp"), path(), model);
+            vit::checkConfig(model.ranker, path());
+        }
+        catch (const cv::Exception&)
+        {
+            return "its metadata do not say the whole geometry";
+        }
+        if (file_->opset != 11)
+            return "it is of opset " + std::to_string(file_->opset);
+        // Bounds what is written for the comparison by what lies in the file.
+        const size_t parameters = vit::rankerLayout(model.ranker).parameterCount();
+        bool same = false;
+        try
+        {
+            same = parameters / 2 <= file_->weights && structure(graph_) == structure(onnxGraph(model.ranker));
+        }
+        catch (const cv::Exception&)
+        {
+            // of a geometry for which no graph is written
+        }
+        return same ? "" : "its operations, attributes or shapes are not those of the geometry in its metadata";
+    }
+
     std::shared_ptr<OnnxRankerFile> file_;
+    std::string graph_;
     std::map<std::string, std::string> metadata_;
     std::vector<Value> inputs_, outputs_;
     std::unordered_set<std::string> constants_;
@@ -435,6 +506,14 @@ bool isOnnx(const std::string& path)
 std::shared_ptr<const OnnxRankerFile> readOnnxRanker(std::shared_ptr<const FileBytes> bytes)
 {
     return Reader(std::move(bytes)).read();
+}
+
+void requireOwnGraph(const OnnxRankerFile& file)
+{
+    LTRP_REQUIRE(file.foreign.empty(), Error::StsUnsupportedFormat,
+                 file.path() << ": is no graph as 'ltrp convert' writes it: " << file.foreign << ". OpenCV takes a graph at its word, "
+                 "so that a wrong one ends the process or takes all memory; where its origin is trusted, say so: "
+                 "Ranker::create(model, true), or the option --trusted");
 }
 
 std::string describeOnnx(const OnnxRankerFile& file)

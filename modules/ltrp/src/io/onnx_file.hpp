@@ -23,6 +23,7 @@ struct OnnxRankerFile
     int64_t opset = 0;
     std::map<std::string, int> operations;
     uint64_t weights = 0;                ///< floating values in all constants
+    std::string foreign;                 ///< why the graph is not one that `ltrp convert` writes; empty where it is
 
     const std::string& path() const { return bytes->path(); }
 };
@@ -30,8 +31,15 @@ struct OnnxRankerFile
 /// By its name (.onnx) or, under another name, by its first bytes. False for what is no readable file.
 bool isOnnx(const std::string& path);
 
+/// The graph that `ltrp convert` writes for a ranker of that geometry, all weights 0.
+std::string onnxGraph(const vit::RankerConfig& config);
+
 /// @throws cv::Exception naming the file and what is wrong or missing
 std::shared_ptr<const OnnxRankerFile> readOnnxRanker(std::shared_ptr<const FileBytes> bytes);
+
+/// Refuses a graph that `ltrp convert` has not written. cv::dnn takes every operation, attribute and shape at its word: a few
+/// hundred bytes are enough to end the process or to take all memory.
+void requireOwnGraph(const OnnxRankerFile& file);
 
 /// For `ltrp info`.
 std::string describeOnnx(const OnnxRankerFile& file);

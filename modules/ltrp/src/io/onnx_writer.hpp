@@ -54,6 +54,9 @@ public:
     void write(AtomicFile& file, const std::string& path, const std::string& graphName, int64_t opset,
                const std::map<std::string, std::string>& metadata) const;
 
+    /// The graph so far: nodes, constants, inputs and outputs.
+    const std::string& graph() const { return graph_; }
+
 private:
     std::string graph_;
 };

@@ -17,7 +17,7 @@ namespace cv { namespace ltrp { namespace io {
 namespace
 {
 
-constexpr size_t maxNameBytes = 1024, maxMetadata = 1000, maxMetadataBytes = 4096, maxVisits = 1u << 17;
+constexpr size_t maxNameBytes = 1024, maxMetadata = 1000, maxMetadataBytes = 4096, maxVisits = 1u << 17, maxNamesBytes = 1 << 16;
 constexpr int maxDepth = 16;
 
 class Collector
@@ -72,6 +72,10 @@ private:
                          file_.path() << ": tensor name " << printable(key.text) << " is longer than " << maxNameBytes);
             const std::string name =
                 prefix + (key.kind == PickleKind::Text ? std::string(key.text) : std::to_string(key.integer));
+            // Shared dictionaries are gone through each time: few bytes would make many and long names.
+            nameBytes_ += name.size();
+            LTRP_REQUIRE(nameBytes_ <= maxNamesBytes + 8 * file_.size(), Error::StsParseError,
+                         file_.path() << ": the names of the checkpoint's tensors take more bytes than the file");
             if (value.kind == PickleKind::Dict)
                 collectTensors(value, name + ".", depth + 1);
             else
@@ -81,6 +85,8 @@ private:
 
     void addTensor(const std::string& name, const PickleTensor& tensor)
     {
+        LTRP_REQUIRE(contents_.tensors.size() < 4 * pickle_.tensors.size(), Error::StsParseError,
+                     file_.path() << ": the checkpoint names its " << pickle_.tensors.size() << " tensors over and over");
         const PickleStorage& storage = pickle_.storages[tensor.storage];
         const std::string what = file_.path() + ": tensor " + printable(name);
         LTRP_REQUIRE(storage.key.size() <= maxNameBytes, Error::StsParseError, what << " has an overlong storage key");
@@ -208,7 +214,7 @@ private:
     const std::string& folder_;
     TensorFileContents contents_;
     size_t visits_ = 0;
-    uint64_t copiedBytes_ = 0;
+    uint64_t copiedBytes_ = 0, nameBytes_ = 0;
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ public:
         : bytes_(std::move(bytes)), copies_(std::move(contents.copies))
     {
         path_ = bytes_->path();
+        fileBytes_ = bytes_->size();
         format_ = std::move(contents.format);
         tensors_ = std::move(contents.tensors);
         metadata_ = std::move(contents.metadata);
@@ -33,6 +34,30 @@ public:
 private:
     std::shared_ptr<const FileBytes> bytes_;
     std::vector<std::unique_ptr<uint8_t[]>> copies_;
+};
+
+class MergedTensorFile : public TensorFile
+{
+public:
+    MergedTensorFile(const std::string& path, const std::vector<std::shared_ptr<const TensorFile>>& parts) : parts_(parts)
+    {
+        path_ = path;
+        for (const std::shared_ptr<const TensorFile>& part : parts)
+        {
+            format_ = part->format();
+            fileBytes_ += part->fileBytes();
+            metadata_.insert(part->metadata().begin(), part->metadata().end());
+            for (const TensorView& view : part->tensors())
+            {
+                LTRP_REQUIRE(index_.emplace(view.name, tensors_.size()).second, Error::StsParseError,
+                             part->path() << ": tensor " << printable(view.name) << " lies in another file of " << path << " too");
+                tensors_.push_back(view);
+            }
+        }
+    }
+
+private:
+    const std::vector<std::shared_ptr<const TensorFile>> parts_;
 };
 
 bool startsWith(const FileBytes& file, std::string_view magic)
@@ -130,6 +155,12 @@ std::shared_ptr<const TensorFile> readTensorFile(std::shared_ptr<const FileBytes
 std::shared_ptr<const TensorFile> TensorFile::open(const std::string& path)
 {
     return readTensorFile(FileBytes::map(path));
+}
+
+std::shared_ptr<const TensorFile> TensorFile::merge(const std::string& path,
+                                                    const std::vector<std::shared_ptr<const TensorFile>>& parts)
+{
+    return std::make_shared<const MergedTensorFile>(path, parts);
 }
 
 const TensorView* TensorFile::find(const std::string& name) const

@@ -36,9 +36,13 @@ class TensorFile
 public:
     /// Chooses the reader by content. @throws cv::Exception naming the file, the thing, expected and found.
     static std::shared_ptr<const TensorFile> open(const std::string& path);
+    /// Several files under one name: what an index (model.safetensors.index.json) lists. Tensors may lie in one of them only.
+    static std::shared_ptr<const TensorFile> merge(const std::string& path,
+                                                   const std::vector<std::shared_ptr<const TensorFile>>& parts);
     virtual ~TensorFile() = default;
 
     const std::string& path() const { return path_; }
+    uint64_t fileBytes() const { return fileBytes_; }       ///< of all its files
     const std::string& format() const { return format_; }   ///< "safetensors" or "pytorch"
     const std::vector<TensorView>& tensors() const { return tensors_; }
     const TensorView* find(const std::string& name) const;  ///< null when absent
@@ -49,6 +53,7 @@ public:
 
 protected:
     std::string path_, format_;
+    uint64_t fileBytes_ = 0;
     std::vector<TensorView> tensors_;
     std::map<std::string, std::string> metadata_;
     std::unordered_map<std::string, size_t> index_;   ///< name -> place in tensors_

@@ -5,14 +5,20 @@
 #include "../precomp.hpp"
 #include "checkpoint.hpp"
 #include "checksum.hpp"
+#include "../core/decimal.hpp"
+#include "../io/file_bytes.hpp"
+#include "../io/json_text.hpp"
 #include "../io/tensor_file.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <stdexcept>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -38,6 +44,15 @@ struct OpenCheckpoint
 {
     std::shared_ptr<const io::TensorFile> file;
     Json state;
+    int64_t adamSteps = 0;
+};
+
+/// Cut short, or other bytes than were written: the one before it may be taken. Everything else that is wrong with a checkpoint
+/// is not this program's to pass over.
+class Damaged : public std::runtime_error
+{
+public:
+    using std::runtime_error::runtime_error;
 };
 
 const io::TensorView& floats(const io::TensorFile& file, const char* name, size_t count)
@@ -49,15 +64,43 @@ const io::TensorView& floats(const io::TensorFile& file, const char* name, size_
     return view;
 }
 
-/// @throws with the reason when the file is not a complete checkpoint
-OpenCheckpoint openCheckpoint(const std::string& path)
+int64_t wholeNumber(const std::string& path, const Json& state, const char* key, int64_t least, int64_t most)
+{
+    const auto found = state.find(key);
+    const bool whole = found != state.end() && found->is_number_integer();
+    const int64_t value = whole && found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX ? -1
+                          : whole                                                                   ? found->get<int64_t>()
+                                                                                                    : 0;
+    LTRP_REQUIRE(whole && value >= least && value <= most, Error::StsBadArg, path << ": '" << key << "' is "
+                 << (found == state.end() ? "missing" : found->dump().substr(0, 40)) << ", expected a whole number from "
+                 << least << " to " << most);
+    return value;
+}
+
+/// @throws Damaged, or cv::Exception for what is whole and yet not usable
+OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
 {
     OpenCheckpoint result;
-    result.file = io::TensorFile::open(path);
+    try
+    {
+        result.file = io::TensorFile::open(path);
+    }
+    catch (const cv::Exception& error)
+    {
+        if (error.code == Error::StsParseError || error.code == Error::StsUnsupportedFormat)   // of the container
+            throw Damaged(error.err);
+        throw;
+    }
     const std::map<std::string, std::string>& metadata = result.file->metadata();
     const auto state = metadata.find(stateKey), crc = metadata.find(crcKey);
     LTRP_REQUIRE(state != metadata.end() && crc != metadata.end(), Error::StsBadArg,
                  path << ": not a training checkpoint");
+    result.state = io::parseJsonText<Json>(state->second);
+    // First of all: what another version has written need not fit what follows.
+    if (result.state.is_object())
+        LTRP_REQUIRE(wholeNumber(path, result.state, "version", 1, INT64_MAX) == checkpointVersion, Error::StsBadArg,
+                     path << ": a checkpoint of version " << result.state["version"] << ", this program reads version "
+                          << checkpointVersion);
     Crc32 sum;
     sum.add(state->second);
     for (const char* name : {"params", "adam.m", "adam.v"})
@@ -65,21 +108,42 @@ OpenCheckpoint openCheckpoint(const std::string& path)
         const io::TensorView& view = result.file->at(name);
         sum.add(view.data, view.bytes);
     }
-    LTRP_REQUIRE(hex(sum.value()) == crc->second, Error::StsBadArg, path << ": damaged: the checksum is "
-                 << hex(sum.value()) << ", expected " << crc->second);
-    result.state = Json::parse(state->second, nullptr, false);
-    LTRP_REQUIRE(result.state.is_object() && result.state.value("version", 0) == checkpointVersion, Error::StsBadArg,
-                 path << ": a checkpoint of another version");
+    if (hex(sum.value()) != crc->second)
+        throw Damaged(path + ": damaged: the checksum is " + hex(sum.value()) + ", expected " + io::printable(crc->second));
+    LTRP_REQUIRE(result.state.is_object(), Error::StsBadArg, path << ": the checkpoint's state is not a JSON object");
+    LTRP_REQUIRE(wholeNumber(path, result.state, "step", 0, INT64_MAX) == step, Error::StsBadArg, path
+                 << ": the file's name and the step inside differ");
+    result.adamSteps = wholeNumber(path, result.state, "adam_steps", 0, step);
+    const auto options = result.state.find("options");
+    LTRP_REQUIRE(options != result.state.end() && options->is_object(), Error::StsBadArg,
+                 path << ": 'options' is not a JSON object");
     return result;
 }
 
-void compareOptions(const std::string& path, const Json& stored, const OptionList& options)
+/// Values as no training leaves them: a step with them would not end well, or end the run later, at a place that says nothing.
+void checkValues(const std::string& path, const io::TensorView& view, double least)
+{
+    for (size_t i = 0; i < view.count(); i++)
+    {
+        float value;
+        std::memcpy(&value, view.data + i * sizeof(float), sizeof(float));
+        LTRP_REQUIRE(std::isfinite(value) && value >= least, Error::StsOutOfRange, path << ": tensor '" << view.name << "' holds "
+                     << value << " at element " << i << ", expected a finite number" << (least == 0 ? " of 0 or more" : ""));
+    }
+}
+
+void compareOptions(const std::string& path, const Json& stored, const OptionList& options,
+                    const std::function<void(const std::string&)>& report)
 {
     for (const auto& option : options)
     {
         const auto found = stored.find(option.first);
         const std::string old = found != stored.end() && found->is_string() ? found->get<std::string>() : "not given";
-        LTRP_REQUIRE(old == option.second, Error::StsBadArg, path << ": cannot resume with other options: "
+        const bool longer = option.first == "epochs" && parseDecimal(option.second) > parseDecimal(old);
+        if (longer)
+            report("extended from " + old + " to " + option.second + " epochs: the learning rate goes on as in a run of " +
+                   option.second);
+        LTRP_REQUIRE(longer || old == option.second, Error::StsBadArg, path << ": cannot resume with other options: "
                      << option.first << " is " << option.second << ", but the checkpoint was made with " << old);
     }
     LTRP_REQUIRE(stored.size() == options.size(), Error::StsBadArg, path << ": cannot resume: the checkpoint has "
@@ -125,7 +189,7 @@ std::vector<int64_t> listCheckpoints(const std::string& folder)
 }
 
 void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const vit::ParamArena& params,
-                     const AdamW& optimizer)
+                     const AdamW& optimizer, std::vector<int64_t>& usable)
 {
     Json state = Json::object();
     state["version"] = checkpointVersion;
@@ -144,40 +208,72 @@ void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& 
         sum.add(tensor.data, params.layout.total() * sizeof(float));
     io::writeSafetensors(checkpointPath(folder, step), tensors, {{stateKey, text}, {crcKey, hex(sum.value())}});
 
-    const std::vector<int64_t> steps = listCheckpoints(folder);
-    for (size_t i = 2; i < steps.size(); i++)
-    {
-        std::error_code ignored;   // an old checkpoint that stays does no harm
-        fs::remove(checkpointPath(folder, steps[i]), ignored);
-    }
+    usable.erase(std::remove(usable.begin(), usable.end(), step), usable.end());
+    usable.push_back(step);
+    if (usable.size() < 2)
+        return;
+    usable.erase(usable.begin(), usable.end() - 2);
+    for (const int64_t other : listCheckpoints(folder))
+        if (std::find(usable.begin(), usable.end(), other) == usable.end())
+        {
+            std::error_code ignored;   // an old checkpoint that stays does no harm
+            fs::remove(checkpointPath(folder, other), ignored);
+        }
 }
 
-int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params,
-                             AdamW& optimizer, const std::function<void(const std::string&)>& report)
+std::string storedOption(const std::string& folder, const std::string& name)
 {
+    for (const int64_t step : listCheckpoints(folder))
+    {
+        try
+        {
+            const std::shared_ptr<const io::TensorFile> file = io::TensorFile::open(checkpointPath(folder, step));
+            const auto state = file->metadata().find(stateKey);
+            if (state != file->metadata().end())
+                return io::parseJsonText<Json>(state->second).at("options").at(name).get<std::string>();
+        }
+        catch (const std::exception&)
+        {
+            // What is wrong is said when it is read as a whole.
+        }
+    }
+    return std::string();
+}
+
+int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params, AdamW& optimizer,
+                             const std::function<void(const std::string&)>& report)
+{
+    std::string reasons;
     for (const int64_t step : listCheckpoints(folder))
     {
         const std::string path = checkpointPath(folder, step);
         OpenCheckpoint checkpoint;
         try
         {
-            checkpoint = openCheckpoint(path);
+            checkpoint = openCheckpoint(path, step);
         }
-        catch (const cv::Exception& e)
+        catch (const Damaged& damage)
         {
-            report(path + ": not usable, trying the checkpoint before it (" + e.err + ")");
+            report(path + ": not usable, trying the checkpoint before it (" + damage.what() + ")");
+            reasons += std::string(reasons.empty() ? "" : "; ") + damage.what();
             continue;
         }
-        compareOptions(path, checkpoint.state.value("options", Json::object()), options);
+        compareOptions(path, checkpoint.state["options"], options, report);
         const size_t total = params.layout.total();
-        LTRP_REQUIRE(checkpoint.state.value("step", int64_t(-1)) == step, Error::StsBadArg, path
-                     << ": the file's name and the step inside differ");
-        std::memcpy(params.data(), floats(*checkpoint.file, "params", total).data, total * sizeof(float));
-        std::memcpy(optimizer.m.ptr<float>(), floats(*checkpoint.file, "adam.m", total).data, total * sizeof(float));
-        std::memcpy(optimizer.v.ptr<float>(), floats(*checkpoint.file, "adam.v", total).data, total * sizeof(float));
-        optimizer.steps = checkpoint.state.value("adam_steps", int64_t(0));
+        const io::TensorView &weights = floats(*checkpoint.file, "params", total), &m = floats(*checkpoint.file, "adam.m", total),
+                             &v = floats(*checkpoint.file, "adam.v", total);
+        const double any = -std::numeric_limits<double>::infinity();
+        checkValues(path, weights, any);
+        checkValues(path, m, any);
+        checkValues(path, v, 0);
+        std::memcpy(params.data(), weights.data, total * sizeof(float));
+        std::memcpy(optimizer.m.ptr<float>(), m.data, total * sizeof(float));
+        std::memcpy(optimizer.v.ptr<float>(), v.data, total * sizeof(float));
+        optimizer.steps = checkpoint.adamSteps;
         return step;
     }
+    LTRP_REQUIRE(reasons.empty(), Error::StsBadArg, folder << ": none of its checkpoints can be used: " << reasons
+                 << ". Remove them to begin anew, or choose another folder");
     return -1;
 }
 

@@ -24,16 +24,21 @@ std::string checkpointPath(const std::string& folder, int64_t step);
 std::vector<int64_t> listCheckpoints(const std::string& folder);
 
 /// Writes everything a training needs to go on: weights, AdamW's state, the step, and the options it belongs to. All
-/// random draws are functions of the step, so there is no generator to keep. Atomic; then removes all but the
-/// newest two.
+/// random draws are functions of the step, so there is no generator to keep. Atomic. `usable`: steps of the checkpoints that
+/// this run has written or read, oldest first; the new one is added. With two of them all others are removed.
 void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const vit::ParamArena& params,
-                     const AdamW& optimizer);
+                     const AdamW& optimizer, std::vector<int64_t>& usable);
 
-/// Reads the newest complete checkpoint into params and optimizer and returns its step, or -1 when there is none.
-/// A damaged file is reported and the one before it is tried.
-/// @throws cv::Exception naming the first option that differs from the checkpoint's, with both values
-int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params,
-                             AdamW& optimizer, const std::function<void(const std::string&)>& report);
+/// What the newest checkpoint in a folder was made with; empty where there is none, or it does not say.
+std::string storedOption(const std::string& folder, const std::string& name);
+
+/// Reads the newest complete checkpoint into params and optimizer and returns its step, or -1 when there is no file of one.
+/// One that is cut short or has another checksum is reported, and the one before it is tried. More epochs than it was made with
+/// are reported and allowed.
+/// @throws cv::Exception naming the first option that differs from the checkpoint's, with both values; naming a checkpoint that
+/// cannot be read, is of another version, or holds values that no training leaves; and naming all when none is usable
+int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params, AdamW& optimizer,
+                             const std::function<void(const std::string&)>& report);
 
 }}}  // namespace
 

@@ -8,6 +8,7 @@
 #include "../vit/mae.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -30,7 +31,7 @@ std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count)
 
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t firstBatch, const Skipped& skipped)
     : dataset_(dataset), options_(options), onSkipped_(skipped), nextBatch_(firstBatch), consumed_(firstBatch),
-      claimBatch_(firstBatch), cache_(dataset.paths.size()), bad_(dataset.paths.size(), 0)
+      claimBatch_(firstBatch), cache_(dataset.paths.size()), state_(dataset.paths.size(), State::New)
 {
     CV_Assert(!dataset.paths.empty() && options.batch > 0 && options.batchesPerEpoch > 0 && firstBatch >= 0);
     slots_.resize(options.workers > 0 ? batchesAhead : 1);
@@ -50,11 +51,28 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
         slot.batch.keys.resize(samples);
         slot.batch.images.resize(samples);
     }
-    for (int i = 0; i < options.workers; i++)
-        threads_.emplace_back(&Loader::work, this);
+    try
+    {
+        for (int i = 0; i < options.workers; i++)
+            threads_.emplace_back(&Loader::work, this);
+    }
+    catch (const std::system_error& error)
+    {
+        if (threads_.empty())   // one is enough, the others only read further ahead
+        {
+            stop();
+            LTRP_ERROR(Error::StsError, "workers: no thread for reading can be started (" << error.what()
+                       << "); expected room for one, or workers 0");
+        }
+    }
 }
 
 Loader::~Loader()
+{
+    stop();
+}
+
+void Loader::stop()
 {
     {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -186,25 +204,32 @@ Mat Loader::usableImage(int index, int& used)
 Mat Loader::imageAt(int index)
 {
     const size_t i = static_cast<size_t>(index);
+    bool checked = false;
     {
         std::lock_guard<std::mutex> lock(cacheMutex_);
-        if (bad_[i] || !cache_[i].empty())
+        if (state_[i] == State::Bad || !cache_[i].empty())
             return cache_[i];
+        checked = state_[i] == State::Good;
     }
     std::string reason;
     Mat rgb = readImage(dataset_.paths[i], reason, options_.reduceJpegs ? Reduction([this](Size size) {
         return reductionFor(size, options_.input.imageSize, options_.augment);
-    }) : Reduction());
+    }) : Reduction(), checked);
     bool report = false;
     {
         std::lock_guard<std::mutex> lock(cacheMutex_);
         if (rgb.empty())
         {
-            report = !bad_[i];   // two threads may have met it at once
+            report = state_[i] != State::Bad;   // two threads may have met it at once
             skipped_ += report;
-            bad_[i] = 1;
+            state_[i] = State::Bad;
         }
-        else if (cache_[i].empty())
+        else
+        {
+            report = state_[i] == State::New && !reason.empty();
+            state_[i] = State::Good;
+        }
+        if (!rgb.empty() && cache_[i].empty())
         {
             const size_t bytes = rgb.total() * rgb.elemSize();
             if (cached_ + bytes <= options_.cacheBytes)
@@ -214,10 +239,11 @@ Mat Loader::imageAt(int index)
             }
         }
     }
-    if (report && onSkipped_)
+    const Skipped& tell = rgb.empty() ? onSkipped_ : options_.odd;
+    if (report && tell)
     {
         std::lock_guard<std::mutex> lock(reportMutex_);
-        onSkipped_(dataset_.paths[i], reason);
+        tell(dataset_.paths[i], reason);
     }
     return rgb;
 }

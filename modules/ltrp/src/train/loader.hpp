@@ -45,6 +45,8 @@ struct LoaderOptions
     /// pixels and masks. Larger ones come at the network's size. 0: off
     int largestCrop = 0;
     const TargetStore* targets = nullptr;   ///< score maps whose crops go with the images; null: none
+    /// (path, what is odd about an image that is used all the same); once an image, as for Loader::Skipped
+    std::function<void(const std::string&, const std::string&)> odd;
 };
 
 /// Which image is at each position of an epoch: a permutation, a function of (seed, epoch) alone.
@@ -80,7 +82,10 @@ private:
         int done = 0;          ///< samples finished
     };
 
+    enum class State : uint8_t { New, Good, Bad };   ///< of an image: not read yet, read, unreadable
+
     void work();
+    void stop();
     void makeSample(int64_t batchNumber, int place, Batch& batch);
     Mat usableImage(int index, int& used);
     Mat imageAt(int index);        ///< empty when unreadable
@@ -101,7 +106,7 @@ private:
 
     mutable std::mutex cacheMutex_;       ///< images and orders
     std::vector<Mat> cache_;
-    std::vector<uint8_t> bad_;
+    std::vector<State> state_;
     size_t cached_ = 0;
     int skipped_ = 0;
     std::mutex reportMutex_;

@@ -27,6 +27,8 @@ public:
     virtual int visible(double maskRatio) { return vit::visibleCount(model().input().numPatches(), maskRatio); }
     /// Options of this kind of training that have an influence on the result.
     virtual OptionList options() const = 0;
+    /// Asked within passes over the host; true: vit::Stopped is thrown from them.
+    virtual void setStop(const std::function<bool()>& stop) = 0;
     /// What it computes with.
     virtual const ops::Backend& backend() const = 0;
     /// Whether pass() neither waits nor carries values between the host and the backend's memory, once it has been called.

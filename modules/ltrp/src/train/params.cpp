@@ -33,10 +33,10 @@ const Preset& findPreset(const String& name)
 }  // namespace
 
 TrainParams::TrainParams()
-    : resume(false), seed(0), epochs(400), warmupEpochs(40), batch(64), accumulate(64), baseLearningRate(1.5e-4),
+    : resume(false), seed(0), epochs(400), warmupEpochs(-1), batch(64), accumulate(0), baseLearningRate(1.5e-4),
       learningRate(0), minLearningRate(0), weightDecay(0.05), beta1(0.9), beta2(0.95), maskRatio(0.75), scaleMin(0.2),
       scaleMax(1), ratioMin(3.0 / 4), ratioMax(4.0 / 3), flip(0.5), reduceJpegs(true), target(TARGET_CPU),
-      workers(2), threads(0), cacheMegabytes(2048), checkpointEvery(1000), exportEvery(0), logEvery(10)
+      workers(2), threads(0), cacheMegabytes(2048), checkpointEvery(1000), checkpointMinutes(10), exportEvery(0), logEvery(10)
 {
 }
 

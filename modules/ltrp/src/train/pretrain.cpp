@@ -42,6 +42,7 @@ public:
                 {"init", start_.text()}};
     }
 
+    void setStop(const std::function<bool()>& stop) CV_OVERRIDE { workspace_.stop = stop; }
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
     bool recordable() const CV_OVERRIDE { return true; }
 

@@ -6,6 +6,7 @@
 #include "run_folder.hpp"
 #include "checkpoint.hpp"
 #include "../io/atomic_file.hpp"
+#include "../io/json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -14,10 +15,12 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <set>
 
 #ifndef _WIN32
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #endif
 
@@ -97,6 +100,23 @@ RunFolder::~RunFolder()
     release();
 }
 
+void RunFolder::refuseInputs(const std::vector<std::string>& read) const
+{
+    std::set<std::pair<uint64_t, uint64_t>> own;
+    struct stat info;
+    std::error_code error;
+    for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error))
+        if (::stat(it->path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
+            own.emplace(info.st_dev, info.st_ino);
+    for (const std::string& input : read)
+    {
+        if (own.empty())
+            return;
+        LTRP_REQUIRE(::stat(input.c_str(), &info) != 0 || !own.count({info.st_dev, info.st_ino}), Error::StsBadArg,
+                     input << ": lies in " << path_ << ", where the training writes; choose another folder");
+    }
+}
+
 std::string RunFolder::file(const std::string& name) const
 {
     return (fs::path(path_) / name).string();
@@ -104,6 +124,9 @@ std::string RunFolder::file(const std::string& name) const
 
 RunLog::RunLog(const std::string& path, int64_t keep) : path_(path)
 {
+    std::error_code error;
+    const fs::file_status status = fs::status(path, error);
+    LTRP_REQUIRE(!fs::exists(status) || fs::is_regular_file(status), Error::StsBadArg, path << ": is not a regular file");
     std::ifstream old(path);
     if (keep >= 0 && old.good())
     {
@@ -111,7 +134,7 @@ RunLog::RunLog(const std::string& path, int64_t keep) : path_(path)
         std::string line;
         while (std::getline(old, line))
         {
-            const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
+            const nlohmann::json json = io::parseJsonText<nlohmann::json>(line);
             if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
                 json["step"].get<int64_t>() <= keep)
                 kept.write(line + "\n");

@@ -24,6 +24,8 @@ public:
     RunFolder& operator=(const RunFolder&) = delete;
 
     const std::string& path() const { return path_; }
+    /// Refuses a training that reads a file of this folder, under whatever name.
+    void refuseInputs(const std::vector<std::string>& read) const;
     std::string file(const std::string& name) const;
 
 private:

@@ -107,6 +107,7 @@ public:
         return list;
     }
 
+    void setStop(const std::function<bool()>& stop) CV_OVERRIDE { workspace_.stop = teacherWorkspace_.stop = stop; }
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
     /// Other losses and metrics are computed on the host.
     bool recordable() const CV_OVERRIDE

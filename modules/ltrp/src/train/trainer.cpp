@@ -6,6 +6,7 @@
 #include "trainer.hpp"
 #include "run_folder.hpp"
 #include "updates.hpp"
+#include "../core/decimal.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
@@ -85,19 +86,24 @@ class Run
 {
 public:
     Run(const TrainParams& params, Objective& objective, const std::string& device, const Trainer::Progress& progress,
-        const Trainer::Message& message)
-        : params_(params), objective_(objective), device_(device), progress_(progress), message_(message),
+        const Trainer::Message& message, const Trainer::Stop& stop)
+        : params_(params), objective_(objective), device_(device), progress_(progress), message_(message), stop_(stop),
           dataset_(listImages({params.data.begin(), params.data.end()})), folder_(params.out, params.resume),
           optimizer_(objective.model().params.layout)
     {
         const int64_t count = static_cast<int64_t>(dataset_.paths.size());
-        effectiveBatch_ = params.batch * params.accumulate;
+        folder_.refuseInputs(dataset_.paths);
+        folder_.refuseInputs(dataset_.lists);
+        chooseDefaults(count);
+        effectiveBatch_ = params_.batch * params_.accumulate;
         stepsPerEpoch_ = std::max<int64_t>(1, count / effectiveBatch_);
         steps_ = std::max<int64_t>(1, std::llround(params.epochs * static_cast<double>(stepsPerEpoch_)));
         LTRP_REQUIRE(stepsPerEpoch_ * effectiveBatch_ <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
                      "batch * accumulate is " << effectiveBatch_ << " for " << count
                      << " images: too many samples in an epoch");
         rate_ = params.learningRate > 0 ? params.learningRate : params.baseLearningRate * effectiveBatch_ / 256.0;
+        LTRP_REQUIRE(params.minLearningRate <= rate_, Error::StsOutOfRange, "min-lr is " << params.minLearningRate
+                     << ", expected at most the learning rate " << rate_);
         collectOptions();
     }
 
@@ -112,9 +118,13 @@ public:
         const bool resumed = step >= 0 && params_.resume;
         if (!resumed)
             step = 0;
+        else
+            usable_.push_back(step);
         log_.reset(new RunLog(folder_.file("log.jsonl"), resumed ? step : -1));
         currentStep_ = step;
         announce(step, resumed);
+        for (const std::string& folder : dataset_.left)
+            say(folder, true);
 
         LoaderOptions loading;
         loading.input = objective_.model().input();
@@ -126,6 +136,7 @@ public:
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
         loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;
+        loading.odd = [this](const std::string& path, const std::string& what) { say("warning: " + path + ": " + what, true); };
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
         updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate);
         updates_->prepare(loading);
@@ -138,38 +149,75 @@ public:
         std::unique_ptr<Loader> loader = loaderAt(step);
 
         int64_t saved = resumed ? step : -1;
-        Rate rate;
-        rate.add(now(), 0);
+        speed_.add(now(), 0);
+        shown_ = savedAt_ = now();
+        if (objective_.backend().onHost())
+            objective_.setStop(stop_);
         bool wanted = true;
         while (step < steps_ && wanted)
         {
-            while (!update(*loader, step))
+            if (stop_ && stop_())
+                break;
+            const Outcome outcome = update(*loader, step);
+            if (outcome == Outcome::Stopped)
+                break;
+            if (outcome == Outcome::Again)
             {
                 loader.reset();   // before there is another one: it holds as many images
                 loader = loaderAt(step);
+                continue;
             }
             currentStep_ = ++step;
-            const TrainProgress state = describe(*loader, step, rate.add(now(), effectiveBatch_));
+            const TrainProgress state = describe(*loader, step, imagesPerSecond_);
             logStep(state);
             fetched_ = false;
-            if (step % params_.checkpointEvery == 0 && step < steps_)
+            const bool due = params_.checkpointMinutes > 0 && now() - savedAt_ >= 60 * params_.checkpointMinutes;
+            if ((step % params_.checkpointEvery == 0 || due) && step < steps_)
                 checkpoint(saved = step);
             exportWeights(step);
             wanted = !progress_ || progress_(state);
+            shown_ = now();
         }
+        objective_.setStop(nullptr);
         if (saved != step)
             checkpoint(step);
         return finish(step);
     }
 
 private:
-    void say(const std::string& line)
+    enum class Outcome { Done, Again, Stopped };   ///< of an update; Again: nothing has changed, it begins once more
+
+    void say(const std::string& line, bool warning = false)
     {
         std::lock_guard<std::mutex> lock(messageMutex_);
         if (message_)
             message_(line);
-        else
+        else if (warning)
+        {
             CV_LOG_WARNING(NULL, line);
+        }
+        else
+        {
+            CV_LOG_INFO(NULL, line);
+        }
+    }
+
+    /// What is not given follows the data, the device and the run's length; a resumed run keeps what it began with.
+    void chooseDefaults(int64_t images)
+    {
+        if (params_.accumulate == 0)
+        {
+            const double stored = params_.resume ? parseDecimal(storedOption(params_.out, "accumulate")) : 0;
+            const int old = stored >= 1 && stored <= 16384 ? static_cast<int>(stored) : 0;
+            const int64_t most = objective_.backend().onHost() ? 512 : 4096;
+            const int64_t wanted = std::min(most, images / 16);   // at least 16 updates an epoch
+            params_.accumulate = old > 0 ? old : static_cast<int>(std::max<int64_t>(1, wanted / params_.batch));
+        }
+        if (params_.warmupEpochs < 0)
+        {
+            const std::string old = params_.resume ? storedOption(params_.out, "warmup-epochs") : std::string();
+            params_.warmupEpochs = old.empty() ? std::min(40.0, params_.epochs / 10) : parseDecimal(old);
+        }
     }
 
     void collectOptions()
@@ -224,12 +272,41 @@ private:
         line["image"] = path;
         line["reason"] = reason;
         log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
-        say("skipped " + path + ": " + reason);
+        say("skipped " + path + ": " + reason, true);
     }
 
-    /// One update of the weights; false: it has changed nothing and is to be done again, from a loader that begins with it.
-    /// Throws before anything is changed when a value is not finite.
-    bool update(Loader& loader, int64_t step)
+    /// Between two batches of an update: how far it is, where somebody waits for it. False: it is to be given up.
+    bool betweenBatches(const Loader& loader, int64_t step, int done, double begin)
+    {
+        const double time = now();
+        if (!estimated_)
+            estimate(step, (time - begin) / done * params_.accumulate);
+        if (stop_ && stop_())
+            return false;
+        if (!progress_ || time - shown_ < 2)
+            return true;
+        shown_ = time;
+        TrainProgress state = describe(loader, step, done * params_.batch / std::max(time - begin, 1e-9));
+        state.batch = done;
+        return progress_(state);
+    }
+
+    /// Says how long the run will take, once, and what would shorten it where that is more than a day.
+    void estimate(int64_t step, double secondsPerUpdate)
+    {
+        estimated_ = true;
+        const double hours = secondsPerUpdate * static_cast<double>(steps_ - step) / 3600;
+        if (hours < 1)
+            return;
+        const bool long_ = hours > 24;
+        char text[64];
+        std::snprintf(text, sizeof(text), long_ ? "%lld days" : "%lld hours", std::llround(long_ ? hours / 24 : hours));
+        say(std::string(long_ ? "warning: " : "") + "at this rate the run will take about " + text +
+                (long_ ? "; fewer epochs, a smaller preset (tiny), a smaller size or a GPU shorten it" : ""), long_);
+    }
+
+    /// One update of the weights. Throws before anything is changed when a value is not finite.
+    Outcome update(Loader& loader, int64_t step)
     {
         const double begin = now();
         AdamWParams adam;
@@ -238,7 +315,10 @@ private:
         adam.weightDecay = params_.weightDecay;
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
-        const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_);
+        const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_, [&](int done)
+        { return betweenBatches(loader, step, done, begin); });
+        if (result.stopped)
+            return Outcome::Stopped;
         if (result.failed && result.images.empty() && updates_->again())
         {
             Json line = Json::object();
@@ -247,15 +327,18 @@ private:
             line["reason"] = "gradients passed the largest half: computed again, multiplied by less";
             line["time"] = wallClock();
             log_->add(line.dump());
-            return false;
+            return Outcome::Again;
         }
         if (result.failed)
             fail(result, step);
+        imagesPerSecond_ = speed_.add(now(), effectiveBatch_);
+        if (!estimated_)
+            estimate(step, now() - begin);
         loss_ = result.loss;
         gradNorm_ = result.gradientNorm;
         usedRate_ = adam.learningRate;
         waitShare_ = result.waited / std::max(now() - begin, 1e-9);
-        return true;
+        return Outcome::Done;
     }
 
     /// Weights and optimizer as they are now, in the host's memory.
@@ -311,6 +394,7 @@ private:
         if (imagesPerSecond > 0)
             state.secondsLeft = static_cast<double>((steps_ - step) * effectiveBatch_) / imagesPerSecond;
         state.skipped = loader.skipped();
+        state.batches = params_.accumulate;
         return state;
     }
 
@@ -341,7 +425,8 @@ private:
     void checkpoint(int64_t step)
     {
         fetch();
-        writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_);
+        writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_, usable_);
+        savedAt_ = now();
         Json line = Json::object();
         line["event"] = "checkpoint";
         line["step"] = step;
@@ -390,11 +475,12 @@ private:
         return complete;
     }
 
-    const TrainParams& params_;
+    TrainParams params_;
     Objective& objective_;
     const std::string device_;
     const Trainer::Progress& progress_;
     const Trainer::Message& message_;
+    const Trainer::Stop& stop_;
     const Dataset dataset_;
     const RunFolder folder_;
     AdamW optimizer_;
@@ -409,6 +495,10 @@ private:
     double rate_ = 0, gradNorm_ = 0, loss_ = 0, usedRate_ = 0, waitShare_ = 0;
     double lossSum_ = 0, waitSum_ = 0;
     int lossCount_ = 0;
+    std::vector<int64_t> usable_;   ///< steps of the checkpoints that this run has read or written
+    Rate speed_;
+    double imagesPerSecond_ = 0, shown_ = 0, savedAt_ = 0;
+    bool estimated_ = false;
 };
 
 class TrainerImpl CV_FINAL : public Trainer
@@ -419,12 +509,13 @@ public:
 
     void setProgress(const Progress& progress) CV_OVERRIDE { progress_ = progress; }
     void setMessage(const Message& message) CV_OVERRIDE { message_ = message; }
+    void setStop(const Stop& stop) CV_OVERRIDE { stop_ = stop; }
 
     bool run() CV_OVERRIDE
     {
         const ThreadCount threads(params_.threads);
         const std::shared_ptr<void> visit = objective_->backend().visit();
-        return Run(params_, *objective_, device_, progress_, message_).train();
+        return Run(params_, *objective_, device_, progress_, message_, stop_).train();
     }
 
 private:
@@ -433,20 +524,20 @@ private:
     const std::string device_;
     Progress progress_;
     Message message_;
+    Stop stop_;
 };
 
 }  // namespace
 
 std::string optionText(double value)
 {
-    char text[40];
-    for (int digits = 6; digits <= 17; digits++)   // the shortest that is read back exactly
+    for (int digits = 6; digits < 17; digits++)   // the shortest that is read back exactly
     {
-        std::snprintf(text, sizeof(text), "%.*g", digits, value);
-        if (std::strtod(text, nullptr) == value)
-            break;
+        const std::string text = decimal(value, digits);
+        if (parseDecimal(text) == value)
+            return text;
     }
-    return text;
+    return decimal(value, 17);
 }
 
 void checkParams(const TrainParams& p)
@@ -454,13 +545,13 @@ void checkParams(const TrainParams& p)
     LTRP_REQUIRE(!p.data.empty(), Error::StsBadArg, "data: name at least one folder, image or list file");
     LTRP_REQUIRE(!p.out.empty(), Error::StsBadArg, "out: no folder given");
     requireRange("epochs", p.epochs, p.epochs > 0 && p.epochs <= 1e6, "a number above 0, at most 1000000");
-    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs >= 0 && p.warmupEpochs < p.epochs,
-                 "0 or more, below epochs");
+    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs < p.epochs, "less than epochs (below 0: chosen by it)");
     requireRange("batch", p.batch, p.batch >= 1 && p.batch <= 65536, "1 to 65536");
-    requireRange("accumulate", p.accumulate, p.accumulate >= 1 && p.accumulate <= 16384, "1 to 16384");
+    requireRange("accumulate", p.accumulate, p.accumulate >= 0 && p.accumulate <= 16384, "1 to 16384, or 0 (chosen by the data)");
     requireRange("blr", p.baseLearningRate, p.baseLearningRate > 0 || p.learningRate > 0, "a number above 0");
     requireRange("lr", p.learningRate, p.learningRate >= 0, "0 (from blr) or more");
-    requireRange("min-lr", p.minLearningRate, p.minLearningRate >= 0, "0 or more");
+    requireRange("min-lr", p.minLearningRate, p.minLearningRate >= 0 && (p.learningRate == 0 || p.minLearningRate <= p.learningRate),
+                 "0 or more, at most lr");
     requireRange("weight-decay", p.weightDecay, p.weightDecay >= 0, "0 or more");
     requireRange("beta1", p.beta1, p.beta1 >= 0 && p.beta1 < 1, "0 or more, below 1");
     requireRange("beta2", p.beta2, p.beta2 >= 0 && p.beta2 < 1, "0 or more, below 1");
@@ -474,6 +565,7 @@ void checkParams(const TrainParams& p)
     requireRange("threads", p.threads, p.threads >= 0 && p.threads <= 4096, "0 (as set) to 4096");
     requireRange("cache-mb", p.cacheMegabytes, p.cacheMegabytes >= 0, "0 or more");
     requireRange("checkpoint-every", p.checkpointEvery, p.checkpointEvery >= 1, "1 or more");
+    requireRange("checkpoint-minutes", p.checkpointMinutes, p.checkpointMinutes >= 0, "0 (not by time) or more");
     requireRange("export-every", p.exportEvery, p.exportEvery >= 0, "0 or more");
     requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
 }

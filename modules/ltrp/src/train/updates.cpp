@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "updates.hpp"
 #include "../vit/patches.hpp"
+#include "../vit/transformer.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -35,17 +36,27 @@ public:
     void fetch() CV_OVERRIDE {}
 
     /// The gradients are zero before and after.
-    UpdateResult update(Loader& loader, const AdamWParams& adam, bool) CV_OVERRIDE
+    UpdateResult update(Loader& loader, const AdamWParams& adam, bool, const GoOn& goOn) CV_OVERRIDE
     {
         UpdateResult result;
         for (int i = 0; i < accumulate_; i++)
         {
+            if (i > 0 && !goOn(i))
+                return giveUp();
             const double before = now();
             const Batch& batch = loader.next();
             result.waited += now() - before;
             double loss = 0;
-            objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(), static_cast<int>(batch.images.size()),
-                             visible_, batch.targets.empty() ? nullptr : batch.targets.data()}, gradients_.ptr<float>(), &loss, 1);
+            try
+            {
+                objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(),
+                                 static_cast<int>(batch.images.size()), visible_, batch.targets.empty() ? nullptr : batch.targets.data()},
+                                gradients_.ptr<float>(), &loss, 1);
+            }
+            catch (const vit::Stopped&)
+            {
+                return giveUp();
+            }
             if (!std::isfinite(loss))
             {
                 result.failed = "loss";
@@ -70,6 +81,14 @@ public:
     }
 
 private:
+    UpdateResult giveUp()
+    {
+        gradients_ = 0;
+        UpdateResult result;
+        result.stopped = true;
+        return result;
+    }
+
     Objective& objective_;
     AdamW& optimizer_;
     const int visible_, accumulate_;
@@ -95,7 +114,7 @@ public:
         training_->state(objective_.model().params.data(), optimizer_.m.ptr<float>(), optimizer_.v.ptr<float>());
     }
 
-    UpdateResult update(Loader& loader, const AdamWParams& adam, bool more) CV_OVERRIDE
+    UpdateResult update(Loader& loader, const AdamWParams& adam, bool more, const GoOn& goOn) CV_OVERRIDE
     {
         UpdateResult result;
         if (!again_ && *scale_ != usualScale_)
@@ -113,6 +132,11 @@ public:
         std::vector<std::vector<int>> images;
         for (int i = 0; i < accumulate_; i++)
         {
+            if (i > 0 && !goOn(i))
+            {
+                result.stopped = true;   // the weights on the device are those of the last update
+                return result;
+            }
             const bool last = i + 1 == accumulate_;
             training_->run(last, factors);
             images.push_back(std::move(waiting_.front()));

@@ -18,6 +18,7 @@ struct UpdateResult
     double waited = 0;            ///< seconds, for images
     const char* failed = nullptr; ///< "loss" or "gradient norm": what was not finite, so that nothing was changed
     double value = 0;             ///< of what failed
+    bool stopped = false;         ///< given up between two batches or within one: nothing was changed
     std::vector<int> images;      ///< of the batch whose loss failed, by their place in the data set
 };
 
@@ -31,8 +32,10 @@ public:
     virtual void prepare(LoaderOptions& options) const = 0;
     /// Takes over weights and optimizer as they are on the host.
     virtual void begin() = 0;
+    /// Asked after each batch but the last, with the number of batches done; false: the update is given up.
+    typedef std::function<bool(int)> GoOn;
     /// more: another one will follow, whose batches may be asked for already.
-    virtual UpdateResult update(Loader& loader, const AdamWParams& adam, bool more) = 0;
+    virtual UpdateResult update(Loader& loader, const AdamWParams& adam, bool more, const GoOn& goOn) = 0;
     /// After an update whose gradients were not finite though its losses were: whether they may be with a smaller factor, by
     /// which the next call of update() multiplies them; it begins with the same batches, asked for once more. The one after
     /// it has the usual factor, so that an update depends on nothing but weights, optimizer and batches.

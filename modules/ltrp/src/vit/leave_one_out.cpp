@@ -54,6 +54,7 @@ public:
         for (int image = 0; image < batch; image += images)
             for (int first = 0; first < runs; first += chunk)
             {
+                ws_.pause();
                 const int count = std::min(images, batch - image), n = std::min(chunk, runs - first);
                 const size_t i = static_cast<size_t>(image);
                 float* x = ws_.get("loo.variants", static_cast<size_t>(count) * static_cast<size_t>(n) * each_);
@@ -130,6 +131,7 @@ public:
         const int chunk = std::max(1, std::min(ops_.rowsAtOnce(), 4096) / tokens_);
         for (int first = 0; first < visible_; first += chunk)
         {
+            ws_.pause();
             const int n = std::min(chunk, visible_ - first);
             float* pred = ws_.get("loo.pred", static_cast<size_t>(n) * predSize);
             if (options_.removal == REMOVAL_DECODER)

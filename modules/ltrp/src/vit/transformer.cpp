@@ -202,7 +202,10 @@ void Transformer::forwardTrain(float* x, int batch, int tokens, float* out, Work
     const ops::Backend& ops = ws.ops();
     float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(ws, 0), batch, tokens, config_.heads));
     for (int i = 0; i < config_.depth; ++i)
+    {
+        ws.pause();
         ops.trainBlock(block(ws, i), x, batch, tokens, config_.heads, tapeOf(i, batch, tokens, ws, tag), scratch);
+    }
     float* kept = ws.get(tag + ".last", n);
     const ops::NormWeights last = at(ws, norm_);
     ops.copy(x, kept, n * sizeof(float));
@@ -227,6 +230,7 @@ void Transformer::backward(const float* dOut, int batch, int tokens, float* dx, 
     float* scratch = ws.get("train.scratch", ops.blockScratchFloats(block(ws, 0), batch, tokens, config_.heads));
     for (int i = config_.depth - 1; i >= 0; --i)
     {
+        ws.pause();
         const ops::BlockWeights b = block(ws, i);
         ops.backwardBlock(b, {gradOf(b.norm1), gradOf(b.qkv), gradOf(b.proj), gradOf(b.norm2), gradOf(b.fc1), gradOf(b.fc2)},
                           tapeOf(i, batch, tokens, ws, tag), d, batch, tokens, config_.heads, scratch);

@@ -8,7 +8,17 @@
 #include "params.hpp"
 #include "../ops/ops.hpp"
 
+#include <exception>
+#include <functional>
+
 namespace cv { namespace ltrp { namespace vit {
+
+/// Thrown where a workspace's `stop` said so: the work at hand is to be given up.
+class Stopped : public std::exception
+{
+public:
+    const char* what() const noexcept override { return "stopped"; }
+};
 
 /// What one caller brings along: the device that computes, and named scratch buffers that grow to the largest size asked
 /// for and are then reused. Not to be shared by threads.
@@ -22,6 +32,13 @@ public:
     Workspace& operator=(const Workspace&) = delete;
 
     const ops::Backend& ops() const { return backend_; }
+    std::function<bool()> stop;   ///< asked at each pause(), where given; true: the work is given up
+    /// Between two parts of long work. @throws Stopped
+    void pause() const
+    {
+        if (stop && stop())
+            throw Stopped();
+    }
     /// At least `count` values in the backend's memory, 64-byte aligned; contents undefined when it has grown.
     float* get(const std::string& name, size_t count) { return static_cast<float*>(buffer(name, count, sizeof(float))); }
     int* ints(const std::string& name, size_t count) { return static_cast<int*>(buffer(name, count, sizeof(int))); }

@@ -37,20 +37,25 @@ public:
     /** @brief Loads a ranker.
     @param model weight file: the module's own safetensors, an LTRP ranker .pth or a timm ViT safetensors whose head has
     one output per patch (a class head); or the .onnx that `ltrp convert` makes of a ranker, which cv::dnn then runs by its own layers,
-    with whichever engine it prefers. An ONNX file of other origin serves when it takes images [N,3,S,S], gives scores
-    [N,L], and its metadata has an entry "ltrp": {"format":1,"kind":"ranker","image_size":S,"patch_size":P,
+    with whichever engine it prefers. With `trusted` an ONNX file of other origin serves when it takes images [N,3,S,S], gives
+    scores [N,L], and its metadata has an entry "ltrp": {"format":1,"kind":"ranker","image_size":S,"patch_size":P,
     "mean":[R,G,B],"std":[R,G,B]}; for images [N,3,H,W] also "input_size":[W,H]. Weights as such are the faster choice.
+    @param trusted false: of ONNX files only those with the very graph that `ltrp convert` writes are read, whatever their weights.
+    true: any that fits the description above goes to cv::dnn, which believes all that a graph says; one made for it can end the
+    process, take all memory, or name other files to be read (cv::ltrp::registerLayers). Other files are safe to read from anywhere
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
-    CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model);
+    CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model, bool trusted = false);
     /** @brief Loads the ranker that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
     CV_WRAP static Ptr<Ranker> create();
 
     /** @brief Scores the patches of one image.
-    @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1]), 1, 3 (BGR) or 4 (BGRA) channels,
+    @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1], an overshoot of up to 1/8 is
+    clamped), 1, 3 (BGR) or 4 (BGRA, which is put on a white background) channels,
     any size, any step; where the network runs on CUDA also a cv::cuda::GpuMat, CV_8UC3
     @return scores on the grid, getGrid()
-    @throws cv::Exception for an empty image, another type, or NaN / infinite pixels
+    @throws cv::Exception for an empty image, another type, NaN / infinite pixels, floating values further outside, or one that is
+    transparent all over
     */
     CV_WRAP virtual PatchRanking rank(InputArray image) const = 0;
 

@@ -121,8 +121,10 @@ public:
     /** @brief Loads a masked autoencoder (encoder and decoder).
     @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its
     config.json
+    @param normPixLoss whether the autoencoder predicts pixels normalised per patch: 1, 0, or -1: as the file says. Published
+    .pth files do not; it is then taken from their weights, and said in OpenCV's log and in info()
     */
-    CV_WRAP static Ptr<Scorer> create(CV_WRAP_FILE_PATH const String& model);
+    CV_WRAP static Ptr<Scorer> create(CV_WRAP_FILE_PATH const String& model, int normPixLoss = -1);
     /** @brief Loads the autoencoder that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
     CV_WRAP static Ptr<Scorer> create();
 

@@ -36,9 +36,11 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW size_t seed;                //!< all random draws are functions of it; 0
 
     CV_PROP_RW double epochs;              //!< passes over the data, > 0
-    CV_PROP_RW double warmupEpochs;        //!< linear rise of the learning rate from 0, >= 0, below epochs
+    CV_PROP_RW double warmupEpochs;        //!< linear rise of the learning rate from 0, below epochs; below 0: a tenth of
+                                           //!< epochs, at most 40; -1
     CV_PROP_RW int batch;                  //!< images computed at a time, >= 1; 64
-    CV_PROP_RW int accumulate;             //!< batches whose gradients are averaged for one update, >= 1; 64
+    CV_PROP_RW int accumulate;             //!< batches whose gradients are averaged for one update, >= 1; 0: so many that an
+                                           //!< epoch has 16 updates or more, of at most 512 images (4096 on a GPU); 0
     CV_PROP_RW double baseLearningRate;    //!< rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4
     CV_PROP_RW double learningRate;        //!< the rate itself; 0: from baseLearningRate; 0
     CV_PROP_RW double minLearningRate;     //!< rate at the end of the half-cosine, >= 0; 0
@@ -63,6 +65,8 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
                                            //!< GPU without influence, but a run stays on the kind of device it began on
     CV_PROP_RW int cacheMegabytes;         //!< MiB of decoded images kept, 0: none; 2048. No influence on the result
     CV_PROP_RW int checkpointEvery;        //!< updates between checkpoints, >= 1; 1000. No influence on the result
+    CV_PROP_RW double checkpointMinutes;   //!< minutes after which an update ends with a checkpoint, 0: not by time; 10. No
+                                           //!< influence on the result
     CV_PROP_RW int exportEvery;            //!< epochs between weight files epoch-NNNN.safetensors, 0: none; 0
     CV_PROP_RW int logEvery;               //!< updates per line of log.jsonl, >= 1; 10
     CV_PROP_RW String note;                //!< free text kept with the result: the data set's name and licence, say
@@ -129,7 +133,7 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 struct CV_EXPORTS_W_SIMPLE TrainProgress
 {
     CV_WRAP TrainProgress() : step(0), steps(0), epoch(0), epochs(0), loss(0), learningRate(0), imagesPerSecond(0),
-                              dataWait(0), secondsLeft(0), skipped(0) {}
+                              dataWait(0), secondsLeft(0), skipped(0), batch(0), batches(0) {}
 
     CV_PROP_RW int64 step, steps;        //!< updates done and in all
     CV_PROP_RW double epoch, epochs;     //!< passes over the data done and in all
@@ -139,6 +143,7 @@ struct CV_EXPORTS_W_SIMPLE TrainProgress
     CV_PROP_RW double dataWait;          //!< share of this update's time spent waiting for images, 0 to 1
     CV_PROP_RW double secondsLeft;       //!< estimate
     CV_PROP_RW int skipped;              //!< unreadable images met so far in this process
+    CV_PROP_RW int batch, batches;       //!< of the update at hand: done (0 behind an update) and in all
 };
 
 /** @brief Trains a network and writes it to `out`/final.safetensors.
@@ -154,11 +159,15 @@ class CV_EXPORTS_W Trainer
 public:
     virtual ~Trainer() {}
 
-    /** @brief Called after every update; returning false writes a checkpoint and ends run(). */
+    /** @brief Called after every update, and between the batches of an update every two seconds or so; returning false ends
+    run() with a checkpoint of the last complete update. */
     typedef std::function<bool(const TrainProgress& progress)> Progress;
     /** @brief Receives one line at a time: resumed from where, images that were skipped, checkpoints written. It may be
     called from a reading thread, one call at a time. */
     typedef std::function<void(const String& line)> Message;
+    /** @brief Asked often, between batches and within one on the CPU, from the thread that called run(): true ends run() as
+    soon as possible, with a checkpoint of the last complete update. It should take no time. */
+    typedef std::function<bool()> Stop;
 
     /** @brief Prepares MAE pretraining. @throws cv::Exception naming the parameter and its range, or with
     Error::GpuNotSupported why there is no CUDA */
@@ -168,7 +177,8 @@ public:
     CV_WRAP static Ptr<Trainer> createRanker(const RankerTrainParams& params);
 
     virtual void setProgress(const Progress& progress) = 0;   //!< none by default
-    virtual void setMessage(const Message& message) = 0;      //!< OpenCV's log (warnings) by default
+    virtual void setMessage(const Message& message) = 0;      //!< OpenCV's log by default
+    virtual void setStop(const Stop& stop) = 0;               //!< none by default
 
     /** @brief Trains to the end or until the progress callback returns false.
     @return true when final.safetensors is written; false when the callback ended it: run again with `resume`

@@ -70,6 +70,14 @@ std::shared_ptr<Network> load(const py::object& model)
     return unlocked([&]() { return Network::create(path); });
 }
 
+std::shared_ptr<Ranker> loadRanker(const py::object& model, bool trusted)
+{
+    if (model.is_none())
+        return load<Ranker>(model);
+    const std::string path = pathArgument(model);
+    return unlocked([&]() { return Ranker::create(path, trusted); });
+}
+
 const char* const createText =
     "\nmodel: path of a weight file; without it the one that comes with the package, see shippedModel.\n"
     "Raises error naming the file, the tensor, the expected and the found.";
@@ -80,9 +88,9 @@ void bindRanker(py::module_& module)
         module, "Ranker",
         "Ranks the patches of images with a trained vision transformer.\n\n"
         "One object may be used from many threads at once, but for the setters. Made by Ranker.create.");
-    const auto text = "create(model=None) -> Ranker\n\nLoads a ranker." + std::string(createText);
-    cls.def_static("create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
-    module.def("Ranker_create", &load<Ranker>, py::arg("model") = py::none(), text.c_str());
+    const auto text = "create(model=None, trusted=False) -> Ranker\n\nLoads a ranker. trusted: ONNX files of any origin, which cv::dnn believes all that\nthey say." + std::string(createText);
+    cls.def_static("create", &loadRanker, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
+    module.def("Ranker_create", &loadRanker, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
     onlyMadeBy(cls, "Ranker.create");
     bindCommon<Ranker>(cls);
     cls.def("rank",

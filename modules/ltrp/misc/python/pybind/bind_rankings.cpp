@@ -26,6 +26,18 @@ void bindRanking(py::module_& module)
                       },
                       "float32 array, one row per grid row: higher = more worth keeping; no fixed range. The array shares\n"
                       "the ranking's memory; an array that is assigned is copied. None before there are scores.")
+        .def(py::pickle([](const PatchRanking& self)
+                        { return py::make_tuple(tupleOf(self.imageSize), arrayOf(self.scores)); },
+                        [](const py::tuple& state)
+                        {
+                            if (state.size() != 2)
+                                throw py::value_error("PatchRanking: expected a size and scores");
+                            PatchRanking ranking;
+                            ranking.imageSize = sizeOf(state[0].cast<std::array<int, 2>>());
+                            if (!state[1].is_none())
+                                ranking.scores = arrayArgument(py::object(state[1]), "scores").mat.clone();
+                            return ranking;
+                        }))
         .def("grid", [](const PatchRanking& self) { return tupleOf(self.grid()); },
              "grid() -> tuple[int, int]\n\n(columns, rows) of the patch grid.")
         .def("order", [](const PatchRanking& self) { return arrayOf(self.order()); },

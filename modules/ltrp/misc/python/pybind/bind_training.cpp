@@ -4,6 +4,8 @@
 
 #include "bind.hpp"
 
+#include <chrono>
+
 namespace ltrp_python
 {
 
@@ -25,9 +27,9 @@ void bindTrainParams(py::module_& module)
         .def_readwrite("resume", &P::resume, "go on from the newest complete checkpoint in `out`; False")
         .def_readwrite("seed", &P::seed, "all random draws are functions of it; 0")
         .def_readwrite("epochs", &P::epochs, "passes over the data, > 0")
-        .def_readwrite("warmupEpochs", &P::warmupEpochs, "linear rise of the learning rate, >= 0, below epochs")
+        .def_readwrite("warmupEpochs", &P::warmupEpochs, "linear rise of the learning rate, below epochs; below 0: a tenth of\nepochs, at most 40; -1")
         .def_readwrite("batch", &P::batch, "images computed at a time, >= 1; 64")
-        .def_readwrite("accumulate", &P::accumulate, "batches whose gradients are averaged for one update, >= 1; 64")
+        .def_readwrite("accumulate", &P::accumulate, "batches whose gradients are averaged for one update; 0: chosen by the\ndata; 0")
         .def_readwrite("baseLearningRate", &P::baseLearningRate,
                        "rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4")
         .def_readwrite("learningRate", &P::learningRate, "the rate itself; 0: from baseLearningRate; 0")
@@ -48,6 +50,7 @@ void bindTrainParams(py::module_& module)
         .def_readwrite("cacheMegabytes", &P::cacheMegabytes, "MiB of decoded images kept, 0: none; 2048")
         .def_readwrite("reduceJpegs", &P::reduceJpegs, "decode JPEG files at the size that crops need; True")
         .def_readwrite("checkpointEvery", &P::checkpointEvery, "updates between checkpoints, >= 1; 1000")
+        .def_readwrite("checkpointMinutes", &P::checkpointMinutes, "minutes after which an update ends with a checkpoint, 0: not by time; 10")
         .def_readwrite("exportEvery", &P::exportEvery, "epochs between weight files, 0: none; 0")
         .def_readwrite("logEvery", &P::logEvery, "updates per line of log.jsonl, >= 1; 10")
         .def_readwrite("note", &P::note, "free text kept with the result");
@@ -111,7 +114,9 @@ void bindProgress(py::module_& module)
         .def_readwrite("imagesPerSecond", &P::imagesPerSecond, "smoothed over about the last minute")
         .def_readwrite("dataWait", &P::dataWait, "share of this update's time spent waiting for images, 0 to 1")
         .def_readwrite("secondsLeft", &P::secondsLeft, "estimate")
-        .def_readwrite("skipped", &P::skipped, "unreadable images met so far in this process");
+        .def_readwrite("skipped", &P::skipped, "unreadable images met so far in this process")
+        .def_readwrite("batch", &P::batch, "batches done of the update at hand, 0 behind an update")
+        .def_readwrite("batches", &P::batches, "batches of an update");
 }
 
 bool run(Trainer& self, const py::object& progress, const py::object& message)
@@ -126,6 +131,15 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     {
         return callbacks.goOn(progress.ptr(), [&]() { return py::make_tuple(state).release().ptr(); });
     });
+    auto asked = std::chrono::steady_clock::now();
+    self.setStop([&]()   // Ctrl-C, soon: within an update too
+    {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - asked < std::chrono::milliseconds(500))
+            return false;
+        asked = now;
+        return !callbacks.goOn(nullptr, []() { return static_cast<PyObject*>(nullptr); });
+    });
     if (!message.is_none())
         self.setMessage([&](const cv::String& line) { callbacks.tell(message.ptr(), line); });
     struct Reset   // the functions hold references to what is local here
@@ -135,6 +149,7 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
         {
             trainer.setProgress(Trainer::Progress());
             trainer.setMessage(Trainer::Message());
+            trainer.setStop(Trainer::Stop());
         }
     } const reset{self};
     bool finished = false;

@@ -12,6 +12,7 @@ it cv2.ltrp is taken where there is one: python test_ltrp.py [-v] [Class[.test]]
 import glob
 import json
 import os
+import pickle
 import shutil
 import signal
 import sys
@@ -182,7 +183,7 @@ class Ranking(Shared):
         image = photo()
         expected = self.ranker.rank(image).scores
         same = [image.astype(np.uint16) * 257, image.astype(np.float32) / 255, image.astype(np.float64) / 255,
-                np.dstack([image, np.full(image.shape[:2], 7, np.uint8)])]
+                np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])]
         for other in same:
             np.testing.assert_allclose(self.ranker.rank(other).scores, expected, atol=1e-4)
         grey = image[:, :, 0].copy()
@@ -220,6 +221,44 @@ class Ranking(Shared):
         self.refused(self.ranker.rank, photo(), wrong=1)
         self.refused(self.ranker.rankBatch, None if not in_cv2 else 3)
         self.assertIn('column 2, row 1, channel 1', self.refused(self.ranker.rank, with_nan()))
+        # Images whose values are not 0 to 1, or of which nothing is seen.
+        self.assertIn('divide', self.refused(self.ranker.rank, photo().astype(np.float32)))
+        self.assertIn('normalisation', self.refused(self.ranker.rank, photo().astype(np.float32) / 64 - 2))
+        self.assertIn('transparent', self.refused(self.ranker.rank, np.zeros((32, 32, 4), np.uint8)))
+
+    def test_hidden_colours_do_not_count(self):
+        one = np.dstack([photo(), np.full(photo().shape[:2], 255, np.uint8)])
+        one[20:60, 30:90, 3] = 0
+        other = one.copy()
+        other[20:60, 30:90, :3] = 77
+        np.testing.assert_array_equal(self.ranker.rank(one).scores, self.ranker.rank(other).scores)
+
+    @unittest.skipIf(in_cv2, "OpenCV's generator makes no classes that can be pickled")
+    def test_rankings_can_be_pickled(self):
+        for ranking in [self.ranker.rank(photo()), lib.PatchRanking()]:
+            again = pickle.loads(pickle.dumps(ranking))
+            self.assertEqual(again.imageSize, ranking.imageSize)
+            np.testing.assert_array_equal(again.scores, ranking.scores)
+
+    @unittest.skipUnless(hasattr(os, 'fork'), 'this system has no fork')
+    def test_a_forked_process_gets_an_error(self):
+        self.ranker.rank(photo())
+        if (cv2 if in_cv2 else lib).getNumThreads() == 1:
+            self.skipTest('one thread: nothing to lose')
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            text = 'ranked'
+            try:
+                self.ranker.rank(photo())
+            except REFUSED as error:
+                text = str(error)
+            os.write(writing, text.encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as file:
+            self.assertIn('forked', file.read())
+        os.waitpid(child, 0)
 
     def test_sizes_at_the_edge(self):
         for shape in ((1, 1, 3), (1, 500), (500, 1, 4), (2000, 3, 3)):

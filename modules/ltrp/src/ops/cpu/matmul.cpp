@@ -3,6 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "matmul.hpp"
+#include "parallel.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -148,6 +149,7 @@ struct Dnnl
         product.arguments.at(DNNL_ARG_DST).set_data_handle(c);
         if (bias)
             product.arguments.at(DNNL_ARG_BIAS).set_data_handle(const_cast<float*>(bias));
+        requireOwnThreads();
         product.primitive.execute(stream, product.arguments);
         stream.wait();
     }

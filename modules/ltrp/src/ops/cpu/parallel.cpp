@@ -11,6 +11,8 @@
 #include <mutex>
 #include <thread>
 
+#include <unistd.h>
+
 #ifdef HAVE_LTRP_DNNL
 #include <omp.h>
 #else
@@ -19,6 +21,13 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
+namespace {
+
+/// The process whose threads have been at work; 0: none has been yet.
+std::atomic<long> worker{0};
+
+}  // namespace
+
 int threads()
 {
 #ifdef HAVE_LTRP_DNNL
@@ -26,6 +35,20 @@ int threads()
         return 1;   // the others are at work already
 #endif
     return std::max(1, cv::getNumThreads());
+}
+
+/// A forked child has the memory of its parent's threads, but none of the threads: it would wait for them for ever.
+void requireOwnThreads()
+{
+    if (threads() == 1)
+        return;
+    const long here = static_cast<long>(::getpid());
+    long before = 0;
+    if (worker.load() == here || worker.compare_exchange_strong(before, here))
+        return;
+    LTRP_ERROR(Error::StsError, "this process was forked from one whose threads have computed already, and has none of them; "
+               "expected a fresh process (in Python: multiprocessing's start method \"spawn\"), or setNumThreads(1) before "
+               "anything is computed here");
 }
 
 void parallelRanges(size_t count, size_t grain, const std::function<void(size_t, size_t)>& body)
@@ -38,6 +61,7 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
         body(0, count);
         return;
     }
+    requireOwnThreads();
 #ifdef HAVE_LTRP_DNNL
     std::exception_ptr failure;   // an exception must not leave an OpenMP region
     std::mutex guard;             // OpenMP's "critical" leaves a symbol of its name in a static library
@@ -137,6 +161,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
             body(phase, 0, 1);
         return;
     }
+    requireOwnThreads();
     std::exception_ptr failure;
     std::mutex guard;
     std::unique_ptr<Barrier> barrier;

@@ -10,6 +10,10 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
+/// To be called before other threads are woken. @throws cv::Exception in a process that was forked from one whose threads have
+/// been at work: it would wait for them for ever
+void requireOwnThreads();
+
 /// Runs body(begin, end) over [0, count) in contiguous parts of at least `grain`, on the one thread pool that the
 /// matrix products use too (OpenMP beside oneDNN, cv::parallel_for_ otherwise): two pools would fight for the cores.
 void parallelRanges(size_t count, size_t grain, const std::function<void(size_t begin, size_t end)>& body);

@@ -1,0 +1,34 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_IMAGE_PHOTO_HEADER_HPP
+#define OPENCV_LTRP_IMAGE_PHOTO_HEADER_HPP
+
+#include "../precomp.hpp"
+
+namespace cv { namespace ltrp { namespace image {
+
+enum class PhotoFormat { Unknown, Jpeg, Png, Gif, Bmp, WebP, Tiff, Avif, Heic, JpegXl, Jpeg2000, Exr, Hdr, Pnm, Sun };
+
+/// What the first bytes of an image file say, before anything is decoded.
+struct PhotoHeader
+{
+    PhotoFormat format = PhotoFormat::Unknown;
+    int64_t width = 0, height = 0;   ///< stored pixels; 0 where the header does not say
+    bool alpha = false;              ///< stored with transparency (PNG, WebP, TIFF)
+    bool animated = false;           ///< WebP
+    int orientation = 1;             ///< EXIF's 1 to 8, of PNG and WebP
+};
+
+/// Reads the header of any bytes; Unknown for what is no image.
+PhotoHeader readPhotoHeader(const std::vector<uchar>& bytes);
+
+const char* photoFormatName(PhotoFormat format);
+
+/// A BMP whose pixels, or whose run lengths, end before the picture does.
+bool bmpIsTruncated(const std::vector<uchar>& bytes);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,131 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../modules/ltrp/src/precomp.hpp"
+
+#include "tool_fixture.hpp"
+
+#ifndef LTRP_FAULT_SHIM
+#define LTRP_FAULT_SHIM ""   // built with a sanitizer, which has allocators of its own
+#endif
+
+namespace
+{
+
+namespace fs = std::filesystem;
+using testing_tools::Outcome;
+using testing_tools::readText;
+using testing_tools::runProcess;
+
+struct FaultsFixture : ToolFixture
+{
+    static bool without()
+    {
+        BOOST_TEST_MESSAGE((*LTRP_FAULT_SHIM ? "calls fail by " LTRP_FAULT_SHIM : "not run: this build has no shim"));
+        return !*LTRP_FAULT_SHIM;
+    }
+
+    static Outcome run(std::vector<std::string> command, const std::string& kind, long at, const std::string& count = std::string())
+    {
+        command.insert(command.begin(), LTRP_TOOL);
+        std::map<std::string, std::string> environment{{"LD_PRELOAD", LTRP_FAULT_SHIM}, {"LTRP_FAULT_KIND", kind},
+                                                       {"LTRP_FAULT_AT", std::to_string(at)}, {"OMP_WAIT_POLICY", "passive"}};
+        if (!count.empty())
+            environment["LTRP_FAULT_COUNT"] = count;
+        return runProcess(command, environment);
+    }
+
+    /// How many calls a run makes in which none fails.
+    long calls(const std::vector<std::string>& command, const std::string& kind) const
+    {
+        const std::string file = folder.file("count");
+        BOOST_REQUIRE(run(command, kind, 0, file).status == 0);
+        return std::stol(readText(file));
+    }
+
+    /// Numbers of calls spread over all of a run: with LTRP_ALL_FAULTS in the environment each, else about `most`.
+    static std::vector<long> points(long calls, long most)
+    {
+        const long step = std::getenv("LTRP_ALL_FAULTS") ? 1 : std::max(1L, calls / most);
+        std::vector<long> list;
+        for (long at = 1; at <= calls; at += step)
+            list.push_back(at);
+        return list;
+    }
+
+    static std::vector<std::string> pretrain(const std::string& out)
+    {
+        return {"pretrain", photoFolder(), "--out", out, "--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads",
+                "2", "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2", "--batch", "3", "--accumulate", "1",
+                "--epochs", "2", "--threads", "1", "--workers", "1", "--checkpoint-every", "1"};
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(faults, FaultsFixture)
+
+BOOST_AUTO_TEST_CASE(any_call_may_fail_and_a_run_ends_with_an_error_or_well)
+{
+    if (without())
+        return;
+    const std::string json = folder.file("r.json");
+    const std::vector<std::vector<std::string>> commands = {
+        {"info", models().mae},
+        {"rank", photos()[0], "--model", models().ranker, "--threads", "1", "--json", json},
+        {"score", photos()[0], "--mae", models().mae, "--masks", "1", "--threads", "1", "--json", json},
+        {"convert", models().ranker, folder.file("c.onnx")}};
+    for (const auto& command : commands)
+        for (const char* kind : {"system", "memory"})
+        {
+            int errors = 0;
+            for (const long at : points(calls(command, kind), 25))
+            {
+                fs::remove(json);
+                const Outcome outcome = run(command, kind, at);
+                BOOST_TEST_CONTEXT(command[0] << ", " << kind << " call " << at << ": " << outcome.err)
+                {
+                    BOOST_TEST((outcome.status == 0 || outcome.status == 1 || outcome.status == 2));
+                    errors += outcome.status != 0;
+                    if (fs::exists(json))
+                        BOOST_TEST(!Json::parse(readText(json), nullptr, false).is_discarded());
+                }
+            }
+            BOOST_TEST(errors > 0);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(a_training_that_fails_anywhere_goes_on_to_the_same_bytes)
+{
+    if (without())
+        return;
+    BOOST_REQUIRE(runProcess([&] { auto c = pretrain(folder.file("whole")); c.insert(c.begin(), LTRP_TOOL); return c; }()).status == 0);
+    const std::string whole = readText(folder.file("whole/final.safetensors"));
+    for (const char* kind : {"system", "memory"})
+    {
+        int errors = 0;
+        for (const long at : points(calls(pretrain(folder.file(std::string("count-") + kind)), kind), 30))
+        {
+            const std::string out = folder.file("broken");
+            fs::remove_all(out);
+            const Outcome outcome = run(pretrain(out), kind, at);
+            BOOST_TEST_CONTEXT(kind << " call " << at << ": " << outcome.err)
+            {
+                BOOST_TEST((outcome.status == 0 || outcome.status == 1 || outcome.status == 2));
+                errors += outcome.status != 0;
+                std::vector<std::string> again = pretrain(out);
+                again.insert(again.begin(), LTRP_TOOL);
+                again.push_back("--resume");
+                const Outcome resumed = runProcess(again);
+                BOOST_TEST(resumed.status == 0, resumed.err);
+                // A photo that could not be read is left out from then on: that run has seen other images.
+                if (outcome.err.find("skipped") == std::string::npos)
+                    BOOST_TEST((readText(out + "/final.safetensors") == whole));
+            }
+        }
+        BOOST_TEST(errors > 0);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,267 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../modules/ltrp/src/precomp.hpp"
+
+#include "tool_fixture.hpp"
+
+#include "../modules/ltrp/src/io/atomic_file.hpp"
+#include "../modules/ltrp/src/io/file_bytes.hpp"
+#include "../modules/ltrp/src/io/tensor_file.hpp"
+#include "../modules/ltrp/src/train/loader.hpp"
+
+#include <opencv2/imgcodecs.hpp>
+
+#include <csignal>
+#include <thread>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+namespace
+{
+
+namespace fs = std::filesystem;
+using testing_tools::Outcome;
+using testing_tools::Process;
+using testing_tools::readText;
+using testing_tools::writeText;
+
+/// The tool may take so much address space and no more: a file that makes it take gigabytes fails the test by name.
+class AddressSpace
+{
+public:
+    explicit AddressSpace(rlim_t bytes)
+    {
+        getrlimit(RLIMIT_AS, &before_);
+        rlimit limit = before_;
+        limit.rlim_cur = bytes;
+        setrlimit(RLIMIT_AS, &limit);
+    }
+    ~AddressSpace() { setrlimit(RLIMIT_AS, &before_); }
+
+private:
+    rlimit before_;
+};
+
+struct HostileFixture : ToolFixture
+{
+    static std::string hostile(const std::string& name)
+    {
+        return std::string(LTRP_SOURCE_DIR) + "/tests/data/cases/hostile/" + name;
+    }
+
+    /// One line that names the file and the reason, within the memory that a run on good files may take.
+    void refused(const std::vector<std::string>& command, const std::vector<std::string>& parts) const
+    {
+        const AddressSpace limit(rlim_t(3) << 30);
+        expectError(command, 1, parts);
+    }
+
+    std::string deep(const std::string& around) const
+    {
+        return around + std::string(100000, '[') + std::string(100000, ']');
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(inputs_hostile, HostileFixture)
+
+BOOST_AUTO_TEST_CASE(foreign_graphs_are_not_run)
+{
+    for (const char* name : {"onnx-conv-group0.onnx", "onnx-resize-bomb.onnx"})
+        refused({"rank", photos()[0], "--model", hostile(name)}, {name, "ltrp convert", "--trusted"});
+    // What convert writes is, and one byte of its structure changed is not.
+    const std::string file = folder.file("r.onnx");
+    expectOk({"convert", models().ranker, file});
+    const std::string good = expectOk({"rank", photos()[0], "--model", file});
+    const std::string bytes = readText(file);
+    for (const char* word : {"Softmax", "blocks.0.attn.q.split.shape", "patch_embed"})
+    {
+        std::string changed = bytes;
+        const size_t at = changed.rfind(word);
+        BOOST_REQUIRE(at != std::string::npos);
+        changed[at] = 'X';
+        writeText(folder.file("x.onnx"), changed);
+        refused({"rank", photos()[0], "--model", folder.file("x.onnx")}, {"x.onnx", "--trusted"});
+    }
+    // A shape that stands in a constant decides how much memory is taken.
+    std::string changed = bytes;
+    const std::string shape("\x10\x07\x42\x0dpatches.shape\x4a\x18", 20);
+    const size_t at = changed.find(shape);
+    BOOST_REQUIRE(at != std::string::npos);
+    changed[at + shape.size() + 8]++;
+    writeText(folder.file("x.onnx"), changed);
+    refused({"rank", photos()[0], "--model", folder.file("x.onnx")}, {"x.onnx", "not those of the geometry"});
+    BOOST_TEST(expectOk({"rank", photos()[0], "--model", file, "--trusted"}) == good);
+}
+
+BOOST_AUTO_TEST_CASE(images_are_measured_before_they_are_decoded)
+{
+    refused({"rank", hostile("bmp-rle8-30000.bmp"), "--model", models().ranker}, {"30000x30000", "--max-pixels"});
+    refused({"rank", hostile("png-1bit-26000.png"), "--model", models().ranker}, {"26000x26000", "--max-pixels"});
+    refused({"rank", hostile("bmp-rle8-30000.bmp"), "--model", models().ranker, "--max-pixels", "2000000000"}, {"truncated BMP"});
+    expectError({"rank", photos()[0], "--model", models().ranker, "--max-pixels", "1000"}, 1, {"more than the limit of 1000"});
+    fs::create_directories(folder.file("data"));
+    fs::copy_file(hostile("png-1bit-26000.png"), folder.file("data/large.png"));
+    const AddressSpace limit(rlim_t(3) << 30);
+    const Outcome outcome = tool({"pretrain", folder.file("data"), "--out", folder.file("out"), "--preset", "tiny", "--size", "32",
+                                  "--batch", "1", "--epochs", "1"});
+    BOOST_TEST(outcome.status == 1);
+    BOOST_TEST(outcome.err.find("26000x26000") != std::string::npos, outcome.err);
+
+    // Each format's header is read: one byte more than it may have.
+    const cv::Mat image(40, 50, CV_8UC3, cv::Scalar(1, 2, 3));
+    for (const char* name : {"a.png", "a.jpg", "a.bmp", "a.webp", "a.tiff", "a.ppm", "a.jp2", "a.ras", "a.hdr"})
+    {
+        if (!cv::haveImageWriter(name))
+            continue;
+        cv::Mat floats;
+        image.convertTo(floats, CV_32F, 1 / 255.0);
+        BOOST_REQUIRE(cv::imwrite(folder.file(name), std::string(name) == "a.hdr" ? floats : image));
+        expectError({"rank", folder.file(name), "--model", models().ranker, "--max-pixels", "1999"}, 1, {"50x40 pixels"});
+        expectOk({"rank", folder.file(name), "--model", models().ranker, "--max-pixels", "2000"});
+    }
+}
+
+BOOST_AUTO_TEST_CASE(depth_and_repetition_in_files)
+{
+    refused({"info", hostile("pth-name-bomb.pth")}, {"pth-name-bomb.pth"});
+    const std::string metadata = deep("{\"format\":") + "}";
+    cv::ltrp::io::writeSafetensors(folder.file("deep.safetensors"), {}, {{"ltrp", metadata}});
+    for (const char* command : {"info", "rank"})
+        refused(std::string(command) == "info" ? std::vector<std::string>{"info", folder.file("deep.safetensors")}
+                                               : std::vector<std::string>{"rank", photos()[0], "--model", folder.file("deep.safetensors")},
+                {"deep.safetensors", "at most 64 levels"});
+    fs::copy(std::string(LTRP_SOURCE_DIR) + "/tests/data/cases/weights/hf_new", folder.file("hf"));
+    for (const char* name : {"config.json", "preprocessor_config.json"})
+    {
+        const fs::path file = folder.path() / "hf" / name;
+        const std::string before = fs::exists(file) ? readText(file.string()) : std::string();
+        writeText(file.string(), deep("{\"model_type\":") + "}");
+        refused({"info", folder.file("hf")}, {name, "at most 64 levels"});
+        before.empty() ? static_cast<void>(fs::remove(file)) : writeText(file.string(), before);
+    }
+    expectOk({"info", folder.file("hf")});
+}
+
+BOOST_AUTO_TEST_CASE(nothing_from_a_file_steers_the_terminal)
+{
+    const Outcome outcome = tool({"info", hostile("escape-provenance-key.safetensors")});
+    for (const std::string& text : {outcome.out, outcome.err})
+        for (const char c : text)
+            BOOST_TEST((c == '\n' || static_cast<unsigned char>(c) >= 0x20));
+    BOOST_TEST((outcome.out + outcome.err).find("\\x1b") != std::string::npos);
+
+    using cv::ltrp::io::harmless;
+    BOOST_TEST(harmless("a\x1b]0;x\x07" "b") == "a\\x1b]0;x\\x07b");
+    BOOST_TEST(harmless("\xe2\x80\xae" "abc") == "\\xe2\\x80\\xae" "abc");   // right to left
+    BOOST_TEST(harmless("\xc2\x9b" "31m") == "\\xc2\\x9b" "31m");             // C1: CSI
+    BOOST_TEST(harmless("caf\xc3\xa9 \xe6\x97\xa5") == "caf\xc3\xa9 \xe6\x97\xa5");
+    BOOST_TEST(harmless("\xff\xc3") == "\\xff\\xc3");
+
+    const std::string name = folder.file("x\x1b[31m.jpg");
+    fs::copy_file(photos()[0], name);
+    BOOST_TEST(expectOk({"rank", name, "--model", models().ranker}).find("x\\x1b[31m.jpg") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(special_files_and_replaced_ones)
+{
+    BOOST_REQUIRE(mkfifo(folder.file("pipe").c_str(), 0600) == 0);
+    fs::create_directories(folder.file("case"));
+    BOOST_REQUIRE(mkfifo(folder.file("case/case.json").c_str(), 0600) == 0);
+    expectError({"golden", folder.file("case")}, 1, {"case.json", "not a regular file"});
+    expectError({"pretrain", folder.file("pipe"), "--out", folder.file("o")}, 1, {"not a regular file"});
+    expectError({"rank", "/dev/zero", "--model", models().ranker}, 1, {"not a regular file"});
+
+    const std::string file = folder.file("kept"), link = folder.file("link");
+    writeText(file, "old");
+    fs::permissions(file, fs::perms::owner_read | fs::perms::owner_write | fs::perms::group_read);
+    fs::create_symlink(file, link);
+    cv::ltrp::io::writeTextFile(link, "new");
+    BOOST_TEST(readText(file) == "new");
+    BOOST_TEST(fs::is_symlink(link));
+    struct stat info;
+    BOOST_REQUIRE(stat(file.c_str(), &info) == 0);
+    BOOST_TEST((info.st_mode & 07777) == 0640u);
+}
+
+BOOST_AUTO_TEST_CASE(no_room_for_reading_threads)
+{
+    // In a child: the limit of threads counts those of the whole user, root's are unlimited; so the stack of each takes all room.
+    const pid_t child = fork();
+    BOOST_REQUIRE(child >= 0);
+    if (child == 0)
+    {
+        const AddressSpace limit(rlim_t(400) << 20);
+        int status = 3;
+        try
+        {
+            cv::ltrp::train::Dataset dataset;
+            dataset.paths = photos();
+            cv::ltrp::train::LoaderOptions options;
+            options.input.imageSize = 32;
+            options.input.patchSize = 8;
+            options.workers = 256;
+            cv::ltrp::train::Loader loader(dataset, options, 0, [](const std::string&, const std::string&) {});
+            loader.next();
+            status = 0;
+        }
+        catch (const cv::Exception& error)
+        {
+            status = error.err.find("workers") != std::string::npos ? 0 : 2;
+        }
+        catch (const std::exception&)
+        {
+            status = 0;   // no memory for the images: said, and nothing aborts
+        }
+        _exit(status);
+    }
+    int state = 0;
+    waitpid(child, &state, 0);
+    BOOST_TEST(WIFEXITED(state));
+    BOOST_TEST(WEXITSTATUS(state) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(signals_end_a_training_soon_and_it_goes_on_to_the_same_bytes)
+{
+    const auto command = [&](const std::string& out, bool resume)
+    {
+        std::vector<std::string> args{LTRP_TOOL, "pretrain", photoFolder(), "--out", out, "--size", "64", "--patch", "16",
+                                      "--embed-dim", "48", "--depth", "2", "--heads", "2", "--decoder-embed-dim", "32",
+                                      "--decoder-depth", "1", "--decoder-heads", "2", "--batch", "8", "--accumulate", "8", "--epochs", "20",
+                                      "--threads", "1", "--checkpoint-every", "5"};
+        if (resume)
+            args.push_back("--resume");
+        return args;
+    };
+    BOOST_REQUIRE(testing_tools::runProcess(command(folder.file("whole"), false)).status == 0);
+    int stops = 0;
+    bool done = false;
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGINT, SIGTERM, SIGHUP})
+    {
+        if (done)
+            break;
+        Process process(command(folder.file("pieces"), stops > 0));
+        while (process.running() && !process.catches(signal))
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::this_thread::sleep_for(std::chrono::milliseconds(60 + 37 * stops));
+        process.signal(signal);
+        const Outcome outcome = process.wait();
+        done = outcome.status == 0;
+        if (done)
+            break;
+        BOOST_TEST(outcome.status == 128 + signal, outcome.err);
+        if (outcome.err.find("updates of") != std::string::npos)
+            BOOST_TEST(outcome.err.find("--resume") != std::string::npos, outcome.err);
+        stops++;
+    }
+    BOOST_TEST(stops > 0);
+    while (!done)
+        done = testing_tools::runProcess(command(folder.file("pieces"), true)).status == 0;
+    BOOST_TEST((readText(folder.file("pieces/final.safetensors")) == readText(folder.file("whole/final.safetensors"))));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
