@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(options_come_from_a_file_where_the_command_line_is_silent)
 BOOST_AUTO_TEST_CASE(training_that_cannot_begin_leaves_nothing)
 {
     const std::string out = folder.file("out");
-    expectError(pretrain + Words{"--epochs", "0", "--out", out}, 1, {"epochs"});
+    expectError(pretrain + Words{"--epochs", "0", "--out", out}, 2, {"epochs"});
     expectError(pretrain + Words{"--heads", "5", "--out", out}, 2, {"heads"});
     expectError(Words{"pretrain", folder.file("none"), "--out", out}, 1, {folder.file("none")});
     expectError(Words{"train", photoFolder(), "--mae", folder.file("none.safetensors"), "--out", out}, 1,

@@ -88,6 +88,9 @@ std::string plain(double value);
 /// "448x336". @throws UsageError naming the option
 cv::Size parseSize(const char* option, const std::string& text);
 
+/// Everything on one line: OpenCV's checks write several.
+std::string oneLine(const std::string& text);
+
 /// Text of an exception without OpenCV's source position, on one line. `file`, where given, stands in front unless the
 /// text names it already.
 std::string reason(const std::exception& error, const std::string& file = std::string());

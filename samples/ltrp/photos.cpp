@@ -181,7 +181,7 @@ std::vector<std::string> expandImages(const std::vector<std::string>& paths, con
 cv::Mat readPhoto(const std::string& path, bool asStored)
 {
     cv::Mat photo;
-    std::string said, warning, thrown;
+    std::string said, warning;
     try
     {
         StderrCapture capture;
