@@ -21,9 +21,10 @@ const int maxImageSize = 8192, maxPatchSize = 512, maxGrid = 256;
 const double maxParameters = 2.0e9;
 const double maxBytesForOneImage = 4.0 * (1 << 30);
 
-void checkRange(const char* what, int value, int low, int high, const std::string& where)
+void checkRange(const char* what, int value, int low, int high, const std::string& where,
+                Error::Code code = Error::StsBadArg)
 {
-    LTRP_REQUIRE(value >= low && value <= high, Error::StsBadArg,
+    LTRP_REQUIRE(value >= low && value <= high, code,
                  where << ": " << what << " is " << value << ", expected " << low << " to " << high);
 }
 
@@ -86,8 +87,8 @@ void checkOtherSize(const RankerConfig& config, const std::string& where)
     LTRP_REQUIRE(size.width > 0 && size.height > 0 && size.width % input.patchSize == 0 && size.height % input.patchSize == 0,
                  Error::StsOutOfRange, where << ": an input of " << size.width << " x " << size.height
                                              << " pixels, expected multiples of the patch size " << input.patchSize);
-    checkRange("patch columns", input.columns(), 1, maxGrid, where);
-    checkRange("patch rows", input.rows(), 1, maxGrid, where);
+    checkRange("patch columns", input.columns(), 1, maxGrid, where, Error::StsOutOfRange);
+    checkRange("patch rows", input.rows(), 1, maxGrid, where, Error::StsOutOfRange);
     const double bytes = floatsForOneImage(config) * sizeof(float);
     LTRP_REQUIRE(bytes <= maxBytesForOneImage, Error::StsOutOfRange,
                  where << ": an input of " << size.width << " x " << size.height << " pixels takes "
@@ -132,7 +133,7 @@ Size fittingInputSize(const InputConfig& input, Size image, int patches)
 {
     LTRP_REQUIRE(image.width > 0 && image.height > 0, Error::StsOutOfRange,
                  "the image is " << image.width << " x " << image.height << ", expected 1 x 1 or more");
-    checkRange("number of patches", patches, 1, maxGrid * maxGrid, "input size");
+    checkRange("number of patches", patches, 1, maxGrid * maxGrid, "input size", Error::StsOutOfRange);
     const bool wide = image.width >= image.height;
     const double aspect = wide ? static_cast<double>(image.width) / image.height : static_cast<double>(image.height) / image.width;
     const auto side = [](double length) { return static_cast<int>(std::min<double>(std::max(1.0, length), maxGrid)); };
