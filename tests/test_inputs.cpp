@@ -60,7 +60,7 @@ struct InputFixture : ToolFixture
 };
 
 const char* const tinyTraining[] = {"--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads", "2",
-                                    "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2", "--batch", "2",
+                                    "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2", "--batch", "5",
                                     "--accumulate", "1", "--warmup-epochs", "0", "--threads", "1", "--epochs", "1"};
 
 std::vector<std::string> pretrain(std::vector<std::string> args)
@@ -339,7 +339,8 @@ BOOST_AUTO_TEST_CASE(weights_as_people_have_them)
         expectOk({"convert", cases(std::string("weights/") + name), folder.file(std::string(name) + ".safetensors")});
     expectOk({"convert", cases("weights/hf_sharded/model.safetensors.index.json"), folder.file("index.safetensors")});
     BOOST_TEST((readText(folder.file("hf_sharded.safetensors")) == readText(folder.file("index.safetensors"))));
-    expectOk({"score", photos()[0], "--mae", folder.file("hf_new.safetensors"), "--masks", "1"});
+    expectOk({"score", photos()[0], "--mae", folder.file("hf_new.safetensors"), "--masks", "1",
+              "--mask-ratio", "0.5"});
     const Outcome bin = tool({"info", cases("weights/binfolder"), "--heads", "2", "--decoder-heads", "2"});
     BOOST_TEST(bin.status == 0, bin.err);
     expectError({"rank", photos()[0], "--model", cases("weights/cls16")}, 1, {"is a classifier", "config.json"});

@@ -29,7 +29,8 @@ using namespace cv::ltrp;
 const HelpText HELP = {
     "ltrp rank PATH... [options]",
     "Ranks the patches of images with a trained ranker: each PATH is an image or a folder (searched with all folders\n"
-    "below it), a list of images (one path a line), or - for an image or a list on standard input. Without --json and --overlay a short line per image is printed.\n",
+    "below it), a list of images (one path a line), or - for an image or a list on standard input. Without --json, --jsonl\n"
+    "and --overlay a short line per image is printed.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
     "\"order\": [best patch first], \"keep\": [kept patches, ascending]}. Patches are numbered row by row from 0; width and\n"
     "height are those of the image as it is shown, turned as its EXIF says.\n"
@@ -228,6 +229,7 @@ int runRank(const std::vector<std::string>& args)
     po::options_description options("Options");
     std::string model, method, overlay, jsonLines;
     int batch = 0;
+    size_t left = 0;
     Job job;
     // clang-format off
     options.add_options()
@@ -272,7 +274,7 @@ int runRank(const std::vector<std::string>& args)
     applyMaxPixels(values);
     const int target = targetOption(values);
 
-    job.inputs = expandImages(paths, overlay, &job.failed);
+    job.inputs = expandImages(paths, overlay, &left);
     const std::string weights = findModel(model, "rank", "--model");
     if (values.count("json"))
         checkOutputFile(job.jsonPath, "--json");
@@ -295,7 +297,7 @@ int runRank(const std::vector<std::string>& args)
         writeJsonList(job.jsonPath, job.entries);
     if (job.failed > 0 && job.inputs.size() > 1)
         complain(std::to_string(job.failed) + " of " + std::to_string(job.inputs.size()) + " images failed");
-    return job.failed > 0 ? 1 : 0;
+    return job.failed + left > 0 ? 1 : 0;
 }
 
 }  // namespace tool

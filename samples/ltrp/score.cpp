@@ -215,8 +215,8 @@ int runScore(const std::vector<std::string>& args)
     }
     if (values["mirror"].as<bool>())
         throw UsageError("--mirror goes with --targets");
-    size_t failed = 0;
-    const std::vector<std::string> inputs = expandImages(paths, overlay, &failed);
+    size_t failed = 0, left = 0;
+    const std::vector<std::string> inputs = expandImages(paths, overlay, &left);
     const std::string weights = findModel(mae, "mae", "--mae");
     if (values.count("json"))
         checkOutputFile(json, "--json");
@@ -269,7 +269,7 @@ int runScore(const std::vector<std::string>& args)
         writeJsonList(json, entries);
     if (failed > 0 && inputs.size() > 1)
         complain(std::to_string(failed) + " of " + std::to_string(inputs.size()) + " images failed");
-    return failed > 0 ? 1 : 0;
+    return failed + left > 0 ? 1 : 0;
 }
 
 }  // namespace tool

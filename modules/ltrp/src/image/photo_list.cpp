@@ -73,8 +73,8 @@ class FolderScan
 public:
     FolderScan(const std::string& root, const std::string& skip, PhotoList& list) : root_(root), list_(list)
     {
-        Identity skipped;
-        if (!skip.empty() && identify(skip, skipped))
+        Identity skipped, own;   // photos and their overlays may lie in one folder
+        if (!skip.empty() && identify(skip, skipped) && !(identify(root, own) && own == skipped))
             seen_[skipped] = fs::path();
     }
 
