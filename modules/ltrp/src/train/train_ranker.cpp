@@ -44,6 +44,7 @@ public:
     {
     }
     std::string text() const { return weightsText(model_); }
+    void setStop(const std::function<bool()>& stop) { workspace_.stop = stop; }
     void compute(const ops::Samples& samples, float* target)
     {
         scorer_.scores(samples.pixels, samples.images, samples.keep, samples.visible, options_, target, workspace_);
@@ -107,7 +108,12 @@ public:
         return list;
     }
 
-    void setStop(const std::function<bool()>& stop) CV_OVERRIDE { workspace_.stop = teacherWorkspace_.stop = stop; }
+    void setStop(const std::function<bool()>& stop) CV_OVERRIDE 
+    {
+        workspace_.stop = stop;
+        if (teacher_)
+            teacher_->setStop(stop);
+    }
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
     /// Other losses and metrics are computed on the host.
     bool recordable() const CV_OVERRIDE
