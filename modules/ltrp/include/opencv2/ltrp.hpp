@@ -7,10 +7,10 @@
 
 /** @defgroup ltrp Learning to rank patches: which parts of an image matter
 
-A masked autoencoder reconstructs an image from a tenth of its patches; taking one visible patch away and measuring
-how much the reconstruction changes tells what that patch is worth, without labels (cv::ltrp::Scorer). A small vision
-transformer learns to rank all patches of an image by that in one pass (cv::ltrp::Ranker), so that other software can
-keep only the patches that matter (cv::ltrp::selectPatches).
+A masked autoencoder reconstructs an image from a tenth of its patches. The change of the reconstruction when one
+visible patch is removed is that patch's pseudo-score (cv::ltrp::Scorer); no labels are needed. A small vision
+transformer learns to predict the order of all patches in one pass (cv::ltrp::Ranker). cv::ltrp::selectPatches keeps the
+highest-ranked ones.
 
 The method is @cite Luo2024LTRP ; the autoencoder is @cite He2022MAE .
 */

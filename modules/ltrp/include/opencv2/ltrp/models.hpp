@@ -15,14 +15,14 @@ namespace ltrp
 //! @addtogroup ltrp
 //! @{
 
-/** @brief Path of a weight file that comes with the module.
+/** @brief Returns the path of a shipped weight file.
 
-It is the one file *KIND*.safetensors in the folder that the environment variable LTRP_MODELS names. Without that variable
-the folders `models` beside the library (or the program or Python extension that contains it) and `share/ltrp` in each
-folder above are searched: there builds and packages put the files.
+The function searches for the one file *KIND*.safetensors in the folder that the environment variable LTRP_MODELS
+names. If it is not set, it searches the folder `models` beside the library (or beside the program or Python extension
+that contains it), and `share/ltrp` in each parent folder; builds and packages put the files there.
 @param kind "rank": the ranker; "mae": the masked autoencoder
-@throws cv::Exception with Error::StsOutOfRange for another kind, Error::StsObjectNotFound naming the folders when there
-is no such file or more than one
+@throws cv::Exception with Error::StsOutOfRange for another kind; with Error::StsObjectNotFound, naming the folders, if
+there is no such file or more than one
 */
 CV_EXPORTS_W String shippedModel(const String& kind);
 

@@ -19,11 +19,11 @@ namespace ltrp
 //! @addtogroup ltrp
 //! @{
 
-/** @brief Where and in which precision a network computes; for setPreferableTarget().
+/** @brief Device and precision of a network, for setPreferableTarget().
 
-Only the matrix products and attention change their precision; sums, norms, softmax, differences and means are 32-bit
-floats always. Nothing is ever chosen silently: a target that this processor or build lacks is refused with an exception.
-The numbers are those of cv::dnn::Target where that has the like. */
+The precision is that of matrix products and attention. Sums, norms, softmax, differences and means are always 32-bit
+floats. A target that the processor or the build does not have is an error; there is no fall-back. Values are those of
+cv::dnn::Target if it has the same target. */
 enum ComputeTarget
 {
     TARGET_CPU = 0,         //!< 32-bit floats; cv::dnn::DNN_TARGET_CPU
@@ -35,21 +35,21 @@ enum ComputeTarget
     TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products
 };
 
-/** @brief Empty when that target can be had here, else what is missing: "this processor has no AVX512_BF16 instructions",
-"this build of ltrp has no CUDA", "no NVIDIA driver is installed on this machine".
+/** @brief Checks whether a target is available.
 @param target a cv::ltrp::ComputeTarget
-@throws cv::Exception with Error::StsNotImplemented for a number that is no target of this module */
+@return an empty string if it is, else what is missing: "this processor has no AVX512_BF16 instructions", "this build
+of ltrp has no CUDA", "no NVIDIA driver is installed on this machine"
+@throws cv::Exception with Error::StsNotImplemented for a number that is not a cv::ltrp::ComputeTarget */
 CV_EXPORTS_W String missingForTarget(int target);
 
-/** @brief Where the patches of a grid lie on an image.
+/** @brief Returns the rectangle of a patch on an image.
 
-The image, whatever its size, is divided into `grid.height` rows and `grid.width` columns; borders are rounded to
-whole pixels, so that the rectangles tile the image exactly: no pixel is left out, none belongs to two patches.
-@param imageSize width and height of the original image in pixels
-@param grid number of columns (width) and rows (height) of the patch grid
+The image is divided into `grid.height` rows and `grid.width` columns. Borders are rounded to whole pixels; the
+rectangles cover each pixel exactly once.
+@param imageSize width and height of the image in pixels
+@param grid columns (width) and rows (height) of the patch grid
 @param index patch number in raster order, 0 to grid.area() - 1
-@return the patch's rectangle in pixels of the original image (empty where the image has fewer pixels than the grid
-has columns or rows)
+@return rectangle in pixels; empty if the image has fewer pixels than the grid has columns or rows
 @throws cv::Exception with Error::StsOutOfRange for an index outside the grid
 */
 CV_EXPORTS_W Rect patchRect(Size imageSize, Size grid, int index);
@@ -59,14 +59,14 @@ struct CV_EXPORTS_W_SIMPLE PatchRanking
 {
     CV_WRAP PatchRanking() {}
 
-    CV_PROP_RW Size imageSize;   //!< the original image, in pixels
-    CV_PROP_RW Mat scores;       //!< CV_32FC1, one row per grid row; higher = more worth keeping; no fixed range
+    CV_PROP_RW Size imageSize;   //!< size of the ranked image in pixels
+    CV_PROP_RW Mat scores;       //!< CV_32FC1, one row per grid row; higher = more important; no fixed range
 
-    /** @brief Grid size: columns (width) and rows (height). */
+    /** @brief Returns the grid size: columns (width) and rows (height). */
     CV_WRAP Size grid() const { return scores.size(); }
-    /** @brief Patch numbers (raster order), best first; equal scores in raster order. */
+    /** @brief Returns patch numbers by descending score; equal scores in raster order. */
     CV_WRAP std::vector<int> order() const;
-    /** @brief The patch's rectangle on the original image, see cv::ltrp::patchRect. */
+    /** @brief Returns the patch's rectangle on the ranked image, see cv::ltrp::patchRect. */
     CV_WRAP Rect rect(int index) const { return patchRect(imageSize, grid(), index); }
 };
 
