@@ -9,17 +9,17 @@
 
 namespace cv { namespace ltrp {
 
-/// What a model computes with.
+/// Device and precision of a model.
 struct Computing
 {
     Computing() { set(0); }
-    /// By a cv::ltrp::ComputeTarget, for weights that stay as they are. @throws Error::StsNotImplemented for a number that is
-    /// none and for a target that this processor or build lacks, Error::GpuNotSupported saying why there is no CUDA; nothing
-    /// has changed then.
+    /// Sets a cv::ltrp::ComputeTarget for constant weights. @throws Error::StsNotImplemented for any other number and
+    /// for a target that this processor or build lacks, Error::GpuNotSupported with the reason if there is no CUDA; the
+    /// object is then unchanged.
     void set(int wanted);
-    /// For a network in training. @throws as set(), and Error::StsNotImplemented for a target that trains nothing
+    /// For a network in training. @throws as set(), and Error::StsNotImplemented for a target without training
     static Computing forTraining(int wanted);
-    /// For a network that helps in training this one's: on the same device. @throws as set(), and Error::StsBadArg for another
+    /// For a second, frozen network in the same training. @throws as set(), and Error::StsBadArg for another device
     Computing beside(int wanted) const;
     bool onCuda() const { return !backend->onHost(); }
 

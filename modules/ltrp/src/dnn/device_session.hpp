@@ -11,28 +11,28 @@
 
 namespace cv { namespace ltrp {
 
-/// @throws Error::StsBadArg where the network runs on the CPU, saying what to do
+/// @throws Error::StsBadArg with the remedy if the network runs on the CPU
 void requireCuda(const Computing& computing);
-/// Whether an argument is one cv::cuda::GpuMat or a vector of them, and what is in it.
+/// Whether the argument is a cv::cuda::GpuMat or a vector of them; the images in it.
 bool isOnDevice(InputArray images);
 std::vector<cuda::GpuMat> deviceImages(InputArray images);
 
-/// CV_8UC3 (BGR) images in the memory of `ops` -> normalised pixels [count,3,S,S] there. first: number of images[0] for
-/// errors.
+/// Converts CV_8UC3 (BGR) images to normalised pixels [count,3,S,S]; both in the memory of `ops`. first: number of
+/// images[0] in error messages.
 void prepareDeviceImages(const cuda::GpuMat* images, int count, int first, const vit::InputConfig& input,
                          const ops::Backend& ops, float* pixels);
 
-/// A ranker for images that lie on its device: without cv::dnn, which would carry them to the host and back. For one
-/// thread at a time.
+/// A ranker for images on its device. It does not use cv::dnn, which would copy them to the host and back. One thread
+/// at a time.
 class DeviceRankSession
 {
 public:
     explicit DeviceRankSession(std::shared_ptr<const RankerModel> model) : model_(std::move(model)) {}
-    bool usable() const { return true; }   ///< what throws leaves nothing half set up here
+    bool usable() const { return true; }   ///< an exception leaves the session usable
 
-    /// Scores [images, L]: into a GpuMat, which lets whatever follows in `stream` wait for them; or a Mat, waiting
-    /// itself. stream: a cudaStream_t that wrote the images; null: the default one.
-    /// @throws Error::StsBadArg for images of another type and where the network runs on the CPU
+    /// scores [images, L]: a GpuMat (without waiting; later work in `stream` waits for the scores) or a Mat
+    /// (the call waits). stream: the cudaStream_t that wrote the images; null: the default one.
+    /// @throws Error::StsBadArg for images of another type, and if the network runs on the CPU
     void rank(const std::vector<cuda::GpuMat>& images, OutputArray scores, void* stream);
 
 private:
@@ -40,7 +40,7 @@ private:
     LayerWorkspace workspace_;
 };
 
-/// The same for the leave-one-out measurement: one image under many masks, or many under one.
+/// The same for leave-one-out: one image under many masks, or many images under one mask.
 class DevicePseudoScoreSession
 {
 public:
@@ -49,12 +49,12 @@ public:
 
     /// @throws as DeviceRankSession::rank()
     void setImage(const cuda::GpuMat& image);
-    /// visible N x Lv (CV_32S), ascending in each row -> scores N x Lv of that image. SSIM and PSNR are scaled within
-    /// each row.
+    /// visible: N x Lv (CV_32S), ascending in each row. @return scores of that image, N x Lv; SSIM and PSNR scaled per
+    /// row.
     Mat forward(const Mat& visible, const vit::LeaveOneOutOptions& options);
 
-    /// Scores [images, Lv] of several images, all under the mask `visible` (Lv numbers, ascending); scores and stream as
-    /// for DeviceRankSession::rank().
+    /// Scores [images, Lv] of several images under one mask `visible` (Lv numbers, ascending). scores, stream: as for
+    /// DeviceRankSession::rank().
     void score(const std::vector<cuda::GpuMat>& images, const std::vector<int>& visible,
                const vit::LeaveOneOutOptions& options, OutputArray scores, void* stream);
 

@@ -10,19 +10,19 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// Builds a vision transformer from operations that cv::dnn has run since OpenCV 4.6, for any batch size. What that
-/// rules out, and the way round:
-/// - LayerNormalization, ReduceMean and broadcasts along the last axis. Every reader of the residual stream begins with
-///   a norm, so the stream is kept free of its mean: whatever is added to it has been centred in its weights. The rest,
-///   the division by the deviation, is products with vectors of constants; weight and bias of the norm go into the
-///   product that follows. (InstanceNormalization does not serve: 4.6 adds its epsilon to the deviation.)
-/// - Expand of the class token: one zero row padded in front, the token itself being part of the position table.
-/// - Gemm and Split: MatMul by constants, one each for query, key and value.
-/// - A division of the attention scores, which 4.6 gets wrong: it is in the queries' weights.
+/// Builds a vision transformer for any batch size from operations that cv::dnn supports since OpenCV 4.6. Operations
+/// that it does not support, and their replacements:
+/// - LayerNormalization, ReduceMean and broadcasts along the last axis. The residual stream is read through norms only,
+///   so it is kept at mean zero: weights that write to it are centred. The division by the deviation is computed as
+///   products with constant vectors; weight and bias of the norm are folded into the following product.
+///   (InstanceNormalization cannot be used: 4.6 adds its epsilon to the deviation.)
+/// - Expand of the class token: a zero row is padded in front; the token is part of the position table.
+/// - Gemm and Split: one MatMul by constants each for query, key and value.
+/// - Division of the attention scores, which is wrong in 4.6: the scale is in the queries' weights.
 ///
-/// Rows are [1, N*T, D], images one after the other, wherever constants are multiplied: 5.0's classic engine packs a
-/// constant for the batch size that it sees first, and reads beyond its tables when that grows. Here it is always 1.
-/// (Images of up to 12 tokens still crash it when the first batch had up to 12 rows in all and a later one more.)
+/// Products with constants have rows [1, N*T, D] of all images. The classic engine of 5.0 packs a constant for the
+/// first batch size and reads out of bounds if it grows; here it is always 1. (Images of up to 12 tokens still crash it
+/// if the first batch has up to 12 rows in total and a later one more.)
 class VitGraph
 {
 public:
@@ -32,7 +32,7 @@ public:
     std::string transpose(const std::string& x, const std::string& name, const std::vector<int64_t>& perm);
     /// Rows `from` to `to` of every image: x [N, T, D] -> [N, to - from, D].
     std::string slice(const std::string& x, const std::string& name, int64_t from, int64_t to);
-    /// x plus a table that is the same for every image, less each row's mean: the start of the residual stream.
+    /// x plus a table shared by all images, minus each row's mean: the start of the residual stream.
     std::string addCentred(const std::string& x, const std::string& name, std::vector<float> table, int64_t rows);
     /// [N, T, D] -> [1, N*T, D]
     std::string rows(const std::string& x, const std::string& name) { return reshape(x, name, {1, -1, stack_.dim}); }
@@ -48,7 +48,7 @@ public:
         const float* weight;     ///< [out, in]
         const float* bias;       ///< [out]
         int64_t in, out;
-        std::string norm;        ///< not empty: normalise() made the input, and this norm's weight and bias go in
+        std::string norm;        ///< if not empty: x is from normalise(), and this norm's weight and bias are folded in
         bool centred = false;    ///< the output goes to the residual stream
         float scale = 1.f;       ///< of weights and bias
     };
@@ -57,7 +57,7 @@ public:
     /// The layer of that name.
     Linear layer(const std::string& name, int64_t in, int64_t out) const;
 
-    /// x [1, M, D], rows without mean -> divided by their deviation. The norm's weight and bias are left to linear().
+    /// Divides rows of mean zero by their deviation: x [1, M, D]. linear() applies the norm's weight and bias.
     std::string normalise(const std::string& x, const std::string& name);
     /// All blocks: x [1, N*tokens, D] -> the same shape. `prefix` ends with a dot: "blocks.".
     std::string blocks(std::string x, const std::string& prefix, int64_t tokens);

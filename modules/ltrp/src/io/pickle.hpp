@@ -22,9 +22,9 @@ enum class PickleKind : uint8_t
     Tuple,
     Dict,      ///< dict, OrderedDict, defaultdict: items are key, value, key, value, ...
     Global,    ///< a name from the list of those allowed
-    Storage,   ///< integer: place in Pickle::storages
-    Tensor,    ///< integer: place in Pickle::tensors
-    Object     ///< any other allowed object, inert; items: its attributes (a Dict) where it has any
+    Storage,   ///< integer: index in Pickle::storages
+    Tensor,    ///< integer: index in Pickle::tensors
+    Object     ///< any other allowed object, not constructed; items: its attributes (a Dict), if any
 };
 
 struct PickleValue
@@ -33,10 +33,10 @@ struct PickleValue
     int64_t integer = 0;
     double real = 0;
     std::string_view text;         ///< Text, Bytes, Global: points into the pickle
-    std::vector<uint32_t> items;   ///< places in Pickle::values
+    std::vector<uint32_t> items;   ///< indices in Pickle::values
 };
 
-/// torch.FloatStorage and its like: `count` values in the archive's entry "data/<key>".
+/// torch.FloatStorage and the other storage types: `count` values in the archive's entry "data/<key>".
 struct PickleStorage
 {
     std::string_view key;
@@ -44,7 +44,7 @@ struct PickleStorage
     uint64_t count;
 };
 
-/// A view on a storage; the constructor's arguments have been checked against the storage's count.
+/// A view of a storage, checked against the storage's count.
 struct PickleTensor
 {
     size_t storage;
@@ -64,11 +64,10 @@ struct Pickle
     const PickleValue* get(const PickleValue& dict, std::string_view key) const;
 };
 
-/// Reads what torch.save writes for dictionaries of tensors and plain settings. A pickle is a program for a small stack
-/// machine; here it can only build the values above. Names of classes and functions (which an ordinary unpickler
-/// imports and calls) are compared with a list of a few known ones, and any other, "os.system" for one, ends the
-/// reading with an error that gives the name. `where` begins every message; texts point into `data`, which must
-/// outlive the result.
+/// Parses what torch.save writes for dictionaries of tensors and plain settings. A pickle is a program for a stack
+/// machine; this parser executes only the opcodes that build the values above. Names of classes and functions must be
+/// in a list of known ones; any other, such as "os.system", is an error that contains the name. `where` begins each
+/// message. Texts point into `data`, which must outlive the result.
 Pickle parsePickle(const uint8_t* data, size_t size, const std::string& where);
 
 }}}  // namespace

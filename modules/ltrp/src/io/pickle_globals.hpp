@@ -10,14 +10,14 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// What a pickle's reference to a class or function stands for here.
+/// Meaning of a class or function that a pickle refers to.
 enum class GlobalRole
 {
-    Dict,               ///< makes a dictionary
-    RebuildTensor,      ///< makes a tensor from storage, offset, shape and strides
-    RebuildParameter,   ///< gives back the tensor that is its first argument
+    Dict,               ///< creates a dictionary
+    RebuildTensor,      ///< creates a tensor from storage, offset, shape and strides
+    RebuildParameter,   ///< returns its first argument, a tensor
     Storage,            ///< type of a tensor's values
-    Inert               ///< plain settings that training scripts save beside the weights: read over, never built
+    Inert               ///< settings that training scripts save with the weights: skipped, never constructed
 };
 
 struct KnownGlobal
@@ -27,7 +27,7 @@ struct KnownGlobal
     DType dtype;             ///< of a Storage
 };
 
-/// Place in the list of all names that are allowed, -1 for any other name.
+/// Index in the list of allowed names, -1 for any other name.
 int findGlobal(std::string_view name);
 const KnownGlobal& globalAt(int place);
 

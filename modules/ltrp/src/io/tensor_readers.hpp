@@ -10,7 +10,7 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// What a reader found, before it becomes a TensorFile.
+/// Result of a reader, from which a TensorFile is made.
 struct TensorFileContents
 {
     std::string format;
@@ -19,11 +19,11 @@ struct TensorFileContents
     std::vector<std::unique_ptr<uint8_t[]>> copies;   ///< of tensors that are not contiguous in the file
 };
 
-/// One reader per format; both take any bytes at all and throw cv::Exception unless every one of them makes sense.
+/// One reader per format, for untrusted input: they throw cv::Exception unless the whole file is valid.
 TensorFileContents readSafetensors(const FileBytes& file);
 TensorFileContents readPytorch(const FileBytes& file);
 
-/// Chooses the reader by content. TensorFile::open() is this on a mapped file, the fuzz targets call it on a copy.
+/// Selects the reader by content. TensorFile::open() calls it with a mapped file, the fuzz targets with a copy.
 std::shared_ptr<const TensorFile> readTensorFile(std::shared_ptr<const FileBytes> file);
 
 }}}  // namespace

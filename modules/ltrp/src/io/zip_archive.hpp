@@ -19,8 +19,8 @@ struct ZipEntry
     uint32_t crc = 0;
 };
 
-/// A zip archive (zip64 too) whose entries are stored, not compressed: what torch.save writes. The constructor checks
-/// that the directory, every local header and every extent agree and that no two entries share bytes.
+/// A zip or zip64 archive of uncompressed entries, as torch.save writes it. The constructor checks that the directory,
+/// the local headers and the extents agree and that entries do not overlap.
 class ZipArchive
 {
 public:
@@ -28,7 +28,7 @@ public:
 
     const std::vector<ZipEntry>& entries() const { return entries_; }
     const ZipEntry* find(const std::string& name) const;   ///< null when absent
-    /// The entry's bytes in the file; the first call compares their CRC-32 with the directory's.
+    /// Returns the entry's bytes in the file; the first call checks their CRC-32.
     const uint8_t* data(const ZipEntry& entry);
 
 private:
@@ -47,7 +47,7 @@ private:
     std::unordered_map<std::string, size_t> index_;
 };
 
-/// CRC-32 as zip files use it.
+/// CRC-32 of zip files.
 uint32_t crc32(const uint8_t* data, size_t size);
 
 }}}  // namespace

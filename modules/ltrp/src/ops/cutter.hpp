@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// Cuts one run of floats into arrays that begin at multiples of 64 bytes; without a base it only counts.
+/// Bump allocator: divides a block of floats into arrays aligned to 64 bytes. With a null base it only counts.
 class Cutter
 {
 public:

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What a training step is told anew each time, in a form that kernels read as well. Knows neither OpenCV nor CUDA.
+// Values that change with each training step, for host code and kernels. Depends on neither OpenCV nor CUDA.
 #ifndef OPENCV_LTRP_OPS_STEP_HPP
 #define OPENCV_LTRP_OPS_STEP_HPP
 
@@ -10,7 +10,7 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// Which sample of which epoch: what a sample's random streams are keyed with, beside the seed and the purpose.
+/// Key of a sample's random streams, with the seed and the purpose.
 struct SampleKey
 {
     uint32_t epoch, sample;

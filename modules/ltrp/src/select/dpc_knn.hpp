@@ -9,11 +9,11 @@
 
 namespace cv { namespace ltrp { namespace select {
 
-/// The `keep` highest scores in ascending order (stable: of equal scores the later patch counts as the higher one),
-/// as the paper's code lists them. scores: n values without NaN.
+/// Patches with the `keep` highest scores, by ascending score as in the paper's code; of equal scores the later patch
+/// counts as the higher one. scores: n values without NaN.
 std::vector<int> topK(const float* scores, int n, int keep);
 
-/// How many of `keep` patches are chosen by score: int(keep * share), truncated in double arithmetic.
+/// Number of the `keep` patches that are chosen by score: int(keep * share), in double arithmetic.
 int countByScore(int keep, double share);
 
 /// Euclidean distances between patches divided by sqrt(values of a patch), in double precision, zero diagonal.
@@ -22,30 +22,30 @@ Mat patchDistances(const float* pixels, const vit::InputConfig& input);
 /// The same for any vectors. features: CV_32FC1, one row per patch.
 Mat patchDistances(const Mat& features);
 
-/// Density-peak clusters of k nearest neighbours (Du et al., Knowledge-Based Systems 99, 2016). All of it is kept, so
-/// that every step can be held against recorded figures.
+/// Result of DPC-KNN clustering (Du et al., Knowledge-Based Systems 99, 2016), with the intermediate values that golden
+/// cases compare.
 struct Clusters
 {
     std::vector<double> density;     ///< exp(-mean of the k smallest squared distances, itself included) + 1e-6 * noise
     std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; else the largest one
     std::vector<int> centres;        ///< patches with the largest indicator * density, descending; ties by number
-    std::vector<int> assignment;     ///< cluster number (place in centres) of each patch; a centre belongs to itself
+    std::vector<int> assignment;     ///< cluster number (index in centres) of each patch; a centre belongs to itself
     std::vector<int> size;           ///< members of each cluster
 };
 
-/// distances: as patchDistances() gives them. `neighbours` may exceed the number of patches: all of them count then.
-/// densityNoise: L uniform values that part equal densities, or null for none.
+/// distances: from patchDistances(). neighbours: all patches if it exceeds their number. densityNoise: L uniform values
+/// that separate equal densities, or null.
 Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float* densityNoise);
 
-/// What is added to the patches chosen by score.
+/// Patches chosen from the clusters.
 struct ClusterChoice
 {
     std::vector<int> representative;   ///< one member of each cluster: largest cluster number + noise in 32-bit floats
-    std::vector<int> effectiveSize;    ///< cluster size, 0 where the representative is kept by score already
+    std::vector<int> effectiveSize;    ///< cluster size, 0 if the representative is already chosen by score
     std::vector<int> kept;             ///< representatives of the largest effective sizes, descending; ties by cluster
 };
 
-/// memberNoise: L uniform values in [0, 1). count: representatives wanted, at most clusters - keptByScore.size().
+/// memberNoise: L uniform values in [0, 1). count: number of representatives, at most clusters - keptByScore.size().
 ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNoise,
                                  const std::vector<int>& keptByScore, int count);
 

@@ -9,13 +9,14 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// Scores patches by how unlike the image's border they are, seen by the attention keys of a masked autoencoder's encoder.
+/// Scores patches by the dissimilarity of their attention keys, in a masked autoencoder's encoder, to those of the
+/// image's border.
 ///
-/// The encoder sees the whole image. From the key of each patch the mean key at its place over many photos is taken away,
-/// which removes what comes from the position alone, and the rest is scaled to length 1. A patch's score is minus the mean
-/// cosine similarity to the `neighbours` border patches (itself excepted) that are most similar to it. Scores of several
-/// blocks are averaged as ranks. That objects differ from the border is the old boundary prior of saliency detection (Wei et
-/// al., ECCV 2012); attention keys as patch features are those of Simeoni et al., BMVC 2021.
+/// The encoder's input is the whole image. The mean key at each position over many photos is subtracted from a patch's
+/// key, which removes the effect of the position, and the difference is scaled to length 1. A patch's score is minus
+/// the mean cosine similarity to the `neighbours` most similar border patches other than itself. Scores of several
+/// blocks are averaged as ranks. Border as background: Wei et al., ECCV 2012. Attention keys as patch features: Simeoni
+/// et al., BMVC 2021.
 class FeatureContrast
 {
 public:
@@ -25,11 +26,13 @@ public:
     /// Adds the keys of one photo to the means. pixels [3, S, S], normalised, host memory.
     void addPhoto(const float* pixels, vit::Workspace& ws);
     int photos() const { return photos_; }
-    /// CV_32FC1, the grid's size, values in [0, 1]. blocks: numbers from 0, or empty for the usual ones.
-    /// @throws Error::StsBadArg for a number that is no block, and where fewer than leastPhotos photos were added
+    /// blocks: distinct block numbers from 0; empty: usualBlocks(). @return CV_32FC1 of the grid's size, values in [0,
+    /// 1]
+    /// @throws Error::StsOutOfRange for other block numbers, Error::StsBadArg if fewer than leastPhotos photos were
+    /// added or the grid is smaller than 3 x 3
     Mat map(const float* pixels, const std::vector<int>& blocks, vit::Workspace& ws) const;
 
-    /// At 40, 60 and 70 % of the encoder's depth: 4, 6 and 7 of ten blocks.
+    /// Blocks at 40, 60 and 70 % of the depth: 4, 6 and 7 of ten.
     static std::vector<int> usualBlocks(int depth);
 
 private:

@@ -9,11 +9,11 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// Each score's rank among all, 0 for the lowest to 1 for the highest; equal scores share the mean of their ranks.
+/// Replaces scores by their ranks, 0 for the lowest to 1 for the highest; equal scores get their mean rank.
 /// scores: CV_32FC1, continuous. @return CV_32FC1 of the same size
 Mat toRanks(const Mat& scores);
 
-/// Scores after a Gaussian over neighbouring patches. sigma: standard deviation in patches, 0: a copy.
+/// Smooths scores with a Gaussian. sigma: standard deviation in patches; 0: returns a copy.
 Mat smoothed(const Mat& scores, double sigma);
 
 }}}  // namespace

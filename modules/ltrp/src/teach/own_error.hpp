@@ -9,10 +9,10 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// How wrongly a masked autoencoder guesses each patch that it does not see.
+/// Reconstruction error of each masked patch.
 /// pixels [B, 3, S, S], idsKeep [B, visible] ascending; host memory.
-/// squared: mean squared instead of mean absolute difference. contrast: an autoencoder of normalised pixels is compared in
-/// real pixel contrast, each patch's difference times the patch's own standard deviation.
+/// squared: mean squared instead of mean absolute difference. contrast: for autoencoders of normalised pixels, each
+/// patch's difference is multiplied by its standard deviation.
 /// errors [B, L], host memory: NaN for visible patches.
 void ownErrors(const vit::Mae& mae, const float* pixels, int batch, const int* idsKeep, int visible, bool squared, bool contrast,
                float* errors, vit::Workspace& ws);

@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// What can tell how much a patch matters without labels; see cv::ltrp::ScoreParams::teacher.
+/// A measure of a patch's importance that needs no labels; see cv::ltrp::ScoreParams::teacher.
 enum class Cue { LeaveOneOut, OwnError, Features, Gradient, Spectral, FineGrained, Centre };
 const char* cueName(Cue cue);
 
@@ -19,17 +19,17 @@ struct Term
     double weight;
 };
 
-/// A weighted mixture of cues.
+/// A weighted sum of cues.
 struct Teacher
 {
     std::vector<Term> terms;
 
-    /// "features*1+spectral*0.5+centre*0.15"; a weight may be left out and is then 1.
-    /// @throws Error::StsBadArg naming the term, what was found and the cues there are
+    /// Parses "features*1+spectral*0.5+centre*0.15"; an omitted weight is 1.
+    /// @throws Error::StsBadArg naming the term, what was found and the known cues
     static Teacher parse(const std::string& text);
     bool isSingle() const { return terms.size() == 1; }
     bool has(Cue cue) const;
-    /// The same mixture, in one spelling: what a fingerprint compares.
+    /// The sum in canonical form, for fingerprints.
     std::string text() const;
 };
 

@@ -17,25 +17,24 @@ struct AugmentOptions
     double flip = 0.5;                               ///< probability of a horizontal flip
 };
 
-/// How many times smaller, 1, 2, 4 or 8, an image of this size may be decoded so that even the smallest crop that these
-/// options can draw from it has `side` pixels on its shorter side. A function of nothing else: whichever crop is drawn, and
-/// whether the image was kept from an earlier epoch, makes no difference.
+/// Largest factor, 1, 2, 4 or 8, by which an image of this size may be reduced when it is decoded, so that the smallest
+/// crop of these options has at least `side` pixels on its shorter side. It does not depend on the crop that is drawn.
 int reductionFor(Size image, int side, const AugmentOptions& options);
 
-/// A rectangle of random area (uniform) and aspect ratio (log-uniform) at a random place. When ten draws do not fit,
-/// the largest centred rectangle whose ratio is within the bounds.
+/// Draws a rectangle of random area (uniform), aspect ratio (log-uniform) and position. If ten draws do not fit: the
+/// largest centred rectangle with a ratio within the bounds.
 Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random);
 
-/// What is cut out of an image (a view into it), and whether it is to be flipped.
+/// A crop of an image (a view) and whether it is to be mirrored.
 struct Crop
 {
     Mat pixels;
-    Rect2d region;          ///< where it lies, in shares of the image's width and height
+    Rect2d region;          ///< position and size as shares of the image's width and height
     bool mirrored = false;
 };
 Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& random);
 
-/// A crop resized (bicubic, antialiased), mirrored where it is to be, and normalised: out [3,S,S].
+/// Resizes (bicubic, antialiased), mirrors if requested, and normalises a crop: out [3,S,S].
 void resizeCrop(const Crop& crop, const vit::InputConfig& input, float* out);
 /// drawCrop() and resizeCrop() of an 8-bit RGB image.
 void augment(const Mat& rgb, const vit::InputConfig& input, const AugmentOptions& options, RandomStream& random,

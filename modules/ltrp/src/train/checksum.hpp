@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// CRC-32 (the polynomial of zip and PNG) of data that comes in pieces.
+/// Incremental CRC-32 with the polynomial of zip and PNG.
 class Crc32
 {
 public:

@@ -9,18 +9,18 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// Identifies weights by their values, whatever file they are in: "2771392 parameters, checksum 01234567".
+/// Fingerprint of the weights' values, independent of the file: "2771392 parameters, checksum 01234567".
 std::string weightsText(const io::Model& model);
 
-/// The file that a training's first weights come from, read once. An empty name stands for random values.
+/// The initial weights of a training, read once from a file; random values if the name is empty.
 class InitialWeights
 {
 public:
     explicit InitialWeights(const String& file);
     bool given() const { return !model_.path.empty(); }
-    /// Where a file was given: replaces the model's values, see copyInitialWeights().
+    /// Replaces the model's values if a file was given, see copyInitialWeights().
     void apply(io::Model& model) const;
-    /// weightsText() of the file, or "random": what a resumed training compares.
+    /// weightsText() of the file, or "random"; compared when a training is resumed.
     const std::string& text() const { return text_; }
 
 private:
@@ -28,9 +28,9 @@ private:
     std::string text_ = "random";
 };
 
-/// Copies trained weights to a network that is about to be trained. An autoencoder starts from one of the same geometry. A
-/// ranker starts from one of the same geometry, or from the first blocks of an autoencoder's encoder of the same width,
-/// number of heads and patch size; its head (and its norm where it has fewer blocks) then keep their random values.
+/// Copies weights to a network before its training: to an autoencoder from one of the same geometry; to a ranker from
+/// one of the same geometry, or from the first blocks of an autoencoder's encoder of the same width, number of heads,
+/// image and patch size. The ranker's head, and its norm if it has fewer blocks, then keep their random values.
 /// @throws Error::StsBadArg naming the file, what differs, the expected and the found
 void copyInitialWeights(const io::Model& from, io::Model& to);
 

@@ -22,21 +22,21 @@ enum class RankLoss
 RankLoss parseRankLoss(const std::string& name);
 const char* rankLossName(RankLoss loss);
 
-/// What the losses other than ListMLE are made with; the defaults are the published ones.
+/// Parameters of the losses other than ListMLE; the defaults are the published ones.
 struct RankLossParams
 {
-    double threshold = 1e-3;   ///< RankNet: targets closer than this count as equal (compared in 32-bit arithmetic)
+    double threshold = 1e-3;   ///< RankNet: targets that differ by less are equal (in 32-bit arithmetic)
     double sigma = 1.0;        ///< RankNet: steepness of the logistic function
-    int focused = 10;          ///< FocusedRank: how many of the best form the list; its RankNet part takes the defaults
+    int focused = 10;          ///< FocusedRank: length of the list; its RankNet part uses the defaults
 };
 
-/// Positions within `columns` (k column numbers, null: 0 to k-1) by descending target; equal targets keep their order.
+/// Sorts positions within `columns` (k column numbers; null: 0 to k-1) by descending target; stable.
 std::vector<int> descendingPositions(const float* yTrue, const int* columns, int k);
 
 /// Value of a ranking loss and its gradient with respect to yPred. yPred, yTrue, grad: [batch, n]; grad may be null.
 /// columns: for ListMleK (and ListMle on drawn columns) [batch, k] column numbers in the drawn order, repeats allowed;
-/// null: all columns in order. Sorting is stable; log-sum-exp and logit forms never overflow.
-/// @throws Error::StsBadArg for NaN targets, which have no order; NaN predictions give a NaN value.
+/// null: all columns in order. Sorting is stable; log-sum-exp and logit forms do not overflow.
+/// @throws Error::StsBadArg for NaN targets. NaN predictions give a NaN value.
 double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k,
                 float* grad, const RankLossParams& params = RankLossParams());
 

@@ -15,22 +15,23 @@ struct AdamWParams
     double learningRate = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weightDecay = 0.05;
 };
 
-/// What update number `step` (from 1) multiplies with. @throws Error::StsOutOfRange for options out of range
+/// Factors of update number `step` (from 1). @throws Error::StsOutOfRange for options out of range
 ops::AdamWFactors adamWFactors(const AdamWParams& options, int64_t step);
 
-/// Decoupled AdamW over a flat arena: tensors that are not trainable stay, those with `decay` false are not decayed.
+/// AdamW with decoupled weight decay over a flat arena. Tensors that are not trainable are constant, those with `decay`
+/// false are not decayed.
 class AdamW
 {
 public:
     explicit AdamW(const vit::ParamLayout& layout);
-    /// clear: the gradients are zero afterwards, for the next update to add to; done on the way, which saves a pass.
+    /// clear: sets the gradients to zero in the same pass.
     void step(vit::ParamArena& params, float* grads, const AdamWParams& options, bool clear = false);
 
     Mat m, v;            ///< 1 x layout.total(), CV_32F: state, part of a checkpoint
     int64_t steps = 0;   ///< updates done, part of a checkpoint
 };
 
-/// Length of all gradients together; sums do not depend on the threads.
+/// L2 norm of all gradients; independent of the number of threads.
 double gradientNorm(const Mat& grads);
 
 /// Learning rate at a fractional epoch: linear warm-up from 0, then a half-cosine from base to minimum.

@@ -11,17 +11,17 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// Text of a number from which the same number is read again.
+/// Converts a number to text without loss.
 std::string optionText(double value);
 
 /// Throws Error::StsOutOfRange naming the parameter, its value and its range.
 void checkParams(const TrainParams& params);
-/// A trainer that runs the loop (data, checkpoints, log, result) over an objective.
+/// Creates a trainer that runs the training loop (data, checkpoints, log, result) for an objective.
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device);
 
-/// What pretraining's loop is run over.
+/// Objective of pretraining.
 std::unique_ptr<Objective> makePretraining(const MaePretrainParams& params, const Computing& computing);
-/// The two trainings over given backends: a network in training, and the frozen autoencoder beside it.
+/// The two trainings with given backends; teacher: backend of the frozen autoencoder.
 Ptr<Trainer> makePretrainer(const MaePretrainParams& params, const Computing& computing);
 Ptr<Trainer> makeRankerTrainer(const RankerTrainParams& params, const Computing& computing, const Computing& teacher);
 

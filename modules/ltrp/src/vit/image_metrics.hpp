@@ -9,15 +9,15 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// One planar image [3, side, side] against which many others of that size are held. What depends on it alone is computed
-/// once, when first needed. Keeps the pointer. For one thread at a time.
+/// A planar image [3, side, side] with which others of the same size are compared. Values that depend on it alone are
+/// cached. Keeps the pointer. One thread at a time.
 class AnchorImage
 {
 public:
     AnchorImage(const float* anchor, int side) : anchor_(anchor), side_(side) {}
 
-    /// Structural similarity (Wang et al., 2004): Gaussian 11 x 11, sigma 1.5, k1 0.01, k2 0.03, range = the larger of the
-    /// two images' own, mean over the positions where the window lies inside.
+    /// Structural similarity (Wang et al., 2004): Gaussian 11 x 11, sigma 1.5, k1 0.01, k2 0.03; range = the larger of
+    /// the two images' ranges; mean over the positions where the window is inside the image.
     double structuralSimilarity(const float* other);
     /// 10 log10(range^2 / mse) over all values; range = max(0, largest of other) - min(0, smallest of other).
     double peakSignalToNoise(const float* other) const;

@@ -15,15 +15,15 @@ struct LeaveOneOutOptions
     int removal = REMOVAL_DECODER;
     int metric = METRIC_L1;
     int space = SPACE_DECODER;
-    /// Decoder removal with L1 / L2: leave the removed token out of the sequence instead of masking it in attention
-    /// (the masked patches see the same; golden cases run both).
+    /// Decoder removal with L1 / L2: omit the removed token from the sequence instead of masking it in attention (equal
+    /// for the masked patches).
     bool dropToken = true;
-    /// Below 1: each variant computes only that share of the masked patches, and the scores are estimates (decoder removal
+    /// Below 1: each variant computes this share of the masked patches, and the scores are estimates (decoder removal
     /// with L1 / L2; see ops::Backend::sampledDifferences()).
     double sampleShare = 1;
 };
 
-/// What the golden cases look at besides the scores, in host memory; leave pointers null where not wanted.
+/// Intermediate values for golden cases, in host memory; null pointers are skipped.
 struct LeaveOneOutTrace
 {
     float* anchor = nullptr;    ///< [B, L, P]
@@ -31,11 +31,11 @@ struct LeaveOneOutTrace
     float* raw = nullptr;       ///< [B, Lv]: SSIM or PSNR before scaling
 };
 
-/// Why scores cannot be estimated with these options, or an empty text.
+/// Reason why scores cannot be estimated with these options; empty if they can.
 std::string sampleLacks(const LeaveOneOutOptions& options);
 
-/// Pseudo-scores [B, Lv] of every visible patch: compare the reconstruction without it with the anchor. Arrays lie in the
-/// memory of the workspace's backend.
+/// Computes pseudo-scores [B, Lv] of the visible patches: the difference between the reconstruction without a patch and
+/// the anchor. Arrays are in the memory of the workspace's backend.
 class LeaveOneOut
 {
 public:

@@ -9,8 +9,9 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// The masked autoencoder's forward pass, and its gradient. L = patches, Lv = visible, De / Dd = encoder / decoder width,
-/// P = 3*p*p. Arrays lie in the memory of the workspace's backend (Workspace::upload). Const and safe from many threads as long as each has its own Workspace.
+/// Forward and backward pass of the masked autoencoder. L = patches, Lv = visible, De / Dd = encoder / decoder width,
+/// P = 3*p*p. Arrays are in the memory of the workspace's backend (Workspace::upload). Thread-safe; each thread needs
+/// its own Workspace.
 class Mae
 {
 public:
@@ -18,33 +19,35 @@ public:
     Mae(const MaeConfig& config, const ParamArena& params);
     const MaeConfig& config() const { return config_; }
 
-    /// Patch embedding plus position table of the places ids (null: all): tokens [B, n, De], no class token.
+    /// Patch embedding plus position table of the patches ids (null: all): tokens [B, n, De], no class token.
     void embed(const float* pixels, int batch, const int* ids, int n, float* tokens, Workspace& ws) const;
 
-    /// latent [B, 1+Lv, De] after the final norm. flagged [B]: token number (1 + position among the visible) that is
-    /// switched off in every attention, or -1; null: none.
+    /// latent [B, 1+Lv, De] after the final norm. flagged [B]: number (1 + position among the visible) of the token
+    /// that is masked in all attention, or -1; null: none.
     void encode(const float* pixels, int batch, const int* idsKeep, int visible, const int* flagged, float* latent,
                 Workspace& ws) const;
 
-    /// pred [B, L, P]. flagged [B]: token number (1 + grid place) switched off in every attention, or -1; null: none.
+    /// pred [B, L, P]. flagged [B]: number (1 + patch number) of the token that is masked in all attention, or -1;
+    /// null: none.
     void decode(const float* latent, int batch, const int* idsKeep, int visible, const int* flagged, float* pred,
                 Workspace& ws) const;
 
-    /// Reconstruction loss of given predictions (published MAE loss over the removed patches).
+    /// Reconstruction loss of given predictions (the published MAE loss over the masked patches).
     double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const;
 
-    /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and puts the loss into *loss.
+    /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and writes the loss
+    /// to *loss.
     void trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss, Workspace& ws,
                    float gradientScale = 1) const;
-    /// The same, and waits for the loss.
+    /// The same; waits for the loss and returns it.
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 
-    /// The places that are not in idsKeep, ascending [B, L - Lv]; lives until the next call.
+    /// Patches that are not in idsKeep, ascending, [B, L - Lv]; valid until the next call.
     const int* removedPlaces(const int* idsKeep, int batch, int visible, Workspace& ws) const;
-    /// Embedded latent and mask tokens as the decoder's tokens, positions added: x [B, L+1, Dd].
+    /// Input of the decoder: embedded latent and mask tokens with positions added, x [B, L+1, Dd].
     void decoderInput(const float* latent, int batch, const int* idsKeep, const int* idsRemoved, int visible,
                       ops::TokenOrder order, float* x, Workspace& ws) const;
-    /// The last layer of predict(), for operations that do more with its result.
+    /// Weights of predict()'s last layer, for fused operations.
     ops::LinearWeights predictionWeights(const Workspace& ws) const;
     /// Final norm and prediction head of single decoder tokens: x [rows, Dd] -> pred [rows, P].
     void predict(const float* x, int rows, float* pred, Workspace& ws) const;

@@ -14,10 +14,10 @@ namespace cv { namespace ltrp { namespace ops {
 
 class PackedMatrix;
 
-/// Scratch floats of the calling thread for one head of attention, 64-byte aligned, kept between calls.
+/// Scratch memory of the calling thread for one attention head: `count` floats, 64-byte aligned, reused by later calls.
 float* threadScratch(size_t count);
 
-/// Sizes of one head; its places are still to be set.
+/// Arguments of one head with the sizes set and the pointers null.
 template <class Value>
 HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
 {
@@ -30,7 +30,7 @@ HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
     return args;
 }
 
-/// The operations on the CPU, for weights that may change between calls.
+/// The operations on the CPU. Weights may change between calls.
 class CpuBackend : public Backend
 {
 public:
@@ -110,9 +110,9 @@ protected:
     /// out [inputs * variants, tokens, dim]: each input's attention without its variants' tokens `flagged` (-1: none).
     void attendVariants(const float* qkv, const int* flagged, float* out, int inputs, int variants, int tokens, int dim,
                         int heads) const;
-    /// What the products of normLinear() and finishBlock() multiply.
+    /// Precision of the products in normLinear() and finishBlock().
     virtual Precision precision() const { return Precision::FP32; }
-    /// The kept form of these weights, or null: they are multiplied as they lie there, in fp32.
+    /// The packed form of these weights; null: they are multiplied unpacked, in fp32.
     virtual const PackedMatrix* packed(const LinearWeights&) const { return nullptr; }
 };
 

@@ -32,7 +32,7 @@ struct HeadArgsOf
     Value* dk = nullptr;
     Value* dv = nullptr;
     float* scratch = nullptr;         ///< headScratch() floats, 64-byte aligned
-    const float* packed = nullptr;    ///< attentionAmong(): what packKeys() gave for all tokens
+    const float* packed = nullptr;    ///< attentionAmong(): result of packKeys() for all tokens
     const int* places = nullptr;      ///< attentionAmong(), withoutKey(): `live` token numbers
     int live = 0;
     const float* result = nullptr;    ///< withoutKey(): attention() of all tokens, rows `resultStride` apart
@@ -41,7 +41,8 @@ struct HeadArgsOf
 typedef HeadArgsOf<float> HeadArgs;
 typedef HeadArgsOf<uint16_t> HeadArgs16;
 
-/// Single-threaded vectorised kernels over a range of rows; one table per instruction set, all from kernels.inl.
+/// Single-threaded vectorised kernels over a range of rows. One table per instruction set, all compiled from
+/// kernels.inl.
 struct Kernels
 {
     const char* name;
@@ -51,14 +52,14 @@ struct Kernels
     void (*layerNormBackward)(const float* dy, const float* x, const float* w, const float* mean, const float* rstd,
                               float* dx, float* dw, float* db, size_t rows, size_t dim);
     void (*gelu)(const float* x, float* y, size_t count);
-    /// y, unless it is null, receives GELU(x) once more.
+    /// y receives GELU(x) if it is not null.
     void (*geluBackward)(const float* x, const float* dy, float* dx, float* y, size_t count);
     void (*attention)(const HeadArgs& args);
     void (*attentionBackward)(const HeadArgs& args);
     void (*columnSums)(const float* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
     double (*sumDifference)(const float* a, const float* b, size_t count, float scale, bool squared);
-    /// out[i * outStride + j] = sum of (a_i - b_j)^2 over `columns`, a multiple of 8; rows of a and b lie dense. The order of
-    /// additions is the same for every pair, so that pairs of equal rows have equal sums.
+    /// out[i * outStride + j] = sum of (a_i - b_j)^2 over `columns`, a multiple of 8; a and b are contiguous. The order
+    /// of additions is the same for all pairs, so that pairs of equal rows have equal sums.
     void (*squaredDistances)(const double* a, size_t rowsA, const double* b, size_t rowsB, size_t columns, double* out,
                              size_t outStride);
     void (*toBf16)(const float* x, uint16_t* y, size_t count);     ///< to nearest, ties to even; NaN stays NaN
@@ -75,34 +76,34 @@ struct Kernels
     void (*geluQuantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
                          const float* weightSums, const float* bias, uint8_t* q, float* scaleOut, float* lowOut, float* row,
                          size_t rows, size_t columns);
-    /// Keys and values of all tokens as attentionAmong() takes them: packedKeys() floats.
+    /// Packs keys and values of all tokens for attentionAmong(): packedKeys() floats.
     void (*packKeys)(const HeadArgs& args, float* packed);
-    /// Queries firstQuery .. lastQuery - 1 of the rows q attend to the packed keys and values, where row i of k and v stands
-    /// for token places[i], without key `flagged`.
+    /// Attention of queries firstQuery .. lastQuery - 1 to the packed keys and values; rows i of k and v replace those
+    /// of token places[i], and key `flagged` is masked.
     void (*attentionAmong)(const HeadArgs& args);
-    /// What attention() would give queries places[i] had key `flagged` not been there (itself: zeros), from the
-    /// probabilities and the result with it: a rank-one correction.
+    /// Result of attention() for queries places[i] with key `flagged` masked (zeros for the query `flagged`), computed
+    /// from the probabilities and the result of the unmasked attention by a rank-one correction.
     void (*withoutKey)(const HeadArgs& args);
-    /// attention() with queries, keys, values and weights rounded to 8 bits, exact sums and fp32 softmax; keeps no
-    /// probabilities; heads of at most 512 values, at most 65536 tokens (sums have 31 bits). Only for processors with
-    /// AVX512_VNNI; null where the instruction set never goes with it.
+    /// attention() with queries, keys, values and weights rounded to 8 bits, exact sums and fp32 softmax; does not
+    /// store probabilities. Heads of at most 512 values, at most 65536 tokens (sums have 31 bits). Requires
+    /// AVX512_VNNI; null for instruction sets that never include it.
     void (*attentionInt8)(const HeadArgs& args);
-    /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; keeps no
-    /// probabilities. Null where the instruction set has no bfloat16 products.
+    /// attention() with queries, keys, values and weights rounded to bfloat16, fp32 sums and softmax; does not store
+    /// probabilities. Null if the instruction set has no bfloat16 products.
     void (*attentionBf16)(const HeadArgs& args);
     void (*packKeysBf16)(const HeadArgs& args, float* packed);
     void (*attentionAmongBf16)(const HeadArgs& args);
-    // Training in bfloat16: values between two products are kept in 16 bits, whatever is computed from them is fp32.
+    // Training in bfloat16: values between two products are stored in 16 bits, computations are fp32.
     void (*fromBf16)(const uint16_t* x, float* y, size_t count);
     void (*gelu16)(const uint16_t* x, uint16_t* y, size_t count);   ///< GELU within 1e-4 before it is rounded
     void (*geluBackward16)(const uint16_t* x, const uint16_t* dy, uint16_t* dx, uint16_t* y, size_t count);
     void (*columnSums16)(const uint16_t* x, float* sums, size_t rows, size_t columns);   ///< sums += ...
-    /// As attentionBf16, and its gradients; both keep no probabilities. Null where attentionBf16 is.
+    /// attentionBf16 and its gradient for 16-bit arrays; no stored probabilities. Null if attentionBf16 is.
     void (*attention16)(const HeadArgs16& args);
     void (*attentionBackward16)(const HeadArgs16& args);
 };
 
-/// Keys are padded to a multiple of 16 whatever the vector width, so that stored attention weights look alike.
+/// Keys are padded to a multiple of 16 for any vector width, so that stored attention weights have one layout.
 inline int paddedTokens(int tokens) { return (tokens + 15) / 16 * 16; }
 inline int paddedWidth(int width) { return (width + 15) / 16 * 16; }
 /// Query rows per block of the attention kernels.

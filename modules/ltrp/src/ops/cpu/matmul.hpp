@@ -11,31 +11,31 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// Values between the beginnings of two rows as they are stored; 0: the rows lie dense.
+/// Row strides of the stored matrices, in values; 0: contiguous.
 struct RowSteps
 {
     int a = 0, b = 0, c = 0;
 };
 
 /// c [m, n] = op(a) op(b) (+ bias [n]) (+ c when accumulate), all row-major.
-/// op(a) is [m, k]: a is stored [m, k], or [k, m] when transposeA; op(b) is [k, n]: stored [k, n], or [n, k] when transposeB.
-/// This and PackedMatrix are all that knows the matrix library: oneDNN 2.6 or 3.x, or cv::gemm.
+/// op(a) is [m, k]: a is stored [m, k], or [k, m] when transposeA; op(b) is [k, n]: stored [k, n], or [n, k] when
+/// transposeB. Only this and PackedMatrix call the matrix library: oneDNN 2.6 or 3.x, or cv::gemm.
 void matmul(const float* a, bool transposeA, const float* b, bool transposeB, const float* bias, float* c, int m, int n,
             int k, bool accumulate, const RowSteps& steps = RowSteps());
 
-/// The same for a and b in bfloat16, with fp32 sums; c is fp32, or bfloat16 (rounded once, and without accumulation). Where
-/// matmulLacks(BF16) is not empty it throws.
+/// The same for a and b in bfloat16, with fp32 sums; c is fp32, or bfloat16 (rounded once, without accumulation).
+/// @throws cv::Exception if matmulLacks(BF16) is not empty
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, float* c, int m, int n,
             int k, bool accumulate, const RowSteps& steps = RowSteps());
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
             int n, int k, bool accumulate, const RowSteps& steps = RowSteps());
 
-/// A weight matrix [out, in] in the precision and memory order that the matrix library multiplies fastest. Immutable for
-/// its users, who may be many threads.
+/// A weight matrix [out, in] in the precision and memory layout that the matrix library multiplies fastest.
+/// Thread-safe.
 class PackedMatrix
 {
 public:
-    /// Copies what it needs of `weights`; without a matrix library that packs, FP32 keeps the pointer instead.
+    /// Copies `weights`; in FP32 without oneDNN it keeps the pointer instead.
     PackedMatrix(const float* weights, int out, int in, Precision precision);
     ~PackedMatrix();
     PackedMatrix(const PackedMatrix&) = delete;
@@ -61,10 +61,10 @@ private:
     std::vector<signed char> quantised_;   ///< INT8: [in, out]
     std::vector<float> scales_, sums_;
     mutable std::mutex mutex_;
-    mutable std::vector<std::shared_ptr<const Packed>> packed_;   ///< one per memory order asked for: one, as a rule
+    mutable std::vector<std::shared_ptr<const Packed>> packed_;   ///< one per requested layout, usually one
 };
 
-/// Empty when the matrix library of this build multiplies in that precision at full speed on this processor.
+/// What is missing for fast products in that precision, on this processor and in this build; empty: nothing.
 std::string matmulLacks(Precision precision);
 
 /// "oneDNN 2.6.3" or "cv::gemm".

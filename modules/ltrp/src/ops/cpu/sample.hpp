@@ -9,15 +9,16 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// Some of many things, and how often each would be drawn.
+/// A random sample with inclusion probabilities.
 struct Sample
 {
-    std::vector<int> items;             ///< distinct numbers, by descending weight
-    std::vector<double> probabilities;  ///< of each of them: a sum over all things is near the sum of value / probability
+    std::vector<int> items;             ///< distinct item numbers, by descending weight
+    std::vector<double> probabilities;  ///< inclusion probabilities; sum of value / probability estimates the total
 };
 
-/// `count` of weights.size() things, with probabilities in proportion to their weights (1 where that would be more), evenly
-/// along their order by weight: the same weights give the same sample. Weights that are no positive numbers: all alike.
+/// Draws `count` of weights.size() items with probabilities proportional to the weights, at most 1, by systematic
+/// sampling along the order by weight. The same weights give the same sample. If a weight is negative or not finite, or
+/// fewer than `count` are positive, all items get the same weight.
 Sample sampleByWeight(const std::vector<double>& weights, int count);
 
 }}}  // namespace
