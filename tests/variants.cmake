@@ -50,7 +50,7 @@ foreach(_target ${_targets})
 endforeach()
 
 # Without oneDNN the same results come from cv::gemm.
-ltrp_variant(gemm -DLTRP_WITH_DNNL=OFF -DLTRP_WERROR=ON)
+ltrp_variant(gemm TARGET ltrp -DLTRP_WITH_DNNL=OFF -DLTRP_WERROR=ON)
 foreach(_case ${_cases})
   get_filename_component(_folder "${_case}" DIRECTORY)
   get_filename_component(_name "${_folder}" NAME)
