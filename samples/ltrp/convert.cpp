@@ -34,7 +34,7 @@ const HelpText HELP = {
     "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
     "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is fixed,\n"
     "int(L times 1 - mask ratio). The first row of latent is the class token. pred: every patch's pixels by row, column\n"
-    "and channel, normalised per patch where the autoencoder was trained so. 'ltrp rank' runs a ranker's .onnx, too..\n",
+    "and channel, normalised per patch where the autoencoder was trained so. 'ltrp rank' runs a ranker's .onnx, too.\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"

@@ -16,18 +16,20 @@ namespace
 {
 
 const HelpText HELP = {
-    "ltrp train DATA... --mae FILE --out DIR [options]",
+    "ltrp train DATA... --mae FILE | --targets DIR --out DIR [options]",
     "Trains a ranker (Learning to Rank Patches, CVPR 2024): a frozen autoencoder scores the few visible patches of\n"
     "each image by how much its reconstruction changes without them, and a vision transformer that sees the same\n"
-    "patches learns their order. DATA and the result are as for 'ltrp pretrain'.\n",
+    "patches learns their order. With --targets it learns from score maps that 'ltrp score --targets' computed once.\n"
+    "DATA and the result are as for 'ltrp pretrain'.\n",
     "Examples:\n"
     "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --preset tiny --batch 128 \\\n"
     "      --accumulate 1 --epochs 100 --space pixel\n"
     "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --config ranker.cfg --resume\n"
+    "  ltrp train photos/ --targets targets/ --init runs/mae/final.safetensors --out runs/ranker --config ranker.cfg\n"
     "\n"
-    "Input and patch size are the autoencoder's. Defaults are the paper's (ViT-S ranker, 400 epochs, 4096 images an\n"
-    "update) but for --head, which is class there. Ctrl-C finishes the update, writes a checkpoint and exits with status\n"
-    "130; --resume goes on.\n"};
+    "Input and patch size are the autoencoder's. --recipe paper takes the paper's 400 epochs and images an update; its\n"
+    "head is --head class. Ctrl-C gives up the update at hand, writes a checkpoint of the one before and exits with\n"
+    "status 130; --resume goes on.\n"};
 
 /// The place of an option's word in the order of the public enumeration.
 int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
