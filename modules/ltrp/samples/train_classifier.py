@@ -115,8 +115,8 @@ def maps_of(paths, rankings, file, grid):
     """Each photo's scores on a grid x grid of patches: [N,1,grid,grid]."""
     missing = [path for path in paths if os.path.realpath(path) not in rankings]
     if missing:
-        raise Unusable(f"{file}: has no ranking of {missing[0]} and of {len(missing) - 1} other photos; "
-                       "rank all photos of DATA and --val in one run of `ltrp rank`")
+        raise Unusable(f"{file}: has no ranking of {len(missing)} photos, {missing[0]} among them; "
+                       "rank DATA and --val in one run of `ltrp rank`")
     maps = (torch.from_numpy(rankings[os.path.realpath(path)])[None, None] for path in paths)
     return torch.cat([F.interpolate(scores, (grid, grid), mode="bilinear", antialias=False) for scores in maps])
 
@@ -202,7 +202,7 @@ def main():
     arguments.add_argument("--keep", type=float, nargs=2, default=(0.15, 0.6), metavar=("LOW", "HIGH"),
                            help="share of the patches to keep, drawn anew at each step; 0.15 0.6")
     arguments.add_argument("--out", required=True, help="classifier to write (.safetensors, timm's tensor names)")
-    arguments.add_argument("--epochs", type=int, default=12)
+    arguments.add_argument("--epochs", type=float, default=12, help="12; 0 with --init: test only, nothing is written")
     arguments.add_argument("--batch", type=int, default=32)
     arguments.add_argument("--lr", type=float, default=1e-3)
     arguments.add_argument("--seed", type=int, default=0)
@@ -258,7 +258,8 @@ def main():
         order = torch.from_numpy(draw.permutation(len(photos)))
         torch.manual_seed(args.seed * 1000 + epoch)
         model.train()
-        for step in range(steps):
+        now = min(steps, max(1, round((args.epochs - epoch) * steps)))   # the last epoch may be a part of one
+        for step in range(now):
             done = (epoch + step / steps) / args.epochs
             for group in optimizer.param_groups:
                 group["lr"] = args.lr * group["scale"] * min(done * args.epochs, 0.5 * (1 + math.cos(math.pi * done)))
@@ -279,14 +280,14 @@ def main():
             optimizer.step()
             total += loss.item()
             rate = (step + 1) * len(x) / (time.time() - started)
-            print(f"\repoch {epoch + 1}/{args.epochs} step {step + 1}/{steps} loss {total / (step + 1):.3f} "
+            print(f"\repoch {epoch + 1}/{args.epochs:g} step {step + 1}/{now} loss {total / (step + 1):.3f} "
                   f"{rate:.0f} images/s", end="", file=sys.stderr, flush=True)
             if interrupted:
                 print(f"\nstopped; finished epochs are in {state_file}", file=sys.stderr)
                 return 130
         epoch += 1
         top, per_class = accuracy(model, val_photos, val_labels, prepare)
-        print(f"\repoch {epoch}: loss {total / steps:.3f}, {time.time() - started:.0f} s, right of {args.val}: "
+        print(f"\repoch {epoch}: loss {total / now:.3f}, {time.time() - started:.0f} s, right of {args.val}: "
               f"{top:.3f} (mean of classes {per_class:.3f})", flush=True)
         torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch},
                    state_file + ".new")
@@ -296,6 +297,8 @@ def main():
         for selector in selectors:
             print("{:.0%} of the patches, {}: {:.3f} (mean of classes {:.3f})".format(
                 share, selector, *accuracy(model, val_photos, val_labels, prepare, selector, val_maps, share)))
+    if args.epochs == 0:
+        return 0
     metadata = {"classes": "\n".join(classes), "mean": json.dumps(config["mean"]), "std": json.dumps(config["std"]),
                 "heads": str(config["encoder"]["heads"])}
     save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, args.out + ".new", metadata)
