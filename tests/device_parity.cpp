@@ -288,7 +288,7 @@ void pseudoScores(const MakeBackend& make)
 void rankerScores(const MakeBackend& make)
 {
     for (const vit::Head head : {vit::Head::Class, vit::Head::Token})
-        for (const Size size : {Size(15, 15), Size(25, 10)})
+        for (const cv::Size size : {cv::Size(15, 15), cv::Size(25, 10)})
         {
             if (head == vit::Head::Class && size.width != size.height)
                 continue;

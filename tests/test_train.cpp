@@ -372,7 +372,7 @@ BOOST_AUTO_TEST_CASE(checkpoints_of_which_none_is_usable_are_never_lost)
         state.replace(state.find("\"adam_steps\":6"), 14, "\"adam_steps\":8");
         BOOST_REQUIRE(state.find(from) != std::string::npos);
         state.replace(state.find(from), from.size(), to);
-        train::Crc32 sum;
+        cv::ltrp::train::Crc32 sum;
         sum.add(state);
         std::vector<io::TensorOut> tensors;
         for (const io::TensorView& view : old->tensors())

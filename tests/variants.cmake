@@ -28,10 +28,11 @@ function(ltrp_variant_test variant test command)
 endfunction()
 
 # AddressSanitizer and UndefinedBehaviorSanitizer. Training runs and the tool's work on photos stay with the plain build:
-# instrumented they take long, and the code they share with the loaders and the API is reached from there.
+# instrumented they take long, and the code they share with the loaders and the API is reached from there. So do tests that
+# limit the tool's memory or make its calls fail, which the sanitizers need for themselves.
 ltrp_variant(sanitize -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON)
 foreach(_suite ${LTRP_SUITES})
-  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_train|samples)$")
+  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_eval_masks|tool_plot|tool_train|samples|faults|inputs|inputs_hostile|targets)$")
     ltrp_variant_test(sanitize ${_suite} ltrp_tests --run_test=${_suite} --log_level=test_suite --report_level=short)
   endif()
 endforeach()

@@ -26,14 +26,17 @@ std::atomic<long> calls{0};
 long failing = -1;
 bool memory = false, ready = false;
 
-/// Counting begins with the program itself: what libraries do while they are loaded is not its work.
-__attribute__((constructor)) void begin()
+int (*programMain)(int, char**, char**) = nullptr;
+
+/// Counting begins with main(): what libraries do while they are loaded is not the program's work.
+int countedMain(int argc, char** argv, char** environment)
 {
     const char* at = std::getenv("LTRP_FAULT_AT");
     const char* kind = std::getenv("LTRP_FAULT_KIND");
     failing = at ? std::atol(at) : -1;
     memory = kind && std::strcmp(kind, "memory") == 0;
     ready = true;
+    return programMain(argc, argv, environment);
 }
 
 __attribute__((destructor)) void end()
@@ -62,6 +65,14 @@ Function next(const char* name)
 
 extern "C"
 {
+
+typedef int (*Main)(int, char**, char**);
+int __libc_start_main(Main main, int argc, char** argv, void (*init)(), void (*fini)(), void (*loaderFini)(), void* stackEnd)
+{
+    programMain = main;
+    return next<int (*)(Main, int, char**, void (*)(), void (*)(), void (*)(), void*)>("__libc_start_main")(
+        countedMain, argc, argv, init, fini, loaderFini, stackEnd);
+}
 
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);

@@ -338,8 +338,8 @@ bool bmpIsTruncated(const std::vector<uchar>& bytes)
         at += 2;
         if (count > 0)
             continue;
-        if (value == 1)
-            return false;
+        if (value == 1)   // the end; the last row needs no mark of its own
+            return row + 1 < height;
         if (value == 0)
             row++;
         else if (value == 2)

@@ -240,8 +240,8 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const 
     // One output may be a classifier's or a regression's as well, so that it is never taken for a token head by itself.
     config.head = headHint.empty() ? vit::Head::Class : vit::parseHead(headHint, file.path());
     LTRP_REQUIRE(outputs == config.headOutputs(), Error::StsBadArg,
-                 file.path() << ": " << printable(head.name) << " has " << outputs << " outputs, a ranker with a "
-                             << vit::headName(config.head) << " head has " << config.headOutputs()
+                 file.path() << ": " << printable(head.name) << " has " << outputs << " outputs, expected "
+                             << config.headOutputs() << " for a ranker with a " << vit::headName(config.head) << " head"
                              << (config.head == vit::Head::Token ? "" : ", one per patch")
                              << (outputs == 1 ? " (if this is a ranker that gives one score a token, say so: 'ltrp convert --head token')"
                                               : " (this looks like a classifier)"));

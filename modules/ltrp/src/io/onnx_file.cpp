@@ -452,6 +452,11 @@ private:
         try
         {
             parseMetadata(metadata_.at("ltrp"), path(), model);
+            ModelKind kind;
+            vit::InputConfig input;
+            parseInputMetadata(metadata_.at("ltrp"), path(), kind, input);
+            if (!input.otherSize.empty())
+                vit::setInputSize(model.ranker, input.otherSize, path());
             vit::checkConfig(model.ranker, path());
         }
         catch (const cv::Exception&)

@@ -75,7 +75,8 @@ private:
             // Shared dictionaries are gone through each time: few bytes would make many and long names.
             nameBytes_ += name.size();
             LTRP_REQUIRE(nameBytes_ <= maxNamesBytes + 8 * file_.size(), Error::StsParseError,
-                         file_.path() << ": the names of the checkpoint's tensors take more bytes than the file");
+                         file_.path() << ": the checkpoint's dictionaries are nested too deeply or hold too much: the names of their tensors take more bytes "
+                         "than the file");
             if (value.kind == PickleKind::Dict)
                 collectTensors(value, name + ".", depth + 1);
             else
