@@ -392,7 +392,7 @@ BOOST_AUTO_TEST_CASE(rank_takes_any_size_with_a_token_head)
     expectError({"rank", wide, "--model", token, "--size", "100x96"}, 1, {token, "100 x 96", "multiples of the patch size 16"});
     expectError({"rank", wide, "--model", models().ranker, "--size", "96x96"}, 1, {models().ranker, "class head", "224 x 224"});
     expectError({"rank", wide, "--model", models().ranker, "--size", "auto"}, 1, {models().ranker, "class head"});
-    expectError({"rank", wide, "--model", onnx, "--size", "auto"}, 1, {onnx, "convert --size"});
+    expectError({"rank", photos()[0], "--model", onnx, "--size", "auto"}, 1, {onnx, "convert --size"});
     expectError({"convert", models().ranker, folder.file("x.onnx"), "--size", "96x96"}, 1, {"--size", "class head"});
     expectError({"convert", models().mae, folder.file("x.onnx"), "--size", "96x96"}, 2, {"--size", "autoencoder"});
     expectError({"convert", token, folder.file("x.safetensors"), "--size", "96x96"}, 2, {"--size", ".onnx"});

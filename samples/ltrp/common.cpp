@@ -100,10 +100,16 @@ std::string oneLine(const std::string& text)
 
 void catchSignals()
 {
+    // A stack of its own: matrix kernels that are made at run time need not leave room for a handler on theirs.
+    static char stack[65536];
+    stack_t alternative = {};
+    alternative.ss_sp = stack;
+    alternative.ss_size = sizeof stack;
+    sigaltstack(&alternative, nullptr);
     struct sigaction action = {};
     action.sa_handler = rememberSignal;
     sigemptyset(&action.sa_mask);
-    action.sa_flags = SA_RESTART;
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
     struct sigaction before = {};
