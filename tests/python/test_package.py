@@ -131,18 +131,6 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
         outputs = {python(self.CODE.format(imports=imports)) for imports in orders}
         self.assertEqual(len(outputs), 1, outputs)
 
-    def test_threads_that_outlive_the_interpreter(self):
-        # A thread in the middle of a call when the interpreter goes down must not crash it.
-        python("""
-import threading, time, numpy as np, ltrp
-scorer, image = ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
-params = ltrp.ScoreParams()
-params.masks = 2000
-started = threading.Event()
-threading.Thread(target=lambda: scorer.scoreMap(image, params, lambda done, total: started.set()), daemon=True).start()
-started.wait()
-""")
-
     def test_objects_that_live_to_the_end(self):
         python("""
 import numpy as np, ltrp, builtins
