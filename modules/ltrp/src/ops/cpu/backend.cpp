@@ -21,9 +21,42 @@ float* threadScratch(size_t count)
     return alignPtr(buffer.data(), 64);
 }
 
+namespace
+{
+
+/// linear() with one output. A library's matrix-vector product cuts the rows into parts by their number; here a row's result
+/// does not depend on the rows beside it, so that an image has the same scores alone and in a batch.
+void dots(const float* x, const float* w, const float* b, float* y, int rows, int in, bool add)
+{
+    const size_t width = static_cast<size_t>(in), lanes = 16;
+    parallelRanges(static_cast<size_t>(rows), 1 + 65536 / width, [&](size_t begin, size_t end) {
+        for (size_t r = begin; r < end; ++r)
+        {
+            const float* row = x + r * width;
+            float sums[lanes] = {};
+            size_t i = 0;
+            for (; i + lanes <= width; i += lanes)
+                for (size_t l = 0; l < lanes; ++l)
+                    sums[l] += row[i + l] * w[i + l];
+            float sum = b ? *b : 0.f;
+            for (; i < width; ++i)
+                sum += row[i] * w[i];
+            for (size_t half = lanes / 2; half > 0; half /= 2)
+                for (size_t l = 0; l < half; ++l)
+                    sums[l] += sums[l + half];
+            sum += sums[0];
+            y[r] = add ? y[r] + sum : sum;
+        }
+    });
+}
+
+}  // namespace
+
 void CpuBackend::linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
             Epilogue epilogue) const
 {
+    if (out == 1)
+        return dots(x, w, b, y, rows, in, epilogue == Epilogue::Add);
     matmul(x, false, w, true, b, y, rows, out, in, epilogue == Epilogue::Add);
 }
 

@@ -22,6 +22,8 @@ public:
     void linear(const float* x, const float* w, const float* b, float* y, int rows, int in, int out,
                 Epilogue epilogue) const CV_OVERRIDE
     {
+        if (out == 1)
+            return CpuBackend::linear(x, w, b, y, rows, in, out, epilogue);
         // Embeddings and heads: little work, and every later value hangs on them, so fp32 whatever the blocks use.
         find({w, b, in, out}, Precision::FP32).multiply(x, rows, y, b, epilogue == Epilogue::Add);
     }

@@ -324,10 +324,27 @@ std::shared_ptr<const PackedMatrix::Packed> PackedMatrix::packed(const void* wan
     return made;
 }
 
+/// The library adds up a single row in another order than one of many. The row goes in twice, so that an image has the same
+/// scores alone and in a batch.
+void PackedMatrix::multiplyRow(const float* x, float* y, const float* bias, bool accumulate) const
+{
+    const size_t from = static_cast<size_t>(in_), to = static_cast<size_t>(out_);
+    std::vector<float> twice(2 * from), result(2 * to);
+    for (size_t i = 0; i < 2; ++i)
+    {
+        std::copy(x, x + from, &twice[i * from]);
+        std::copy(y, y + (accumulate ? to : 0), &result[i * to]);
+    }
+    multiply(twice.data(), 2, result.data(), bias, accumulate);
+    std::copy(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(to), y);
+}
+
 void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias, bool accumulate) const
 {
     if (rows <= 0)
         return;
+    if (rows == 1 && precision_ == Precision::FP32)
+        return multiplyRow(static_cast<const float*>(x), static_cast<float*>(y), bias, accumulate);
     try
     {
         const ProfileScope profile(rows, out_, in_);

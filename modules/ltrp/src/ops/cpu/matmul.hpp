@@ -54,6 +54,7 @@ public:
 private:
     struct Packed;
     std::shared_ptr<const Packed> packed(const void* wantedLayout) const;
+    void multiplyRow(const float* x, float* y, const float* bias, bool accumulate) const;
 
     int out_, in_;
     Precision precision_;
