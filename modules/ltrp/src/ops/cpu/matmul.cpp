@@ -355,9 +355,16 @@ void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias,
         Product& product = dnnl.find(key, [&]() {
             const DataType type = precision_ == Precision::BF16 ? DataType::bf16 : DataType::f32;
             const bool integers = precision_ == Precision::INT8;
-            return makeProduct(dnnl.engine, matrix(rows, in_, integers ? DataType::u8 : type),
-                               matrix(in_, out_, integers ? DataType::s8 : type, FormatTag::any), matrix(1, out_),
-                               matrix(rows, out_, integers ? DataType::s32 : DataType::f32), bias != nullptr, accumulate);
+            const auto made = [&](const dnnl::memory::desc& order) {
+                return makeProduct(dnnl.engine, matrix(rows, in_, integers ? DataType::u8 : type), order, matrix(1, out_),
+                                   matrix(rows, out_, integers ? DataType::s32 : DataType::f32), bias != nullptr, accumulate);
+            };
+            const Product asWanted = made(matrix(in_, out_, integers ? DataType::s8 : type, FormatTag::any));
+            if (precision_ != Precision::FP32 || out_ % 256 != 0 || asWanted.b != matrix(in_, out_))
+                return asWanted;
+            // Plain rows 1 KiB or a multiple of it apart fall on few places of the caches. A cache line between them makes
+            // products with 256, 768 and 1024 outputs 5 to 17 % faster on a Zen 3 processor.
+            return made(matrix(in_, out_, type, false, out_ + 16));
         });
         const std::shared_ptr<const Packed> weights = packed(&product.b);
         dnnl.run(product, x, weights->memory.get_data_handle(), bias, y);
