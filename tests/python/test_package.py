@@ -7,9 +7,11 @@
 python test_package.py; needs opencv-python-headless. The API itself: modules/ltrp/misc/python/test/test_ltrp.py.
 """
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 import unittest
 
@@ -130,6 +132,66 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
         orders = "import cv2, ltrp", "import ltrp, cv2"
         outputs = {python(self.CODE.format(imports=imports)) for imports in orders}
         self.assertEqual(len(outputs), 1, outputs)
+
+    def test_threads_that_outlive_the_interpreter(self):
+        # A thread in the middle of a call when the interpreter goes down must not crash it, whether the call comes back to
+        # Python now and then or not, and what was registered with atexit runs.
+        calls = ("scorer.scoreMap(image, params, lambda done, total: started.set())",
+                 "started.set(), scorer.scoreMap(image, params)", "started.set(), ranker.rankBatch([image] * 64)",
+                 "[(ranker.rank(image), started.set()) for i in range(10 ** 9)]",
+                 "[(ranker.rank(image[:, ::-1]), started.set(), time.sleep(1e-4)) for i in range(10 ** 9)]")
+        for call in calls:
+            self.assertEqual(python("""
+import atexit, threading, time, numpy as np, ltrp
+atexit.register(print, "goodbye")
+ranker, scorer, image = ltrp.Ranker.create(), ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
+params = ltrp.ScoreParams()
+params.masks = 2000
+started = threading.Event()
+threading.Thread(target=lambda: (%s), daemon=True).start()
+started.wait()
+""" % call), "goodbye\n", call)
+
+    def test_a_training_that_outlives_the_interpreter(self):
+        # In the middle of updates, in a callback that never returns, and among messages of the reading threads.
+        for progress, message in (("started.set()", "None"), ("(started.set(), time.sleep(1000))", "None"),
+                                  ("started.set()", "lambda line: time.sleep(0.01)")):
+            with tempfile.TemporaryDirectory() as folder:
+                self.assertEqual(python("""
+import atexit, os, sys, threading, time, ltrp
+atexit.register(print, "goodbye")
+folder = %r
+params = ltrp.MaePretrainParams()
+params.setPreset("tiny")
+params.data, params.out = [os.path.dirname(sys.argv[1])], folder
+params.depth = params.decoderDepth = 1
+params.epochs, params.batch, params.workers, params.imageSize = 10000, 2, 4, 64
+started = threading.Event()
+trainer = ltrp.Trainer.createPretrain(params)
+threading.Thread(target=lambda: trainer.run(lambda state: %s, %s), daemon=True).start()
+started.wait()
+""" % (folder, progress, message)), "goodbye\n")
+                written = os.listdir(folder)
+                self.assertEqual([name for name in written if not name.startswith("checkpoint-")], ["log.jsonl"])
+                self.assertEqual(len(written), 2, written)
+                with open(os.path.join(folder, "log.jsonl")) as log:
+                    self.assertEqual(json.loads(log.readlines()[-1])["event"], "stop")
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
+    def test_a_forked_process_ends_while_the_parent_computes(self):
+        python("""
+import os, threading, numpy as np, ltrp
+scorer, image = ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
+params = ltrp.ScoreParams()
+params.masks = 2000
+started = threading.Event()
+threading.Thread(target=lambda: (started.set(), scorer.scoreMap(image, params)), daemon=True).start()
+started.wait()
+child = os.fork()
+if child != 0:
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+""")
 
     def test_objects_that_live_to_the_end(self):
         python("""

@@ -163,12 +163,11 @@ PatchRanking scoreMap(const Scorer& self, const py::object& image, const ScorePa
     Callbacks callbacks;
     try
     {
-        return unlocked([&]()
+        Unlocked unlocked;
+        return self.scoreMap(array.mat, paramsNow, [&](int done, int total)
         {
-            return self.scoreMap(array.mat, paramsNow, [&](int done, int total)
-            {
-                return callbacks.goOn(progress.ptr(), [&]() { return Py_BuildValue("(ii)", done, total); });
-            });
+            const Locked locked(unlocked);
+            return callbacks.call(progress.ptr(), [&]() { return Py_BuildValue("(ii)", done, total); });
         });
     }
     catch (const cv::Exception&)

@@ -4,7 +4,7 @@
 
 #include "bind.hpp"
 
-#include <chrono>
+#include "../served_call.hpp"
 
 namespace ltrp_python
 {
@@ -126,22 +126,15 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     const Exclusive exclusive(&self);
     if (!exclusive.mine())
         CV_Error(cv::Error::StsError, "this Trainer is running already");
-    Callbacks callbacks;
-    self.setProgress([&](const TrainProgress& state)
-    {
-        return callbacks.goOn(progress.ptr(), [&]() { return py::make_tuple(state).release().ptr(); });
-    });
-    auto asked = std::chrono::steady_clock::now();
-    self.setStop([&]()   // Ctrl-C, soon: within an update too
-    {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - asked < std::chrono::milliseconds(500))
-            return false;
-        asked = now;
-        return !callbacks.goOn(nullptr, []() { return static_cast<PyObject*>(nullptr); });
-    });
+    ServedCall call(progress.ptr(), message.ptr());
+    if (!progress.is_none())
+        self.setProgress([&](const TrainProgress& state)
+        {
+            return call.ask([&state]() { return py::make_tuple(state).release().ptr(); });
+        });
     if (!message.is_none())
-        self.setMessage([&](const cv::String& line) { callbacks.tell(message.ptr(), line); });
+        self.setMessage([&](const cv::String& line) { call.tell(line); });
+    self.setStop([&]() { return call.stopped(); });
     struct Reset   // the functions hold references to what is local here
     {
         Trainer& trainer;
@@ -155,15 +148,15 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     bool finished = false;
     try
     {
-        finished = unlocked([&]() { return self.run(); });
+        call.run([&]() { finished = self.run(); });
     }
     catch (const cv::Exception&)
     {
-        if (!callbacks.raise())
+        if (!call.raise())
             throw;
         throw py::error_already_set();
     }
-    if (callbacks.raise())
+    if (call.raise())
         throw py::error_already_set();
     return finished;
 }
@@ -196,8 +189,9 @@ void bindTrainer(py::module_& module)
              "callback ended it: run again with params.resume.\n"
              "progress: function of a TrainProgress, called after every update; returning False writes a checkpoint and\n"
              "ends the training, and so does raising, which reaches the caller (Ctrl-C does, with a callback or without).\n"
-             "message: function of a str: resumed from where, images that were skipped, checkpoints; it may be called\n"
-             "from a reading thread. Without it the lines go to OpenCV's log.");
+             "message: function of a str: resumed from where, images that were skipped, checkpoints. Without it the\n"
+             "lines go to OpenCV's log. Both are called in the thread that called run; the training has another one.\n"
+             "A run in a daemon thread ends with a checkpoint when the interpreter ends.");
     module.def("Trainer_createPretrain", pretrain, py::arg("params"), pretrainText);
     module.def("Trainer_createRanker", ranker, py::arg("params"), rankerText);
 }
