@@ -9,11 +9,13 @@ python test_package.py; needs opencv-python-headless. The API itself: modules/lt
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import tracemalloc
 import unittest
+from pathlib import Path
 
 import numpy as np
 
@@ -204,6 +206,58 @@ class Last:
         self.ranker.rank(np.zeros((64, 64, 3), np.uint8))
 builtins.last = Last()
 """)
+
+
+class Headers(unittest.TestCase):
+    """What the public headers declare for bindings is in the package, under the same names."""
+
+    ABSENT = {"registerLayers"}   # there is no cv::dnn in Python that would need them
+
+    def setUp(self):
+        folder = Path(__file__).resolve().parents[2] / "modules/ltrp/include/opencv2/ltrp"
+        text = "".join(path.read_text() for path in sorted(folder.glob("*.hpp")))
+        self.text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
+
+    def bodies(self):
+        """Name and body of every class that is bound."""
+        found = re.findall(r"(?:class|struct) CV_EXPORTS_W(?:_SIMPLE)? (\w+)[^{;]*\{(.*?)\n\};", self.text, flags=re.S)
+        self.assertGreater(len(found), 10)
+        return found
+
+    def check_parameters(self, function, name, parameters):
+        depth0 = re.sub(r"<[^<>]*>|\([^()]*\)", "", parameters)
+        names = [re.search(r"(\w+)\s*(?:=.*)?$", part.strip()).group(1) for part in depth0.split(",") if part.strip()]
+        signature = re.search(r"%s\((.*?)\) ->" % name, function.__doc__).group(1)
+        for parameter in names:
+            self.assertRegex(signature, r"\b%s\b" % parameter, name)
+
+    def test_members(self):
+        members = 0
+        for name, body in self.bodies():
+            cls = getattr(ltrp, name)
+            for declared in re.findall(r"CV_PROP_RW [\w:<>]+ ([\w, ]+);", body):
+                for member in declared.split(", "):
+                    self.assertTrue(getattr(cls, member).__doc__, "%s.%s" % (name, member))
+                    members += 1
+            for method, parameters in re.findall(r"CV_WRAP[^;{]*?\b(\w+)\((.*?)\)[ \w]*(?:= 0)?[;{]", body, flags=re.S):
+                if method != name:
+                    self.check_parameters(getattr(cls, method), method, parameters)
+                    members += 1
+        self.assertGreater(members, 110)
+
+    def test_functions(self):
+        functions = re.findall(r"CV_EXPORTS_W [\w:<>]+ (\w+)\((.*?)\);", self.text, flags=re.S)
+        self.assertGreater(len(functions), 8)
+        for name, parameters in functions:
+            if name not in self.ABSENT:
+                self.check_parameters(getattr(ltrp, name), name, parameters)
+
+    def test_constants(self):
+        constants = [pair for body in re.findall(r"enum \w+\s*\{(.*?)\}", self.text, flags=re.S)
+                     for pair in re.findall(r"(\w+) = (\d+)", body)]
+        self.assertGreater(len(constants), 20)
+        for name, value in constants:
+            self.assertEqual(getattr(ltrp, name), int(value), name)
 
 
 class Package(unittest.TestCase):

@@ -24,6 +24,10 @@ void bindTrainParams(py::module_& module)
                       [](P& self, const std::vector<std::string>& data) { self.data.assign(data.begin(), data.end()); },
                       "folders (searched recursively), image files, or list files (one path per line)")
         .def_readwrite("out", &P::out, "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
+        .def_readwrite("init", &P::init,
+                       "weight file that the weights start from, empty (default): random values. An autoencoder starts\n"
+                       "from one of the same geometry; a ranker from one of the same geometry, or from the first blocks of\n"
+                       "an autoencoder's encoder of the same width, heads, image and patch size")
         .def_readwrite("resume", &P::resume, "go on from the newest complete checkpoint in `out`; False")
         .def_readwrite("seed", &P::seed, "all random draws are functions of it; 0")
         .def_readwrite("epochs", &P::epochs, "passes over the data, > 0")
@@ -82,6 +86,9 @@ void bindKinds(py::module_& module)
         .def("setPreset", [](R& self, const std::string& name) { self.setPreset(name); }, py::arg("name"),
              "setPreset(name: str) -> None\n\nSets widths, depths and heads: tiny, small, base, large, huge.")
         .def_readwrite("mae", &R::mae, "weight file of the autoencoder")
+        .def_readwrite("targets", &R::targets,
+                       "instead of mae: folder of score maps that `ltrp score --targets` computed for the same data; with\n"
+                       "seesAll all patches of a crop are compared, else the visible ones")
         .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
         .def_readwrite("depth", &R::depth, "ranker blocks; 12")
         .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
