@@ -7,11 +7,15 @@
 python test_package.py; needs opencv-python-headless. The API itself: modules/ltrp/misc/python/test/test_ltrp.py.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 import unittest
+from pathlib import Path
 
 import numpy as np
 
@@ -131,6 +135,66 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
         outputs = {python(self.CODE.format(imports=imports)) for imports in orders}
         self.assertEqual(len(outputs), 1, outputs)
 
+    def test_threads_that_outlive_the_interpreter(self):
+        # A thread in the middle of a call when the interpreter goes down must not crash it, whether the call comes back to
+        # Python now and then or not, and what was registered with atexit runs.
+        calls = ("scorer.scoreMap(image, params, lambda done, total: started.set())",
+                 "started.set(), scorer.scoreMap(image, params)", "started.set(), ranker.rankBatch([image] * 64)",
+                 "[(ranker.rank(image), started.set()) for i in range(10 ** 9)]",
+                 "[(ranker.rank(image[:, ::-1]), started.set(), time.sleep(1e-4)) for i in range(10 ** 9)]")
+        for call in calls:
+            self.assertEqual(python("""
+import atexit, threading, time, numpy as np, ltrp
+atexit.register(print, "goodbye")
+ranker, scorer, image = ltrp.Ranker.create(), ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
+params = ltrp.ScoreParams()
+params.masks = 2000
+started = threading.Event()
+threading.Thread(target=lambda: (%s), daemon=True).start()
+started.wait()
+""" % call), "goodbye\n", call)
+
+    def test_a_training_that_outlives_the_interpreter(self):
+        # In the middle of updates, in a callback that never returns, and among messages of the reading threads.
+        for progress, message in (("started.set()", "None"), ("(started.set(), time.sleep(1000))", "None"),
+                                  ("started.set()", "lambda line: time.sleep(0.01)")):
+            with tempfile.TemporaryDirectory() as folder:
+                self.assertEqual(python("""
+import atexit, os, sys, threading, time, ltrp
+atexit.register(print, "goodbye")
+folder = %r
+params = ltrp.MaePretrainParams()
+params.setPreset("tiny")
+params.data, params.out = [os.path.dirname(sys.argv[1])], folder
+params.depth = params.decoderDepth = 1
+params.epochs, params.batch, params.workers, params.imageSize = 10000, 2, 4, 64
+started = threading.Event()
+trainer = ltrp.Trainer.createPretrain(params)
+threading.Thread(target=lambda: trainer.run(lambda state: %s, %s), daemon=True).start()
+started.wait()
+""" % (folder, progress, message)), "goodbye\n")
+                written = os.listdir(folder)
+                self.assertEqual([name for name in written if not name.startswith("checkpoint-")], ["log.jsonl"])
+                self.assertEqual(len(written), 2, written)
+                with open(os.path.join(folder, "log.jsonl")) as log:
+                    self.assertEqual(json.loads(log.readlines()[-1])["event"], "stop")
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
+    def test_a_forked_process_ends_while_the_parent_computes(self):
+        python("""
+import os, threading, numpy as np, ltrp
+scorer, image = ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
+params = ltrp.ScoreParams()
+params.masks = 2000
+started = threading.Event()
+threading.Thread(target=lambda: (started.set(), scorer.scoreMap(image, params)), daemon=True).start()
+started.wait()
+child = os.fork()
+if child != 0:
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, status
+""")
+
     def test_objects_that_live_to_the_end(self):
         python("""
 import numpy as np, ltrp, builtins
@@ -142,6 +206,58 @@ class Last:
         self.ranker.rank(np.zeros((64, 64, 3), np.uint8))
 builtins.last = Last()
 """)
+
+
+class Headers(unittest.TestCase):
+    """What the public headers declare for bindings is in the package, under the same names."""
+
+    ABSENT = {"registerLayers"}   # there is no cv::dnn in Python that would need them
+
+    def setUp(self):
+        folder = Path(__file__).resolve().parents[2] / "modules/ltrp/include/opencv2/ltrp"
+        text = "".join(path.read_text() for path in sorted(folder.glob("*.hpp")))
+        self.text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
+
+    def bodies(self):
+        """Name and body of every class that is bound."""
+        found = re.findall(r"(?:class|struct) CV_EXPORTS_W(?:_SIMPLE)? (\w+)[^{;]*\{(.*?)\n\};", self.text, flags=re.S)
+        self.assertGreater(len(found), 10)
+        return found
+
+    def check_parameters(self, function, name, parameters):
+        depth0 = re.sub(r"<[^<>]*>|\([^()]*\)", "", parameters)
+        names = [re.search(r"(\w+)\s*(?:=.*)?$", part.strip()).group(1) for part in depth0.split(",") if part.strip()]
+        signature = re.search(r"%s\((.*?)\) ->" % name, function.__doc__).group(1)
+        for parameter in names:
+            self.assertRegex(signature, r"\b%s\b" % parameter, name)
+
+    def test_members(self):
+        members = 0
+        for name, body in self.bodies():
+            cls = getattr(ltrp, name)
+            for declared in re.findall(r"CV_PROP_RW [\w:<>]+ ([\w, ]+);", body):
+                for member in declared.split(", "):
+                    self.assertTrue(getattr(cls, member).__doc__, "%s.%s" % (name, member))
+                    members += 1
+            for method, parameters in re.findall(r"CV_WRAP[^;{]*?\b(\w+)\((.*?)\)[ \w]*(?:= 0)?[;{]", body, flags=re.S):
+                if method != name:
+                    self.check_parameters(getattr(cls, method), method, parameters)
+                    members += 1
+        self.assertGreater(members, 110)
+
+    def test_functions(self):
+        functions = re.findall(r"CV_EXPORTS_W [\w:<>]+ (\w+)\((.*?)\);", self.text, flags=re.S)
+        self.assertGreater(len(functions), 8)
+        for name, parameters in functions:
+            if name not in self.ABSENT:
+                self.check_parameters(getattr(ltrp, name), name, parameters)
+
+    def test_constants(self):
+        constants = [pair for body in re.findall(r"enum \w+\s*\{(.*?)\}", self.text, flags=re.S)
+                     for pair in re.findall(r"(\w+) = (\d+)", body)]
+        self.assertGreater(len(constants), 20)
+        for name, value in constants:
+            self.assertEqual(getattr(ltrp, name), int(value), name)
 
 
 class Package(unittest.TestCase):

@@ -5,6 +5,7 @@
 """Uses the package as a program would; `mypy --strict` must find nothing, and see through the mistakes at the end."""
 
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +23,21 @@ def overlay(photo: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
     return ltrp.drawOverlay(photo, ranking, keep)
 
 
+def contrast(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    scorer, params = ltrp.Scorer.create(normPixLoss=1), ltrp.ScoreParams()
+    for photo in photos:
+        scorer.addFeaturePhoto(photo)
+    params.teacher, params.context, params.smooth = "features+centre*0.15", ltrp.CONTEXT_BORDER, 0.5
+    params.featureBlocks = [4, 7]
+    scores = scorer.scoreMap(photos[0], params).scores
+    assert scores is not None
+    return scores
+
+
 def pretrain(folder: Path) -> bool:
     params = ltrp.MaePretrainParams()
     params.data = [str(folder)]
+    params.init = str(folder / "before.safetensors")
 
     def progress(state: ltrp.TrainProgress) -> bool:
         return state.step < 100
@@ -35,4 +48,6 @@ def mistakes() -> None:   # an ignored line without a mistake is an error for my
     ltrp.Ranker.create(5)   # type: ignore[arg-type]
     ltrp.SelectParams().keepRatio = "half"   # type: ignore[assignment]
     ltrp.Scorer.create().score("photo.jpg")   # type: ignore[arg-type]
+    ltrp.ScoreParams().teacher = 1   # type: ignore[assignment]
+    ltrp.RankerTrainParams().targets = Path("maps")   # type: ignore[assignment]
     ltrp.keepCount(1.5, 0.5)   # type: ignore[arg-type]

@@ -5,73 +5,19 @@
 #ifndef OPENCV_LTRP_PYTHON_CALLBACKS_HPP
 #define OPENCV_LTRP_PYTHON_CALLBACKS_HPP
 
-// Calls from C++ back into Python, for cv2.ltrp (pyopencv_ltrp.hpp) and the package ltrp (pybind/) alike. C++11 and
-// Python's own interface only: OpenCV 4 compiles its bindings so.
+// Calls from C++ back into Python.
 
-#include <Python.h>
+#include "interpreter_lock.hpp"
 
-#include <chrono>
 #include <set>
 #include <string>
-#include <thread>
-
-#ifdef __GLIBCXX__
-#include <cxxabi.h>
-#endif
 
 namespace ltrp_python
 {
 
-/// Takes the interpreter's lock by `take`. A thread that comes when the interpreter is on its way out never gets it:
-/// Python up to 3.13 ends such a thread, which unwinds its stack, and behind a destructor the C++ runtime then ends the
-/// process. Such a thread waits here for the end instead, as it does in Python itself from 3.14 on.
-template <class Take>
-void takeLock(Take take)
-{
-#ifdef __GLIBCXX__
-    try
-    {
-        take();
-    }
-    catch (abi::__forced_unwind&)
-    {
-        for (;;)
-            std::this_thread::sleep_for(std::chrono::hours(1));
-    }
-#else
-    take();
-#endif
-}
-
-/// Holds the interpreter's lock, taken in whichever thread.
-class Locked
-{
-public:
-    Locked() { takeLock([this]() { state_ = PyGILState_Ensure(); }); }
-    ~Locked() { PyGILState_Release(state_); }
-    Locked(const Locked&) = delete;
-    Locked& operator=(const Locked&) = delete;
-
-private:
-    PyGILState_STATE state_;
-};
-
-/// Gives the interpreter's lock away while C++ works.
-class Unlocked
-{
-public:
-    Unlocked() : state_(PyEval_SaveThread()) {}
-    ~Unlocked() { takeLock([this]() { PyEval_RestoreThread(state_); }); }
-    Unlocked(const Unlocked&) = delete;
-    Unlocked& operator=(const Unlocked&) = delete;
-
-private:
-    PyThreadState* state_;
-};
-
 /// Python functions called during one long C++ call, and the exception that one of them raised: it may not travel
 /// through C++, so it ends the call by "do not go on" and is raised again behind it.
-/// Made and destroyed with the interpreter's lock held; goOn() and tell() take it themselves.
+/// Everything here wants the interpreter's lock held.
 class Callbacks
 {
 public:
@@ -86,39 +32,21 @@ public:
     Callbacks& operator=(const Callbacks&) = delete;
 
     /// Calls function(*arguments()) unless function is NULL or None; looks for Ctrl-C in any case.
-    /// @param arguments called with the lock held; returns a new tuple, or NULL with a Python error set
+    /// @param arguments returns a new tuple, or NULL with a Python error set
     /// @return false when the function, or one before it, raised or returned something false other than None
     template <class Arguments>
-    bool goOn(PyObject* function, Arguments arguments)
+    bool call(PyObject* function, const Arguments& arguments)
     {
-        const Locked lock;
-        if (type_)
-            return false;
-        if (PyErr_CheckSignals() != 0)
-            return keep();
-        if (!function || function == Py_None)
-            return true;
-        PyObject* const result = call(function, arguments());
-        if (!result)
-            return keep();
-        const int wanted = result == Py_None ? 1 : PyObject_IsTrue(result);
-        Py_DECREF(result);
-        return wanted < 0 ? keep() : wanted != 0;
+        bool goOn = false;
+        callPython([&]() { goOn = tryCall(function, arguments); });
+        return goOn;
     }
 
-    /// Calls function(line), from any thread.
-    void tell(PyObject* function, const std::string& line)
+    /// Lines name files, whose names are bytes that need not be UTF-8.
+    static PyObject* textArgument(const std::string& line)
     {
-        const Locked lock;
-        if (type_)
-            return;
-        // Lines name files, whose names are bytes that need not be UTF-8.
         PyObject* const text = PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace");
-        PyObject* const result = text ? call(function, Py_BuildValue("(N)", text)) : NULL;
-        if (result)
-            Py_DECREF(result);
-        else
-            keep();
+        return text ? Py_BuildValue("(N)", text) : NULL;
     }
 
     /// Sets the Python error that was kept. @return whether there is one
@@ -132,11 +60,23 @@ public:
     }
 
 private:
-    static PyObject* call(PyObject* function, PyObject* arguments)
+    template <class Arguments>
+    bool tryCall(PyObject* function, const Arguments& arguments)
     {
-        PyObject* const result = arguments ? PyObject_CallObject(function, arguments) : NULL;
-        Py_XDECREF(arguments);
-        return result;
+        if (type_)
+            return false;
+        if (PyErr_CheckSignals() != 0)
+            return keep();
+        if (!function || function == Py_None)
+            return true;
+        PyObject* const tuple = arguments();
+        PyObject* const result = tuple ? PyObject_CallObject(function, tuple) : NULL;
+        Py_XDECREF(tuple);
+        if (!result)
+            return keep();
+        const int wanted = result == Py_None ? 1 : PyObject_IsTrue(result);
+        Py_DECREF(result);
+        return wanted < 0 ? keep() : wanted != 0;
     }
 
     bool keep()

@@ -7,15 +7,14 @@
 
 #ifdef HAVE_OPENCV_LTRP
 
-#include "callbacks.hpp"
+#include "served_call.hpp"
 
-/// The C++ exceptions of a statement as Python's, without the interpreter's lock while it runs; false when it threw.
+/// The C++ exceptions of a statement as Python's; false when it threw.
 template <class Statement>
 static bool ltrp_python_try(Statement statement)
 {
     try
     {
-        const ltrp_python::Unlocked unlocked;
         statement();
         return true;
     }
@@ -52,18 +51,21 @@ static PyObject* pyopencv_cv_ltrp_Trainer_run_callbacks(PyObject* self, PyObject
         return NULL;
     }
 
-    ltrp_python::Callbacks callbacks;
-    trainer->setProgress([&](const cv::ltrp::TrainProgress& state)
-    {
-        return callbacks.goOn(progress, [&]() { return Py_BuildValue("(N)", pyopencv_ltrp_TrainProgress_Instance(state)); });
-    });
+    ltrp_python::ServedCall call(progress, message);
+    if (progress && progress != Py_None)
+        trainer->setProgress([&](const cv::ltrp::TrainProgress& state)
+        {
+            return call.ask([&state]() { return Py_BuildValue("(N)", pyopencv_ltrp_TrainProgress_Instance(state)); });
+        });
     if (message && message != Py_None)
-        trainer->setMessage([&](const cv::String& line) { callbacks.tell(message, line); });
+        trainer->setMessage([&](const cv::String& line) { call.tell(line); });
+    trainer->setStop([&]() { return call.stopped(); });
     bool finished = false;
-    const bool good = ltrp_python_try([&]() { finished = trainer->run(); });
+    const bool good = ltrp_python_try([&]() { call.run([&]() { finished = trainer->run(); }); });
     trainer->setProgress(cv::ltrp::Trainer::Progress());
     trainer->setMessage(cv::ltrp::Trainer::Message());
-    if (callbacks.raise() || !good)
+    trainer->setStop(cv::ltrp::Trainer::Stop());
+    if (call.raise() || !good)
         return NULL;
     return PyBool_FromLong(finished);
 }
@@ -96,9 +98,11 @@ static PyObject* pyopencv_cv_ltrp_Scorer_scoreMap_callbacks(PyObject* self, PyOb
     cv::ltrp::PatchRanking ranking;
     const bool good = ltrp_python_try([&]()
     {
+        ltrp_python::Unlocked unlocked;
         ranking = scorer->scoreMap(image, params, [&](int done, int total)
         {
-            return callbacks.goOn(progress, [&]() { return Py_BuildValue("(ii)", done, total); });
+            const ltrp_python::Locked locked(unlocked);
+            return callbacks.call(progress, [&]() { return Py_BuildValue("(ii)", done, total); });
         });
     });
     if (callbacks.raise() || !good)

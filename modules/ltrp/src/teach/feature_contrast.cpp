@@ -126,7 +126,8 @@ Mat FeatureContrast::map(const float* pixels, const std::vector<int>& wanted, vi
     std::vector<int> blocks = wanted.empty() ? usualBlocks(depth) : wanted;
     std::sort(blocks.begin(), blocks.end());
     LTRP_REQUIRE(blocks.front() >= 0 && blocks.back() < depth && std::adjacent_find(blocks.begin(), blocks.end()) == blocks.end(),
-                 Error::StsOutOfRange, "feature blocks: expected different numbers from 0 to " << depth - 1);
+                 Error::StsOutOfRange, "feature blocks: expected different numbers from 0 to " << depth - 1 << ", found "
+                 << Mat(blocks).reshape(1, 1));
     std::vector<Mat> found = keys(pixels, blocks, ws);
     const std::vector<int> border = borderPatches(grid);
     Mat sum = Mat::zeros(1, grid * grid, CV_32F);

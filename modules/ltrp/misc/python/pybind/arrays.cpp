@@ -4,6 +4,8 @@
 
 #include "arrays.hpp"
 
+#include "../interpreter_lock.hpp"
+
 #include <climits>
 
 namespace ltrp_python
@@ -102,7 +104,8 @@ ArrayArgument arrayArgument(const py::object& object, const char* name)
         return {object, cv::Mat()};
     if (!fitsMat(array, layout))
     {
-        array = py::array::ensure(array.attr("copy")("C"));
+        // NumPy gives the lock away meanwhile.
+        callPython([&]() { array = py::array::ensure(array.attr("copy")("C")); });
         if (!array)
             throw py::error_already_set();
     }

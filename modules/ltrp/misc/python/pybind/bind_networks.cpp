@@ -28,7 +28,8 @@ void bindConstants(py::module_& module)
         {"REMOVAL_DECODER", REMOVAL_DECODER}, {"REMOVAL_ENCODER", REMOVAL_ENCODER}, {"METRIC_L1", METRIC_L1},
         {"METRIC_L2", METRIC_L2}, {"METRIC_SSIM", METRIC_SSIM}, {"METRIC_PSNR", METRIC_PSNR},
         {"SPACE_DECODER", SPACE_DECODER}, {"SPACE_PIXEL", SPACE_PIXEL}, {"AVERAGE_SCORE", AVERAGE_SCORE},
-        {"AVERAGE_RANK", AVERAGE_RANK}, {"TARGET_CPU", TARGET_CPU}, {"TARGET_CPU_BF16", TARGET_CPU_BF16},
+        {"AVERAGE_RANK", AVERAGE_RANK}, {"CONTEXT_UNIFORM", CONTEXT_UNIFORM}, {"CONTEXT_BORDER", CONTEXT_BORDER},
+        {"TARGET_CPU", TARGET_CPU}, {"TARGET_CPU_BF16", TARGET_CPU_BF16},
         {"TARGET_CPU_INT8", TARGET_CPU_INT8}, {"TARGET_CUDA", TARGET_CUDA}, {"TARGET_CUDA_FP16", TARGET_CUDA_FP16},
         {"TARGET_CUDA_BF16", TARGET_CUDA_BF16}, {"TARGET_CUDA_TF32", TARGET_CUDA_TF32}};
     for (const auto& constant : constants)
@@ -61,21 +62,13 @@ void bindCommon(Class& cls)
 }
 
 /// Loading takes a while, so other threads go on.
-template <class Network>
-std::shared_ptr<Network> load(const py::object& model)
+template <class Network, class Option>
+std::shared_ptr<Network> load(const py::object& model, Option option)
 {
     if (model.is_none())
         return unlocked([]() { return Network::create(); });
     const std::string path = pathArgument(model);
-    return unlocked([&]() { return Network::create(path); });
-}
-
-std::shared_ptr<Ranker> loadRanker(const py::object& model, bool trusted)
-{
-    if (model.is_none())
-        return load<Ranker>(model);
-    const std::string path = pathArgument(model);
-    return unlocked([&]() { return Ranker::create(path, trusted); });
+    return unlocked([&]() { return Network::create(path, option); });
 }
 
 const char* const createText =
@@ -89,8 +82,9 @@ void bindRanker(py::module_& module)
         "Ranks the patches of images with a trained vision transformer.\n\n"
         "One object may be used from many threads at once, but for the setters. Made by Ranker.create.");
     const auto text = "create(model=None, trusted=False) -> Ranker\n\nLoads a ranker. trusted: ONNX files of any origin, which cv::dnn believes all that\nthey say." + std::string(createText);
-    cls.def_static("create", &loadRanker, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
-    module.def("Ranker_create", &loadRanker, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
+    const auto create = &load<Ranker, bool>;
+    cls.def_static("create", create, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
+    module.def("Ranker_create", create, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
     onlyMadeBy(cls, "Ranker.create");
     bindCommon<Ranker>(cls);
     cls.def("rank",
@@ -142,7 +136,20 @@ void bindScoring(py::module_& module)
         .def_readwrite("masks", &ScoreParams::masks, "random masks averaged by scoreMap(), >= 1; 32")
         .def_readwrite("seed", &ScoreParams::seed, "masks are a function of (seed, mask number) alone; 0")
         .def_readwrite("sampleShare", &ScoreParams::sampleShare,
-                       "in (0, 1]; 1 (default): exact; below: estimates from that share of the masked patches");
+                       "in (0, 1]; 1 (default): exact; below: estimates from that share of the masked patches")
+        .def_readwrite("teacher", &ScoreParams::teacher,
+                       "what scoreMap() measures: leave-one-out (default; the paper's), own-error, features, gradient,\n"
+                       "spectral, fine-grained or centre, or a weighted sum of their ranks:\n"
+                       "\"features*1+spectral*0.5+centre*0.15\"")
+        .def_readwrite("smooth", &ScoreParams::smooth,
+                       "standard deviation, in patches, of a Gaussian that the map goes through, 0 to 100; 0: none; 0")
+        .def_readwrite("context", &ScoreParams::context,
+                       "which patches the masks of leave-one-out and own-error leave visible: CONTEXT_UNIFORM (default)\n"
+                       "or CONTEXT_BORDER, three quarters of them at the image's border")
+        .def_property("featureBlocks", [](const ScoreParams& self) { return arrayOf(self.featureBlocks); },
+                      [](ScoreParams& self, const std::vector<int>& blocks) { self.featureBlocks = blocks; },
+                      "int32 array: encoder blocks whose attention keys the cue features compares, from 0; empty\n"
+                      "(default): those at 40, 60 and 70 % of the depth");
 
     py::class_<VisibleScores>(module, "VisibleScores", "Pseudo-scores of the visible patches under one random mask.")
         .def(py::init<>())
@@ -163,12 +170,11 @@ PatchRanking scoreMap(const Scorer& self, const py::object& image, const ScorePa
     Callbacks callbacks;
     try
     {
-        return unlocked([&]()
+        Unlocked unlocked;
+        return self.scoreMap(array.mat, paramsNow, [&](int done, int total)
         {
-            return self.scoreMap(array.mat, paramsNow, [&](int done, int total)
-            {
-                return callbacks.goOn(progress.ptr(), [&]() { return Py_BuildValue("(ii)", done, total); });
-            });
+            const Locked locked(unlocked);
+            return callbacks.call(progress.ptr(), [&]() { return Py_BuildValue("(ii)", done, total); });
         });
     }
     catch (const cv::Exception&)
@@ -185,10 +191,12 @@ void bindScorer(py::module_& module)
         module, "Scorer",
         "Measures what patches are worth with a masked autoencoder, no labels and no trained ranker needed.\n\n"
         "One object may be used from many threads at once, but for the setters. Made by Scorer.create.");
-    const auto text = "create(model=None) -> Scorer\n\nLoads a masked autoencoder (encoder and decoder)." +
+    const auto text = "create(model=None, normPixLoss=-1) -> Scorer\n\nLoads a masked autoencoder (encoder and decoder).\n"
+                      "normPixLoss: whether it predicts pixels normalised per patch: 1, 0, or -1: as the file says." +
                       std::string(createText);
-    cls.def_static("create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
-    module.def("Scorer_create", &load<Scorer>, py::arg("model") = py::none(), text.c_str());
+    const auto create = &load<Scorer, int>;
+    cls.def_static("create", create, py::arg("model") = py::none(), py::arg("normPixLoss") = -1, text.c_str());
+    module.def("Scorer_create", create, py::arg("model") = py::none(), py::arg("normPixLoss") = -1, text.c_str());
     onlyMadeBy(cls, "Scorer.create");
     bindCommon<Scorer>(cls);
     cls.def("score",
@@ -203,9 +211,21 @@ void bindScorer(py::module_& module)
                       "Scores the visible patches of one random mask, which params.seed picks.").c_str())
         .def("scoreMap", &scoreMap, py::arg("image"), py::arg("params") = ScoreParams(), py::arg("progress") = py::none(),
              withImage("scoreMap(image, params=ScoreParams(), progress=None) -> PatchRanking\n\n"
-                       "A full score map: every patch's mean over those of many random masks in which it was visible.\n"
+                       "A full score map by params.teacher. For leave-one-out it is every patch's mean over those of many\n"
+                       "random masks in which it was visible, for own-error over those in which it was hidden.\n"
                        "progress: function of (masks done, masks in all); returning False cancels with an error, raising\n"
-                       "cancels too.").c_str());
+                       "cancels too.").c_str())
+        .def("addFeaturePhoto",
+             [](Scorer& self, const py::object& photo)
+             {
+                 const ArrayArgument array = arrayArgument(photo, "photo");
+                 unlocked([&]() { self.addFeaturePhoto(array.mat); });
+             },
+             py::arg("photo"),
+             "addFeaturePhoto(photo) -> None\n\n"
+             "Adds a photo to those whose mean attention keys the cue features takes away. The cue needs 16 photos or\n"
+             "more, of the kind that is to be scored; 64 are enough. Not to be called beside a running call.\n"
+             "photo: as the image of scoreMap.");
 }
 
 }  // namespace

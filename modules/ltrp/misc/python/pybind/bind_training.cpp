@@ -4,7 +4,7 @@
 
 #include "bind.hpp"
 
-#include <chrono>
+#include "../served_call.hpp"
 
 namespace ltrp_python
 {
@@ -24,6 +24,10 @@ void bindTrainParams(py::module_& module)
                       [](P& self, const std::vector<std::string>& data) { self.data.assign(data.begin(), data.end()); },
                       "folders (searched recursively), image files, or list files (one path per line)")
         .def_readwrite("out", &P::out, "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
+        .def_readwrite("init", &P::init,
+                       "weight file that the weights start from, empty (default): random values. An autoencoder starts\n"
+                       "from one of the same geometry; a ranker from one of the same geometry, or from the first blocks of\n"
+                       "an autoencoder's encoder of the same width, heads, image and patch size")
         .def_readwrite("resume", &P::resume, "go on from the newest complete checkpoint in `out`; False")
         .def_readwrite("seed", &P::seed, "all random draws are functions of it; 0")
         .def_readwrite("epochs", &P::epochs, "passes over the data, > 0")
@@ -82,6 +86,9 @@ void bindKinds(py::module_& module)
         .def("setPreset", [](R& self, const std::string& name) { self.setPreset(name); }, py::arg("name"),
              "setPreset(name: str) -> None\n\nSets widths, depths and heads: tiny, small, base, large, huge.")
         .def_readwrite("mae", &R::mae, "weight file of the autoencoder")
+        .def_readwrite("targets", &R::targets,
+                       "instead of mae: folder of score maps that `ltrp score --targets` computed for the same data; with\n"
+                       "seesAll all patches of a crop are compared, else the visible ones")
         .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
         .def_readwrite("depth", &R::depth, "ranker blocks; 12")
         .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
@@ -126,22 +133,15 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     const Exclusive exclusive(&self);
     if (!exclusive.mine())
         CV_Error(cv::Error::StsError, "this Trainer is running already");
-    Callbacks callbacks;
-    self.setProgress([&](const TrainProgress& state)
-    {
-        return callbacks.goOn(progress.ptr(), [&]() { return py::make_tuple(state).release().ptr(); });
-    });
-    auto asked = std::chrono::steady_clock::now();
-    self.setStop([&]()   // Ctrl-C, soon: within an update too
-    {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - asked < std::chrono::milliseconds(500))
-            return false;
-        asked = now;
-        return !callbacks.goOn(nullptr, []() { return static_cast<PyObject*>(nullptr); });
-    });
+    ServedCall call(progress.ptr(), message.ptr());
+    if (!progress.is_none())
+        self.setProgress([&](const TrainProgress& state)
+        {
+            return call.ask([&state]() { return py::make_tuple(state).release().ptr(); });
+        });
     if (!message.is_none())
-        self.setMessage([&](const cv::String& line) { callbacks.tell(message.ptr(), line); });
+        self.setMessage([&](const cv::String& line) { call.tell(line); });
+    self.setStop([&]() { return call.stopped(); });
     struct Reset   // the functions hold references to what is local here
     {
         Trainer& trainer;
@@ -155,15 +155,15 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     bool finished = false;
     try
     {
-        finished = unlocked([&]() { return self.run(); });
+        call.run([&]() { finished = self.run(); });
     }
     catch (const cv::Exception&)
     {
-        if (!callbacks.raise())
+        if (!call.raise())
             throw;
         throw py::error_already_set();
     }
-    if (callbacks.raise())
+    if (call.raise())
         throw py::error_already_set();
     return finished;
 }
@@ -196,8 +196,9 @@ void bindTrainer(py::module_& module)
              "callback ended it: run again with params.resume.\n"
              "progress: function of a TrainProgress, called after every update; returning False writes a checkpoint and\n"
              "ends the training, and so does raising, which reaches the caller (Ctrl-C does, with a callback or without).\n"
-             "message: function of a str: resumed from where, images that were skipped, checkpoints; it may be called\n"
-             "from a reading thread. Without it the lines go to OpenCV's log.");
+             "message: function of a str: resumed from where, images that were skipped, checkpoints. Without it the\n"
+             "lines go to OpenCV's log. Both are called in the thread that called run; the training has another one.\n"
+             "A run in a daemon thread ends with a checkpoint when the interpreter ends.");
     module.def("Trainer_createPretrain", pretrain, py::arg("params"), pretrainText);
     module.def("Trainer_createRanker", ranker, py::arg("params"), rankerText);
 }

@@ -15,6 +15,7 @@ import os
 import pickle
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import threading
@@ -96,7 +97,7 @@ class Names(Shared):
                 self.assertTrue(getattr(lib, name).__doc__, name)
         constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
                          METRIC_SSIM=2, METRIC_PSNR=3, SPACE_DECODER=0, SPACE_PIXEL=1, AVERAGE_SCORE=0, AVERAGE_RANK=1,
-                         TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001, TARGET_CUDA=6, TARGET_CUDA_FP16=7,
+                         CONTEXT_UNIFORM=0, CONTEXT_BORDER=1, TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001, TARGET_CUDA=6, TARGET_CUDA_FP16=7,
                          TARGET_CUDA_BF16=1002, TARGET_CUDA_TF32=1003)
         for name, value in constants.items():
             self.assertEqual(getattr(lib, name), value, name)
@@ -107,10 +108,12 @@ class Names(Shared):
                          (0, 0.25, 0.7, 5, 0))
         self.assertEqual((score.maskRatio, score.removal, score.metric, score.space, score.average, score.masks,
                           score.seed, score.sampleShare), (0.9, 0, 0, 0, 0, 32, 0, 1))
+        self.assertEqual((score.teacher, score.smooth, score.context, len(score.featureBlocks)), ('leave-one-out', 0, 0, 0))
         mae, rank = lib.MaePretrainParams(), lib.RankerTrainParams()
         self.assertIs(mae.reduceJpegs, True)
         self.assertEqual((mae.embedDim, mae.depth, mae.epochs, mae.maskRatio), (768, 12, 800, 0.75))
         self.assertEqual((rank.embedDim, rank.heads, rank.weightDecay, rank.loss), (384, 6, 0.06, 'list-mle-k'))
+        self.assertEqual((mae.init, rank.init, rank.targets), ('', '', ''))
         rank.setPreset('tiny')
         self.assertEqual((rank.embedDim, rank.heads), (192, 3))
         self.assertIn('tiny', self.refused(rank.setPreset, 'gigantic'))
@@ -429,6 +432,49 @@ class Scoring(Shared):
         np.testing.assert_array_equal(self.scorer.scoreMap(photo(), params=self.params()).scores, ranking.scores)
         self.assertEqual(ranking.imageSize, (160, 120))
 
+    def test_teachers(self):
+        def map_of(teacher='leave-one-out', **settings):
+            params = self.params()
+            params.teacher = teacher
+            for name, value in settings.items():
+                setattr(params, name, value)
+            return self.scorer.scoreMap(photo(), params).scores
+        plain, centre, gradient = map_of(), map_of('centre'), map_of('gradient')
+        self.assertFalse(np.allclose(plain, centre))
+        rows, columns = centre.shape
+        self.assertGreater(centre[rows // 2, columns // 2], centre[0, 0])
+        self.assertEqual(gradient[:rows // 3, :columns // 3].mean() > gradient[rows // 2:, columns // 2:].mean(), True)
+        self.assertFalse(np.allclose(map_of('gradient*1+centre*0.5'), map_of('gradient*1+centre*2')))
+        self.assertLess(map_of('gradient', smooth=2).std(), gradient.std())
+        self.assertIn('cheese', self.refused(map_of, 'cheese'))
+
+    def test_context(self):
+        def share_at_the_border(context):
+            params = self.params(mask_ratio=0.9)
+            params.context = context
+            columns, rows = self.scorer.getGrid()
+            y, x = np.divmod(self.scorer.score(photo(), params).patches, columns)
+            return ((x == 0) | (y == 0) | (x == columns - 1) | (y == rows - 1)).mean()
+        self.assertLess(share_at_the_border(lib.CONTEXT_UNIFORM), 0.6)
+        self.assertGreater(share_at_the_border(lib.CONTEXT_BORDER), 0.7)
+
+    def test_feature_contrast(self):
+        scorer, params = lib.Scorer.create(), lib.ScoreParams()
+        params.teacher = 'features'
+        self.assertIn('16 photos', self.refused(scorer.scoreMap, photo(), params))
+        for seed in range(16):
+            scorer.addFeaturePhoto(photo(60, 60, seed=seed))
+        usual = scorer.scoreMap(photo(), params).scores
+        params.featureBlocks = [0, 1]
+        np.testing.assert_array_equal(params.featureBlocks, [0, 1])
+        self.assertFalse(np.allclose(scorer.scoreMap(photo(), params).scores, usual))
+        params.featureBlocks = np.array([99], np.int32)
+        self.assertIn('99', self.refused(scorer.scoreMap, photo(), params))
+        self.refused(scorer.addFeaturePhoto, None)
+        self.refused(scorer.addFeaturePhoto, with_nan())
+        with self.assertRaises(REFUSED):
+            params.featureBlocks = ['first']
+
     def test_progress_cancels(self):
         calls = []
 
@@ -446,7 +492,7 @@ class Scoring(Shared):
 
     def test_hostile_arguments(self):
         for name, value in (('maskRatio', 1.0), ('maskRatio', float('nan')), ('metric', 9), ('removal', -1),
-                            ('space', 7), ('average', 5), ('masks', 0)):
+                            ('space', 7), ('average', 5), ('masks', 0), ('context', 2), ('smooth', -1.0)):
             params = self.params()
             setattr(params, name, value)
             self.assertIn(name, self.refused(self.scorer.scoreMap, photo(), params))
@@ -578,6 +624,49 @@ class Training(Shared):
         self.assertIn('class head', self.refused(ranker.setInputSize, (48, 24)))
         params.head = 'neck'
         self.assertIn('neck', self.refused(lib.Trainer.createRanker, params))
+
+    def test_where_weights_and_scores_come_from(self):
+        def first_loss(out, init):
+            losses, params = [], self.mae_params(out)
+            params.init, params.seed = init, 5
+            self.assertTrue(lib.Trainer.createPretrain(params).run(lambda state: losses.append(state.loss), str.strip))
+            return losses[0]
+        random = first_loss('random', '')
+        self.assertNotEqual(first_loss('further', self.path('random/final.safetensors')), random)
+        params = self.mae_params('absent')
+        params.init = self.path('absent.safetensors')
+        self.assertIn('absent.safetensors', self.refused(lambda: lib.Trainer.createPretrain(params).run(None, str.strip)))
+        params = self.ranker_params('')
+        params.targets = self.path('maps')
+        self.assertIn(self.path('maps'), self.refused(lambda: lib.Trainer.createRanker(params).run(None, str.strip)))
+
+    def test_normalised_pixels(self):
+        # A file that says nothing else than weights, which are of widths whose numbers of heads are known.
+        params = self.mae_params()
+        params.embedDim, params.heads, params.decoderEmbedDim, params.decoderHeads = 64, 1, 512, 16
+        self.assertTrue(lib.Trainer.createPretrain(params).run(None, str.strip))
+        with open(self.path('mae/final.safetensors'), 'rb') as f:
+            header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]).decode())
+            weights = f.read()
+        del header['__metadata__']
+        text = json.dumps(header).encode()
+        with open(self.path('weights.safetensors'), 'wb') as f:
+            f.write(struct.pack('<Q', len(text)) + text + weights)
+        score = lib.ScoreParams()
+        score.space, score.maskRatio = lib.SPACE_PIXEL, 0.5   # another thing for normalised pixels than for plain ones
+        plain, normalised = (lib.Scorer.create(self.path('weights.safetensors'), option).score(photo(), score).scores
+                             for option in (0, 1))
+        self.assertFalse(np.allclose(plain, normalised))
+        self.refused(lib.Scorer_create, self.path('weights.safetensors'), normPixLoss=2)
+
+    def test_callbacks_run_in_the_calling_thread(self):
+        with open(self.path('photos/broken.ppm'), 'wb') as f:
+            f.write(b'P6 40 40 255\n')
+        threads, lines = [], []
+        self.train_mae(progress=lambda state: threads.append(threading.get_ident()),
+                       message=lambda line: (threads.append(threading.get_ident()), lines.append(line)))
+        self.assertEqual(set(threads), {threading.get_ident()})
+        self.assertTrue(any('skipped' in line and 'broken.ppm' in line for line in lines), lines)
 
     def test_false_stops_and_resume_goes_on(self):
         self.assertTrue(self.train_mae('whole'))

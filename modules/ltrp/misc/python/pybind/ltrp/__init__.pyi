@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "AVERAGE_RANK", "AVERAGE_SCORE", "METRIC_L1", "METRIC_L2", "METRIC_PSNR", "METRIC_SSIM", "MaePretrainParams",
-    "PatchRanking", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
+    "AVERAGE_RANK", "AVERAGE_SCORE", "CONTEXT_BORDER", "CONTEXT_UNIFORM", "METRIC_L1", "METRIC_L2", "METRIC_PSNR",
+    "METRIC_SSIM", "MaePretrainParams", "PatchRanking", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
     "SELECT_CLUSTER", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer", "Scorer_create",
     "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8",
     "TARGET_CUDA", "TARGET_CUDA_BF16", "TARGET_CUDA_FP16", "TARGET_CUDA_TF32", "TrainParams", "TrainProgress", "Trainer",
@@ -40,6 +40,8 @@ SPACE_DECODER: Final[int]
 SPACE_PIXEL: Final[int]
 AVERAGE_SCORE: Final[int]
 AVERAGE_RANK: Final[int]
+CONTEXT_UNIFORM: Final[int]
+CONTEXT_BORDER: Final[int]
 TARGET_CPU: Final[int]
 TARGET_CPU_BF16: Final[int]
 TARGET_CPU_INT8: Final[int]
@@ -84,7 +86,14 @@ class ScoreParams:
     masks: int
     seed: int
     sampleShare: float
+    teacher: str
+    smooth: float
+    context: int
     def __init__(self) -> None: ...
+    @property
+    def featureBlocks(self) -> NDArray[np.int32]: ...
+    @featureBlocks.setter
+    def featureBlocks(self, blocks: _Numbers) -> None: ...
 
 class VisibleScores:
     def __init__(self) -> None: ...
@@ -116,11 +125,12 @@ class Ranker:
 @final
 class Scorer:
     @staticmethod
-    def create(model: Optional[_Path] = None) -> Scorer: ...
+    def create(model: Optional[_Path] = None, normPixLoss: int = -1) -> Scorer: ...
     def score(self, image: _Image, params: ScoreParams = ...) -> VisibleScores: ...
     def scoreMap(
         self, image: _Image, params: ScoreParams = ..., progress: Optional[Callable[[int, int], object]] = None
     ) -> PatchRanking: ...
+    def addFeaturePhoto(self, photo: _Image) -> None: ...
     def setPreferableBackend(self, backendId: int) -> None: ...
     def setPreferableTarget(self, targetId: int) -> None: ...
     def getInputSize(self) -> _Size: ...
@@ -129,6 +139,7 @@ class Scorer:
 
 class TrainParams:
     out: str
+    init: str
     resume: bool
     seed: int
     epochs: float
@@ -178,6 +189,7 @@ class MaePretrainParams(TrainParams):
 
 class RankerTrainParams(TrainParams):
     mae: str
+    targets: str
     embedDim: int
     depth: int
     heads: int
@@ -238,6 +250,6 @@ def drawOverlay(
     image: NDArray[np.uint8], ranking: PatchRanking, keep: _Numbers, dst: Optional[NDArray[np.uint8]] = None
 ) -> NDArray[np.uint8]: ...
 def Ranker_create(model: Optional[_Path] = None, trusted: bool = False) -> Ranker: ...
-def Scorer_create(model: Optional[_Path] = None) -> Scorer: ...
+def Scorer_create(model: Optional[_Path] = None, normPixLoss: int = -1) -> Scorer: ...
 def Trainer_createPretrain(params: MaePretrainParams) -> Trainer: ...
 def Trainer_createRanker(params: RankerTrainParams) -> Trainer: ...
