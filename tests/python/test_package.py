@@ -144,8 +144,9 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
                  "[(ranker.rank(image[:, ::-1]), started.set(), time.sleep(1e-4)) for i in range(10 ** 9)]")
         for call in calls:
             self.assertEqual(python("""
-import atexit, threading, time, numpy as np, ltrp
+import atexit, sys, threading, time, numpy as np, ltrp
 atexit.register(print, "goodbye")
+sys.setswitchinterval(1e-6)   # the threads take the interpreter's lock from each other as often as they can
 ranker, scorer, image = ltrp.Ranker.create(), ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
 params = ltrp.ScoreParams()
 params.masks = 2000

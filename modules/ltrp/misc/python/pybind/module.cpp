@@ -91,6 +91,9 @@ PYBIND11_MODULE(_ltrp, module)
     py::options options;
     options.disable_function_signatures();   // written by hand, with the types that are accepted
     module.attr("__name__") = "ltrp";        // where classes and functions are to be found by their users
+    // pybind11 looks NumPy up at its first use and gives the lock away meanwhile, in a place where a thread that does not
+    // get it back, because the interpreter ends, ends the process. So the first use is here.
+    py::dtype::of<float>();
     bindErrors(module);
     bindThreads(module);
     bindRankings(module);
