@@ -153,18 +153,6 @@ void DeviceBackend::geluBackward(const float* x, const float* dy, float* dx, siz
     device_->check("geluBackward");
 }
 
-double DeviceBackend::meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                                     bool squared) const
-{
-    const Scratch scratch(*scratch_, meanDifferenceScratch(count)), there(*scratch_, sizeof(double));
-    kernels::meanDifference(device_->stream(), a, b, count, scale, scale ? perScale : count, squared,
-                            static_cast<double*>(there.get()), scratch.get());
-    device_->check("meanDifference");
-    double mean = 0;
-    device_->download(there.get(), &mean, sizeof(mean));
-    return mean;
-}
-
 void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,
                                 double* loss, float gradientScale) const
 {

@@ -153,11 +153,6 @@ struct ProductSumArgs
 size_t productSumScratch(size_t items, size_t rows, int in, int out);
 void productSum(Stream stream, const ProductSumArgs& args, void* scratch);
 
-/// *mean = mean over `count` values of (|a - b| * scale[i / perScale]), squared: of its square. scale null: 1.
-size_t meanDifferenceScratch(size_t count);
-void meanDifference(Stream stream, Input a, Input b, size_t count, const float* scale, size_t perScale, bool squared,
-                    double* mean, void* scratch);
-
 // ---- Patches and tokens ---------------------------------------------------------------------------------------------
 
 /// Patch vectors [batch, n, 3 * patch * patch] of the grid places ids [batch, n] (null: all, in order) of pixels [batch, 3,
