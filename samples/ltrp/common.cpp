@@ -265,6 +265,19 @@ cv::Size parseSize(const char* option, const std::string& text)
     return size;
 }
 
+int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
+{
+    const std::string word = values[option].as<std::string>();
+    std::string all;
+    for (size_t i = 0; i < words.size(); ++i)
+    {
+        if (word == words[i])
+            return static_cast<int>(i);
+        all += (i ? ", " : "") + std::string(words[i]);
+    }
+    throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
+}
+
 std::string plain(double value)
 {
     std::ostringstream text;

@@ -82,6 +82,13 @@ int requiredTargetOption(const po::variables_map& values, const char* option = "
 /// An integer seed of option `name`, refused when negative.
 unsigned long long seedOption(const po::variables_map& values, const char* name);
 
+/// Number of an option's word in `words`, which stand in the order of an enumeration. @throws UsageError naming all of them
+int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words);
+template <size_t N> int wordOption(const po::variables_map& values, const char* option, const char* const (&words)[N])
+{
+    return wordOption(values, option, std::vector<const char*>(words, words + N));
+}
+
 /// A number as it would be typed: "0.25".
 std::string plain(double value);
 
