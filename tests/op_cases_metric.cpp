@@ -4,6 +4,8 @@
 
 #include "op_cases_tools.hpp"
 
+#include <cstring>
+
 namespace opcases
 {
 namespace
@@ -58,27 +60,31 @@ OpCase metricCase(int anchors, int each, int rows, int in, int out, bool scaled,
     return c;
 }
 
-OpCase differenceCase(size_t blocks, size_t perScale, bool scaled, bool squared)
+OpCase squaredLossCase(size_t count)
 {
     OpCase c;
-    c.name = cv::format("meanDifference %zux%zu%s%s", blocks, perScale, scaled ? " scaled" : "", squared ? " squared" : "");
-    c.inputs["a"] = randomFloats(blocks * perScale, 9);
-    c.inputs["b"] = randomFloats(blocks * perScale, 10);
-    c.inputs["scale"] = randomFloats(blocks, 11);
+    c.name = cv::format("squaredLoss %zu", count);
+    c.inputs["a"] = randomFloats(count, 9);
+    c.inputs["b"] = randomFloats(count, 10);
     c.run = [=](const Backend& backend, const Arrays& a) {
         const Inputs at(backend, a);
-        const double mean = backend.meanDifference(at("a"), at("b"), blocks * perScale, scaled ? at("scale") : nullptr, perScale,
-                                                   squared);
-        return Arrays{{"mean", Floats(1, static_cast<float>(mean))}};
+        const There gradient(backend, count), loss(backend, size_t(2));   // the size of a double
+        backend.squaredLoss(at("a"), at("b"), count, gradient, reinterpret_cast<double*>(static_cast<float*>(loss)));
+        const Floats bytes = loss.back();
+        double value;
+        std::memcpy(&value, bytes.data(), sizeof(value));
+        return Arrays{{"loss", Floats(1, static_cast<float>(value))}, {"gradient", gradient.back()}};
     };
     c.reference = [=](const Arrays& a) {
         double total = 0;
-        for (size_t i = 0; i < blocks * perScale; ++i)
+        Doubles gradient;
+        for (size_t i = 0; i < count; ++i)
         {
-            const double d = (static_cast<double>(a.at("a")[i]) - a.at("b")[i]) * (scaled ? a.at("scale")[i / perScale] : 1.f);
-            total += squared ? d * d : std::fabs(d);
+            const double d = static_cast<double>(a.at("a")[i]) - a.at("b")[i];
+            total += d * d / static_cast<double>(count);
+            gradient.push_back(2 * d / static_cast<double>(count));
         }
-        return Arrays{{"mean", Floats(1, static_cast<float>(total / static_cast<double>(blocks * perScale)))}};
+        return Arrays{{"loss", Floats(1, static_cast<float>(total))}, {"gradient", narrow(gradient)}};
     };
     c.absolute = 1e-7;
     c.relative = 1e-6;
@@ -91,8 +97,7 @@ std::vector<OpCase> metricCases()
 {
     return {metricCase(1, 1, 1, 4, 3, false, false), metricCase(1, 7, 31, 20, 27, true, false),
             metricCase(2, 3, 177, 64, 192, true, true), metricCase(3, 2, 300, 33, 48, false, true),
-            differenceCase(1, 1, false, false), differenceCase(7, 192, false, false), differenceCase(7, 192, true, false),
-            differenceCase(5, 1237, true, true), differenceCase(3, 768, false, true)};
+            squaredLossCase(1), squaredLossCase(1344), squaredLossCase(6185)};
 }
 
 }  // namespace opcases

@@ -201,9 +201,10 @@ inline Matrix encode(const MaeConfig& config, const Params& params, const float*
                        config.layerNormEps, flagged);
 }
 
-/// One predicted vector per patch. flagged: 1 + place, or -1.
+/// One predicted vector per patch. flagged: 1 + place, or -1. drop: the sequence lacks that token instead, and its own
+/// prediction is no result.
 inline Matrix decode(const MaeConfig& config, const Params& params, const Matrix& latent, const std::vector<int>& keep,
-                     int flagged)
+                     int flagged, bool drop = false)
 {
     const Vector& positions = params.at("decoder_pos_embed");
     const size_t dim = config.decoder.dim;
@@ -214,7 +215,11 @@ inline Matrix decode(const MaeConfig& config, const Params& params, const Matrix
     for (size_t t = 0; t < x.size(); t++)
         for (size_t i = 0; i < dim; i++)
             x[t][i] += positions[t * dim + i];
-    x = transformer(params, "decoder_blocks", "decoder_norm", x, config.decoder, config.layerNormEps, flagged);
+    if (drop)
+        x.erase(x.begin() + flagged);
+    x = transformer(params, "decoder_blocks", "decoder_norm", x, config.decoder, config.layerNormEps, drop ? -1 : flagged);
+    if (drop)
+        x.insert(x.begin() + flagged, Vector(dim, 0.0));
     Matrix pred;
     for (size_t t = 1; t < x.size(); t++)
         pred.push_back(linear(params, "decoder_pred", x[t]));

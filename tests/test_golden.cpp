@@ -5,6 +5,7 @@
 // `ltrp golden`: passes on the recorded cases and on cases of another geometry, fails on everything that is off.
 // ctest runs the folders of tests/data/golden and of the complete set one by one as well (golden.*, golden_complete.*).
 
+#include "golden_folders.hpp"
 #include "reference_vit.hpp"
 #include "io/tensor_file.hpp"
 #include "tool_fixture.hpp"
@@ -297,12 +298,7 @@ BOOST_FIXTURE_TEST_SUITE(golden, ToolFixture)
 
 BOOST_AUTO_TEST_CASE(every_recorded_output_is_compared_and_right)
 {
-    std::vector<std::string> folders = {dataFolder()};
-    if (const char* more = std::getenv("LTRP_GOLDEN_DIR"))
-        folders.push_back(more);
-    else
-        BOOST_TEST_MESSAGE("LTRP_GOLDEN_DIR names no complete set: only the part in the project runs here");
-    for (const std::string& cases : folders)
+    for (const std::string& cases : goldenFolders())
     {
         const Outcome outcome = tool({"golden", cases});
         BOOST_TEST(outcome.status == 0, outcome.out << outcome.err);

@@ -41,14 +41,13 @@ struct Setup
 
     size_t image() const { return static_cast<size_t>(3) * config.input.imageSize * config.input.imageSize; }
 
-    std::vector<float> scores(const LeaveOneOutOptions& options, int first = 0, int count = batch,
-                              const vit::LeaveOneOutTrace* trace = nullptr) const
+    std::vector<float> scores(const LeaveOneOutOptions& options, int first = 0, int count = batch) const
     {
         const vit::Mae mae(config, arena);
         vit::Workspace ws;
         std::vector<float> result(static_cast<size_t>(count) * visible);
         vit::LeaveOneOut(mae).scores(&pixels[first * image()], count, &keep[static_cast<size_t>(first) * visible],
-                                     visible, options, result.data(), ws, trace);
+                                     visible, options, result.data(), ws);
         return result;
     }
 
@@ -58,13 +57,12 @@ struct Setup
     std::vector<int> keep;
 };
 
-LeaveOneOutOptions makeOptions(int removal, int metric, int space = SPACE_DECODER, bool dropToken = true)
+LeaveOneOutOptions makeOptions(int removal, int metric, int space = SPACE_DECODER)
 {
     LeaveOneOutOptions options;
     options.removal = removal;
     options.metric = metric;
     options.space = space;
-    options.dropToken = dropToken;
     return options;
 }
 
@@ -149,8 +147,8 @@ double difference(const Setup& s, const float* pixels, const std::vector<int>& k
     return total / count;
 }
 
-/// Scores (SSIM and PSNR: before scaling) by the obvious loop.
-std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options)
+/// Scores (SSIM and PSNR: before scaling) by the obvious loop. drop: the decoder's sequence lacks the token.
+std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options, bool drop = false)
 {
     const reference::Params params = reference::toDouble(s.arena);
     std::vector<double> result;
@@ -163,7 +161,7 @@ std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options)
         for (int i = 0; i < visible; i++)
         {
             const reference::Matrix other = options.removal == REMOVAL_DECODER
-                ? reference::decode(s.config, params, latent, keep, 1 + keep[i])
+                ? reference::decode(s.config, params, latent, keep, 1 + keep[i], drop)
                 : reference::decode(s.config, params, reference::encode(s.config, params, pixels, keep, 1 + i), keep,
                                     -1);
             const int side = s.config.input.imageSize, size = s.config.input.patchSize;
@@ -215,11 +213,10 @@ BOOST_AUTO_TEST_CASE(differences_match_the_obvious_loop)
             for (int metric : {METRIC_L1, METRIC_L2})
                 for (int space : {SPACE_DECODER, SPACE_PIXEL})
                 {
-                    const std::vector<double> want = obvious(s, makeOptions(removal, metric, space));
-                    for (bool drop : {true, false})
-                        checkClose(s.scores(makeOptions(removal, metric, space, drop)), want, 2e-5,
-                                   std::string(name(removal)) + " metric " + std::to_string(metric) + " space " +
-                                   std::to_string(space) + (drop ? " dropped" : ""));
+                    const LeaveOneOutOptions options = makeOptions(removal, metric, space);
+                    checkClose(s.scores(options), obvious(s, options), 2e-5,
+                               std::string(name(removal)) + " metric " + std::to_string(metric) + " space " +
+                               std::to_string(space));
                 }
     }
 }
@@ -246,12 +243,13 @@ BOOST_AUTO_TEST_CASE(image_metrics_match_the_obvious_loop)
         for (int metric : {METRIC_SSIM, METRIC_PSNR})
         {
             const LeaveOneOutOptions options = makeOptions(removal, metric);
-            std::vector<float> raw(static_cast<size_t>(batch) * visible);
-            vit::LeaveOneOutTrace trace;
-            trace.raw = raw.data();
-            const std::vector<float> scores = s.scores(options, 0, batch, &trace);
+            const vit::Mae mae(s.config, s.arena);
+            vit::Workspace ws;
+            const std::vector<double> raw =
+                vit::LeaveOneOut(mae).similarities(s.pixels.data(), batch, s.keep.data(), visible, options, ws);
+            const std::vector<float> scores = s.scores(options);
             const std::vector<double> want = obvious(s, options);
-            checkClose(raw, want, 1e-4, std::string(name(removal)) + " metric " + std::to_string(metric));
+            checkClose(std::vector<float>(raw.begin(), raw.end()), want, 1e-4, std::string(name(removal)) + " metric " + std::to_string(metric));
             const auto ends = std::minmax_element(want.begin(), want.end());   // scaled over the whole batch
             for (size_t i = 0; i < want.size(); i++)
                 BOOST_CHECK_SMALL(scores[i] - (1 - (want[i] - *ends.first) / (*ends.second - *ends.first)), 2e-3);
@@ -263,63 +261,69 @@ BOOST_AUTO_TEST_CASE(reconstructions_match_the_obvious_loop)
     const Setup s;
     const reference::Params params = reference::toDouble(s.arena);
     const size_t patches = s.config.input.numPatches(), values = s.config.input.patchValues();
-    for (bool drop : {false, true})
+    for (int removal : {REMOVAL_DECODER, REMOVAL_ENCODER})
     {
-        std::vector<float> anchor(batch * patches * values), removed(anchor.size() * visible);
-        vit::LeaveOneOutTrace trace;
-        trace.anchor = anchor.data();
-        trace.removed = removed.data();
-        const LeaveOneOutOptions options = makeOptions(REMOVAL_DECODER, METRIC_L1, SPACE_DECODER, drop);
-        const std::vector<float> scores = s.scores(options, 0, batch, &trace);
-        checkClose(scores, wide(s.scores(options)), 1e-5, "scores with and without a trace");
+        const LeaveOneOutOptions options = makeOptions(removal, METRIC_L1);
+        const vit::Mae mae(s.config, s.arena);
+        vit::Workspace ws;
+        std::vector<double> scores;
+        reference::Matrix anchor;
         double error = 0;
-        for (int b = 0; b < batch; b++)
+        int calls = 0;
+        vit::LeaveOneOut(mae).reconstructions(s.pixels.data(), batch, s.keep.data(), visible, options,
+            [&](int b, int i, const float* prediction)
         {
+            BOOST_REQUIRE_EQUAL(b * (visible + 1) + 1 + i, calls++);   // each once, the anchor before its variants
+            const float* pixels = &s.pixels[b * s.image()];
             const std::vector<int> keep = reference::row(s.keep, b, visible);
-            const reference::Matrix latent = reference::encode(s.config, params, &s.pixels[b * s.image()], keep, -1);
-            for (int i = -1; i < visible; i++)
+            const bool encoder = removal == REMOVAL_ENCODER && i >= 0;
+            const reference::Matrix latent = reference::encode(s.config, params, pixels, keep, encoder ? 1 + i : -1);
+            const reference::Matrix want =
+                reference::decode(s.config, params, latent, keep, i < 0 || encoder ? -1 : 1 + keep[i]);
+            reference::Matrix got;
+            for (size_t p = 0; p < patches; p++)
             {
-                const reference::Matrix want =
-                    reference::decode(s.config, params, latent, keep, i < 0 ? -1 : 1 + keep[i]);
-                const float* got = i < 0 ? &anchor[b * patches * values]
-                                         : &removed[(b * visible + i) * patches * values];
-                for (size_t p = 0; p < patches; p++)
-                    for (size_t j = 0; j < values; j++)
-                    {
-                        const bool gone = drop && i >= 0 && static_cast<int>(p) == keep[i];   // documented to be zero
-                        error = std::max(error, std::abs(got[p * values + j] - (gone ? 0 : want[p][j])));
-                    }
+                got.emplace_back(prediction + p * values, prediction + (p + 1) * values);
+                for (size_t j = 0; j < values; j++)
+                    error = std::max(error, std::abs(got[p][j] - want[p][j]));
             }
-        }
-        BOOST_CHECK_MESSAGE(error < 1e-4, (drop ? "dropped" : "masked") << ": off by " << error);
+            if (i < 0)
+                anchor = got;
+            else
+                scores.push_back(difference(s, pixels, keep, anchor, got, options));
+        }, ws);
+        BOOST_CHECK_EQUAL(calls, batch * (visible + 1));
+        BOOST_CHECK_MESSAGE(error < 1e-4, name(removal) << ": off by " << error);
+        checkClose(s.scores(options), scores, 1e-5, "scores with and without whole reconstructions");
     }
 }
 
-BOOST_AUTO_TEST_CASE(dropping_the_token_equals_masking_it)
+BOOST_AUTO_TEST_CASE(masking_the_token_equals_dropping_it)
 {
     const Setup s;
     for (int metric : {METRIC_L1, METRIC_L2})
         for (int space : {SPACE_DECODER, SPACE_PIXEL})
-            checkClose(s.scores(makeOptions(REMOVAL_DECODER, metric, space, true)),
-                       wide(s.scores(makeOptions(REMOVAL_DECODER, metric, space, false))), 1e-5,
+        {
+            const LeaveOneOutOptions options = makeOptions(REMOVAL_DECODER, metric, space);
+            checkClose(s.scores(options), obvious(s, options, true), 2e-5,
                        "metric " + std::to_string(metric) + " space " + std::to_string(space));
+        }
 }
 
 BOOST_AUTO_TEST_CASE(images_do_not_mix)
 {
     const Setup s;
     for (int removal : {REMOVAL_DECODER, REMOVAL_ENCODER})
-        for (bool drop : {true, false})
+    {
+        const LeaveOneOutOptions options = makeOptions(removal, METRIC_L1);
+        std::vector<float> single;
+        for (int b = 0; b < batch; b++)
         {
-            const LeaveOneOutOptions options = makeOptions(removal, METRIC_L1, SPACE_DECODER, drop);
-            std::vector<float> single;
-            for (int b = 0; b < batch; b++)
-            {
-                const std::vector<float> one = s.scores(options, b, 1);
-                single.insert(single.end(), one.begin(), one.end());
-            }
-            checkClose(s.scores(options), wide(single), 1e-5, std::string(name(removal)) + (drop ? " dropped" : ""));
+            const std::vector<float> one = s.scores(options, b, 1);
+            single.insert(single.end(), one.begin(), one.end());
         }
+        checkClose(s.scores(options), wide(single), 1e-5, name(removal));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(threads_do_not_change_scores)

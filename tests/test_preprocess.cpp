@@ -5,6 +5,7 @@
 // From any image to what a network sees: against Pillow's own pixels, against plain formulas, over all kinds of images.
 
 #include "precomp.hpp"
+#include "golden_folders.hpp"
 #include "image/preprocess.hpp"
 #include "io/tensor_file.hpp"
 
@@ -109,11 +110,10 @@ BOOST_AUTO_TEST_SUITE(preprocess)
 BOOST_AUTO_TEST_CASE(photos_become_the_recorded_tensors)
 {
     int photos = 0;
-    for (const std::string folder :
-         {LTRP_SOURCE_DIR "/tests/data/golden/preprocess", LTRP_SOURCE_DIR "/../shared/golden/preprocess"})
-        for (int i = 0; std::filesystem::exists(folder + "/photo_" + std::to_string(i) + ".png"); ++i)
+    for (const std::string& golden : goldenFolders())
+        for (int i = 0; std::filesystem::exists(golden + "/preprocess/photo_" + std::to_string(i) + ".png"); ++i)
         {
-            const std::string number = std::to_string(i);
+            const std::string folder = golden + "/preprocess", number = std::to_string(i);
             Mat rgb, want, got;
             image::toRgb8(imread(folder + "/photo_" + number + ".png", IMREAD_COLOR), rgb);
             image::toRgb8(imread(folder + "/expected_crop_" + number + ".png", IMREAD_COLOR), want);

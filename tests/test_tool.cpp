@@ -482,4 +482,19 @@ BOOST_AUTO_TEST_CASE(models_are_found_where_the_environment_says)
     BOOST_TEST(outcome.err.find("name one with --model") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(models_are_found_beside_a_tool_that_path_finds)
+{
+    const std::filesystem::path root = std::filesystem::path(folder.file("installed")), tool = LTRP_TOOL;
+    std::filesystem::create_directories(root / "bin");
+    std::filesystem::create_directories(root / "share/ltrp");
+    std::filesystem::copy_file(tool, root / "bin/ltrp");
+    std::filesystem::copy_file(models().ranker, root / "share/ltrp/my-ranker.safetensors");
+    const std::string command = "unset LTRP_MODELS; cd /; PATH='" + (root / "bin").string() + "':$PATH; ltrp rank '"
+                                + photos()[0] + "' --json -";
+    const auto outcome = testing_tools::runProcess({"/bin/sh", "-c", command}, {});
+    BOOST_TEST(outcome.status == 0);
+    BOOST_TEST(Json::parse(outcome.out) ==
+               expectJson({"rank", photos()[0], "--model", models().ranker, "--json", "-"}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
 
+#include <opencv2/ltrp/models.hpp>
 #include <opencv2/ltrp/types.hpp>
 
 #include <algorithm>
@@ -15,9 +16,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <iostream>
 #include <new>
 #include <sstream>
@@ -27,8 +26,6 @@
 
 namespace tool
 {
-
-namespace fs = std::filesystem;
 
 namespace
 {
@@ -63,21 +60,6 @@ std::string duration(double seconds)
     else
         std::snprintf(text, sizeof text, "%ld:%02ld", total / 60, total % 60);
     return text;
-}
-
-std::vector<std::string> modelsIn(const fs::path& folder, const std::string& kind)
-{
-    std::vector<std::string> found;
-    std::error_code error;
-    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    {
-        const std::string name = it->path().filename().string();
-        const bool weights = name.size() > 12 && name.compare(name.size() - 12, 12, ".safetensors") == 0;
-        if (weights && name.find(kind) != std::string::npos && it->is_regular_file(error))
-            found.push_back(it->path().string());
-    }
-    std::sort(found.begin(), found.end());
-    return found;
 }
 
 }  // namespace
@@ -265,6 +247,19 @@ cv::Size parseSize(const char* option, const std::string& text)
     return size;
 }
 
+int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
+{
+    const std::string word = values[option].as<std::string>();
+    std::string all;
+    for (size_t i = 0; i < words.size(); ++i)
+    {
+        if (word == words[i])
+            return static_cast<int>(i);
+        all += (i ? ", " : "") + std::string(words[i]);
+    }
+    throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
+}
+
 std::string plain(double value)
 {
     std::ostringstream text;
@@ -308,41 +303,18 @@ void complain(const std::string& text)
 
 std::string findModel(const std::string& given, const std::string& kind, const std::string& option)
 {
-    if (!given.empty())
+    std::string path = given;
+    try
     {
-        rememberInput(given);
-        return given;
+        if (path.empty())
+            path = cv::ltrp::shippedModel(kind);
     }
-    std::vector<fs::path> folders;
-    const char* variable = std::getenv("LTRP_MODELS");
-    const bool byVariable = variable && *variable;
-    if (byVariable)
-        folders.push_back(variable);
-    else
+    catch (const cv::Exception& error)
     {
-        std::error_code error;
-        const fs::path program = fs::read_symlink("/proc/self/exe", error);
-        if (!error)
-            folders.push_back(program.parent_path().parent_path() / "share" / "ltrp");
+        throw std::runtime_error(error.err + " with " + option);   // its text ends with "name one"
     }
-
-    std::string looked;
-    for (const fs::path& folder : folders)
-    {
-        const std::vector<std::string> found = modelsIn(folder, kind);
-        if (found.size() > 1)
-            throw std::runtime_error(folder.string() + ": holds " + std::to_string(found.size()) + " files *" + kind +
-                                     "*.safetensors; name one with " + option);
-        if (!found.empty())
-        {
-            rememberInput(found.front());
-            return found.front();
-        }
-        looked += (looked.empty() ? "" : ", ") + folder.string();
-    }
-    throw std::runtime_error("no *" + kind + "*.safetensors in " + (looked.empty() ? "any known folder" : looked) +
-                             (byVariable ? " (from LTRP_MODELS)" : "") + "; name a weight file with " + option +
-                             (byVariable ? "" : " or its folder in the environment variable LTRP_MODELS"));
+    rememberInput(path);
+    return path;
 }
 
 Progress::Progress(const std::string& label, size_t total)

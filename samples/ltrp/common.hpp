@@ -82,6 +82,13 @@ int requiredTargetOption(const po::variables_map& values, const char* option = "
 /// An integer seed of option `name`, refused when negative.
 unsigned long long seedOption(const po::variables_map& values, const char* name);
 
+/// Number of an option's word in `words`, which stand in the order of an enumeration. @throws UsageError naming all of them
+int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words);
+template <size_t N> int wordOption(const po::variables_map& values, const char* option, const char* const (&words)[N])
+{
+    return wordOption(values, option, std::vector<const char*>(words, words + N));
+}
+
 /// A number as it would be typed: "0.25".
 std::string plain(double value);
 
@@ -99,9 +106,8 @@ void setCommandName(const std::string& name);
 /// One line "ltrp COMMAND: text" on stderr, without what would steer a terminal (io::harmless); a progress bar gives way to it.
 void complain(const std::string& text);
 
-/// Weight file: the one given; else what matches in the folder that the environment variable LTRP_MODELS names; else
-/// in ../share/ltrp beside the program's folder. `kind` is "rank" or "mae": the file is called *KIND*.safetensors.
-/// `option` is how the user names one ("--model"). Throws std::runtime_error saying where was looked.
+/// Weight file: the one given, else cv::ltrp::shippedModel(kind). `option` is how the user names one ("--model").
+/// @throws std::runtime_error naming the folders searched and the option
 std::string findModel(const std::string& given, const std::string& kind, const std::string& option);
 
 /// Held by whoever writes to stderr, or has it turned away for a while, as a photo that is decoded does. One thread may lock it

@@ -172,12 +172,17 @@ private:
         return forwards_.emplace(ratio, f).first->second;
     }
 
+    /// That of a training pass.
     Values loss(const std::string& ratio)
     {
-        const Forward& f = forward(ratio);
         Values value = floatValues({1});
-        value.floats[0] = static_cast<float>(mae_->loss(device_.in("pixels", pixels_), batch_, device_.in("keep", f.idsKeep),
-                                                        case_.visible(ratio), device_.in("pred again", f.pred), device_.ws()));
+        OnDevice device(report_.device(), false);
+        vit::ParamArena grads(model_->params.layout);
+        device.gradients(grads, [&](float* there) {
+            value.floats[0] = static_cast<float>(mae_->forwardBackward(device.in("pixels", pixels_), batch_,
+                                                                       device.in("keep", idsKeep(ratio)), case_.visible(ratio),
+                                                                       there, device.ws()));
+        });
         return value;
     }
 

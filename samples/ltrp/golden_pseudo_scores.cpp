@@ -57,8 +57,7 @@ public:
             if (parts[2] == metric.first)
             {
                 const bool raw = parts[2].size() > 4;
-                const Scores& scores = evaluate(parts[0], parts[1], metric.second, false);
-                return raw ? scores.raw : scores.scores;
+                return raw ? similarities(parts[0], parts[1], metric.second) : scores(parts[0], parts[1], metric.second);
             }
         unknown(entry);
     }
@@ -75,25 +74,19 @@ public:
         // Leaving the token out of the sequence must give the masked patches the same as masking it in attention.
         Entry dropped = entry;
         dropped.name += " (token dropped)";
-        const Scores& scores = evaluate(parts[0], parts[1], parts[2] == "l1" ? METRIC_L1 : METRIC_L2, true);
-        Runner::compare(dropped, want, scores.scores);
-        compareOrder(dropped, want, scores.scores);
+        const Values scores = droppedScores(parts[0], parts[2] == "l2");
+        Runner::compare(dropped, want, scores);
+        compareOrder(dropped, want, scores);
     }
 
     void further() override { report_.onCpu("SSIM and PSNR of the reconstructions"); }
 
 private:
-    struct Scores
-    {
-        Values scores, raw;
-    };
-
-    vit::LeaveOneOutOptions options(const std::string& mode, int metric, bool dropToken) const
+    vit::LeaveOneOutOptions options(const std::string& mode, int metric) const
     {
         vit::LeaveOneOutOptions o;
         o.removal = mode == "decoder" ? REMOVAL_DECODER : REMOVAL_ENCODER;
         o.metric = metric;
-        o.dropToken = dropToken;
         return o;
     }
 
@@ -109,46 +102,95 @@ private:
         return ids.asInts(0, patches_ - 1, name);
     }
 
-    const Scores& evaluate(const std::string& ratio, const std::string& mode, int metric, bool dropToken)
+    Values scores(const std::string& ratio, const std::string& mode, int metric)
     {
-        const std::string key = ratio + "." + mode + "." + std::to_string(metric) + (dropToken ? "." : "");
-        const auto known = scores_.find(key);
-        if (known != scores_.end())
-            return known->second;
         const int visible = case_.visible(ratio);
-        Scores s{floatValues({batch_, visible}), floatValues({batch_, visible})};
-        vit::LeaveOneOutTrace trace;
-        if (metric == METRIC_SSIM || metric == METRIC_PSNR)
-            trace.raw = s.raw.floats.data();
-        float* scores = device_.at("scores", s.scores);
+        Values result = floatValues({batch_, visible});
+        float* scores = device_.at("scores", result);
         vit::LeaveOneOut(*mae_).scores(device_.in("pixels", pixels_), batch_, device_.in("keep", idsKeep(ratio)), visible,
-                                       options(mode, metric, dropToken), scores, device_.ws(), &trace);
-        device_.back(scores, s.scores);
-        return scores_.emplace(key, s).first->second;
+                                       options(mode, metric), scores, device_.ws());
+        device_.back(scores, result);
+        return result;
+    }
+
+    /// SSIM or PSNR before scaling.
+    Values similarities(const std::string& ratio, const std::string& mode, int metric)
+    {
+        const int visible = case_.visible(ratio);
+        const std::vector<double> all = vit::LeaveOneOut(*mae_).similarities(
+            device_.in("pixels", pixels_), batch_, device_.in("keep", idsKeep(ratio)), visible, options(mode, metric), device_.ws());
+        Values result = floatValues({batch_, visible});
+        std::copy(all.begin(), all.end(), result.floats.begin());
+        return result;
+    }
+
+    /// Decoder removal of the definition: a sequence without the patch's token, every masked patch predicted.
+    Values droppedScores(const std::string& ratio, bool squared)
+    {
+        const vit::MaeConfig& config = mae_->config();
+        vit::Workspace& ws = device_.ws();
+        const int visible = case_.visible(ratio), dim = config.decoder.dim;
+        const size_t n = visible, l = patches_, values = config.input.patchValues(), one = l * values, each = (l + 1) * dim;
+        const std::vector<int> keep = idsKeep(ratio);
+        const int* ids = device_.in("keep", keep);
+        float* latent = ws.get("golden.latent", batch_ * (n + 1) * config.encoder.dim);
+        float* anchors = ws.get("golden.anchors", batch_ * one);
+        float* x0 = ws.get("golden.x0", batch_ * each);
+        float* x = ws.get("golden.x", n * l * dim);
+        float* predictions = ws.get("golden.predictions", n * one);
+        mae_->encode(device_.in("pixels", pixels_), batch_, ids, visible, nullptr, latent, ws);
+        mae_->decode(latent, batch_, ids, visible, nullptr, anchors, ws);
+        mae_->decoderInput(latent, batch_, ids, mae_->removedPlaces(ids, batch_, visible, ws), visible,
+                           ops::TokenOrder::ByPlace, x0, ws);
+        const float* anchor = ws.download("golden.anchors", anchors, batch_ * one);
+        Values result = floatValues({batch_, visible});
+        for (size_t b = 0; b < static_cast<size_t>(batch_); b++)
+        {
+            const int* kept = &keep[b * n];
+            std::vector<int> tokens;   // of each variant
+            for (size_t i = 0; i < n; i++)
+                for (int token = 0; token <= patches_; token++)
+                    if (token != 1 + kept[i])
+                        tokens.push_back(token);
+            ws.ops().gatherRows(x0 + b * each, 0, ws.upload("golden.tokens", tokens.data(), tokens.size()), 0, x, visible,
+                                patches_, dim);
+            mae_->decoder().forwardBlocks(x, visible, patches_, nullptr, 0, config.decoder.depth, ws);
+            mae_->predict(x, visible * patches_, predictions, ws);
+            const float* variants = ws.download("golden.predictions", predictions, n * one);
+            for (size_t i = 0; i < n; i++)
+            {
+                double total = 0;
+                for (int patch = 0; patch < patches_; patch++)
+                {
+                    if (std::binary_search(kept, kept + n, patch))
+                        continue;
+                    const float* whole = anchor + b * one + patch * values;
+                    const float* other = variants + i * one + (patch < kept[i] ? patch + 1 : patch) * values;
+                    for (size_t k = 0; k < values; k++)
+                    {
+                        const double d = static_cast<double>(whole[k]) - other[k];
+                        total += squared ? d * d : std::abs(d);
+                    }
+                }
+                result.floats[b * n + i] = static_cast<float>(total / ((l - n) * values));
+            }
+        }
+        return result;
     }
 
     /// Reconstruction of the first images without visible patch number `patch`, or the anchor (-1).
     Values reconstruction(const std::string& ratio, const std::string& mode, int images, int patch)
     {
         const int visible = case_.visible(ratio), values = model_->mae.input.patchValues();
-        const std::vector<int> keep = idsKeep(ratio);
-        const int* ids = device_.in("keep", keep);
-        const float* pixels = device_.in("pixels", pixels_);
         const size_t one = static_cast<size_t>(patches_) * values;
         Values result = floatValues({images, patches_, values});
-        Values scores = floatValues({visible});
-        std::vector<float> removed(patch < 0 ? 0 : visible * one);
-        for (int b = 0; b < images; b++)   // one image at a time: all variants of a batch would take much memory
-        {
-            vit::LeaveOneOutTrace trace;
-            trace.anchor = patch < 0 ? &result.floats[b * one] : nullptr;
-            trace.removed = patch < 0 ? nullptr : removed.data();
-            vit::LeaveOneOut(*mae_).scores(pixels + pixels_.count() / batch_ * b, 1, ids + static_cast<size_t>(b) * visible,
-                                           visible, options(mode, METRIC_L1, false), device_.at("scores", scores), device_.ws(),
-                                           &trace);
-            if (patch >= 0)
-                std::copy_n(removed.begin() + patch * one, one, result.floats.begin() + b * one);
-        }
+        vit::LeaveOneOut(*mae_).reconstructions(
+            device_.in("pixels", pixels_), images, device_.in("keep", idsKeep(ratio)), visible, options(mode, METRIC_L1),
+            [&](int image, int removed, const float* prediction)
+            {
+                if (removed == patch)
+                    std::copy_n(prediction, one, &result.floats[image * one]);
+            }, device_.ws());
         return result;
     }
 
@@ -185,7 +227,6 @@ private:
     int batch_ = 0, patches_ = 0;
     Values pixels_;
     OnDevice device_;
-    std::map<std::string, Scores> scores_;
 };
 
 }  // namespace

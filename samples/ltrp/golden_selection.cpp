@@ -7,6 +7,7 @@
 #include "golden_case.hpp"
 
 #include "../../modules/ltrp/src/select/dpc_knn.hpp"
+#include "../../modules/ltrp/src/select/top_k.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -110,9 +111,12 @@ private:
         return values;
     }
 
+    /// The recorded lists are in ascending order of the scores.
     std::vector<int> best(int image, int count) const
     {
-        return select::topK(&scores_.floats[static_cast<size_t>(image) * patches_], patches_, count);
+        std::vector<int> kept = select::topK(&scores_.floats[static_cast<size_t>(image) * patches_], patches_, count);
+        std::reverse(kept.begin(), kept.end());
+        return kept;
     }
 
     Values topK(const std::string& key, bool sorted) const

@@ -11,6 +11,7 @@
 #include "score_targets.hpp"
 #include "weights.hpp"
 
+#include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
 
 #include <opencv2/ltrp/draw.hpp>
@@ -112,13 +113,13 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
     }
     entry["scores"] = scores;
     entry["teacher"] = params.teacher.c_str();
-    entry["context"] = contextName(params.context);
+    entry["context"] = words::contexts[params.context];
     entry["smooth"] = params.smooth;
     entry["mask_ratio"] = params.maskRatio;
-    entry["removal"] = removalName(params.removal);
-    entry["metric"] = metricName(params.metric);
-    entry["space"] = spaceName(params.space);
-    entry["average"] = averageName(params.average);
+    entry["removal"] = words::removals[params.removal];
+    entry["metric"] = words::metrics[params.metric];
+    entry["space"] = words::spaces[params.space];
+    entry["average"] = words::averages[params.average];
     entry["masks"] = params.masks;
     entry["seed"] = params.seed;
     if (params.sampleShare < 1)

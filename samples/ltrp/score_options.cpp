@@ -7,6 +7,7 @@
 #include "score_options.hpp"
 #include "photos.hpp"
 
+#include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/teach/feature_contrast.hpp"
 #include "../../modules/ltrp/src/teach/teacher.hpp"
 #include "../../modules/ltrp/src/vit/config.hpp"
@@ -21,26 +22,7 @@ using namespace cv::ltrp;
 namespace
 {
 
-const std::vector<const char*> REMOVALS = {"decoder", "encoder"};
-const std::vector<const char*> METRICS = {"l1", "l2", "ssim", "psnr"};
-const std::vector<const char*> SPACES = {"decoder", "pixel"};
-const std::vector<const char*> AVERAGES = {"score", "rank"};
-const std::vector<const char*> CONTEXTS = {"uniform", "border"};
 const size_t FEATURE_PHOTOS = 256;   // more change nothing that can be measured
-
-/// Place of an option's value among the words allowed, which are in the order of the public enumeration.
-int choice(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
-{
-    const std::string word = values[option].as<std::string>();
-    std::string all;
-    for (size_t i = 0; i < words.size(); ++i)
-    {
-        if (word == words[i])
-            return static_cast<int>(i);
-        all += (i ? ", " : "") + std::string(words[i]);
-    }
-    throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
-}
 
 /// "4,6,7"
 std::vector<int> blockNumbers(const std::string& text)
@@ -92,12 +74,6 @@ void addFeaturePhotos(Scorer& scorer, const ScoreParams& params, const po::varia
                                  std::to_string(used) + " that can be read; name a folder of photos with --feature-photos");
 }
 
-const char* contextName(int context) { return CONTEXTS.at(static_cast<size_t>(context)); }
-const char* removalName(int removal) { return REMOVALS.at(static_cast<size_t>(removal)); }
-const char* metricName(int metric) { return METRICS.at(static_cast<size_t>(metric)); }
-const char* spaceName(int space) { return SPACES.at(static_cast<size_t>(space)); }
-const char* averageName(int average) { return AVERAGES.at(static_cast<size_t>(average)); }
-
 void addScoreOptions(po::options_description& options)
 {
     // clang-format off
@@ -137,14 +113,14 @@ ScoreParams scoreParams(const po::variables_map& values)
     params.masks = values["masks"].as<int>();
     if (params.masks < 1 || params.masks > 1000000)
         throw UsageError("--masks: " + std::to_string(params.masks) + " is outside 1 to 1000000");
-    params.removal = choice(values, "removal", REMOVALS);
-    params.metric = choice(values, "metric", METRICS);
-    params.space = choice(values, "space", SPACES);
-    params.average = choice(values, "average", AVERAGES);
+    params.removal = wordOption(values, "removal", words::removals);
+    params.metric = wordOption(values, "metric", words::metrics);
+    params.space = wordOption(values, "space", words::spaces);
+    params.average = wordOption(values, "average", words::averages);
     params.seed = seedOption(values, "seed");
     params.teacher = values["teacher"].as<std::string>();
     const teach::Teacher teacher = teach::Teacher::parse(params.teacher);
-    params.context = choice(values, "context", CONTEXTS);
+    params.context = wordOption(values, "context", words::contexts);
     params.smooth = values["smooth"].as<double>();
     if (!(params.smooth >= 0 && params.smooth <= 100))
         throw UsageError("--smooth: " + plain(params.smooth) + " is outside 0 to 100");

@@ -24,12 +24,6 @@ void checkMaskRatio(const cv::ltrp::ScoreParams& params, cv::Size grid);
 void addFeaturePhotos(cv::ltrp::Scorer& scorer, const cv::ltrp::ScoreParams& params, const po::variables_map& values,
                       const std::vector<std::string>& scored);
 
-const char* contextName(int context);
-const char* removalName(int removal);
-const char* metricName(int metric);
-const char* spaceName(int space);
-const char* averageName(int average);
-
 }  // namespace tool
 
 #endif

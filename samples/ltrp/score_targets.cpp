@@ -7,6 +7,7 @@
 #include "score_targets.hpp"
 #include "score_options.hpp"
 
+#include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/train/augment.hpp"
 #include "../../modules/ltrp/src/train/initial_weights.hpp"
 #include "../../modules/ltrp/src/train/targets.hpp"
@@ -32,11 +33,11 @@ train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params
             {"teacher", params.teacher},
             {"smooth", train::optionText(params.smooth)},
             {"mask-ratio", train::optionText(params.maskRatio)},
-            {"removal", removalName(params.removal)},
-            {"metric", metricName(params.metric)},
-            {"space", spaceName(params.space)},
-            {"average", averageName(params.average)},
-            {"context", contextName(params.context)},
+            {"removal", words::removals[params.removal]},
+            {"metric", words::metrics[params.metric]},
+            {"space", words::spaces[params.space]},
+            {"average", words::averages[params.average]},
+            {"context", words::contexts[params.context]},
             {"masks", std::to_string(params.masks)},
             {"seed", std::to_string(params.seed)},
             {"approximate", train::optionText(params.sampleShare)},

@@ -7,6 +7,8 @@
 #include "commands.hpp"
 #include "train_options.hpp"
 
+#include "../../modules/ltrp/src/core/words.hpp"
+
 namespace tool
 {
 
@@ -30,20 +32,6 @@ const HelpText HELP = {
     "Input and patch size are the autoencoder's. --recipe paper takes the paper's 400 epochs and images an update; its\n"
     "head is --head class. Ctrl-C gives up the update at hand, writes a checkpoint of the one before and exits with\n"
     "status 130; --resume goes on.\n"};
-
-/// The place of an option's word in the order of the public enumeration.
-int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words)
-{
-    const std::string word = values[option].as<std::string>();
-    std::string all;
-    for (size_t i = 0; i < words.size(); ++i)
-    {
-        if (word == words[i])
-            return static_cast<int>(i);
-        all += (i ? ", " : "") + std::string(words[i]);
-    }
-    throw UsageError(std::string("--") + option + ": '" + word + "' is none of " + all);
-}
 
 po::typed_value<std::string>* word(const char* standard)
 {
@@ -85,13 +73,13 @@ int runTrain(const std::vector<std::string>& args)
     if (!parseArguments(args, HELP, options, "data", -1, values))
         return 0;
     finishTrainParams(values, params);
-    params.removal = wordOption(values, "removal", {"decoder", "encoder"});
-    params.metric = wordOption(values, "metric", {"l1", "l2", "ssim", "psnr"});
-    params.space = wordOption(values, "space", {"decoder", "pixel"});
+    params.removal = wordOption(values, "removal", words::removals);
+    params.metric = wordOption(values, "metric", words::metrics);
+    params.space = wordOption(values, "space", words::spaces);
     params.scoreTarget = values.count("score-precision") ? requiredTargetOption(values, "score-precision") : params.target;
     if (params.mae.empty() == params.targets.empty())
         throw UsageError("--mae, --targets: name one of them, an autoencoder or a folder of score maps");
-    params.seesAll = wordOption(values, "sees", {"visible", "all"}) == 1 || (!params.targets.empty() && values["sees"].defaulted());
+    params.seesAll = wordOption(values, "sees", words::sees) == 1 || (!params.targets.empty() && values["sees"].defaulted());
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     const auto prepare = [&]()

@@ -5,6 +5,7 @@
 #include "bench_jobs.hpp"
 
 #include "select/dpc_knn.hpp"
+#include "select/top_k.hpp"
 #include "train/losses.hpp"
 
 #include <algorithm>
@@ -257,7 +258,7 @@ Job selectJob(Models&, const Json& command)
                 s->kept.clear();
                 for (size_t i = 0; i < static_cast<size_t>(n); ++i)
                 {
-                    std::vector<int> kept = select::topK(s->scores.data() + i * count, l, byScore);
+                    std::vector<int> kept = select::topK(s->scores.data() + i * count, count, static_cast<size_t>(byScore));
                     if (cluster)
                     {
                         const Mat distances = select::patchDistances(s->pixels.data() + i * values, input);

@@ -19,7 +19,7 @@ const cv::ltrp::ops::Backend& cpu() { return cv::ltrp::ops::cpu(); }
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(layer_norm_behind_a_residual_equals_the_cpu)
+BOOST_AUTO_TEST_CASE(layer_norm_equals_the_cpu)
 {
     const int dims[] = {1, 5, 48, 129, 250, 256, 300, 384, 511, 512, 700, 768, 1000, 1024, 1500};
     for (const int dim : dims)
@@ -29,28 +29,21 @@ BOOST_AUTO_TEST_CASE(layer_norm_behind_a_residual_equals_the_cpu)
                          stride = (rows + between) * z(dim);
             const Floats x = randomFloats(items * stride, 1, 3), w = randomFloats(z(dim), 2),
                          b = randomFloats(z(dim), 3);
-            const Floats branch = rounded(randomFloats(count, 4), element), bias = randomFloats(z(dim), 5);
-            Floats sums = x, dense, want(count), mean(items * rows), rstd(items * rows);
+            Floats dense, want(count), mean(items * rows), rstd(items * rows);
             for (size_t i = 0; i < count; ++i)
-            {
-                float& to = sums[i / (rows * z(dim)) * stride + i % (rows * z(dim))];
-                to += branch[i] + bias[i % z(dim)];
-                dense.push_back(to);
-            }
+                dense.push_back(x[i / (rows * z(dim)) * stride + i % (rows * z(dim))]);
             cpu().layerNorm(dense.data(), w.data(), b.data(), 1e-6f, want.data(), static_cast<int>(items * rows), dim,
                             mean.data(), rstd.data());
-            const Buffer<float> dw(w, "weight"), db(b, "bias"), dbias(bias, "branchBias");
-            const Typed dbranch(branch, element, "branch");
+            const Buffer<float> dx(x, "x"), dw(w, "weight"), db(b, "bias");
             const Floats got = inEveryOrder([&] {
-                const Buffer<float> dx(x, "x"), dm(items * rows, "mean"), dr(items * rows, "rstd");
+                const Buffer<float> dm(items * rows, "mean"), dr(items * rows, "rstd");
                 const Typed y(count, element, "y");
-                kernels::layerNorm(nullptr, {dx, stride, dbranch, dbias, dw, db, 1e-6f, y, dm, dr, items, rows, dim});
+                kernels::layerNorm(nullptr, {dx, stride, dw, db, 1e-6f, y, dm, dr, items, rows, dim});
                 Floats all = y.values();
-                for (const Buffer<float>* more : {&dx, &dm, &dr})
+                for (const Buffer<float>* more : {&dm, &dr})
                     append(all, more->values());
                 return all;
             });
-            append(want, sums);
             append(want, mean);
             append(want, rstd);
             const double loose = dim == 1 ? 2e-3 : 1e-5;   // of one value nothing is left but rounding times 1000
@@ -66,8 +59,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_may_write_over_its_input)
     Floats want(x.size());
     cpu().layerNorm(x.data(), w.data(), b.data(), 1e-6f, want.data(), rows, dim);
     const Buffer<float> dx(x, "x"), dw(w, "weight"), db(b, "bias");
-    kernels::layerNorm(nullptr, {dx, x.size(), kernels::Input(nullptr), nullptr, dw, db, 1e-6f, dx.get(), nullptr,
-                                 nullptr, 1, z(rows), dim});
+    kernels::layerNorm(nullptr, {dx, x.size(), dw, db, 1e-6f, dx.get(), nullptr, nullptr, 1, z(rows), dim});
     checkNear(dx.values(), want, 1e-5, 1e-5, "in place");
 }
 
@@ -127,7 +119,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_backward_equals_the_cpu)
         }
 }
 
-BOOST_AUTO_TEST_CASE(softmax_and_column_sums_equal_plain_sums)
+BOOST_AUTO_TEST_CASE(column_sums_equal_plain_sums)
 {
     for (const Element element : everyElement)
         for (const int columns : {1, 5, 197, 300})
@@ -135,21 +127,10 @@ BOOST_AUTO_TEST_CASE(softmax_and_column_sums_equal_plain_sums)
             const size_t rows = 71;
             const Floats x = rounded(randomFloats(rows * z(columns), 1, 3), element),
                          before = randomFloats(z(columns), 2);
-            std::vector<double> soft(x.size()), sums(before.begin(), before.end());
-            for (size_t r = 0; r < rows; ++r)
-            {
-                double total = 0;
-                for (size_t c = 0; c < z(columns); ++c)
-                {
-                    total += std::exp(static_cast<double>(x[r * z(columns) + c]));
-                    sums[c] += x[r * z(columns) + c];
-                }
-                for (size_t c = 0; c < z(columns); ++c)
-                    soft[r * z(columns) + c] = std::exp(static_cast<double>(x[r * z(columns) + c])) / total;
-            }
-            const Typed dx(x, element, "x"), y(x.size(), element, "y");
-            kernels::softmax(nullptr, dx, y, rows, columns);
-            checkNear(y.values(), soft, 1e-7, stepOf(element) + 2e-6, std::string("softmax ") + nameOf(element));
+            std::vector<double> sums(before.begin(), before.end());
+            for (size_t i = 0; i < x.size(); ++i)
+                sums[i % z(columns)] += x[i];
+            const Typed dx(x, element, "x");
             const Floats got = inEveryOrder([&] {
                 const Buffer<float> to(before, "sums");
                 const Buffer<uint8_t> scratch(kernels::columnSumsScratch(rows, columns), "scratch");
@@ -160,7 +141,7 @@ BOOST_AUTO_TEST_CASE(softmax_and_column_sums_equal_plain_sums)
         }
 }
 
-BOOST_AUTO_TEST_CASE(activations_and_biases_equal_the_cpu)
+BOOST_AUTO_TEST_CASE(activations_equal_the_cpu)
 {
     for (const Element element : everyElement)
         for (const int columns : {3, 64, 129})
@@ -184,15 +165,6 @@ BOOST_AUTO_TEST_CASE(activations_and_biases_equal_the_cpu)
             kernels::geluBackward(nullptr, before, ddy, ddy, count);
             checkNear(ddy.values(), slope, 1e-6, stepOf(element) + 2e-6,
                       std::string("geluBackward ") + nameOf(element));
-
-            const Typed sums(dy, element, "sums");
-            kernels::addBias(nullptr, dx, dbias, sums, true, rows, columns);
-            Floats added = dy;
-            for (size_t i = 0; i < count; ++i)
-                added[i] += sum[i];
-            checkNear(sums.values(), added, 1e-6, stepOf(element), "addBias");
-            kernels::addBias(nullptr, dx, nullptr, sums, false, rows, columns);
-            BOOST_TEST(sums.values() == x, boost::test_tools::per_element());
         }
 }
 
@@ -217,21 +189,6 @@ BOOST_AUTO_TEST_CASE(casts_round_to_the_nearest_and_copies_copy)
     kernels::repeatItems(nullptr, few, many, 3, 5, 7);
     for (size_t i = 0; i < 3 * 5 * 7; ++i)
         BOOST_REQUIRE_EQUAL(many.values()[i], few.values()[i / 35 * 7 + i % 7]);
-}
-
-BOOST_AUTO_TEST_CASE(values_that_are_not_finite_are_found)
-{
-    for (const size_t count : {size_t(1), size_t(6), size_t(4099)})
-        for (const Element element : everyElement)
-            for (const float bad : {0.f, INFINITY, -INFINITY, NAN})
-            {
-                Floats x = randomFloats(count, 1);
-                x[count - 1] = bad;
-                const Typed dx(x, element, "x");
-                const Buffer<int> flag(std::vector<int>(1, 0), "flag");
-                kernels::finiteCheck(nullptr, dx, flag, count);
-                BOOST_REQUIRE_EQUAL(flag.values()[0], bad == 0.f ? 0 : 1);
-            }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,8 +8,7 @@
 
 #include "core/random.hpp"
 #include "core/target.hpp"
-#include "dnn/device_session.hpp"
-#include "dnn/session.hpp"
+#include "dnn/masked_image.hpp"
 #include "eval/baselines.hpp"
 #include "teach/feature_contrast.hpp"
 #include "teach/maps.hpp"
@@ -74,57 +73,6 @@ void checkMapParams(const ScoreParams& params)
     LTRP_REQUIRE(params.masks >= 1, Error::StsOutOfRange,
                  "ScoreParams: masks: expected at least 1, found " << params.masks);
 }
-
-/// An image whose visible patches are scored under masks, wherever it lies.
-class MaskedImage
-{
-public:
-    virtual ~MaskedImage() {}
-    virtual Size size() const = 0;
-    /// ids: a mask a row -> scores of the same form, overwritten by the next call.
-    virtual Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) = 0;
-};
-
-class HostImage CV_FINAL : public MaskedImage
-{
-public:
-    HostImage(SessionPool<PseudoScoreSession>& sessions, InputArray image, const vit::InputConfig& input)
-        : input_(input), session_(sessions), size_(prepareImage(image, input, pixelBlob(one_, 1, input)))
-    {
-    }
-
-    Size size() const CV_OVERRIDE { return size_; }
-    Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) CV_OVERRIDE
-    {
-        float* pixels = pixelBlob(session_->pixels, ids.rows, input_);
-        for (int row = 0; row < ids.rows; row++)
-            std::copy(one_.ptr<float>(), one_.ptr<float>() + one_.total(), pixels + row * one_.total());
-        return session_->forward(session_->pixels, ids, options);
-    }
-
-private:
-    const vit::InputConfig& input_;
-    SessionPool<PseudoScoreSession>::Lease session_;
-    Mat one_;
-    const Size size_;
-};
-
-class DeviceImage CV_FINAL : public MaskedImage
-{
-public:
-    DeviceImage(SessionPool<DevicePseudoScoreSession>& sessions, const cuda::GpuMat& image)
-        : session_(sessions), size_(image.size())
-    {
-        session_->setImage(image);
-    }
-
-    Size size() const CV_OVERRIDE { return size_; }
-    Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) CV_OVERRIDE { return session_->forward(ids, options); }
-
-private:
-    SessionPool<DevicePseudoScoreSession>::Lease session_;
-    const Size size_;
-};
 
 /// Masks done and in all, over all cues of a map.
 class MapProgress

@@ -32,7 +32,9 @@ fs::path ownFile()
     if (dladdr(&here, &info) != 0 && info.dli_fname)
     {
         std::error_code error;
-        const fs::path file = fs::canonical(info.dli_fname, error);   // a program's name may be relative or a link
+        // A program's name may be relative or a link; without a folder it was found through PATH.
+        const std::string name = info.dli_fname;
+        const fs::path file = fs::canonical(name.find('/') == std::string::npos ? "/proc/self/exe" : name, error);
         if (!error)
             return file;
     }
@@ -87,14 +89,14 @@ String shippedModel(const String& kind)
         const std::vector<std::string> found = modelsIn(folder, kind);
         LTRP_REQUIRE(found.size() <= 1, Error::StsObjectNotFound,
                      folder.string() << ": expected one file *" << kind << "*.safetensors, found " << found.size()
-                     << "; name the one to take");
+                     << "; name one");
         if (!found.empty())
             return found.front();
         looked += (looked.empty() ? "" : ", ") + folder.string();
     }
     LTRP_ERROR(Error::StsObjectNotFound,
                "no *" << kind << "*.safetensors in " << (looked.empty() ? "any known folder" : looked)
-               << "; name a weight file, or its folder in the environment variable LTRP_MODELS");
+               << "; let the environment variable LTRP_MODELS name the folder of one, or name one");
 }
 
 }}  // namespace

@@ -5,9 +5,10 @@
 #include "precomp.hpp"
 #include "opencv2/ltrp/types.hpp"
 
+#include "select/top_k.hpp"
+
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 namespace cv { namespace ltrp {
 
@@ -49,13 +50,7 @@ std::vector<int> PatchRanking::order() const
     // NaN has no place in an order, and would break the sort's own rules.
     const auto nan = std::find_if(values.begin(), values.end(), [](float v) { return std::isnan(v); });
     LTRP_REQUIRE(nan == values.end(), Error::StsBadArg, "the score of patch " << nan - values.begin() << " is NaN");
-    std::vector<int> order(values.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b)
-    {
-        return values[static_cast<size_t>(a)] > values[static_cast<size_t>(b)];
-    });
-    return order;
+    return select::topK(values.data(), values.size(), values.size());
 }
 
 }}  // namespace

@@ -45,17 +45,11 @@ private:
     Mat host_;
 };
 
-/// SSIM and PSNR are scaled over what one call is given, by the host.
-bool scaledByHost(const vit::LeaveOneOutOptions& options)
-{
-    return options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;
-}
-
 void measure(const vit::Mae& net, const float* pixels, int images, const int* keep, int visible,
              const vit::LeaveOneOutOptions& options, float* scores, vit::Workspace& ws)
 {
     const auto calls = [&] { vit::LeaveOneOut(net).scores(pixels, images, keep, visible, options, scores, ws); };
-    if (scaledByHost(options))
+    if (vit::comparesImages(options))
         calls();
     else
         ws.repeat(format("%d of %d, %d %d %d", images, visible, options.removal, options.metric, options.space), calls);
@@ -143,7 +137,7 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
     vit::Workspace& ws = workspace_.of(model_->computing);
     const std::shared_ptr<void> visit = ws.ops().visit();
     const int batch = visible.rows, each = visible.cols;
-    const int step = scaledByHost(options) ? 1 : batch;
+    const int step = vit::comparesImages(options) ? 1 : batch;
     const size_t side = static_cast<size_t>(model_->net.config().input.imageSize), image = 3 * side * side;
     const float* one = ws.get("device.image", image);
     float* const pixels = ws.get("device.pixels", static_cast<size_t>(step) * image);
@@ -167,7 +161,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     const vit::InputConfig& input = model_->net.config().input;
     const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
     const int rows = (1 + each) * (1 + input.numPatches());
-    const int chunk = scaledByHost(options) ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
+    const int chunk = vit::comparesImages(options) ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
     const size_t side = static_cast<size_t>(input.imageSize);
     WantedScores wanted(scores, total, each);
     ops.startBehind(stream);

@@ -225,7 +225,7 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
 
     // SSIM and PSNR are scaled over what one call is given; a row must not depend on its neighbours in the batch.
     const vit::LeaveOneOut leaveOneOut(model().net);
-    const bool scaled = options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR;
+    const bool scaled = vit::comparesImages(options_);
     const int step = scaled ? 1 : batch;
     const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
     vit::Workspace& ws = workspace_.of(model().computing);

@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "model_names.hpp"
 #include "onnx_file.hpp"
+#include "protobuf_fields.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -18,85 +19,6 @@ namespace
 {
 
 const size_t maxMetadataBytes = 1 << 20;
-
-/// A message of the protocol buffers' wire format, field by field.
-class Fields
-{
-public:
-    Fields(const uint8_t* begin, size_t length, const FileBytes& file)
-        : at_(begin), end_(begin + length), file_(file)
-    {
-    }
-
-    int field = 0, wire = 0;
-    uint64_t number = 0;              ///< wire 0
-    const uint8_t* data = nullptr;    ///< the others
-    size_t size = 0;
-
-    bool next()
-    {
-        if (at_ == end_)
-            return false;
-        const uint64_t tag = varint();
-        wire = static_cast<int>(tag & 7);
-        field = static_cast<int>(std::min<uint64_t>(tag >> 3, 1 << 29));
-        // Importers see the lower 32 bits alone.
-        require(field > 0 && tag >> 32 == 0 && (wire == 0 || wire == 1 || wire == 2 || wire == 5));
-        if (wire == 0)
-            number = varint();
-        else
-        {
-            const uint64_t bytes = wire == 2 ? varint() : wire == 1 ? 8 : 4;
-            require(bytes <= static_cast<uint64_t>(end_ - at_));
-            data = at_;
-            size = static_cast<size_t>(bytes);
-            at_ += size;
-        }
-        return true;
-    }
-
-    std::string text() const
-    {
-        require(wire == 2);
-        return std::string(reinterpret_cast<const char*>(data), size);
-    }
-    Fields message() const
-    {
-        require(wire == 2);
-        return Fields(data, size, file_);
-    }
-    int64_t integer() const
-    {
-        require(wire == 0);
-        return static_cast<int64_t>(number);
-    }
-    bool atEnd() const { return at_ == end_; }
-    uint64_t varint()
-    {
-        uint64_t value = 0;
-        for (int shift = 0; shift < 70; shift += 7)
-        {
-            require(at_ < end_);
-            const uint8_t byte = *at_++;
-            require(shift < 63 || byte < 2);
-            value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-            if (byte < 0x80)
-                return value;
-        }
-        require(false);
-        return 0;
-    }
-
-private:
-    void require(bool good) const
-    {
-        LTRP_REQUIRE(good, Error::StsParseError, file_.path() << ": is no ONNX file, or is damaged near byte "
-                                                              << (at_ - file_.data()));
-    }
-
-    const uint8_t *at_, *end_;
-    const FileBytes& file_;
-};
 
 /// Bytes per value of an onnx.TensorProto.DataType; 0 for those that a vision network has no use for.
 size_t valueBytes(int64_t type)
@@ -138,7 +60,7 @@ public:
 
     std::shared_ptr<const OnnxRankerFile> read()
     {
-        Fields model(bytes().data(), bytes().size(), bytes());
+        ProtobufFields model(bytes().data(), bytes().size(), bytes());
         bool graphSeen = false;
         while (model.next())
             if (model.field == 7)
@@ -170,7 +92,7 @@ private:
         LTRP_REQUIRE(!found, Error::StsUnsupportedFormat, path() << ": holds " << what << ", which no ranker needs");
     }
 
-    void readOpset(Fields set)
+    void readOpset(ProtobufFields set)
     {
         std::string domain;
         int64_t version = 0;
@@ -183,7 +105,7 @@ private:
             file_->opset = version;
     }
 
-    void readMetadata(Fields entry)
+    void readMetadata(ProtobufFields entry)
     {
         std::string key, value;
         while (entry.next())
@@ -199,7 +121,7 @@ private:
             metadata_[key] = value;
     }
 
-    void readGraph(Fields graph)
+    void readGraph(ProtobufFields graph)
     {
         while (graph.next())
             if (graph.field == 1)
@@ -214,7 +136,7 @@ private:
                 refuse(graph.field == 15, "sparse constants");
     }
 
-    void readNode(Fields node)
+    void readNode(ProtobufFields node)
     {
         std::string operation;
         while (node.next())
@@ -232,7 +154,7 @@ private:
         seen = true;
     }
 
-    void readAttribute(Fields attribute)
+    void readAttribute(ProtobufFields attribute)
     {
         bool tensorSeen = false;
         while (attribute.next())
@@ -247,20 +169,20 @@ private:
     }
 
     /// How many numbers a repeated field holds, packed or one at a time; of `width` bytes each, 0: as many as it takes.
-    static uint64_t repeated(const Fields& tensor, size_t width)
+    static uint64_t repeated(const ProtobufFields& tensor, size_t width)
     {
         if (tensor.wire != 2)
             return tensor.wire == (width == 0 ? 0 : width == 4 ? 5 : 1) ? 1 : 0;   // importers pass over others
         if (width != 0)
             return tensor.size % width == 0 ? tensor.size / width : std::numeric_limits<uint64_t>::max();
         uint64_t count = 0;
-        for (Fields packed = tensor.message(); !packed.atEnd(); count++)
+        for (ProtobufFields packed = tensor.message(); !packed.atEnd(); count++)
             packed.varint();
         return count;
     }
 
     /// Importers trust a tensor's shape and read that many bytes. Returns its name.
-    std::string readTensor(Fields tensor)
+    std::string readTensor(ProtobufFields tensor)
     {
         Value value;
         uint64_t raw = 0;
@@ -273,7 +195,7 @@ private:
                 if (tensor.wire == 0)
                     value.shape.push_back(tensor.integer());
                 else
-                    for (Fields packed = tensor.message(); !packed.atEnd();)
+                    for (ProtobufFields packed = tensor.message(); !packed.atEnd();)
                         value.shape.push_back(static_cast<int64_t>(packed.varint()));
                 LTRP_REQUIRE(value.shape.size() <= maxTensorRank, Error::StsOutOfRange,
                              path() << ": a constant has more than " << maxTensorRank << " dimensions");
@@ -315,7 +237,7 @@ private:
         return value.name;
     }
 
-    Value readValue(Fields info) const
+    Value readValue(ProtobufFields info) const
     {
         Value value;
         bool typeSeen = false, tensorSeen = false, shapeSeen = false;
@@ -326,12 +248,12 @@ private:
             if (info.field != 2)
                 continue;
             once(typeSeen, "the type of a value");
-            for (Fields type = info.message(); type.next();)
+            for (ProtobufFields type = info.message(); type.next();)
             {
                 if (type.field != 1)
                     continue;
                 once(tensorSeen, "the type of a value");
-                for (Fields tensor = type.message(); tensor.next();)
+                for (ProtobufFields tensor = type.message(); tensor.next();)
                     if (tensor.field == 1)
                         value.type = tensor.integer();
                     else if (tensor.field == 2)
@@ -344,7 +266,7 @@ private:
         return value;
     }
 
-    static std::vector<int64_t> readShape(Fields dims)
+    static std::vector<int64_t> readShape(ProtobufFields dims)
     {
         std::vector<int64_t> shape;
         while (dims.next())
@@ -352,7 +274,7 @@ private:
             if (dims.field != 1)
                 continue;
             int64_t extent = -1;
-            for (Fields dim = dims.message(); dim.next();)
+            for (ProtobufFields dim = dims.message(); dim.next();)
                 if (dim.field == 1 && dim.integer() > 0)
                     extent = dim.integer();
             shape.push_back(extent);
@@ -413,7 +335,7 @@ private:
     {
         std::string text;
         const std::shared_ptr<const FileBytes> copy = FileBytes::copy(path(), graph.data(), graph.size());
-        for (Fields fields(copy->data(), copy->size(), *copy); fields.next();)
+        for (ProtobufFields fields(copy->data(), copy->size(), *copy); fields.next();)
         {
             if (fields.field == 2)
                 continue;
@@ -426,7 +348,7 @@ private:
             }
             bool weights = false;
             std::string raw;
-            for (Fields tensor = fields.message(); tensor.next();)
+            for (ProtobufFields tensor = fields.message(); tensor.next();)
             {
                 if (tensor.field == 2 && tensor.wire == 0)
                     weights = tensor.number == 1;

@@ -264,10 +264,6 @@ public:
     /// To be called whenever the values of weights have changed that a backend for training has met before.
     virtual void weightsChanged() const {}
 
-    /// Mean over `count` values of |a-b| * scale (squared: (a-b)^2 * scale^2), scale [count / perScale] or null; in
-    /// fp32 products and double sums. Waits for the result.
-    virtual double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                                  bool squared) const = 0;
     /// *loss (memory of the backend) = mean of (prediction - target)^2 over `count` values; gradient = gradientScale * d loss /
     /// d prediction, may be prediction.
     virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,

@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "dpc_knn.hpp"
+#include "top_k.hpp"
 
 #include "../ops/cpu/kernels.hpp"
 #include "../ops/cpu/parallel.hpp"
@@ -12,7 +13,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 namespace cv { namespace ltrp { namespace select {
 
@@ -21,13 +21,6 @@ namespace {
 size_t at(int index)
 {
     return static_cast<size_t>(index);
-}
-
-std::vector<int> numbers(int n)
-{
-    std::vector<int> all(at(n));
-    std::iota(all.begin(), all.end(), 0);
-    return all;
 }
 
 /// Patches whose distances to each other are computed together: their values stay in the cache meanwhile.
@@ -61,15 +54,6 @@ double sumOfSmallestSquares(const double* values, int n, int k, std::vector<doub
 }
 
 }  // namespace
-
-std::vector<int> topK(const float* scores, int n, int keep)
-{
-    LTRP_REQUIRE(keep >= 0 && keep <= n, Error::StsOutOfRange, "cannot keep " << keep << " of " << n << " patches");
-    std::vector<int> order = numbers(n);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return scores[a] < scores[b]; });
-    order.erase(order.begin(), order.begin() + (n - keep));
-    return order;
-}
 
 int countByScore(int keep, double share)
 {
@@ -152,10 +136,7 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
                 result.indicator[at(i)] = std::min(result.indicator[at(i)], d[j]);
         peak[at(i)] = result.indicator[at(i)] * result.density[at(i)];
     }
-    result.centres = numbers(n);
-    std::stable_sort(result.centres.begin(), result.centres.end(),
-                     [&](int a, int b) { return peak[at(a)] > peak[at(b)]; });
-    result.centres.resize(at(clusters));
+    result.centres = topK(peak.data(), peak.size(), at(clusters));
 
     result.assignment.assign(at(n), 0);
     for (int i = 0; i < n; ++i)
@@ -201,15 +182,10 @@ ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNo
     for (int c = 0; c < total; ++c)
         if (kept[at(choice.representative[at(c)])])
             choice.effectiveSize[at(c)] = 0;
-    std::vector<int> order = numbers(total);
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b)
-    {
-        return choice.effectiveSize[at(a)] > choice.effectiveSize[at(b)];
-    });
     // Every cluster has a member, and at most keptByScore.size() of them have an effective size of 0: what is taken
     // here is never one of those.
-    for (int c = 0; c < count; ++c)
-        choice.kept.push_back(choice.representative[at(order[at(c)])]);
+    for (int c : topK(choice.effectiveSize.data(), choice.effectiveSize.size(), at(count)))
+        choice.kept.push_back(choice.representative[at(c)]);
     return choice;
 }
 

@@ -9,10 +9,6 @@
 
 namespace cv { namespace ltrp { namespace select {
 
-/// Patches with the `keep` highest scores, by ascending score as in the paper's code; of equal scores the later patch
-/// counts as the higher one. scores: n values without NaN.
-std::vector<int> topK(const float* scores, int n, int keep);
-
 /// Number of the `keep` patches that are chosen by score: int(keep * share), in double arithmetic.
 int countByScore(int keep, double share);
 

@@ -4,9 +4,11 @@
 
 #include "../precomp.hpp"
 #include "losses.hpp"
+#include "../core/words.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 
@@ -14,16 +16,6 @@ namespace cv { namespace ltrp { namespace train {
 
 namespace
 {
-
-struct LossName
-{
-    RankLoss loss;
-    const char* name;
-};
-
-const LossName lossNames[] = {{RankLoss::ListMleK, "list-mle-k"}, {RankLoss::ListMle, "list-mle"},
-                              {RankLoss::RankNet, "rank-net"}, {RankLoss::ListNet, "list-net"},
-                              {RankLoss::PointWise, "point-wise"}, {RankLoss::FocusedRank, "focused-rank"}};
 
 /// log(exp(a) + exp(b)); either may be -infinity.
 double logAddExp(double a, double b)
@@ -190,21 +182,13 @@ std::vector<int> descendingPositions(const float* yTrue, const int* columns, int
 RankLoss parseRankLoss(const std::string& name)
 {
     std::string known;
-    for (const LossName& entry : lossNames)
+    for (size_t i = 0; i < std::size(words::losses); ++i)
     {
-        if (name == entry.name)
-            return entry.loss;
-        known += std::string(known.empty() ? "" : ", ") + entry.name;
+        if (name == words::losses[i])
+            return static_cast<RankLoss>(i);
+        known += std::string(known.empty() ? "" : ", ") + words::losses[i];
     }
     LTRP_ERROR(Error::StsBadArg, "unknown ranking loss '" << name << "', known are " << known);
-}
-
-const char* rankLossName(RankLoss loss)
-{
-    for (const LossName& entry : lossNames)
-        if (loss == entry.loss)
-            return entry.name;
-    LTRP_ERROR(Error::StsBadArg, "unknown ranking loss number " << static_cast<int>(loss));
 }
 
 double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch, int n, const int* columns, int k,

@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-enum class RankLoss
+enum class RankLoss   // in the order of words::losses
 {
     ListMleK,      ///< ListMLE on k randomly drawn columns of each row ("list_mleEx" in the golden cases): the default
     ListMle,       ///< ListMLE on all columns
@@ -18,9 +18,8 @@ enum class RankLoss
     PointWise,     ///< mean squared difference
     FocusedRank    ///< ListMLE on the 10 best + RankNet between those and the rest
 };
-/// From "list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank".
+/// From one of words::losses.
 RankLoss parseRankLoss(const std::string& name);
-const char* rankLossName(RankLoss loss);
 
 /// Parameters of the losses other than ListMLE; the defaults are the published ones.
 struct RankLossParams

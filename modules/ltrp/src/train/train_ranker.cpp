@@ -7,6 +7,7 @@
 #include "initial_weights.hpp"
 #include "losses.hpp"
 #include "../core/random.hpp"
+#include "../core/words.hpp"
 #include "../vit/leave_one_out.hpp"
 #include "../vit/ranker_net.hpp"
 
@@ -19,10 +20,6 @@
 namespace cv { namespace ltrp {
 
 namespace train { namespace {
-
-const char* const removalNames[] = {"decoder", "encoder"};
-const char* const metricNames[] = {"l1", "l2", "ssim", "psnr"};
-const char* const spaceNames[] = {"decoder", "pixel"};
 
 struct RankerOptions
 {
@@ -91,15 +88,15 @@ public:
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"head", vit::headName(c.head)},
-                        {"loss", rankLossName(options_.loss)}, {"sees", options_.seesAll ? "all" : "visible"},
+                        {"loss", words::losses[static_cast<int>(options_.loss)]}, {"sees", words::sees[options_.seesAll]},
                         {"precision", ops::precisionName(options_.ranker.precision)}};
         if (targets_)
             list.emplace_back("targets", targets_->text());
         else
             for (const auto& option : OptionList{{"mae", teacher_->text()},
-                                                 {"removal", removalNames[options_.scoring.removal]},
-                                                 {"metric", metricNames[options_.scoring.metric]},
-                                                 {"space", spaceNames[options_.scoring.space]},
+                                                 {"removal", words::removals[options_.scoring.removal]},
+                                                 {"metric", words::metrics[options_.scoring.metric]},
+                                                 {"space", words::spaces[options_.scoring.space]},
                                                  {"score-precision", ops::precisionName(options_.teacher.precision)}})
                 list.push_back(option);
         if (options_.loss == RankLoss::ListMleK)

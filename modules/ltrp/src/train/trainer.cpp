@@ -76,11 +76,6 @@ private:
     std::deque<std::pair<double, double>> marks_;
 };
 
-void requireRange(const char* name, double value, bool good, const char* range)
-{
-    LTRP_REQUIRE(good && std::isfinite(value), Error::StsOutOfRange, name << " is " << value << ", expected " << range);
-}
-
 /// Everything one run needs, so that the loop reads as the steps it takes.
 class Run
 {
@@ -202,6 +197,21 @@ private:
         }
     }
 
+    static Json event(const char* name, int64_t step)
+    {
+        Json line = Json::object();
+        line["event"] = name;
+        line["step"] = step;
+        return line;
+    }
+
+    /// Adds the time; paths that are no UTF-8 are written with replacement characters.
+    void log(Json line)
+    {
+        line["time"] = wallClock();
+        log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+
     /// What is not given follows the data, the device and the run's length; a resumed run keeps what it began with.
     void chooseDefaults(int64_t images)
     {
@@ -243,16 +253,13 @@ private:
 
     void announce(int64_t step, bool resumed)
     {
-        Json line = Json::object();
-        line["event"] = resumed ? "resume" : "start";
-        line["step"] = step;
+        Json line = event(resumed ? "resume" : "start", step);
         line["steps"] = steps_;
         line["steps_per_epoch"] = stepsPerEpoch_;
         line["parameters"] = objective_.model().params.layout.parameterCount();
         line["device"] = device_;
         line["options"] = Json::parse(optionsJson(options_));
-        line["time"] = wallClock();
-        log_->add(line.dump());
+        log(line);
         std::ostringstream text;
         text << io::modelKindName(objective_.model().kind) << " of "
              << objective_.model().params.layout.parameterCount() << " parameters, " << data_ << ", " << steps_
@@ -266,9 +273,7 @@ private:
     /// Called by reading threads.
     void skipped(const std::string& path, const std::string& reason)
     {
-        Json line = Json::object();
-        line["event"] = "skipped";
-        line["step"] = currentStep_.load();
+        Json line = event("skipped", currentStep_);
         line["image"] = path;
         line["reason"] = reason;
         log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -321,12 +326,10 @@ private:
             return Outcome::Stopped;
         if (result.failed && result.images.empty() && updates_->again())
         {
-            Json line = Json::object();
-            line["event"] = "overflow";
-            line["step"] = step + 1;   // as the update's own line has it, with which it goes when a resumed run begins before
+            // The step is that of the update's own line, with which it goes when a resumed run begins before.
+            Json line = event("overflow", step + 1);
             line["reason"] = "gradients passed the largest half: computed again, multiplied by less";
-            line["time"] = wallClock();
-            log_->add(line.dump());
+            log(line);
             return Outcome::Again;
         }
         if (result.failed)
@@ -353,9 +356,7 @@ private:
     {
         std::ostringstream text;
         text << found.failed << " is " << found.value << " at update " << step << ", epoch " << step / stepsPerEpoch_;
-        Json line = Json::object();
-        line["event"] = "error";
-        line["step"] = step;
+        Json line = event("error", step);
         line["epoch"] = static_cast<double>(step) / static_cast<double>(stepsPerEpoch_);
         line["reason"] = std::string(found.failed) + " is not finite";
         if (!found.images.empty())
@@ -375,8 +376,7 @@ private:
             line["images"] = images;
         }
         text << "; weights and checkpoints are as before. A lower learning rate or a longer warm-up helps.";
-        line["time"] = wallClock();
-        log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+        log(line);
         LTRP_ERROR(Error::StsNoConv, text.str());
     }
 
@@ -416,8 +416,7 @@ private:
         line["images_per_s"] = state.imagesPerSecond;
         line["data_wait"] = waitSum_ / lossCount_;
         line["skipped"] = state.skipped;
-        line["time"] = wallClock();
-        log_->add(line.dump());
+        log(line);
         lossSum_ = waitSum_ = 0;
         lossCount_ = 0;
     }
@@ -427,11 +426,7 @@ private:
         fetch();
         writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_, usable_);
         savedAt_ = now();
-        Json line = Json::object();
-        line["event"] = "checkpoint";
-        line["step"] = step;
-        line["time"] = wallClock();
-        log_->add(line.dump());
+        log(event("checkpoint", step));
     }
 
     void save(const std::string& name)
@@ -462,11 +457,7 @@ private:
         const bool complete = step == steps_;
         if (complete)
             save("final.safetensors");
-        Json line = Json::object();
-        line["event"] = complete ? "end" : "stop";
-        line["step"] = step;
-        line["time"] = wallClock();
-        log_->add(line.dump());
+        log(event(complete ? "end" : "stop", step));
         if (complete)
             say("wrote " + folder_.file("final.safetensors"));
         else
@@ -528,47 +519,6 @@ private:
 };
 
 }  // namespace
-
-std::string optionText(double value)
-{
-    for (int digits = 6; digits < 17; digits++)   // the shortest that is read back exactly
-    {
-        const std::string text = decimal(value, digits);
-        if (parseDecimal(text) == value)
-            return text;
-    }
-    return decimal(value, 17);
-}
-
-void checkParams(const TrainParams& p)
-{
-    LTRP_REQUIRE(!p.data.empty(), Error::StsBadArg, "data: name at least one folder, image or list file");
-    LTRP_REQUIRE(!p.out.empty(), Error::StsBadArg, "out: no folder given");
-    requireRange("epochs", p.epochs, p.epochs > 0 && p.epochs <= 1e6, "a number above 0, at most 1000000");
-    requireRange("warmup-epochs", p.warmupEpochs, p.warmupEpochs < p.epochs, "less than epochs (below 0: chosen by it)");
-    requireRange("batch", p.batch, p.batch >= 1 && p.batch <= 65536, "1 to 65536");
-    requireRange("accumulate", p.accumulate, p.accumulate >= 0 && p.accumulate <= 16384, "1 to 16384, or 0 (chosen by the data)");
-    requireRange("blr", p.baseLearningRate, p.baseLearningRate > 0 || p.learningRate > 0, "a number above 0");
-    requireRange("lr", p.learningRate, p.learningRate >= 0, "0 (from blr) or more");
-    requireRange("min-lr", p.minLearningRate, p.minLearningRate >= 0 && (p.learningRate == 0 || p.minLearningRate <= p.learningRate),
-                 "0 or more, at most lr");
-    requireRange("weight-decay", p.weightDecay, p.weightDecay >= 0, "0 or more");
-    requireRange("beta1", p.beta1, p.beta1 >= 0 && p.beta1 < 1, "0 or more, below 1");
-    requireRange("beta2", p.beta2, p.beta2 >= 0 && p.beta2 < 1, "0 or more, below 1");
-    requireRange("mask-ratio", p.maskRatio, p.maskRatio > 0 && p.maskRatio < 1, "a number in (0, 1)");
-    requireRange("scale-min", p.scaleMin, p.scaleMin > 0 && p.scaleMin <= p.scaleMax, "above 0, at most scale-max");
-    requireRange("scale-max", p.scaleMax, p.scaleMax <= 1, "at most 1");
-    requireRange("ratio-min", p.ratioMin, p.ratioMin > 0 && p.ratioMin <= p.ratioMax, "above 0, at most ratio-max");
-    requireRange("ratio-max", p.ratioMax, p.ratioMax <= 100, "at most 100");
-    requireRange("flip", p.flip, p.flip >= 0 && p.flip <= 1, "0 to 1");
-    requireRange("workers", p.workers, p.workers >= 0 && p.workers <= 256, "0 to 256");
-    requireRange("threads", p.threads, p.threads >= 0 && p.threads <= 4096, "0 (as set) to 4096");
-    requireRange("cache-mb", p.cacheMegabytes, p.cacheMegabytes >= 0, "0 or more");
-    requireRange("checkpoint-every", p.checkpointEvery, p.checkpointEvery >= 1, "1 or more");
-    requireRange("checkpoint-minutes", p.checkpointMinutes, p.checkpointMinutes >= 0, "0 (not by time) or more");
-    requireRange("export-every", p.exportEvery, p.exportEvery >= 0, "0 or more");
-    requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
-}
 
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device)
 {

@@ -6,7 +6,7 @@
 #include "image_metrics.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <memory>
 #include <numeric>
 
 namespace cv { namespace ltrp { namespace vit {
@@ -100,33 +100,21 @@ public:
         }
     }
 
-    /// Whole reconstructions of one image. Host memory: raw [visible], anchorOut and removedOut as in the trace, or null.
-    void fullScores(const float* pixels, const float* latent, const int* keep, double* raw, float* anchorOut,
-                    float* removedOut)
+    void reconstructions(const float* pixels, const float* latent, const int* keep, int image, const OnReconstruction& receive)
     {
         const size_t predSize = static_cast<size_t>(l_) * values_;
         const int* removed = mae_.removedPlaces(keep, 1, visible_, ws_);
-        const float* deviation = pixelScale(pixels, removed, 1);
-        const float* scale = deviation ? ws_.download("loo.scale", deviation, static_cast<size_t>(hidden_)) : nullptr;
-        removedPlaces_.resize(static_cast<size_t>(hidden_));
-        keep_.resize(static_cast<size_t>(visible_));
-        ops_.download(removed, removedPlaces_.data(), removedPlaces_.size() * sizeof(int));
-        ops_.download(keep, keep_.data(), keep_.size() * sizeof(int));
+        std::vector<int> kept(static_cast<size_t>(visible_));
+        ops_.download(keep, kept.data(), kept.size() * sizeof(int));
 
         float* x0 = ws_.get("loo.x0", each_);
         float* x = ws_.get("loo.x", each_);
-        float* there = ws_.get("loo.anchor", predSize);
+        float* anchor = ws_.get("loo.anchor", predSize);
         mae_.decoderInput(latent, 1, keep, removed, visible_, ops::TokenOrder::ByPlace, x0, ws_);
         const std::vector<int> none(1, -1);
         mae_.decoder().forwardFlagged(x0, 1, tokens_, 1, ws_.indices("loo.none", none), x, ws_);
-        predictPlaces(x, 1, nullptr, there);
-        const float* anchor = ws_.download("loo.anchor", there, predSize);
-        if (anchorOut)
-            std::memcpy(anchorOut, anchor, predSize * sizeof(float));
-        imageA_.resize(image_);
-        if (comparesImages())
-            unpatchify(config_.input, anchor, 1, imageA_.data());
-        AnchorImage anchorImage(imageA_.data(), config_.input.imageSize);
+        predictPlaces(x, 1, anchor);
+        receive(image, -1, ws_.download("loo.anchor", anchor, predSize));
 
         const int chunk = std::max(1, std::min(ops_.rowsAtOnce(), 4096) / tokens_);
         for (int first = 0; first < visible_; first += chunk)
@@ -135,17 +123,12 @@ public:
             const int n = std::min(chunk, visible_ - first);
             float* pred = ws_.get("loo.pred", static_cast<size_t>(n) * predSize);
             if (options_.removal == REMOVAL_DECODER)
-                decoderVariants(x0, first, n, pred);
+                decoderVariants(x0, &kept[static_cast<size_t>(first)], n, pred);
             else
                 encoderVariants({pixels, latent, keep, removed, 1, 1 + first, n}, pred);
             const float* preds = ws_.download("loo.pred", pred, static_cast<size_t>(n) * predSize);
             for (int v = 0; v < n; ++v)
-            {
-                const float* one = preds + static_cast<size_t>(v) * predSize;
-                if (removedOut)
-                    std::memcpy(removedOut + static_cast<size_t>(first + v) * predSize, one, predSize * sizeof(float));
-                raw[first + v] = comparesImages() ? compareImages(anchorImage, one) : compare(anchor, one, scale);
-            }
+                receive(image, first + v, preds + static_cast<size_t>(v) * predSize);
         }
     }
 
@@ -203,18 +186,14 @@ private:
         mae_.decoderInput(latent, runs, keeps, removeds, visible_, order, x, ws_);
     }
 
-    void decoderVariants(const float* x0, int first, int n, float* pred)
+    void decoderVariants(const float* x0, const int* patches, int n, float* pred)
     {
-        std::vector<int> token(static_cast<size_t>(n));
-        for (int v = 0; v < n; ++v)
-            token[static_cast<size_t>(v)] = 1 + keep_[static_cast<size_t>(first + v)];
-        const bool drop = options_.dropToken && !comparesImages();
+        std::vector<int> tokens(patches, patches + n);
+        for (int& token : tokens)
+            ++token;   // token 0 is the class token
         float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each_);
-        if (drop)
-            mae_.decoder().forwardDropped(x0, tokens_, n, token.data(), x, ws_);
-        else
-            mae_.decoder().forwardFlagged(x0, 1, tokens_, n, ws_.upload("loo.tokens", token.data(), token.size()), x, ws_);
-        predictPlaces(x, n, drop ? token.data() : nullptr, pred);
+        mae_.decoder().forwardFlagged(x0, 1, tokens_, n, ws_.upload("loo.tokens", tokens.data(), tokens.size()), x, ws_);
+        predictPlaces(x, n, pred);
     }
 
     void encoderVariants(const Part& part, float* pred)
@@ -222,24 +201,15 @@ private:
         float* x = ws_.get("loo.variants", static_cast<size_t>(part.n) * each_);
         encodedVariants(part, ops::TokenOrder::ByPlace, x);
         mae_.decoder().forwardBlocks(x, part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_);
-        predictPlaces(x, part.n, nullptr, pred);
+        predictPlaces(x, part.n, pred);
     }
 
-    /// pred [runs, L, P] of decoder tokens x [runs, tokens, Dd]. dropped [runs] (host, or null): a token that is not in the
-    /// sequence of that run: those behind it stand one earlier, and it predicts zeros itself.
-    void predictPlaces(const float* x, int runs, const int* dropped, float* pred)
+    /// pred [runs, L, P] of decoder tokens x [runs, tokens, Dd].
+    void predictPlaces(const float* x, int runs, float* pred)
     {
         float* rows = ws_.get("loo.rows", static_cast<size_t>(runs) * static_cast<size_t>(l_) * dim_);
-        std::vector<int> ids;
-        for (int v = 0; dropped && v < runs; ++v)
-            for (int token = 1; token <= l_; ++token)
-                ids.push_back(token == dropped[v] ? -1 : token > dropped[v] ? token - 1 : token);
-        ops_.gatherRows(x, dropped ? each_ - dim_ : each_, dropped ? ws_.upload("loo.ids", ids.data(), ids.size()) : nullptr,
-                        dropped ? 0 : 1, rows, runs, l_, config_.decoder.dim);
+        ops_.gatherRows(x, each_, nullptr, 1, rows, runs, l_, config_.decoder.dim);
         mae_.predict(rows, runs * l_, pred, ws_);
-        for (int v = 0; dropped && v < runs; ++v)
-            ops_.zero(pred + (static_cast<size_t>(v) * static_cast<size_t>(l_) + static_cast<size_t>(dropped[v] - 1)) * values_,
-                      values_ * sizeof(float));
     }
 
     /// Deviations of the removed patches [batch, hidden], or null where they do not matter.
@@ -252,29 +222,6 @@ private:
         return deviation;
     }
 
-    bool comparesImages() const { return options_.metric == METRIC_SSIM || options_.metric == METRIC_PSNR; }
-
-    /// These two on the host.
-    double compareImages(AnchorImage& anchor, const float* other)
-    {
-        imageB_.resize(image_);
-        unpatchify(config_.input, other, 1, imageB_.data());
-        return options_.metric == METRIC_SSIM ? anchor.structuralSimilarity(imageB_.data())
-                                              : anchor.peakSignalToNoise(imageB_.data());
-    }
-
-    double compare(const float* anchor, const float* other, const float* scale)
-    {
-        double total = 0;
-        for (size_t i = 0; i < removedPlaces_.size(); ++i)
-        {
-            const size_t at = static_cast<size_t>(removedPlaces_[i]) * values_;
-            total += ops::cpu().meanDifference(anchor + at, other + at, values_, scale ? scale + i : nullptr, values_,
-                                               options_.metric == METRIC_L2);
-        }
-        return total / static_cast<double>(removedPlaces_.size());
-    }
-
     const Mae& mae_;
     const MaeConfig& config_;
     const LeaveOneOutOptions& options_;
@@ -282,12 +229,15 @@ private:
     const ops::Backend& ops_;
     int visible_, l_, hidden_, tokens_;
     size_t dim_, each_, values_, encoded_, image_;
-    std::vector<int> removedPlaces_, keep_;   ///< of the image at hand, host
     std::unordered_map<std::string, std::vector<int>> flagged_;
-    std::vector<float> imageA_, imageB_;
 };
 
 }  // namespace
+
+bool comparesImages(const LeaveOneOutOptions& options)
+{
+    return options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;
+}
 
 std::string sampleLacks(const LeaveOneOutOptions& options)
 {
@@ -298,44 +248,73 @@ std::string sampleLacks(const LeaveOneOutOptions& options)
     return std::string();
 }
 
-void LeaveOneOut::scores(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
-                         float* scores, Workspace& ws, const LeaveOneOutTrace* trace) const
+const float* LeaveOneOut::encoded(const float* pixels, int batch, const int* idsKeep, int visible, Workspace& ws) const
 {
-    const MaeConfig& config = mae_.config();
-    const size_t v = static_cast<size_t>(visible), l = static_cast<size_t>(config.input.numPatches());
-    const size_t side = static_cast<size_t>(config.input.imageSize), count = static_cast<size_t>(batch) * v;
-    const size_t latentSize = (v + 1) * static_cast<size_t>(config.encoder.dim);
-    const size_t predSize = l * static_cast<size_t>(config.input.patchValues());
-    float* latent = ws.get("loo.encoded", static_cast<size_t>(batch) * latentSize);
+    float* latent = ws.get("loo.encoded", static_cast<size_t>(batch) * static_cast<size_t>(visible + 1)
+                                              * static_cast<size_t>(mae_.config().encoder.dim));
     mae_.encode(pixels, batch, idsKeep, visible, nullptr, latent, ws);
-    Measurement measurement(mae_, options, ws, visible);
-    const bool images = options.metric == METRIC_SSIM || options.metric == METRIC_PSNR;
-    const bool full = images || (trace && (trace->anchor || trace->removed));
-    std::vector<double> raw(count);
+    return latent;
+}
+
+void LeaveOneOut::scores(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
+                         float* scores, Workspace& ws) const
+{
+    const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(visible);
+    std::vector<float> values(count);
     if (options.sampleShare < 1)
     {
-        const std::string lacks = full && !images ? "no reconstructions come with them" : sampleLacks(options);
+        const std::string lacks = sampleLacks(options);
         LTRP_REQUIRE(lacks.empty(), Error::StsNotImplemented, "approximate scores: " << lacks);
-        measurement.sampledScores(pixels, latent, idsKeep, batch, raw.data());
+        std::vector<double> raw(count);
+        Measurement(mae_, options, ws, visible)
+            .sampledScores(pixels, encoded(pixels, batch, idsKeep, visible, ws), idsKeep, batch, raw.data());
+        std::copy(raw.begin(), raw.end(), values.begin());
     }
-    else if (!full)
+    else if (comparesImages(options))
+        scaleInverted(similarities(pixels, batch, idsKeep, visible, options, ws), values.data());
+    else
     {
-        measurement.fusedScores(pixels, latent, idsKeep, batch, scores);
-        if (trace && trace->raw)
-            ws.ops().download(scores, trace->raw, count * sizeof(float));
+        Measurement(mae_, options, ws, visible)
+            .fusedScores(pixels, encoded(pixels, batch, idsKeep, visible, ws), idsKeep, batch, scores);
         return;
     }
-    else
-        for (size_t b = 0; b < static_cast<size_t>(batch); ++b)
-            measurement.fullScores(pixels + b * 3 * side * side, latent + b * latentSize, idsKeep + b * v, raw.data() + b * v,
-                                   trace && trace->anchor ? trace->anchor + b * predSize : nullptr,
-                                   trace && trace->removed ? trace->removed + b * v * predSize : nullptr);
-    std::vector<float> values(raw.begin(), raw.end());
-    if (trace && trace->raw)
-        std::copy(values.begin(), values.end(), trace->raw);
-    if (images)
-        scaleInverted(raw, values.data());
     ws.ops().upload(values.data(), scores, count * sizeof(float));
+}
+
+std::vector<double> LeaveOneOut::similarities(const float* pixels, int batch, const int* idsKeep, int visible,
+                                              const LeaveOneOutOptions& options, Workspace& ws) const
+{
+    const InputConfig& input = mae_.config().input;
+    const int side = input.imageSize;
+    std::vector<float> anchorPixels(static_cast<size_t>(3) * static_cast<size_t>(side) * static_cast<size_t>(side)),
+        otherPixels(anchorPixels.size());
+    std::unique_ptr<AnchorImage> anchor;
+    std::vector<double> result(static_cast<size_t>(batch) * static_cast<size_t>(visible));
+    reconstructions(pixels, batch, idsKeep, visible, options, [&](int image, int removed, const float* prediction)
+    {
+        unpatchify(input, prediction, 1, (removed < 0 ? anchorPixels : otherPixels).data());
+        if (removed < 0)
+            anchor.reset(new AnchorImage(anchorPixels.data(), side));
+        else
+            result[static_cast<size_t>(image) * static_cast<size_t>(visible) + static_cast<size_t>(removed)] =
+                options.metric == METRIC_SSIM ? anchor->structuralSimilarity(otherPixels.data())
+                                              : anchor->peakSignalToNoise(otherPixels.data());
+    }, ws);
+    return result;
+}
+
+void LeaveOneOut::reconstructions(const float* pixels, int batch, const int* idsKeep, int visible,
+                                  const LeaveOneOutOptions& options, const OnReconstruction& receive, Workspace& ws) const
+{
+    const size_t side = static_cast<size_t>(mae_.config().input.imageSize), v = static_cast<size_t>(visible);
+    const size_t latentSize = (v + 1) * static_cast<size_t>(mae_.config().encoder.dim);
+    const float* latent = encoded(pixels, batch, idsKeep, visible, ws);
+    Measurement measurement(mae_, options, ws, visible);
+    for (int image = 0; image < batch; ++image)
+    {
+        const size_t b = static_cast<size_t>(image);
+        measurement.reconstructions(pixels + b * 3 * side * side, latent + b * latentSize, idsKeep + b * v, image, receive);
+    }
 }
 
 }}}  // namespace

@@ -8,6 +8,8 @@
 #include "mae.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 
+#include <functional>
+
 namespace cv { namespace ltrp { namespace vit {
 
 struct LeaveOneOutOptions
@@ -15,21 +17,17 @@ struct LeaveOneOutOptions
     int removal = REMOVAL_DECODER;
     int metric = METRIC_L1;
     int space = SPACE_DECODER;
-    /// Decoder removal with L1 / L2: omit the removed token from the sequence instead of masking it in attention (equal
-    /// for the masked patches).
-    bool dropToken = true;
     /// Below 1: each variant computes this share of the masked patches, and the scores are estimates (decoder removal
     /// with L1 / L2; see ops::Backend::sampledDifferences()).
     double sampleShare = 1;
 };
 
-/// Intermediate values for golden cases, in host memory; null pointers are skipped.
-struct LeaveOneOutTrace
-{
-    float* anchor = nullptr;    ///< [B, L, P]
-    float* removed = nullptr;   ///< [B, Lv, L, P]; the row of a dropped token is zero (dropToken form)
-    float* raw = nullptr;       ///< [B, Lv]: SSIM or PSNR before scaling
-};
+/// Receives a prediction [L, P] in host memory, valid during the call: of image number `image` with all visible patches
+/// (removed = -1, the anchor, the first of its image) or without visible patch number `removed`.
+using OnReconstruction = std::function<void(int image, int removed, const float* prediction)>;
+
+/// Whether whole images are compared (SSIM, PSNR): on the host, and the scores of a call are scaled together.
+bool comparesImages(const LeaveOneOutOptions& options);
 
 /// Reason why scores cannot be estimated with these options; empty if they can.
 std::string sampleLacks(const LeaveOneOutOptions& options);
@@ -41,9 +39,19 @@ class LeaveOneOut
 public:
     explicit LeaveOneOut(const Mae& mae) : mae_(mae) {}
     void scores(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
-                float* scores, Workspace& ws, const LeaveOneOutTrace* trace = nullptr) const;
+                float* scores, Workspace& ws) const;
+
+    /// SSIM or PSNR of the reconstruction without a patch and the anchor, [B, Lv], before scores() scales them.
+    std::vector<double> similarities(const float* pixels, int batch, const int* idsKeep, int visible,
+                                     const LeaveOneOutOptions& options, Workspace& ws) const;
+
+    /// The reconstructions of all patches, for metrics that need them.
+    void reconstructions(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
+                         const OnReconstruction& receive, Workspace& ws) const;
 
 private:
+    const float* encoded(const float* pixels, int batch, const int* idsKeep, int visible, Workspace& ws) const;
+
     const Mae& mae_;
 };
 

@@ -76,19 +76,6 @@ void Mae::decode(const float* latent, int batch, const int* idsKeep, int visible
     predict(rows, batch * config_.input.numPatches(), pred, ws);
 }
 
-double Mae::loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const
-{
-    const int numPatches = config_.input.numPatches(), hidden = numPatches - visible, values = config_.input.patchValues();
-    const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(hidden) * static_cast<size_t>(values);
-    const int* removed = removedPlaces(idsKeep, batch, visible, ws);
-    float* target = ws.get("target", count);
-    float* wanted = ws.get("predicted", count);
-    ws.ops().patchTargets(gridOf(config_.input), pixels, batch, removed, hidden, config_.normPixLoss, target, nullptr);
-    ws.ops().gatherRows(pred, static_cast<size_t>(numPatches) * static_cast<size_t>(values), removed, 0, wanted, batch, hidden,
-                        values);
-    return ws.ops().meanDifference(wanted, target, count, nullptr, 0, true);
-}
-
 double Mae::forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const
 {
     double* there = ws.doubles("loss", 1);

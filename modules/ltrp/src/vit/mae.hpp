@@ -32,11 +32,8 @@ public:
     void decode(const float* latent, int batch, const int* idsKeep, int visible, const int* flagged, float* pred,
                 Workspace& ws) const;
 
-    /// Reconstruction loss of given predictions (the published MAE loss over the masked patches).
-    double loss(const float* pixels, int batch, const int* idsKeep, int visible, const float* pred, Workspace& ws) const;
-
     /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and writes the loss
-    /// to *loss.
+    /// (the published MAE loss over the masked patches) to *loss.
     void trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss, Workspace& ws,
                    float gradientScale = 1) const;
     /// The same; waits for the loss and returns it.

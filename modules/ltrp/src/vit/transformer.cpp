@@ -174,27 +174,6 @@ void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int va
                          queries > 0 ? queries : tokens, ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 
-void Transformer::forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const
-{
-    const size_t dim = static_cast<size_t>(config_.dim), left = static_cast<size_t>(tokens - 1);
-    const ops::BlockWeights first = block(ws, 0);
-    std::vector<int> others;   // which tokens each variant has
-    for (int v = 0; v < variants; ++v)
-        for (int token = 0; token < tokens; ++token)
-            if (token != dropped[v])
-                others.push_back(token);
-    const int* ids = ws.upload("others", others.data(), others.size());
-    float* qkv = ws.get("qkv", static_cast<size_t>(tokens) * 3 * dim);
-    ws.ops().normLinear(first.norm1, first.qkv, x0, qkv, tokens);
-    float* gathered = ws.get("qkv.dropped", left * 3 * dim * static_cast<size_t>(variants));
-    ws.ops().gatherRows(qkv, 0, ids, 0, gathered, variants, tokens - 1, 3 * config_.dim);
-    ws.ops().gatherRows(x0, 0, ids, 0, x, variants, tokens - 1, config_.dim);
-    float* attended = ws.get("attended", left * dim * static_cast<size_t>(variants));
-    ws.ops().attention(gathered, nullptr, attended, nullptr, variants, tokens - 1, config_.dim, config_.heads);
-    ws.ops().finishBlock(first, attended, x, variants * (tokens - 1));
-    forwardBlocks(x, variants, tokens - 1, nullptr, 1, config_.depth, ws);
-}
-
 void Transformer::forwardTrain(float* x, int batch, int tokens, float* out, Workspace& ws, const std::string& tag) const
 {
     const int rows = batch * tokens, dim = config_.dim;

@@ -132,8 +132,6 @@ public:
     /// computed once an input. `queries` as for forwardBlocks().
     void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
                         int queries = 0) const;
-    /// For one input, with token dropped[v] (host memory) left out of the sequence: x [variants, tokens - 1, dim].
-    void forwardDropped(const float* x0, int tokens, int variants, const int* dropped, float* x, Workspace& ws) const;
 
     /// Keeps activations in ws under `tag`.
     void forwardTrain(float* x, int batch, int tokens, float* out, Workspace& ws, const std::string& tag) const;

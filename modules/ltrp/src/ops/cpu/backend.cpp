@@ -232,18 +232,6 @@ void CpuBackend::attentionBackward(const float* qkv, const float*, const float* 
     });
 }
 
-double CpuBackend::meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                      bool squared) const
-{
-    const Kernels& k = kernels();
-    double total = 0;
-    if (!scale)
-        perScale = count;
-    for (size_t i = 0; i * perScale < count; ++i)
-        total += k.sumDifference(a + i * perScale, b + i * perScale, perScale, scale ? scale[i] : 1.f, squared);
-    return total / static_cast<double>(count);
-}
-
 const Backend& cpu()
 {
     static const CpuBackend backend;

@@ -80,8 +80,6 @@ public:
                    int heads, int sharedBy) const CV_OVERRIDE;
     void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv, int batch,
                            int tokens, int dim, int heads) const CV_OVERRIDE;
-    double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                          bool squared) const CV_OVERRIDE;
     void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                     int rows) const CV_OVERRIDE;
     void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,

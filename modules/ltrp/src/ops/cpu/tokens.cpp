@@ -221,7 +221,7 @@ void CpuBackend::repeatItems(const void* x, void* y, size_t items, size_t times,
 void CpuBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                              float gradientScale) const
 {
-    *loss = meanDifference(prediction, target, count, nullptr, 0, true);
+    *loss = kernels().sumDifference(prediction, target, count, 1.f, true) / static_cast<double>(count);
     const float factor = static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale;
     for (size_t i = 0; i < count; ++i)
         gradient[i] = (prediction[i] - target[i]) * factor;

@@ -175,8 +175,7 @@ void DeviceBackend::multiply(Product product) const
 void DeviceBackend::norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim,
                          Output y) const
 {
-    LayerNormArgs args{const_cast<float*>(x), itemStride, Input(nullptr, Element::Float32), nullptr, norm.weight,
-                       norm.bias, norm.eps, y, nullptr, nullptr, items, rows, dim};   // without branch, x is only read
+    const LayerNormArgs args{x, itemStride, norm.weight, norm.bias, norm.eps, y, nullptr, nullptr, items, rows, dim};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }

@@ -134,8 +134,6 @@ public:
                        int tokens, int heads, float* scratch) const CV_OVERRIDE;
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
-    double meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                          bool squared) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                      float gradientScale) const CV_OVERRIDE;
     void listMle(const ListMle& list) const CV_OVERRIDE;

@@ -78,9 +78,7 @@ size_t DeviceBackend::blockScratchFloats(const BlockWeights& block, int batch, i
 void DeviceBackend::normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows,
                              int dim) const
 {
-    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr,
-                             norm.weight, norm.bias, norm.eps, y, mean, rstd, 1, z(rows),
-                             dim};   // without branch, x is only read
+    const LayerNormArgs args{x, z(rows) * z(dim), norm.weight, norm.bias, norm.eps, y, mean, rstd, 1, z(rows), dim};
     kernels::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }

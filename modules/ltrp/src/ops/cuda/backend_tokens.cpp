@@ -17,14 +17,12 @@ namespace kernels = ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE;
 
 size_t z(int n) { return static_cast<size_t>(n); }
 
-PixelSource planes(const float* pixels) { return {pixels, nullptr, {0, 0, 0}, {1, 1, 1}}; }
-
 }  // namespace
 
 void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n,
                              PatchOrder order, float* out) const
 {
-    kernels::patchify(device_->stream(), planes(pixels), ids, order == PatchOrder::ChannelLast, out, batch, n,
+    kernels::patchify(device_->stream(), pixels, ids, order == PatchOrder::ChannelLast, out, batch, n,
                       grid.width, grid.height, grid.patch);
     device_->check("patchify");
 }
@@ -32,7 +30,7 @@ void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int bat
 void DeviceBackend::patchTargets(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n,
                                  bool normalised, float* out, float* deviation) const
 {
-    kernels::patchTargets(device_->stream(), planes(pixels), ids, normalised, out, nullptr, deviation, batch, n,
+    kernels::patchTargets(device_->stream(), pixels, ids, normalised, out, deviation, batch, n,
                           grid.width, grid.height, grid.patch);
     device_->check("patchTargets");
 }
@@ -46,7 +44,7 @@ void DeviceBackend::prepareImages(const DeviceImage* images, int count, Size siz
     {
         const DeviceImage& image = images[i];
         device_->requireHere(image.data, "image " + std::to_string(i));
-        items.push_back({image.data, image.step, 0, 0, image.width, image.height, 0});
+        items.push_back({image.data, image.step, image.width, image.height});
         width = std::max(width, image.width);
         height = std::max(height, image.height);
     }
@@ -130,8 +128,7 @@ void DeviceBackend::repeatItems(const void* x, void* y, size_t items, size_t tim
 void DeviceBackend::layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim,
                               float* mean, float* rstd) const
 {
-    const LayerNormArgs args{const_cast<float*>(x), z(rows) * z(dim), Input(nullptr, Element::Float32), nullptr, w, b,
-                             eps, y, mean, rstd, 1, z(rows), dim};   // without branch, x is only read
+    const LayerNormArgs args{x, z(rows) * z(dim), w, b, eps, y, mean, rstd, 1, z(rows), dim};
     kernels::layerNorm(device_->stream(), args);
     device_->check("layerNorm");
 }
@@ -154,18 +151,6 @@ void DeviceBackend::geluBackward(const float* x, const float* dy, float* dx, siz
 {
     kernels::geluBackward(device_->stream(), x, dy, dx, count);
     device_->check("geluBackward");
-}
-
-double DeviceBackend::meanDifference(const float* a, const float* b, size_t count, const float* scale, size_t perScale,
-                                     bool squared) const
-{
-    const Scratch scratch(*scratch_, meanDifferenceScratch(count)), there(*scratch_, sizeof(double));
-    kernels::meanDifference(device_->stream(), a, b, count, scale, scale ? perScale : count, squared,
-                            static_cast<double*>(there.get()), scratch.get());
-    device_->check("meanDifference");
-    double mean = 0;
-    device_->download(there.get(), &mean, sizeof(mean));
-    return mean;
 }
 
 void DeviceBackend::squaredLoss(const float* prediction, const float* target, size_t count, float* gradient,

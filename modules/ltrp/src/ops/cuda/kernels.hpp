@@ -52,14 +52,11 @@ struct Output
 
 // ---- Norms, activations, casts --------------------------------------------------------------------------------------
 
-/// Per row: x += branch + branchBias where branch.data is not null (x is changed), then y = (x - mean) * rstd * weight
-/// + bias.
+/// Per row: y = (x - mean) * rstd * weight + bias.
 struct LayerNormArgs
 {
-    float* x;                  ///< [items, rows, dim], item i begins at x + i * itemStride
+    const float* x;            ///< [items, rows, dim], item i begins at x + i * itemStride
     size_t itemStride;         ///< in floats; rows * dim where items lie densely
-    Input branch;              ///< [items, rows, dim] dense, or null
-    const float* branchBias;   ///< [dim] or null; not read without branch
     const float* weight;       ///< [dim]
     const float* bias;         ///< [dim]
     float eps;
@@ -92,17 +89,11 @@ struct NormDifferenceArgs
 };
 void normDifference(Stream stream, const NormDifferenceArgs& args);
 
-/// y[row] = softmax(x[row]), rows of `columns` values; y may be x.
-void softmax(Stream stream, Input x, Output y, size_t rows, int columns);
-
 /// y = act(x + bias) with the exact (erf) GELU; bias [columns] or null; x and y [rows, columns]; y may be x (same
 /// element). before (or data null): receives x + bias for geluBackward().
 void gelu(Stream stream, Input x, const float* bias, Output before, Output y, size_t rows, int columns);
 /// dx = dy * gelu'(before); dx may be dy (same element).
 void geluBackward(Stream stream, Input before, Input dy, Output dx, size_t count);
-
-/// y = x + bias per row, or y += x + bias when add; bias [columns] or null; x [rows, columns].
-void addBias(Stream stream, Input x, const float* bias, Output y, bool add, size_t rows, int columns);
 
 /// sums [columns] += column sums of x [rows, columns].
 size_t columnSumsScratch(size_t rows, int columns);
@@ -110,8 +101,6 @@ void columnSums(Stream stream, Input x, float* sums, size_t rows, int columns, v
 
 /// y = x, rounded to nearest even. count may be 0.
 void cast(Stream stream, Input x, Output y, size_t count);
-/// *flag = 1 where any of x [count] is infinite or NaN; otherwise *flag is left as it is.
-void finiteCheck(Stream stream, Input x, int* flag, size_t count);
 
 // ---- Attention ------------------------------------------------------------------------------------------------------
 
@@ -164,36 +153,18 @@ struct ProductSumArgs
 size_t productSumScratch(size_t items, size_t rows, int in, int out);
 void productSum(Stream stream, const ProductSumArgs& args, void* scratch);
 
-/// *mean = mean over `count` values of (|a - b| * scale[i / perScale]), squared: of its square. scale null: 1.
-size_t meanDifferenceScratch(size_t count);
-void meanDifference(Stream stream, Input a, Input b, size_t count, const float* scale, size_t perScale, bool squared,
-                    double* mean, void* scratch);
-
 // ---- Patches and tokens ---------------------------------------------------------------------------------------------
 
-/// Where pixels come from: planar normalised floats [batch, 3, height, width], or interleaved 8-bit RGB [batch,
-/// height, width, 3] that are normalised on the way, (v / 255 - mean[c]) / std[c] in fp32 with correctly rounded divisions, as
-/// on the CPU.
-struct PixelSource
-{
-    const float* planes;       ///< or null
-    const uint8_t* bytes;      ///< read when planes is null
-    float mean[3], deviation[3];
-};
-
-/// Patch vectors [batch, n, 3 * patch * patch] of the grid places ids [batch, n] (null: all, in order).
-/// channelLast false: (channel, row, column); true: (row, column, channel).
-void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
+/// Patch vectors [batch, n, 3 * patch * patch] of the grid places ids [batch, n] (null: all, in order) of pixels [batch, 3,
+/// height, width]. channelLast false: (channel, row, column); true: (row, column, channel).
+void patchify(Stream stream, const float* pixels, const int* ids, bool channelLast, Output out, int batch, int n,
               int width, int height, int patch);
-/// patches [batch, L, 3 * patch * patch] in (row, column, channel) order -> pixels [batch, 3, side, side].
-void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch);
 
 /// The decoder's targets at places ids [batch, n] (null: all): out [batch, n, P] patch vectors in (row, column,
 /// channel) order, normalised by their own mean and deviation = sqrt(var + 1e-6), divisor of var P - 1, when
-/// normalised. out, deviation [batch * n] and mean may be null. Mean and variance are summed in fp64, or in another way
-/// that is exact to 1e-6 relative.
-void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
-                  float* deviation, int batch, int n, int width, int height, int patch);
+/// normalised. out and deviation [batch * n] may be null. Mean and variance are summed in fp64, or in another way that is
+/// exact to 1e-6 relative.
+void patchTargets(Stream stream, const float* pixels, const int* ids, bool normalised, float* out, float* deviation, int batch, int n, int width, int height, int patch);
 
 /// x [batch, 1 + n, dim]: row 0 = classToken + positions[0], row 1 + t = tokens[t] + positions[1 + ids[t]] (null: t).
 void embedTokens(Stream stream, Input tokens, const float* classToken, const float* positions, const int* ids, float* x,
@@ -295,18 +266,16 @@ void closeStep(Stream stream, StepState* state, StepState* report, int* skip);
 
 // ---- Augmentation ---------------------------------------------------------------------------------------------------
 
-/// One image of a batch: its crop, chosen on the host by the CPU's own code, is resized as
-/// image::resizeAntialiasedCubic() does (cut out first, across then down, 22-bit weights from double arithmetic, 8-bit
-/// rounding after each pass), mirrored, and normalised. A crop as large as the output in a direction is copied in that
-/// direction.
+/// One image, or crop, of a batch: it is resized as image::resizeAntialiasedCubic() does (across then down, 22-bit weights
+/// from double arithmetic, 8-bit rounding after each pass) and normalised. One as large as the output in a direction is
+/// copied in that direction.
 struct AugmentItem
 {
-    const uint8_t* data;       ///< device memory: interleaved 8-bit RGB of the whole image
-    size_t step;               ///< bytes from row to row
-    int x, y, width, height;   ///< the crop, inside the image
-    int mirrored;              ///< 0 or 1
+    const uint8_t* data;   ///< device memory: interleaved 8-bit RGB
+    size_t step;           ///< bytes from row to row
+    int width, height;
 };
-/// items [batch] in device memory; maxWidth, maxHeight: no crop is larger. out [batch, 3, height, width].
+/// items [batch] in device memory; maxWidth, maxHeight: none is larger. out [batch, 3, height, width].
 size_t augmentScratch(int batch, int width, int height, int maxWidth, int maxHeight);
 void augment(Stream stream, const AugmentItem* items, float* out, int batch, int width, int height, int maxWidth,
              int maxHeight, const float mean[3], const float deviation[3], void* scratch);

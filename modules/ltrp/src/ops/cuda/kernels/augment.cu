@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Random resized crops: image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights
+// image::resizeAntialiasedCubic() and normalisation, to the CPU's last bit. Weights
 // come from double arithmetic without fused operations, which would round otherwise.
 #include "device.cuh"
 
@@ -12,7 +12,7 @@ namespace {
 
 const int weightBits = 22;
 
-/// Most source samples that make one output sample, when a crop is at most that large.
+/// Most source samples that make one output sample, when an image is at most that large.
 inline int mostTaps(int output, int largest)
 {
     const double scale = largest > output ? static_cast<double>(largest) / output : 1.0;
@@ -95,14 +95,14 @@ __device__ __forceinline__ int toByte(int sum)
     return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-/// Across: the block's rows of the crop, 64 outputs of each at a time.
+/// Across: the block's rows of the image, 64 outputs of each at a time.
 __global__ void acrossKernel(const AugmentItem* items, Layout layout)
 {
     const AugmentItem item = items[blockIdx.y];
     const int y = static_cast<int>(blockIdx.x) * 4 + static_cast<int>(threadIdx.x / 64);
     if (y >= item.height)
         return;
-    const uint8_t* row = item.data + static_cast<size_t>(item.y + y) * item.step + static_cast<size_t>(item.x) * 3;
+    const uint8_t* row = item.data + static_cast<size_t>(y) * item.step;
     uint8_t* to = layout.middleOf(blockIdx.y) + static_cast<size_t>(y) * static_cast<size_t>(layout.width) * 3;
     for (int o = static_cast<int>(threadIdx.x % 64); o < layout.width; o += 64)
     {
@@ -126,8 +126,8 @@ struct Normalisation
     float mean[3], deviation[3];
 };
 
-/// Down, mirrored and normalised.
-__global__ void downKernel(const AugmentItem* items, Layout layout, Normalisation normal, float* out)
+/// Down, and normalised.
+__global__ void downKernel(Layout layout, Normalisation normal, float* out)
 {
     const size_t width = static_cast<size_t>(layout.width), plane = width * static_cast<size_t>(layout.height);
     const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -136,7 +136,7 @@ __global__ void downKernel(const AugmentItem* items, Layout layout, Normalisatio
     const size_t y = at / width, x = at % width;
     const int* taps = layout.tapsOf(blockIdx.y, 1, static_cast<int>(y));
     const uint8_t* from = layout.middleOf(blockIdx.y)
-                        + (static_cast<size_t>(taps[0]) * width + (items[blockIdx.y].mirrored ? width - 1 - x : x)) * 3;
+                        + (static_cast<size_t>(taps[0]) * width + x) * 3;
     const int count = taps[1];
     int sums[3] = {1 << (weightBits - 1), 1 << (weightBits - 1), 1 << (weightBits - 1)};
     for (int i = 0; i < count; ++i)
@@ -186,8 +186,8 @@ void augment(Stream stream, const AugmentItem* items, float* out, int batch, int
     launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items,
            layout);
     launch(stream, "augment", downKernel,
-           dim3(blocksFor(static_cast<size_t>(width) * static_cast<size_t>(height), 256), images), 256, 0, items, layout,
-           normal, out);
+           dim3(blocksFor(static_cast<size_t>(width) * static_cast<size_t>(height), 256), images), 256, 0, layout, normal,
+           out);
 }
 
 }}}}  // namespace

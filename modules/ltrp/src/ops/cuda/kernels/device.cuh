@@ -174,20 +174,6 @@ __device__ __forceinline__ T blockSum(T value, T* parts)
     return total;
 }
 
-__device__ __forceinline__ float blockMaximum(float value, float* parts)
-{
-    const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-    value = warpMaximum(value);
-    __syncthreads();
-    if (lane == 0)
-        parts[warp] = value;
-    __syncthreads();
-    float top = parts[0];
-    for (unsigned i = 1; i < warps; ++i)
-        top = fmaxf(top, parts[i]);
-    return top;
-}
-
 }  // namespace
 
 }}}}  // namespace

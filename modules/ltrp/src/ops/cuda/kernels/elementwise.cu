@@ -37,23 +37,6 @@ __global__ void castKernel(AnyInput x, AnyOutput y, size_t count, bool aligned)
     store4(y, run.begin, run.whole, run.n, v);
 }
 
-__global__ void finiteKernel(AnyInput x, int* flag, size_t count, bool aligned)
-{
-    const size_t threads = static_cast<size_t>(gridDim.x) * blockDim.x;
-    bool bad = false;
-    for (size_t i = (static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x) * 4; i < count; i += threads * 4)
-    {
-        const int n = count - i < 4 ? static_cast<int>(count - i) : 4;
-        float v[4];
-        load4(x, i, aligned && n == 4, n, v);
-        for (int k = 0; k < 4; ++k)
-            bad |= !(fabsf(v[k]) <= FLT_MAX);   // false for NaN
-    }
-    const unsigned any = __ballot_sync(allLanes, bad);
-    if (any && threadIdx.x % 32 == 0)
-        atomicOr(flag, 1);
-}
-
 /// Adds bias[column], the first value standing in `column`, which walks on.
 __device__ __forceinline__ void addBias4(float v[4], const float* bias, int columns, int column, int n)
 {
@@ -96,26 +79,6 @@ __global__ void geluBackwardKernel(AnyInput before, AnyInput dy, AnyOutput dx, s
     store4(dx, run.begin, run.whole, run.n, d);
 }
 
-__global__ void addBiasKernel(AnyInput x, const float* bias, AnyOutput y, bool add, size_t count, int columns,
-                              bool aligned)
-{
-    const Run run = ownRun(count, aligned);
-    if (run.n == 0)
-        return;
-    float v[4];
-    load4(x, run.begin, run.whole, run.n, v);
-    if (bias)
-        addBias4(v, bias, columns, static_cast<int>(run.begin % static_cast<size_t>(columns)), run.n);
-    if (add)
-    {
-        float old[4];
-        load4(AnyInput{y.data, y.element}, run.begin, run.whole, run.n, old);
-        for (int k = 0; k < 4; ++k)
-            v[k] += old[k];
-    }
-    store4(y, run.begin, run.whole, run.n, v);
-}
-
 /// One block column an item's run of values; each value is read once and written `times` times.
 __global__ void repeatKernel(const float* x, float* y, size_t times, size_t count, size_t blocksPerItem, bool aligned)
 {
@@ -141,15 +104,6 @@ void cast(Stream stream, Input x, Output y, size_t count)
                aligned4(x.data, x.element) && aligned4(y.data, y.element));
 }
 
-void finiteCheck(Stream stream, Input x, int* flag, size_t count)
-{
-    if (!count)
-        return;
-    const unsigned blocks = blocksOf(count);
-    launch(stream, "finiteCheck", finiteKernel, blocks < 1024 ? blocks : 1024u, perBlock, 0, any(x), flag, count,
-           aligned4(x.data, x.element));
-}
-
 void gelu(Stream stream, Input x, const float* bias, Output before, Output y, size_t rows, int columns)
 {
     const size_t count = rows * static_cast<size_t>(columns);
@@ -162,13 +116,6 @@ void geluBackward(Stream stream, Input before, Input dy, Output dx, size_t count
     launch(stream, "geluBackward", geluBackwardKernel, blocksOf(count), perBlock, 0, any(before), any(dy), any(dx),
            count,
            aligned4(before.data, before.element) && aligned4(dy.data, dy.element) && aligned4(dx.data, dx.element));
-}
-
-void addBias(Stream stream, Input x, const float* bias, Output y, bool add, size_t rows, int columns)
-{
-    const size_t count = rows * static_cast<size_t>(columns);
-    launch(stream, "addBias", addBiasKernel, blocksOf(count), perBlock, 0, any(x), bias, any(y), add, count, columns,
-           aligned4(x.data, x.element) && aligned4(y.data, y.element));
 }
 
 void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t times, size_t count)

@@ -218,18 +218,16 @@ __global__ void meanOfRowsKernel(const float* partial, size_t each, double count
 }
 
 const size_t perPart = 8192;   ///< values that one block sums up
-size_t differenceParts(size_t count)
+size_t lossParts(size_t count)
 {
     const size_t parts = (count + perPart - 1) / perPart;
     return parts < 1024 ? parts : 1024;
 }
 
-struct DifferenceArgs
+struct SquaresArgs
 {
-    AnyInput a, b;
-    const float* scale;
-    size_t perScale;
-    bool squared;
+    AnyInput prediction;
+    const float* target;
     AnyOutput gradient;
     float factor;
     size_t count;
@@ -237,8 +235,8 @@ struct DifferenceArgs
     bool aligned;
 };
 
-/// One part's sum of differences, and their gradient where it is wanted: factor * (a - b).
-__global__ void differenceKernel(DifferenceArgs a)
+/// One part's sum of squared differences, and their gradient where it is wanted: factor * (prediction - target).
+__global__ void squaresKernel(SquaresArgs a)
 {
     LTRP_SHARED(double, parts, 32);
     // Parts begin at multiples of four, so that vectors stay aligned.
@@ -251,14 +249,13 @@ __global__ void differenceKernel(DifferenceArgs a)
         const int n = a.count - i < 4 ? static_cast<int>(a.count - i) : 4;
         const bool whole = a.aligned && n == 4;
         float x[4], y[4];
-        load4(a.a, i, whole, n, x);
-        load4(a.b, i, whole, n, y);
+        load4(a.prediction, i, whole, n, x);
+        load4(AnyInput{a.target, Element::Float32}, i, whole, n, y);
         float sum = 0;
         for (int k = 0; k < 4; ++k)
         {
             const float d = x[k] - y[k];
-            const float scaled = a.scale && k < n ? d * a.scale[(i + static_cast<size_t>(k)) / a.perScale] : d;
-            sum += a.squared ? scaled * scaled : fabsf(scaled);
+            sum += d * d;
             x[k] = d * a.factor;
         }
         total += static_cast<double>(sum);
@@ -279,16 +276,6 @@ __global__ void meanOfPartsKernel(const double* partial, int parts, double count
     total = blockSum(total, shared);
     if (threadIdx.x == 0)
         *mean = total / count;
-}
-
-void launchDifference(Stream stream, const char* name, DifferenceArgs a, double* mean)
-{
-    a.aligned = aligned4(a.a.data, a.a.element) && aligned4(a.b.data, a.b.element) &&
-                aligned4(a.gradient.data, a.gradient.element);
-    const unsigned parts = static_cast<unsigned>(differenceParts(a.count));
-    launch(stream, name, differenceKernel, parts, 256, 0, a);
-    launch(stream, name, meanOfPartsKernel, 1, 256, 0, a.partial, static_cast<int>(parts), static_cast<double>(a.count),
-           mean);
 }
 
 }  // namespace
@@ -316,25 +303,20 @@ void productSum(Stream stream, const ProductSumArgs& args, void* scratch)
            args.rows * a.tiles, args.count, args.means);
 }
 
-size_t meanDifferenceScratch(size_t count) { return differenceParts(count) * sizeof(double); }
-
-void meanDifference(Stream stream, Input a, Input b, size_t count, const float* scale, size_t perScale, bool squared,
-                    double* mean, void* scratch)
-{
-    launchDifference(stream, "meanDifference", DifferenceArgs{any(a), any(b), scale, perScale, squared,
-                     AnyOutput{nullptr, Element::Float32}, 0.f, count, static_cast<double*>(scratch), false}, mean);
-}
-
-size_t squaredLossScratch(size_t count) { return differenceParts(count) * sizeof(double); }
+size_t squaredLossScratch(size_t count) { return lossParts(count) * sizeof(double); }
 
 void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
                  void* scratch, float gradientScale)
 {
-    launchDifference(stream, "squaredLoss",
-                     DifferenceArgs{any(prediction), AnyInput{target, Element::Float32}, nullptr, 1, true,
-                                    any(gradient), static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale,
-                                    count, static_cast<double*>(scratch), false},
-                     loss);
+    const bool aligned = aligned4(prediction.data, prediction.element) && aligned4(target, Element::Float32) &&
+                         aligned4(gradient.data, gradient.element);
+    const SquaresArgs args{any(prediction), target, any(gradient),
+                           static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale, count,
+                           static_cast<double*>(scratch), aligned};
+    const unsigned parts = static_cast<unsigned>(lossParts(count));
+    launch(stream, "squaredLoss", squaresKernel, parts, 256, 0, args);
+    launch(stream, "squaredLoss", meanOfPartsKernel, 1, 256, 0, args.partial, static_cast<int>(parts),
+           static_cast<double>(count), loss);
 }
 
 }}}}  // namespace

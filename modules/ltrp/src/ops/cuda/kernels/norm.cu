@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Layer norm with what stands before and behind it, and softmax. A warp takes a row and keeps it in registers, so that
+// Layer norm and differences of norms. A warp takes a row and keeps it in registers, so that
 // it is read once; rows of more than 1024 values take a block and are read again.
 #include "vectors.cuh"
 
@@ -12,13 +12,11 @@ namespace {
 
 const int warpsPerBlock = 4;
 
-/// layerNorm() and normDifference() in one: the latter has a reference and no branch.
+/// layerNorm() and normDifference() in one: the latter has a reference.
 struct NormArgs
 {
-    float* x;
+    const float* x;
     size_t itemStride;
-    AnyInput branch;
-    const float* branchBias;
     const float *weight, *bias;
     float eps;
     AnyOutput y;
@@ -32,7 +30,7 @@ struct NormArgs
 /// One row's place in all arrays.
 struct Place
 {
-    float* x;
+    const float* x;
     size_t dense, reference;
 
     __device__ __forceinline__ Place(const NormArgs& a, size_t row)
@@ -44,19 +42,10 @@ struct Place
     }
 };
 
-/// Four values of a row: x, with the branch added and stored where there is one.
-__device__ __forceinline__ void loadResidual(const NormArgs& a, const Place& place, int column, int n, float v[4])
+/// Four values of a row.
+__device__ __forceinline__ void loadRow(const NormArgs& a, const Place& place, int column, int n, float v[4])
 {
-    const bool whole = a.aligned && n == 4;
-    const size_t c = static_cast<size_t>(column);
-    load4(AnyInput{place.x, Element::Float32}, c, whole, n, v);
-    if (!a.branch.data || n == 0)
-        return;
-    float b[4];
-    load4(a.branch, place.dense + c, whole, n, b);
-    for (int k = 0; k < 4; ++k)
-        v[k] += b[k] + (a.branchBias && k < n ? a.branchBias[column + k] : 0.f);
-    store4(AnyOutput{place.x, Element::Float32}, c, whole, n, v);
+    load4(AnyInput{place.x, Element::Float32}, static_cast<size_t>(column), a.aligned && n == 4, n, v);
 }
 
 __device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& place, int column, int n, float mean,
@@ -95,7 +84,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normKernel(NormArgs a)
     for (int i = 0; i < V; ++i)
     {
         const int column = (i * 32 + lane) * 4;
-        loadResidual(a, place, column, valuesHere(a.dim, column), v[i]);
+        loadRow(a, place, column, valuesHere(a.dim, column), v[i]);
     }
     // A loop of its own: all loads are under way before the first is waited for.
 #pragma unroll
@@ -136,17 +125,16 @@ __global__ void longNormKernel(NormArgs a)
     {
         float v[4];
         const int n = valuesHere(a.dim, column);
-        loadResidual(a, place, column, n, v);
+        loadRow(a, place, column, n, v);
         for (int k = 0; k < n; ++k)
             sum += v[k];
     }
     const float mean = blockSum(sum, parts) / static_cast<float>(a.dim);
-    const AnyInput x{place.x, Element::Float32};   // what this thread itself stored above
     for (int column = first; column < a.dim; column += step)
     {
         float v[4];
         const int n = valuesHere(a.dim, column);
-        load4(x, static_cast<size_t>(column), a.aligned && n == 4, n, v);
+        loadRow(a, place, column, n, v);
         for (int k = 0; k < n; ++k)
             squares += (v[k] - mean) * (v[k] - mean);
     }
@@ -155,7 +143,7 @@ __global__ void longNormKernel(NormArgs a)
     {
         float v[4];
         const int n = valuesHere(a.dim, column);
-        load4(x, static_cast<size_t>(column), a.aligned && n == 4, n, v);
+        loadRow(a, place, column, n, v);
         storeNormed(a, place, column, n, mean, rstd, v);
     }
     if (threadIdx.x == 0 && a.mean)
@@ -168,7 +156,7 @@ void launchNorm(Stream stream, const char* name, NormArgs a)
 {
     const Element f32 = Element::Float32;
     a.aligned = a.dim % 4 == 0 && a.itemStride % 4 == 0 && aligned4(a.x, f32) &&
-                aligned4(a.branch.data, a.branch.element) && aligned4(a.weight, f32) && aligned4(a.bias, f32) &&
+                aligned4(a.weight, f32) && aligned4(a.bias, f32) &&
                 aligned4(a.y.data, a.y.element) && aligned4(a.reference, f32);
     const size_t rows = a.items * a.rows;
     const unsigned blocks = blocksFor(rows, warpsPerBlock);
@@ -188,45 +176,20 @@ void launchNorm(Stream stream, const char* name, NormArgs a)
         launch(stream, name, longNormKernel, static_cast<unsigned>(rows), 256, 0, a);
 }
 
-__global__ void softmaxKernel(AnyInput x, AnyOutput y, size_t rows, int columns)
-{
-    const size_t row = static_cast<size_t>(blockIdx.x) * warpsPerBlock + threadIdx.x / 32;
-    if (row >= rows)
-        return;
-    const size_t base = row * static_cast<size_t>(columns);
-    const int lane = static_cast<int>(threadIdx.x % 32);
-    float top = -FLT_MAX, total = 0;
-    for (int i = lane; i < columns; i += 32)
-        top = fmaxf(top, x[base + static_cast<size_t>(i)]);
-    top = warpMaximum(top);
-    for (int i = lane; i < columns; i += 32)
-        total += expf(x[base + static_cast<size_t>(i)] - top);
-    const float inverse = 1.f / warpSum(total);
-    for (int i = lane; i < columns; i += 32)
-        y.set(base + static_cast<size_t>(i), expf(x[base + static_cast<size_t>(i)] - top) * inverse);
-}
-
 }  // namespace
 
 void layerNorm(Stream stream, const LayerNormArgs& args)
 {
     launchNorm(stream, "layerNorm",
-               NormArgs{args.x, args.itemStride, any(args.branch), args.branchBias, args.weight, args.bias, args.eps,
-                        any(args.y), args.mean, args.rstd, nullptr, 1, args.items, args.rows, args.dim, false});
+               NormArgs{args.x, args.itemStride, args.weight, args.bias, args.eps, any(args.y), args.mean,
+                        args.rstd, nullptr, 1, args.items, args.rows, args.dim, false});
 }
 
 void normDifference(Stream stream, const NormDifferenceArgs& args)
 {
     launchNorm(stream, "normDifference",
-               NormArgs{const_cast<float*>(args.x), args.itemStride, AnyInput{nullptr, Element::Float32}, nullptr,
-                        args.weight, args.bias, args.eps, any(args.y), nullptr, nullptr, args.reference,
-                        args.perReference, args.items, args.rows, args.dim, false});
-}
-
-void softmax(Stream stream, Input x, Output y, size_t rows, int columns)
-{
-    launch(stream, "softmax", softmaxKernel, blocksFor(rows, warpsPerBlock), warpsPerBlock * 32, 0, any(x), any(y),
-           rows, columns);
+               NormArgs{args.x, args.itemStride, args.weight, args.bias, args.eps, any(args.y), nullptr, nullptr,
+                        args.reference, args.perReference, args.items, args.rows, args.dim, false});
 }
 
 }}}}  // namespace

@@ -16,21 +16,14 @@ struct Extent
     int width, height;   ///< of an image, in pixels
 };
 
-/// One pixel's channel, normalised in the CPU's arithmetic.
-__device__ __forceinline__ float pixelAt(const PixelSource& pixels, size_t image, int c, int y, int x, Extent extent)
+__device__ __forceinline__ float pixelAt(const float* pixels, size_t image, int c, int y, int x, Extent extent)
 {
     const size_t w = static_cast<size_t>(extent.width), plane = w * static_cast<size_t>(extent.height);
-    const size_t at = static_cast<size_t>(y) * w + static_cast<size_t>(x);
-    if (pixels.planes)
-        return pixels.planes[(image * 3 + static_cast<size_t>(c)) * plane + at];
-    const float value = static_cast<float>(pixels.bytes[(image * plane + at) * 3 + static_cast<size_t>(c)]);
-    const float mean = c == 0 ? pixels.mean[0] : c == 1 ? pixels.mean[1] : pixels.mean[2];
-    const float deviation = c == 0 ? pixels.deviation[0] : c == 1 ? pixels.deviation[1] : pixels.deviation[2];
-    return __fdiv_rn(__fsub_rn(__fdiv_rn(value, 255.f), mean), deviation);
+    return pixels[(image * 3 + static_cast<size_t>(c)) * plane + static_cast<size_t>(y) * w + static_cast<size_t>(x)];
 }
 
 /// Value i of the patch vector of a place.
-__device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t image, int place, int i, bool channelLast,
+__device__ __forceinline__ float patchValue(const float* pixels, size_t image, int place, int i, bool channelLast,
                                             Extent extent, int patch)
 {
     const int grid = extent.width / patch;
@@ -40,7 +33,7 @@ __device__ __forceinline__ float patchValue(const PixelSource& pixels, size_t im
 }
 
 /// A block a patch.
-__global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelLast, AnyOutput out, int n, Extent extent,
+__global__ void patchifyKernel(const float* pixels, const int* ids, bool channelLast, AnyOutput out, int n, Extent extent,
                                int patch)
 {
     const unsigned image = blockIdx.x / static_cast<unsigned>(n);
@@ -51,23 +44,9 @@ __global__ void patchifyKernel(PixelSource pixels, const int* ids, bool channelL
                 patchValue(pixels, image, place, i, channelLast, extent, patch));
 }
 
-__global__ void unpatchifyKernel(AnyInput patches, float* pixels, size_t count, int side, int patch)
-{
-    const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (at >= count)
-        return;
-    const size_t s = static_cast<size_t>(side), plane = s * s;
-    const size_t image = at / (3 * plane), c = at / plane % 3;
-    const int y = static_cast<int>(at / s % s), x = static_cast<int>(at % s), grid = side / patch;
-    const int place = y / patch * grid + x / patch, within = y % patch * patch + x % patch;
-    const size_t values = static_cast<size_t>(3 * patch * patch);
-    pixels[at] = patches[(image * static_cast<size_t>(grid * grid) + static_cast<size_t>(place)) * values
-                         + static_cast<size_t>(within) * 3 + c];
-}
-
 /// A warp a patch; its values are read up to three times, from the first cache all but once.
-__global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalised, float* out, float* mean,
-                              float* deviation, size_t rows, int n, Extent extent, int patch)
+__global__ void targetsKernel(const float* pixels, const int* ids, bool normalised, float* out, float* deviation,
+                              size_t rows, int n, Extent extent, int patch)
 {
     const size_t row = static_cast<size_t>(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
     if (row >= rows)
@@ -86,8 +65,6 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
     }
     const float centre = static_cast<float>(m),
                 spread = static_cast<float>(sqrt(warpSum(squares) / (values - 1) + 1e-6));
-    if (lane == 0 && mean)
-        mean[row] = centre;
     if (lane == 0 && deviation)
         deviation[row] = spread;
     if (!out)
@@ -101,26 +78,19 @@ __global__ void targetsKernel(PixelSource pixels, const int* ids, bool normalise
 
 }  // namespace
 
-void patchify(Stream stream, const PixelSource& pixels, const int* ids, bool channelLast, Output out, int batch, int n,
+void patchify(Stream stream, const float* pixels, const int* ids, bool channelLast, Output out, int batch, int n,
               int width, int height, int patch)
 {
     launch(stream, "patchify", patchifyKernel, static_cast<unsigned>(batch) * static_cast<unsigned>(n), perBlock, 0,
            pixels, ids, channelLast, any(out), n, Extent{width, height}, patch);
 }
 
-void unpatchify(Stream stream, Input patches, float* pixels, int batch, int side, int patch)
-{
-    const size_t count = static_cast<size_t>(batch) * 3 * static_cast<size_t>(side) * static_cast<size_t>(side);
-    launch(stream, "unpatchify", unpatchifyKernel, blocksFor(count, perBlock), perBlock, 0, any(patches), pixels, count,
-           side, patch);
-}
-
-void patchTargets(Stream stream, const PixelSource& pixels, const int* ids, bool normalised, float* out, float* mean,
-                  float* deviation, int batch, int n, int width, int height, int patch)
+void patchTargets(Stream stream, const float* pixels, const int* ids, bool normalised, float* out, float* deviation,
+                  int batch, int n, int width, int height, int patch)
 {
     const size_t rows = static_cast<size_t>(batch) * static_cast<size_t>(n);
-    launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, mean,
-           deviation, rows, n, Extent{width, height}, patch);
+    launch(stream, "patchTargets", targetsKernel, blocksFor(rows, 4), 128, 0, pixels, ids, normalised, out, deviation,
+           rows, n, Extent{width, height}, patch);
 }
 
 }}}}  // namespace
