@@ -272,12 +272,11 @@ BOOST_AUTO_TEST_CASE(equal_noise_goes_to_the_earlier_place)
     }
 }
 
-BOOST_AUTO_TEST_CASE(resized_crops_equal_the_cpu_bit_for_bit)
+BOOST_AUTO_TEST_CASE(augmented_images_equal_the_cpu_bit_for_bit)
 {
     const int side = 21;
     const vit::InputConfig input = inputOf(side, 7);
-    train::AugmentOptions options;
-    options.flip = 0;
+    const train::AugmentOptions options;
     float mean[3], deviation[3];
     for (int c = 0; c < 3; ++c)
     {
@@ -300,7 +299,7 @@ BOOST_AUTO_TEST_CASE(resized_crops_equal_the_cpu_bit_for_bit)
         const cv::Rect crop = train::randomCrop(image.size(), options, same);
         images.emplace_back(new Buffer<uint8_t>(std::vector<uint8_t>(image.datastart, image.dataend), "image"));
         items.push_back({images.back()->get() + z(crop.y) * image.step[0] + z(crop.x) * 3, image.step[0], crop.width,
-                         crop.height});
+                         crop.height, same.uniform() < options.flip});
         maxWidth = std::max(maxWidth, crop.width);
         maxHeight = std::max(maxHeight, crop.height);
     }

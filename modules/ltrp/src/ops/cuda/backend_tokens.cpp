@@ -44,7 +44,7 @@ void DeviceBackend::prepareImages(const DeviceImage* images, int count, Size siz
     {
         const DeviceImage& image = images[i];
         device_->requireHere(image.data, "image " + std::to_string(i));
-        items.push_back({image.data, image.step, image.width, image.height});
+        items.push_back({image.data, image.step, image.width, image.height, 0});
         width = std::max(width, image.width);
         height = std::max(height, image.height);
     }

@@ -137,7 +137,7 @@ public:
                 const size_t row = z(crops[i].width) * 3;
                 for (size_t y = 0; y < z(crops[i].height); ++y)
                     std::memcpy(slot.hostImages->get() + offsets[i] + y * row, crops[i].data + y * crops[i].step, row);
-                items[i] = AugmentItem{slot.images->get() + offsets[i], row, 0, 0, crops[i].width, crops[i].height,
+                items[i] = AugmentItem{slot.images->get() + offsets[i], row, crops[i].width, crops[i].height,
                                        crops[i].mirrored ? 1 : 0};
             }
         });

@@ -267,13 +267,14 @@ void closeStep(Stream stream, StepState* state, StepState* report, int* skip);
 // ---- Augmentation ---------------------------------------------------------------------------------------------------
 
 /// One image, or crop, of a batch: it is resized as image::resizeAntialiasedCubic() does (across then down, 22-bit weights
-/// from double arithmetic, 8-bit rounding after each pass) and normalised. One as large as the output in a direction is
-/// copied in that direction.
+/// from double arithmetic, 8-bit rounding after each pass), mirrored and normalised. One as large as the output in a direction
+/// is copied in that direction.
 struct AugmentItem
 {
     const uint8_t* data;   ///< device memory: interleaved 8-bit RGB
     size_t step;           ///< bytes from row to row
     int width, height;
+    int mirrored;          ///< 0 or 1
 };
 /// items [batch] in device memory; maxWidth, maxHeight: none is larger. out [batch, 3, height, width].
 size_t augmentScratch(int batch, int width, int height, int maxWidth, int maxHeight);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// image::resizeAntialiasedCubic() and normalisation, to the CPU's last bit. Weights
+// image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights
 // come from double arithmetic without fused operations, which would round otherwise.
 #include "device.cuh"
 
@@ -126,8 +126,8 @@ struct Normalisation
     float mean[3], deviation[3];
 };
 
-/// Down, and normalised.
-__global__ void downKernel(Layout layout, Normalisation normal, float* out)
+/// Down, mirrored and normalised.
+__global__ void downKernel(const AugmentItem* items, Layout layout, Normalisation normal, float* out)
 {
     const size_t width = static_cast<size_t>(layout.width), plane = width * static_cast<size_t>(layout.height);
     const size_t at = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -136,7 +136,7 @@ __global__ void downKernel(Layout layout, Normalisation normal, float* out)
     const size_t y = at / width, x = at % width;
     const int* taps = layout.tapsOf(blockIdx.y, 1, static_cast<int>(y));
     const uint8_t* from = layout.middleOf(blockIdx.y)
-                        + (static_cast<size_t>(taps[0]) * width + x) * 3;
+                        + (static_cast<size_t>(taps[0]) * width + (items[blockIdx.y].mirrored ? width - 1 - x : x)) * 3;
     const int count = taps[1];
     int sums[3] = {1 << (weightBits - 1), 1 << (weightBits - 1), 1 << (weightBits - 1)};
     for (int i = 0; i < count; ++i)
@@ -186,8 +186,8 @@ void augment(Stream stream, const AugmentItem* items, float* out, int batch, int
     launch(stream, "augment", acrossKernel, dim3(blocksFor(static_cast<size_t>(maxHeight), 4), images), 256, 0, items,
            layout);
     launch(stream, "augment", downKernel,
-           dim3(blocksFor(static_cast<size_t>(width) * static_cast<size_t>(height), 256), images), 256, 0, layout, normal,
-           out);
+           dim3(blocksFor(static_cast<size_t>(width) * static_cast<size_t>(height), 256), images), 256, 0, items, layout,
+           normal, out);
 }
 
 }}}}  // namespace
