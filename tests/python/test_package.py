@@ -156,7 +156,7 @@ started.wait()
 """ % call), "goodbye\n", call)
 
     def test_a_training_that_outlives_the_interpreter(self):
-        # In the middle of updates, in a callback that never returns, and among messages of the reading threads.
+        # In the middle of updates, in a callback that never returns, and with a callback for messages.
         for progress, message in (("started.set()", "None"), ("(started.set(), time.sleep(1000))", "None"),
                                   ("started.set()", "lambda line: time.sleep(0.01)")):
             with tempfile.TemporaryDirectory() as folder:

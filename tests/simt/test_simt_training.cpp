@@ -12,7 +12,6 @@
 
 #include <opencv2/core.hpp>
 
-
 using namespace simttest;
 using namespace cv::ltrp;
 using simt::Buffer;

@@ -101,6 +101,11 @@ private:
             computing_.end();
             throw std::runtime_error(std::string("no thread for the call can be started (") + error.what() + ")");
         }
+        catch (...)   // no memory for it
+        {
+            computing_.end();
+            throw;
+        }
     }
 
     /// The calling thread's part: returns when the call is over.

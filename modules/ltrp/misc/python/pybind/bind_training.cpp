@@ -137,7 +137,22 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     if (!progress.is_none())
         self.setProgress([&](const TrainProgress& state)
         {
-            return call.ask([&state]() { return py::make_tuple(state).release().ptr(); });
+            return call.ask([&state]() -> PyObject*
+            {
+                try
+                {
+                    return py::make_tuple(state).release().ptr();
+                }
+                catch (py::error_already_set& error)   // in the calling thread, above a thread that is yet to be joined
+                {
+                    error.restore();
+                }
+                catch (const std::exception& error)
+                {
+                    PyErr_SetString(PyExc_RuntimeError, error.what());
+                }
+                return nullptr;
+            });
         });
     if (!message.is_none())
         self.setMessage([&](const cv::String& line) { call.tell(line); });

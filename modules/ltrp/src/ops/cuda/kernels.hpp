@@ -164,7 +164,8 @@ void patchify(Stream stream, const float* pixels, const int* ids, bool channelLa
 /// channel) order, normalised by their own mean and deviation = sqrt(var + 1e-6), divisor of var P - 1, when
 /// normalised. out and deviation [batch * n] may be null. Mean and variance are summed in fp64, or in another way that is
 /// exact to 1e-6 relative.
-void patchTargets(Stream stream, const float* pixels, const int* ids, bool normalised, float* out, float* deviation, int batch, int n, int width, int height, int patch);
+void patchTargets(Stream stream, const float* pixels, const int* ids, bool normalised, float* out, float* deviation,
+                  int batch, int n, int width, int height, int patch);
 
 /// x [batch, 1 + n, dim]: row 0 = classToken + positions[0], row 1 + t = tokens[t] + positions[1 + ids[t]] (null: t).
 void embedTokens(Stream stream, Input tokens, const float* classToken, const float* positions, const int* ids, float* x,
