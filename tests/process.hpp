@@ -5,7 +5,8 @@
 #ifndef LTRP_TESTS_PROCESS_HPP
 #define LTRP_TESTS_PROCESS_HPP
 
-#include <cerrno>
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -14,6 +15,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <fcntl.h>
@@ -79,6 +81,8 @@ public:
     {
         std::vector<char*> argv;
         for (const std::string& word : command)
+            name_ += (name_.empty() ? "" : " ") + word;
+        for (const std::string& word : command)
             argv.push_back(const_cast<char*>(word.c_str()));
         argv.push_back(nullptr);
         const std::string out = folder_.file("out"), err = folder_.file("err");
@@ -132,14 +136,17 @@ public:
         return pid_ > 0;
     }
 
-    Outcome wait()
+    /// @throws std::runtime_error after so many seconds: a program that hangs fails its test by name.
+    Outcome wait(int seconds = 600)
     {
-        while (pid_ > 0)
+        using Clock = std::chrono::steady_clock;
+        const Clock::time_point end = Clock::now() + std::chrono::seconds(seconds);
+        for (auto pause = std::chrono::microseconds(100); running(); pause = std::min(2 * pause, std::chrono::microseconds(5000)))
         {
-            if (waitpid(pid_, &state_, 0) == pid_)
-                pid_ = 0;
-            else if (errno != EINTR)
-                throw std::runtime_error("waitpid failed");
+            if (Clock::now() > end)
+                throw std::runtime_error(name_ + ": still runs after " + std::to_string(seconds) + " s; it said: " +
+                                         readText(folder_.file("err")));
+            std::this_thread::sleep_for(pause);
         }
         Outcome outcome;
         outcome.status = WIFEXITED(state_) ? WEXITSTATUS(state_) : 1000 + WTERMSIG(state_);
@@ -150,6 +157,7 @@ public:
 
 private:
     TemporaryFolder folder_;
+    std::string name_;
     pid_t pid_ = -1;
     int state_ = 0;
 };

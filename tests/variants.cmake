@@ -15,7 +15,7 @@ function(ltrp_variant name)
     COMMAND ${CMAKE_CTEST_COMMAND} --build-and-test "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}/variants/${name}"
             --build-generator ${CMAKE_GENERATOR} ${_target}
             --build-options -DOpenCV_DIR=${OpenCV_DIR} -DLTRP_BUILD_TESTS=ON ${_variant_UNPARSED_ARGUMENTS})
-  set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 5400 PROCESSORS 2)
+  set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 2700 PROCESSORS 2)
 endfunction()
 
 # ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is below its bin/.
@@ -24,7 +24,7 @@ function(ltrp_variant_test variant test command)
   add_test(NAME ${variant}.${test}
     COMMAND ${CMAKE_COMMAND} -E env UBSAN_OPTIONS=print_stacktrace=1 ${LTRP_TEST_FOLDERS}
             "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
-  set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 3600 PROCESSORS 2)
+  set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 900 PROCESSORS 2)
 endfunction()
 
 # AddressSanitizer and UndefinedBehaviorSanitizer. Training runs and the tool's work on photos stay with the plain build:
@@ -66,13 +66,13 @@ ltrp_variant_test(tsan threads ltrp_manners threads 100)
 
 # The Python package in a fresh environment: its own build, the script that cv2.ltrp passes too, and the types.
 add_test(NAME python COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/python/run" "${PROJECT_BINARY_DIR}/python-test")
-set_tests_properties(python PROPERTIES TIMEOUT 3600 PROCESSORS 2)
+set_tests_properties(python PROPERTIES TIMEOUT 1200 PROCESSORS 2)
 
 # In OpenCV's own build, made from source. Each version is one compilation of OpenCV, unless ccache has it.
 foreach(_version ${LTRP_CI_OPENCV})
   foreach(_step build exports test perf samples consumer python)
     add_test(NAME intree-${_version}.${_step} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/intree/run" ${_version} ${_step})
-    set_tests_properties(intree-${_version}.${_step} PROPERTIES TIMEOUT 5400 PROCESSORS 2)
+    set_tests_properties(intree-${_version}.${_step} PROPERTIES TIMEOUT 2700 PROCESSORS 2)
     if(_step STREQUAL "build")
       set_tests_properties(intree-${_version}.${_step} PROPERTIES FIXTURES_SETUP intree-${_version})
     else()

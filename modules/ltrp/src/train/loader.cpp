@@ -51,18 +51,33 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
         slot.batch.keys.resize(samples);
         slot.batch.images.resize(samples);
     }
-    try
+    // More threads than samples in flight would only take room.
+    startThreads(std::min(options.workers, cv::saturate_cast<int>(int64_t(batchesAhead) * options.batch)));
+}
+
+void Loader::startThreads(int wanted)
+{
+    for (int count = wanted; count > 0;)
     {
-        for (int i = 0; i < options.workers; i++)
-            threads_.emplace_back(&Loader::work, this);
-    }
-    catch (const std::system_error& error)
-    {
-        if (threads_.empty())   // one is enough, the others only read further ahead
+        // Threads wait for the lock: none has begun a sample when one cannot be started.
+        std::unique_lock<std::mutex> lock(mutex_);
+        try
         {
+            while (static_cast<int>(threads_.size()) < count)
+                threads_.emplace_back(&Loader::work, this);
+            return;
+        }
+        catch (const std::system_error& error)
+        {
+            const int started = static_cast<int>(threads_.size());
+            lock.unlock();
             stop();
-            LTRP_ERROR(Error::StsError, "workers: no thread for reading can be started (" << error.what()
-                       << "); expected room for one, or workers 0");
+            threads_.clear();
+            stop_ = false;
+            if (started == 0)
+                LTRP_ERROR(Error::StsError, "workers: no thread for reading can be started (" << error.what()
+                           << "); expected room for one, or workers 0");
+            count = std::max(1, started / 2);   // the other half's room is left to decoding
         }
     }
 }

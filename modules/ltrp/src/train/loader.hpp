@@ -85,6 +85,7 @@ private:
     enum class State : uint8_t { New, Good, Bad };   ///< of an image: not read yet, read, unreadable
 
     void work();
+    void startThreads(int wanted);
     void stop();
     void makeSample(int64_t batchNumber, int place, Batch& batch);
     Mat usableImage(int index, int& used);
