@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Patch rectangles, orders and the choice of patches: against plain references, and with invalid arguments. The paper's
-// choices are golden cases (samples/ltrp/golden_selection.cpp).
+// choices are golden cases (tests/golden/selection.cpp).
 
 #include "precomp.hpp"
 #include "core/random.hpp"

@@ -6,7 +6,7 @@
 
 #include "emulated_device.hpp"
 #include "typed.hpp"
-#include "../../samples/ltrp/golden.hpp"
+#include "golden.hpp"
 
 #include <sstream>
 
@@ -35,9 +35,9 @@ public:
 };
 
 template <class OnDevice>
-tool::GoldenDevice emulation(Precision precision = Precision::FP32)
+golden::Device emulation(Precision precision = Precision::FP32)
 {
-    tool::GoldenDevice device;
+    golden::Device device;
     device.name = "the emulation";
     device.make = [precision](bool frozen) {
         return kernels::makeBackend(std::unique_ptr<kernels::Device>(new OnDevice), precision, frozen);
@@ -45,10 +45,10 @@ tool::GoldenDevice emulation(Precision precision = Precision::FP32)
     return device;
 }
 
-tool::GoldenTotals run(const std::string& name, const tool::GoldenDevice& device, std::string& output)
+golden::Totals run(const std::string& name, const golden::Device& device, std::string& output)
 {
     std::ostringstream out;
-    const tool::GoldenTotals totals = tool::checkGolden(std::string(LTRP_SOURCE_DIR) + "/tests/data/golden/" + name, out, device);
+    const golden::Totals totals = golden::check(std::string(LTRP_SOURCE_DIR) + "/tests/data/golden/" + name, out, device);
     output = out.str();
     return totals;
 }
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(networks_meet_the_recorded_tolerances)
     for (const auto& entry : least)
     {
         std::string output;
-        const tool::GoldenTotals totals = run(entry.first, emulation<EmulatedDevice>(), output);
+        const golden::Totals totals = run(entry.first, emulation<EmulatedDevice>(), output);
         BOOST_TEST_MESSAGE(output);
         BOOST_CHECK_MESSAGE(totals.failed == 0 && totals.passed >= entry.second, output);
         BOOST_TEST(output.find("networks on the emulation") == 0u);
@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(tensor_float_meets_some_of_the_tolerances_of_32_bits)
     for (const char* name : {"ranker_tiny", "mae_tiny"})
     {
         std::string output;
-        const tool::GoldenTotals totals = run(name, emulation<EmulatedDevice>(Precision::TF32), output);
+        const golden::Totals totals = run(name, emulation<EmulatedDevice>(Precision::TF32), output);
         BOOST_TEST_MESSAGE(name << ": " << totals.passed << " of " << totals.passed + totals.failed << "\n" << output);
         BOOST_TEST(totals.failed > 0);   // it is really used
         BOOST_TEST(totals.passed > 0);
@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(a_device_that_is_off_is_found)
     for (const char* name : {"ranker_tiny", "mae_tiny"})
     {
         std::string output;
-        const tool::GoldenTotals totals = run(name, emulation<WrongDevice>(), output);
+        const golden::Totals totals = run(name, emulation<WrongDevice>(), output);
         BOOST_CHECK_MESSAGE(totals.failed >= 2, output);
     }
 }
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(what_only_the_cpu_computes_is_said)
     for (const char* name : {"losses", "selection"})
     {
         std::string output;
-        const tool::GoldenTotals totals = run(name, emulation<WrongDevice>(), output);
+        const golden::Totals totals = run(name, emulation<WrongDevice>(), output);
         BOOST_TEST(totals.failed == 0);
         BOOST_TEST(output.find("computed on the CPU: all of it") != std::string::npos);
     }

@@ -2,13 +2,13 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef LTRP_TOOL_GOLDEN_CASE_HPP
-#define LTRP_TOOL_GOLDEN_CASE_HPP
+#ifndef LTRP_TEST_GOLDEN_CASE_HPP
+#define LTRP_TEST_GOLDEN_CASE_HPP
 
 #include "golden.hpp"
 
-#include "../../modules/ltrp/src/io/model_file.hpp"
-#include "../../modules/ltrp/src/vit/transformer.hpp"
+#include "io/model_file.hpp"
+#include "vit/transformer.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -19,7 +19,8 @@
 #include <string>
 #include <vector>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using Json = nlohmann::json;
 using Shape = std::vector<int64_t>;
@@ -106,7 +107,7 @@ cv::ltrp::vit::ParamArena cloneArena(const cv::ltrp::vit::ParamArena& arena);
 class OnDevice
 {
 public:
-    OnDevice(const GoldenDevice& device, bool frozen);
+    OnDevice(const Device& device, bool frozen);
 
     cv::ltrp::vit::Workspace& ws() { return *ws_; }
     const float* in(const std::string& name, const Values& values);
@@ -125,9 +126,9 @@ private:
 class Report
 {
 public:
-    Report(std::ostream& out, const GoldenDevice& device) : out_(out), device_(device) {}
+    Report(std::ostream& out, const Device& device) : out_(out), device_(device) {}
 
-    const GoldenDevice& device() const { return device_; }
+    const Device& device() const { return device_; }
     /// A line that names what of a case the CPU computes although another device was asked for.
     void onCpu(const std::string& what);
 
@@ -141,14 +142,14 @@ public:
     void failed(const std::string& name, const std::string& why);
     void note(const std::string& text);
 
-    const GoldenTotals& totals() const { return totals_; }
+    const Totals& totals() const { return totals_; }
 
 private:
     void line(bool ok, const std::string& name, const std::string& text);
 
     std::ostream& out_;
-    const GoldenDevice& device_;
-    GoldenTotals totals_;
+    const Device& device_;
+    Totals totals_;
 };
 double toleranceNumber(const Entry& entry, const char* key);
 
@@ -180,6 +181,6 @@ std::unique_ptr<Runner> makeSelectionRunner(const Case& c, Report& report);
 std::unique_ptr<Runner> makeTrainStepRunner(const Case& c, Report& report);
 std::unique_ptr<Runner> makePreprocessRunner(const Case& c, Report& report);
 
-}}  // namespace
+}  // namespace
 
 #endif

@@ -2,16 +2,17 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/train/losses.hpp"
-#include "../../modules/ltrp/src/vit/ranker_net.hpp"
+#include "train/losses.hpp"
+#include "vit/ranker_net.hpp"
 
 #include <algorithm>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -170,4 +171,4 @@ std::unique_ptr<Runner> makeRankerRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new RankerRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

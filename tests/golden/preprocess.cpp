@@ -2,11 +2,11 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/image/preprocess.hpp"
+#include "image/preprocess.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -14,7 +14,8 @@
 #include <algorithm>
 #include <cmath>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -171,4 +172,4 @@ std::unique_ptr<Runner> makePreprocessRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new PreprocessRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

@@ -2,13 +2,14 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-namespace tool { namespace golden {
+namespace golden
+{
 
-OnDevice::OnDevice(const GoldenDevice& device, bool frozen)
+OnDevice::OnDevice(const Device& device, bool frozen)
     : ws_(device.make ? new cv::ltrp::vit::Workspace(device.make(frozen)) : new cv::ltrp::vit::Workspace)
 {
 }
@@ -42,4 +43,4 @@ void OnDevice::gradients(cv::ltrp::vit::ParamArena& grads, const std::function<v
     ws_->finish(there, grads.data(), count);
 }
 
-}}  // namespace
+}  // namespace

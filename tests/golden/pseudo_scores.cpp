@@ -2,17 +2,18 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/vit/leave_one_out.hpp"
+#include "vit/leave_one_out.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -236,4 +237,4 @@ std::unique_ptr<Runner> makePseudoScoreRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new PseudoScoreRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

@@ -2,19 +2,20 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/train/losses.hpp"
-#include "../../modules/ltrp/src/train/optimizer.hpp"
-#include "../../modules/ltrp/src/vit/leave_one_out.hpp"
-#include "../../modules/ltrp/src/vit/ranker_net.hpp"
+#include "train/losses.hpp"
+#include "train/optimizer.hpp"
+#include "vit/leave_one_out.hpp"
+#include "vit/ranker_net.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -304,4 +305,4 @@ std::unique_ptr<Runner> makeTrainStepRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new TrainStepRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

@@ -2,15 +2,16 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/train/losses.hpp"
+#include "train/losses.hpp"
 
 #include <cmath>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using cv::ltrp::train::RankLoss;
 
@@ -140,4 +141,4 @@ std::unique_ptr<Runner> makeLossRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new LossRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

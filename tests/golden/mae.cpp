@@ -2,13 +2,13 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/image/preprocess.hpp"
-#include "../../modules/ltrp/src/vit/mae.hpp"
-#include "../../modules/ltrp/src/vit/positions.hpp"
+#include "image/preprocess.hpp"
+#include "vit/mae.hpp"
+#include "vit/positions.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -17,7 +17,8 @@
 #include <cmath>
 #include <numeric>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -288,4 +289,4 @@ std::unique_ptr<Runner> makeMaeRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new MaeRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

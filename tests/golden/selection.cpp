@@ -2,17 +2,18 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/select/dpc_knn.hpp"
-#include "../../modules/ltrp/src/select/top_k.hpp"
+#include "select/dpc_knn.hpp"
+#include "select/top_k.hpp"
 
 #include <algorithm>
 #include <cmath>
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using namespace cv::ltrp;
 
@@ -262,4 +263,4 @@ std::unique_ptr<Runner> makeSelectionRunner(const Case& c, Report& report)
     return std::unique_ptr<Runner>(new SelectionRunner(c, report));
 }
 
-}}  // namespace
+}  // namespace

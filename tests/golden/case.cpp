@@ -2,12 +2,12 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../../modules/ltrp/src/precomp.hpp"
+#include "precomp.hpp"
 
-#include "golden_case.hpp"
+#include "case.hpp"
 
-#include "../../modules/ltrp/src/io/file_bytes.hpp"
-#include "../../modules/ltrp/src/io/json_text.hpp"
+#include "io/file_bytes.hpp"
+#include "io/json_text.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +16,8 @@
 
 namespace fs = std::filesystem;
 
-namespace tool { namespace golden {
+namespace golden
+{
 
 using cv::ltrp::io::DType;
 using cv::ltrp::io::TensorFile;
@@ -445,4 +446,4 @@ cv::ltrp::vit::ParamArena cloneArena(const cv::ltrp::vit::ParamArena& arena)
     return copy;
 }
 
-}}  // namespace
+}  // namespace
