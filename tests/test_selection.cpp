@@ -323,8 +323,11 @@ BOOST_AUTO_TEST_CASE(senseless_parameters_are_named)
         BOOST_CHECK_MESSAGE(text.find(word) != std::string::npos, text);
     };
     const auto nothing = [](SelectParams&) {};
-    refused(Error::StsOutOfRange, "method is 2", scores, image, [](SelectParams& p) { p.method = 2; });
+    refused(Error::StsOutOfRange, "method is 4", scores, image, [](SelectParams& p) { p.method = 4; });
     refused(Error::StsOutOfRange, "keep ratio is 0", scores, image, [](SelectParams& p) { p.keepRatio = 0; });
+    refused(Error::StsOutOfRange, "keep is 17, expected 0 (by the keep ratio) to 16", scores, image,
+            [](SelectParams& p) { p.count = 17; });
+    refused(Error::StsOutOfRange, "keep is -1", scores, image, [](SelectParams& p) { p.count = -1; });
     refused(Error::StsOutOfRange, "score is -0.1", scores, image, [](SelectParams& p) { p.scoreShare = -0.1; });
     refused(Error::StsOutOfRange, "score is nan", scores, image, [](SelectParams& p) { p.scoreShare = std::nan(""); });
     refused(Error::StsOutOfRange, "neighbours is 0", scores, image, [](SelectParams& p) { p.neighbours = 0; });

@@ -66,6 +66,18 @@ class Memory(unittest.TestCase):
         self.assertTrue(picture.flags.writeable)
 
 
+class Tokens(unittest.TestCase):
+    def test_indices_for_torch(self):
+        ranking = ltrp.Ranker.create().rank(np.zeros((60, 80, 3), np.uint8))
+        params = ltrp.SelectParams()
+        params.count = 30
+        for order in (ltrp.TOKEN_ORDER_RASTER, ltrp.TOKEN_ORDER_WINDOWS):
+            indices = ltrp.select_tokens(ranking, (32, 24), params, 2, order)
+            self.assertEqual((indices.dtype, indices.shape), (np.int64, (28,)))
+            self.assertTrue(indices.flags.c_contiguous and indices.flags.writeable)
+            np.testing.assert_array_equal(indices, ltrp.selectTokens(ranking, (32, 24), params, 2, order).indices)
+
+
 class Hostile(unittest.TestCase):
     def test_what_cv2_would_take_for_something_else(self):
         ranker, image = ltrp.Ranker.create(), np.zeros((9, 9, 3), np.uint8)

@@ -6,6 +6,7 @@
 #include "opencv2/ltrp/draw.hpp"
 
 #include "image/preprocess.hpp"
+#include "select/score_map.hpp"
 
 #include <opencv2/imgproc.hpp>
 
@@ -35,29 +36,6 @@ Mat toBgr8(InputArray image)
     else
         cvtColor(source, bgr, COLOR_GRAY2BGR);
     return bgr;
-}
-
-std::vector<char> keptMask(Size grid, const std::vector<int>& keep)
-{
-    LTRP_REQUIRE(grid.width > 0 && grid.height > 0 && static_cast<int64_t>(grid.width) * grid.height <= INT_MAX,
-                 Error::StsOutOfRange, "patch grid of " << grid.width << " columns and " << grid.height << " rows");
-    std::vector<char> kept(static_cast<size_t>(grid.area()), 0);
-    for (int patch : keep)
-    {
-        LTRP_REQUIRE(patch >= 0 && patch < grid.area(), Error::StsOutOfRange,
-                     "kept patch " << patch << " is outside the grid of " << grid.area() << " patches");
-        kept[static_cast<size_t>(patch)] = 1;
-    }
-    return kept;
-}
-
-Mat checkedScores(InputArray input)
-{
-    const Mat scores = input.getMat();
-    LTRP_REQUIRE(!scores.empty() && scores.dims == 2 && scores.type() == CV_32FC1, Error::StsBadArg,
-                 "scores are of type " << typeToString(scores.type()) << ", expected a matrix of 32FC1");
-    LTRP_REQUIRE(checkRange(scores), Error::StsBadArg, "the scores hold NaN or infinite values");
-    return scores;
 }
 
 /// Colours from the lowest (0) to the highest value (255), one row.
@@ -142,7 +120,7 @@ void drawKept(InputArray image, Size grid, const std::vector<int>& keep, OutputA
     LTRP_REQUIRE(dim >= 0 && dim <= 1, Error::StsOutOfRange,
                  "brightness of dropped patches is " << dim << ", expected 0 to 1");
     Mat picture = toBgr8(image);
-    const std::vector<char> kept = keptMask(grid, keep);
+    const std::vector<char> kept = select::keptMask(grid, keep);
     for (int i = 0; i < grid.area(); ++i)
     {
         const Rect rect = patchRect(picture.size(), grid, i);
@@ -157,7 +135,7 @@ void drawHeatMap(InputArray image, InputArray scoreMap, OutputArray dst, double 
     LTRP_REQUIRE(alpha >= 0 && alpha <= 1, Error::StsOutOfRange,
                  "weight of the colours is " << alpha << ", expected 0 to 1");
     Mat picture = toBgr8(image);
-    const Mat scores = checkedScores(scoreMap), table = colourTable();
+    const Mat scores = select::checkedScores(scoreMap), table = colourTable();
     double lowest = 0, highest = 0;
     minMaxLoc(scores, &lowest, &highest);
     for (int i = 0; i < static_cast<int>(scores.total()); ++i)
@@ -175,9 +153,9 @@ void drawHeatMap(InputArray image, InputArray scoreMap, OutputArray dst, double 
 
 void drawOverlay(InputArray image, const PatchRanking& ranking, const std::vector<int>& keep, OutputArray dst)
 {
-    const Mat photo = toBgr8(image), scores = checkedScores(ranking.scores);
+    const Mat photo = toBgr8(image), scores = select::checkedScores(ranking.scores);
     const Size grid = ranking.grid();
-    const std::vector<char> kept = keptMask(grid, keep);
+    const std::vector<char> kept = select::keptMask(grid, keep);
 
     const Size shown = shownSize(photo.size());
     Mat enlarged, grey;

@@ -10,6 +10,7 @@
 #include "select/dpc_knn.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cv { namespace ltrp {
 
@@ -48,6 +49,107 @@ Mat patchPixels(InputArray image, Size grid)
     return features;
 }
 
+/// Number of patches to keep that does not depend on the scores.
+int fixedCount(size_t patches, const SelectParams& params)
+{
+    LTRP_REQUIRE(params.count >= 0 && static_cast<size_t>(params.count) <= patches, Error::StsOutOfRange,
+                 "number of patches to keep is " << params.count << ", expected 0 (by the keep ratio) to " << patches);
+    return params.count > 0 ? params.count : keepCount(static_cast<int>(patches), params.keepRatio);
+}
+
+/// SELECT_MASS. values: by descending score.
+size_t countByMass(const std::vector<double>& values, double mass, double temperature)
+{
+    LTRP_REQUIRE(mass > 0 && mass <= 1, Error::StsOutOfRange, "mass is " << mass << ", expected above 0 and at most 1");
+    LTRP_REQUIRE(temperature > 0 && std::isfinite(temperature), Error::StsOutOfRange,
+                 "temperature is " << temperature << ", expected a finite number above 0");
+    double mean = 0, variance = 0, total = 0, held = 0;
+    for (double value : values)
+        mean += value / static_cast<double>(values.size());
+    for (double value : values)
+        variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
+    const double deviation = std::sqrt(variance);
+    const auto weight = [&](double value)   // the softmax but for its sum; the mean cancels
+    {
+        return deviation > 0 ? std::exp((value - values.front()) / deviation / temperature) : 1.0;
+    };
+    for (double value : values)
+        total += weight(value);
+    const double wanted = mass * total * (1 - 1e-12);   // equal scores: rounding must not ask for one patch more
+    size_t count = 0;
+    while (count < values.size() && held < wanted)
+        held += weight(values[count++]);
+    return count;
+}
+
+/// Number of patches that SELECT_MASS and SELECT_THRESHOLD keep. order: all patches by descending score.
+int countByScores(const Mat& scores, const std::vector<int>& order, const SelectParams& params)
+{
+    LTRP_REQUIRE(params.minRatio >= 0 && params.minRatio <= 1, Error::StsOutOfRange,
+                 "lowest share of patches is " << params.minRatio << ", expected 0 to 1");
+    LTRP_REQUIRE(params.maxRatio > 0 && params.maxRatio <= 1, Error::StsOutOfRange,
+                 "highest share of patches is " << params.maxRatio << ", expected above 0 and at most 1");
+    LTRP_REQUIRE(params.minRatio <= params.maxRatio, Error::StsOutOfRange,
+                 "lowest share of patches is " << params.minRatio << ", expected at most the highest share, "
+                 << params.maxRatio);
+    std::vector<double> values;
+    for (int patch : order)
+        values.push_back(scores.at<float>(patch / scores.cols, patch % scores.cols));
+    size_t count = 0;
+    if (params.method == SELECT_MASS)
+    {
+        LTRP_REQUIRE(std::isfinite(values.front()) && std::isfinite(values.back()), Error::StsBadArg,
+                     "the scores hold infinite values, which have no softmax");
+        count = countByMass(values, params.mass, params.temperature);
+    }
+    else
+    {
+        LTRP_REQUIRE(std::isfinite(params.threshold), Error::StsOutOfRange,
+                     "threshold is " << params.threshold << ", expected a finite number");
+        while (count < values.size() && values[count] >= params.threshold)
+            ++count;
+    }
+    const int patches = static_cast<int>(order.size());
+    const int fewest = params.minRatio > 0 ? keepCount(patches, params.minRatio) : 1;
+    return std::min(std::max(static_cast<int>(count), fewest), keepCount(patches, params.maxRatio));
+}
+
+/// SELECT_CLUSTER. order: all patches by descending score.
+std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& params, const std::vector<int>& order,
+                            InputArray image)
+{
+    std::vector<int> kept = order;
+    const int patches = static_cast<int>(kept.size()), keep = fixedCount(kept.size(), params);
+    LTRP_REQUIRE(params.neighbours >= 1, Error::StsOutOfRange,
+                 "number of neighbours is " << params.neighbours << ", expected at least 1");
+    const int byScore = select::countByScore(keep, params.scoreShare);
+    LTRP_REQUIRE(!image.empty(), Error::StsBadArg, "SELECT_CLUSTER needs the image that was ranked");
+    LTRP_REQUIRE(image.size() == ranking.imageSize, Error::StsUnmatchedSizes,
+                 "the image is " << image.size().width << " x " << image.size().height << ", the ranked one was "
+                 << ranking.imageSize.width << " x " << ranking.imageSize.height);
+    LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange,
+                 "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most "
+                                    << int(maxClusteredPatches));
+    kept.resize(static_cast<size_t>(byScore));
+    if (byScore < keep)
+    {
+        RandomStream random(params.seed, RandomPurpose::Cluster);
+        std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
+        for (float& value : memberNoise)
+            value = random.uniform();
+        // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and
+        // all centres would lie there.
+        for (float& value : densityNoise)
+            value = random.uniform();
+        const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));
+        const select::Clusters clusters = select::dpcKnn(distances, keep, params.neighbours, densityNoise.data());
+        const select::ClusterChoice choice =
+            select::chooseFromClusters(clusters, memberNoise.data(), kept, keep - byScore);
+        kept.insert(kept.end(), choice.kept.begin(), choice.kept.end());
+    }
+    return kept;
+}
+
 }  // namespace
 
 int keepCount(int numPatches, double keepRatio)
@@ -61,43 +163,16 @@ int keepCount(int numPatches, double keepRatio)
 
 std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& params, InputArray image)
 {
-    LTRP_REQUIRE(params.method == SELECT_TOPK || params.method == SELECT_CLUSTER, Error::StsOutOfRange,
-                 "selection method is " << params.method << ", expected SELECT_TOPK (0) or SELECT_CLUSTER (1)");
+    LTRP_REQUIRE(params.method >= SELECT_TOPK && params.method <= SELECT_THRESHOLD, Error::StsOutOfRange,
+                 "selection method is " << params.method << ", expected SELECT_TOPK (0), SELECT_CLUSTER (1), "
+                 "SELECT_MASS (2) or SELECT_THRESHOLD (3)");
     LTRP_REQUIRE(!ranking.scores.empty(), Error::StsBadArg, "the ranking has no scores");
     std::vector<int> kept = ranking.order();
-    const int patches = static_cast<int>(kept.size()), keep = keepCount(patches, params.keepRatio);
-    if (params.method == SELECT_TOPK)
-        kept.resize(static_cast<size_t>(keep));
+    if (params.method == SELECT_CLUSTER)
+        kept = byClusters(ranking, params, kept, image);
     else
-    {
-        LTRP_REQUIRE(params.neighbours >= 1, Error::StsOutOfRange,
-                     "number of neighbours is " << params.neighbours << ", expected at least 1");
-        const int byScore = select::countByScore(keep, params.scoreShare);
-        LTRP_REQUIRE(!image.empty(), Error::StsBadArg, "SELECT_CLUSTER needs the image that was ranked");
-        LTRP_REQUIRE(image.size() == ranking.imageSize, Error::StsUnmatchedSizes,
-                     "the image is " << image.size().width << " x " << image.size().height << ", the ranked one was "
-                     << ranking.imageSize.width << " x " << ranking.imageSize.height);
-        LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange,
-                     "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most "
-                                        << int(maxClusteredPatches));
-        kept.resize(static_cast<size_t>(byScore));
-        if (byScore < keep)
-        {
-            RandomStream random(params.seed, RandomPurpose::Cluster);
-            std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
-            for (float& value : memberNoise)
-                value = random.uniform();
-            // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and
-            // all centres would lie there.
-            for (float& value : densityNoise)
-                value = random.uniform();
-            const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));
-            const select::Clusters clusters = select::dpcKnn(distances, keep, params.neighbours, densityNoise.data());
-            const select::ClusterChoice choice =
-                select::chooseFromClusters(clusters, memberNoise.data(), kept, keep - byScore);
-            kept.insert(kept.end(), choice.kept.begin(), choice.kept.end());
-        }
-    }
+        kept.resize(static_cast<size_t>(params.method == SELECT_TOPK ? fixedCount(kept.size(), params)
+                                                                     : countByScores(ranking.scores, kept, params)));
     std::sort(kept.begin(), kept.end());
     return kept;
 }

@@ -20,6 +20,8 @@ The method is @cite Luo2024LTRP ; the autoencoder is @cite He2022MAE .
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 #include "opencv2/ltrp/select.hpp"
+#include "opencv2/ltrp/tokens.hpp"
+#include "opencv2/ltrp/prompts.hpp"
 #include "opencv2/ltrp/draw.hpp"
 #include "opencv2/ltrp/train.hpp"
 #include "opencv2/ltrp/layers.hpp"

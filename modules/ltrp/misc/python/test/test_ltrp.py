@@ -87,15 +87,17 @@ class Shared(TestCase):
 
 class Names(Shared):
     def test_every_name_of_the_api(self):
-        functions = ('patchRect keepCount selectPatches drawKept drawHeatMap drawOverlay missingForTarget shippedModel '
+        functions = ('patchRect keepCount selectPatches resampleScores tokenGrid selectTokens selectPoints keptRegions '
+                     'drawKept drawHeatMap drawOverlay missingForTarget shippedModel '
                      'Ranker_create Scorer_create Trainer_createPretrain Trainer_createRanker').split()
-        classes = ('PatchRanking SelectParams ScoreParams VisibleScores Ranker Scorer TrainParams MaePretrainParams '
+        classes = ('PatchRanking SelectParams TokenSelection PatchRegion ScoreParams VisibleScores Ranker Scorer TrainParams MaePretrainParams '
                    'RankerTrainParams TrainProgress Trainer').split()
         for name in functions + classes:
             self.assertTrue(callable(getattr(lib, name)), name)
             if name in functions or not in_cv2:   # OpenCV's generator gives classes no text
                 self.assertTrue(getattr(lib, name).__doc__, name)
-        constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
+        constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, SELECT_MASS=2, SELECT_THRESHOLD=3, TOKEN_ORDER_RASTER=0, TOKEN_ORDER_WINDOWS=1,
+                         REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
                          METRIC_SSIM=2, METRIC_PSNR=3, SPACE_DECODER=0, SPACE_PIXEL=1, AVERAGE_SCORE=0, AVERAGE_RANK=1,
                          CONTEXT_UNIFORM=0, CONTEXT_BORDER=1, TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001, TARGET_CUDA=6, TARGET_CUDA_FP16=7,
                          TARGET_CUDA_BF16=1002, TARGET_CUDA_TF32=1003)
@@ -106,6 +108,8 @@ class Names(Shared):
         select, score = lib.SelectParams(), lib.ScoreParams()
         self.assertEqual((select.method, select.keepRatio, select.scoreShare, select.neighbours, select.seed),
                          (0, 0.25, 0.7, 5, 0))
+        self.assertEqual((select.count, select.mass, select.temperature, select.threshold, select.minRatio,
+                          select.maxRatio), (0, 0.75, 1, 0, 0, 1))
         self.assertEqual((score.maskRatio, score.removal, score.metric, score.space, score.average, score.masks,
                           score.seed, score.sampleShare), (0.9, 0, 0, 0, 0, 32, 0, 1))
         self.assertEqual((score.teacher, score.smooth, score.context, len(score.featureBlocks)), ('leave-one-out', 0, 0, 0))
@@ -355,10 +359,91 @@ class Selection(Shared):
         self.assertIn('image', self.refused(lib.selectPatches, ranking, params))
         self.refused(lib.selectPatches, ranking, params, photo(50, 50))
 
+    def test_mass_and_threshold(self):
+        ranking = self.ranker.rank(photo())
+        scores = ranking.scores.astype(np.float64)
+        params = lib.SelectParams()
+        params.method, params.threshold = lib.SELECT_THRESHOLD, 0.3
+        np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.flatnonzero(ranking.scores >= 0.3))
+        params.method, params.mass, params.temperature = lib.SELECT_MASS, 0.6, 0.5
+        softmax = np.exp((scores - scores.mean()) / scores.std() / 0.5)
+        share = np.cumsum(np.sort(softmax.ravel())[::-1]) / softmax.sum()
+        count = int(np.searchsorted(share, 0.6)) + 1
+        np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.sort(ranking.order()[:count]))
+        params.minRatio = params.maxRatio = 0.5
+        self.assertEqual(len(lib.selectPatches(ranking, params)), scores.size // 2)
+        params.maxRatio = 0.25
+        self.assertIn('lowest share', self.refused(lib.selectPatches, ranking, params))
+        params.method, params.count = lib.SELECT_TOPK, 7
+        np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.sort(ranking.order()[:7]))
+
     def test_keep_count(self):
         self.assertEqual([lib.keepCount(196, 0.25), lib.keepCount(10, 0.01)], [49, 1])
         for args in ((0, 0.5), (10, 0.0), (10, 1.5), (10, float('nan')), ('ten', 0.5)):
             self.refused(lib.keepCount, *args)
+
+
+class Uses(Shared):
+    def test_tokens(self):
+        ranking, params = lib.PatchRanking(), lib.SelectParams()
+        ranking.imageSize, ranking.scores = (80, 60), np.array([[0, 1], [2, 5]], np.float32)
+        # Twice as fine: linear between the centres, at 1/4 and 3/4 of each patch.
+        fine = lib.resampleScores(ranking.scores, (4, 2))
+        np.testing.assert_allclose(fine, [[0, 0.25, 0.75, 1], [2, 2.75, 4.25, 5]])
+        np.testing.assert_allclose(lib.resampleScores(fine, (2, 1)), [[1.25, 2.75]])
+        params.count = 4
+        tokens = lib.selectTokens(ranking, (4, 4), params, merge=2)
+        self.assertEqual((tuple(tokens.grid), tokens.merge), ((4, 4), 2))
+        for name, values in dict(indices=[10, 11, 14, 15], rows=[2, 2, 3, 3], columns=[2, 3, 2, 3], merged=[3]).items():
+            np.testing.assert_array_equal(getattr(tokens, name), values, name)
+        windows = lib.selectTokens(ranking, (4, 4), params, 2, lib.TOKEN_ORDER_WINDOWS)
+        np.testing.assert_array_equal(windows.indices, [12, 13, 14, 15])
+        np.testing.assert_array_equal(windows.rows, [2, 2, 3, 3])
+        self.assertEqual(len(lib.selectTokens(ranking, (8, 8)).indices), 16)
+        self.assertEqual(tuple(lib.tokenGrid((451, 300), 14, 2)), (32, 22))
+        params.count = 3
+        self.assertIn('expected 4', self.refused(lib.selectTokens, ranking, (4, 4), params, 2))
+        self.assertIn('multiples', self.refused(lib.selectTokens, ranking, (4, 5), lib.SelectParams(), 2))
+        self.assertIn('4096', self.refused(lib.resampleScores, ranking.scores, (5000, 1)))
+        self.assertIn('side of a patch', self.refused(lib.tokenGrid, (451, 300), 0))
+        selection = lib.TokenSelection()
+        selection.indices = selection.rows = selection.columns = selection.merged = [3, 4]
+        selection.grid, selection.merge = (5, 6), 7
+        self.assertEqual((selection.merged[1], tuple(selection.grid), selection.merge), (4, (5, 6), 7))
+
+    def test_points(self):
+        ranking = lib.PatchRanking()
+        ranking.imageSize, ranking.scores = (90, 90), np.zeros((9, 9), np.float32)
+        scores = np.zeros((9, 9), np.float32)
+        scores[1, 7], scores[4, 4] = 3, 2
+        ranking.scores = scores
+        points = np.asarray(lib.selectPoints(ranking, 2)).reshape(-1, 2)
+        self.assertLess(np.abs(points - [[75, 15], [45, 45]]).max(), 5)
+        many = np.asarray(lib.selectPoints(ranking, count=30, spread=1.0)).reshape(-1, 2)
+        self.assertEqual(len({tuple(point) for point in many.tolist()}), 30)
+        self.assertIn('number of points is 0', self.refused(lib.selectPoints, ranking, 0))
+        self.assertIn('spread is 2', self.refused(lib.selectPoints, ranking, 4, 2.0))
+
+    def test_regions(self):
+        ranking = lib.PatchRanking()
+        ranking.imageSize, ranking.scores = (30, 40), np.arange(12, dtype=np.float32).reshape(4, 3)
+        ring = [0, 1, 2, 3, 5, 6, 7, 8]
+        first, second = lib.keptRegions(ranking, [10] + ring[:-2] + ring[-1:])
+        self.assertEqual((tuple(first.box), tuple(second.box)), ((0, 0, 30, 30), (10, 30, 10, 10)))
+        np.testing.assert_array_equal(first.patches, [0, 1, 2, 3, 5, 6, 8])
+        self.assertAlmostEqual(first.score, 25 / 7.0)
+        self.assertEqual(len(first.holes), 0)
+        region, = lib.keptRegions(ranking, ring)
+        np.testing.assert_array_equal(np.asarray(region.outline).reshape(-1, 2), [[30, 0], [30, 30], [0, 30], [0, 0]])
+        self.assertEqual(len(region.holes), 1)
+        self.assertEqual({tuple(corner) for corner in np.asarray(region.holes[0]).reshape(-1, 2).tolist()},
+                         {(10, 10), (20, 10), (20, 20), (10, 20)})
+        self.assertEqual(len(lib.keptRegions(ranking, [])), 0)
+        self.assertIn('patch 12', self.refused(lib.keptRegions, ranking, [12]))
+
+        made = lib.PatchRegion()
+        made.box, made.score, made.patches = (1, 2, 3, 4), 0.5, [7]
+        self.assertEqual((tuple(made.box), made.score, made.patches[0]), ((1, 2, 3, 4), 0.5, 7))
 
 
 class Drawing(Shared):

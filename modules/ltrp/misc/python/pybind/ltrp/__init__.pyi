@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 
 __all__ = [
     "AVERAGE_RANK", "AVERAGE_SCORE", "CONTEXT_BORDER", "CONTEXT_UNIFORM", "METRIC_L1", "METRIC_L2", "METRIC_PSNR",
-    "METRIC_SSIM", "MaePretrainParams", "PatchRanking", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
-    "SELECT_CLUSTER", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer", "Scorer_create",
+    "METRIC_SSIM", "MaePretrainParams", "PatchRanking", "PatchRegion", "REMOVAL_DECODER", "REMOVAL_ENCODER", "Ranker", "RankerTrainParams", "Ranker_create",
+    "SELECT_CLUSTER", "SELECT_MASS", "SELECT_THRESHOLD", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer", "Scorer_create",
     "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8",
-    "TARGET_CUDA", "TARGET_CUDA_BF16", "TARGET_CUDA_FP16", "TARGET_CUDA_TF32", "TrainParams", "TrainProgress", "Trainer",
+    "TARGET_CUDA", "TARGET_CUDA_BF16", "TARGET_CUDA_FP16", "TARGET_CUDA_TF32", "TOKEN_ORDER_RASTER", "TOKEN_ORDER_WINDOWS",
+    "TokenSelection", "TrainParams", "TrainProgress", "Trainer",
     "Trainer_createPretrain", "Trainer_createRanker", "VisibleScores", "__version__", "drawHeatMap", "drawKept",
-    "drawOverlay", "error", "getNumThreads", "keepCount", "missingForTarget", "patchRect", "selectPatches",
-    "setNumThreads", "shippedModel",
+    "drawOverlay", "error", "getNumThreads", "keepCount", "keptRegions", "missingForTarget", "patchRect", "resampleScores",
+    "selectPatches", "selectPoints", "selectTokens", "select_tokens", "setNumThreads", "shippedModel", "tokenGrid",
 ]
 __version__: str
 
 _Image = Union[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float32], NDArray[np.float64]]
 _Pair = Union[Sequence[int], NDArray[np.integer[Any]]]
 _Numbers = Union[Sequence[int], NDArray[np.integer[Any]]]
+_Points = Union[Sequence[Sequence[int]], NDArray[np.integer[Any]]]
 _Path = Union[str, bytes, os.PathLike[str], os.PathLike[bytes]]
 _Size = Tuple[int, int]
 _Rect = Tuple[int, int, int, int]
@@ -30,6 +32,10 @@ _Scalar = Tuple[float, float, float, float]
 
 SELECT_TOPK: Final[int]
 SELECT_CLUSTER: Final[int]
+SELECT_MASS: Final[int]
+SELECT_THRESHOLD: Final[int]
+TOKEN_ORDER_RASTER: Final[int]
+TOKEN_ORDER_WINDOWS: Final[int]
 REMOVAL_DECODER: Final[int]
 REMOVAL_ENCODER: Final[int]
 METRIC_L1: Final[int]
@@ -72,10 +78,54 @@ class PatchRanking:
 class SelectParams:
     method: int
     keepRatio: float
+    count: int
     scoreShare: float
     neighbours: int
     seed: int
+    mass: float
+    temperature: float
+    threshold: float
+    minRatio: float
+    maxRatio: float
     def __init__(self) -> None: ...
+
+class TokenSelection:
+    grid: _Size
+    merge: int
+    def __init__(self) -> None: ...
+    @property
+    def indices(self) -> NDArray[np.int32]: ...
+    @indices.setter
+    def indices(self, indices: _Numbers) -> None: ...
+    @property
+    def rows(self) -> NDArray[np.int32]: ...
+    @rows.setter
+    def rows(self, rows: _Numbers) -> None: ...
+    @property
+    def columns(self) -> NDArray[np.int32]: ...
+    @columns.setter
+    def columns(self, columns: _Numbers) -> None: ...
+    @property
+    def merged(self) -> NDArray[np.int32]: ...
+    @merged.setter
+    def merged(self, merged: _Numbers) -> None: ...
+
+class PatchRegion:
+    box: _Rect
+    score: float
+    def __init__(self) -> None: ...
+    @property
+    def outline(self) -> NDArray[np.int32]: ...
+    @outline.setter
+    def outline(self, outline: _Points) -> None: ...
+    @property
+    def holes(self) -> Tuple[NDArray[np.int32], ...]: ...
+    @holes.setter
+    def holes(self, holes: Sequence[_Points]) -> None: ...
+    @property
+    def patches(self) -> NDArray[np.int32]: ...
+    @patches.setter
+    def patches(self, patches: _Numbers) -> None: ...
 
 class ScoreParams:
     maskRatio: float
@@ -240,6 +290,18 @@ def keepCount(numPatches: int, keepRatio: float) -> int: ...
 def selectPatches(
     ranking: PatchRanking, params: SelectParams, image: Optional[_Image] = None
 ) -> NDArray[np.int32]: ...
+def resampleScores(
+    scores: NDArray[np.float32], grid: _Pair, dst: Optional[NDArray[np.float32]] = None
+) -> NDArray[np.float32]: ...
+def tokenGrid(imageSize: _Pair, patchSize: int, merge: int = 1) -> _Size: ...
+def selectTokens(
+    ranking: PatchRanking, grid: _Pair, params: SelectParams = ..., merge: int = 1, order: int = 0
+) -> TokenSelection: ...
+def select_tokens(
+    ranking: PatchRanking, grid: _Pair, params: SelectParams = ..., merge: int = 1, order: int = 0
+) -> NDArray[np.int64]: ...
+def selectPoints(ranking: PatchRanking, count: int, spread: float = 0.5) -> NDArray[np.int32]: ...
+def keptRegions(ranking: PatchRanking, keep: _Numbers) -> Tuple[PatchRegion, ...]: ...
 def drawKept(
     image: NDArray[np.uint8], grid: _Pair, keep: _Numbers, dst: Optional[NDArray[np.uint8]] = None, dim: float = 0.25
 ) -> NDArray[np.uint8]: ...
