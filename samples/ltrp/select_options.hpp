@@ -1,0 +1,31 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_SELECT_OPTIONS_HPP
+#define LTRP_TOOL_SELECT_OPTIONS_HPP
+
+#include "common.hpp"
+
+#include <opencv2/ltrp/select.hpp>
+
+namespace tool
+{
+
+/// --keep, --select, --seed, --threshold and those of addMassOptions().
+void addSelectOptions(po::options_description& options);
+/// --mass, --temperature, --min-keep, --max-keep: a number of patches that depends on the scores.
+void addMassOptions(po::options_description& options);
+
+/// Their values, checked; an option of another method than the one chosen is refused.
+/// @throws UsageError naming the option and its range
+cv::ltrp::SelectParams selectParams(const po::variables_map& values);
+/// Of the options of addMassOptions() alone, for SELECT_MASS.
+cv::ltrp::SelectParams massParams(const po::variables_map& values);
+
+/// Throws UsageError where one of the options was given, saying what it goes with.
+void refuseOptions(const po::variables_map& values, const std::vector<const char*>& options, const char* goesWith);
+
+}  // namespace tool
+
+#endif
