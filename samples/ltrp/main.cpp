@@ -28,10 +28,13 @@ struct Command
 
 const Command COMMANDS[] = {
     {"rank", "rank the patches of images with a trained ranker", tool::runRank},
+    {"tokens", "say which tokens of a vision transformer to keep", tool::runTokens},
+    {"points", "put points on what ranks highest, as prompts or annotations", tool::runPoints},
+    {"regions", "outline the kept areas as boxes and polygons", tool::runRegions},
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
-    {"eval", "evaluate: how much of the foreground the kept patches cover", tool::runEval},
+    {"eval", "evaluate: the foreground that kept patches cover and points hit", tool::runEval},
     {"plot", "draw the course of trainings from their logs", tool::runPlot},
     {"convert", "convert a weight file to safetensors or ONNX", tool::runConvert},
     {"info", "show what a weight file holds", tool::runInfo},
