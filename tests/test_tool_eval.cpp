@@ -374,4 +374,38 @@ BOOST_AUTO_TEST_CASE(the_report_is_a_page_of_its_own)
     BOOST_TEST(pictures == 2 * 2 * (1 + methods));
 }
 
+BOOST_AUTO_TEST_CASE(points_hit_instances)
+{
+    // a: one square around a point of the 4 x 4 grid and one between its points; b: everything.
+    cv::Mat squares = cv::Mat::zeros(224, 224, CV_8U);
+    squares(cv::Rect(74, 74, 20, 20)).setTo(255);
+    squares(cv::Rect(106, 106, 12, 12)).setTo(255);
+    squares.at<uchar>(5, 5) = 255;   // too small for an instance
+    mask("a", squares);
+    mask("b", cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+    const std::vector<std::string> command = {"eval", "points", folder.path().string(), "--model", models().ranker};
+    std::vector<std::string> json = command;
+    json.insert(json.end(), {"--count", "16", "--count", "1024", "--spread", "1", "--json", "-"});
+    const Json result = expectJson(json);
+    BOOST_TEST(result["counts"] == Json::parse("[16, 1024]"));
+    BOOST_TEST(result["images"] == 2);
+    BOOST_TEST(result["instances"] == 3);
+    const Json grid = result["methods"]["grid"], ranker = result["methods"]["tiny-ranker"];
+    BOOST_TEST(grid["recall"][0].get<double>() == 0.75);   // half of a's, all of b's
+    BOOST_TEST(grid["on_foreground"][0].get<double>() == (1 / 16. + 1) / 2);
+    BOOST_TEST(grid["recall"][1].get<double>() == 1.0);    // a point every seven pixels
+    BOOST_TEST(ranker["recall"][1].get<double>() == 1.0);
+    BOOST_TEST(ranker["recall"][0].get<double>() >= 0.5);
+    const Json random = result["methods"]["random"];
+    BOOST_TEST(random["recall"][0].get<double>() > 0.5);
+    BOOST_TEST(random["recall"][0].get<double>() < 0.75);
+    BOOST_TEST(random["on_foreground"][1].get<double>() > 0.5);
+    BOOST_TEST(result["per_image"][0]["recall"]["grid"] == Json::parse("[0.5, 1.0]"));
+    BOOST_TEST(expectOk(command).find("2 images, 3 instances") != std::string::npos);
+    expectError({"eval", "points", folder.path().string(), "--count", "0"}, 2, {"--count: 0 is outside 1 to 1024"});
+    expectError({"eval", "points", folder.path().string(), "--spread", "2"}, 2, {"--spread: 2 is outside [0, 1]"});
+    expectError({"eval", "points", folder.path().string(), "--report", folder.file("r.html")}, 2, {"--report goes with"});
+    expectError({"eval", "coverage", folder.path().string(), "--count", "3"}, 2, {"--count goes with 'ltrp eval points'"});
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "eval_coverage.hpp"
+#include "eval_points.hpp"
 #include "score_options.hpp"
 
 namespace tool
@@ -15,7 +16,7 @@ namespace
 {
 
 const HelpText HELP = {
-    "ltrp eval coverage DIR... [options]",
+    "ltrp eval coverage|points DIR... [options]",
     "Measures how much of the foreground the best patches cover. Each DIR holds images/ and foreground/: for every\n"
     "image a mask of the same size and relative path (images/a/1.jpg: foreground/a/1.png). For 10, 25, 50 and 75 %\n"
     "of the patches kept, the share of foreground pixels kept (mean over the images) is printed for every model,\n"
@@ -36,6 +37,9 @@ const HelpText HELP = {
     "  bright    above half of white; taken when nearly all pixels are 0 or 255 and edges hold all shades between\n"
     "  alpha     opacity above one half; taken when masks (or cut-out photos) have transparent pixels\n"
     "  labels    class labels: every value but 0 and void (255 or 65535; in colour white and RGB 224,224,192)\n",
+    "points: how many foreground instances --count points hit, as 'ltrp points' puts them on the score maps of every\n"
+    "model, of centre, gradient_smooth and spectral_centre_0.6, beside a uniform grid of as many points and random ones\n"
+    "(mean of 20 seeds). An instance is a connected part of the mask of 0.1 % of the image or more.\n"
     "JSON: {\"keep\": [0.1, 0.25, 0.5, 0.75], \"methods\": {NAME: [share per keep], ...},\n"
     "\"intervals\": {NAME: [[low, high] per keep], ...}, \"against\": {MODEL: {BASELINE: [{\"wins\", \"ties\",\n"
     "\"losses\", \"difference\", \"interval\"} per keep], ...}, ...}, \"sets\": [the same of each DIR, and\n"
@@ -43,6 +47,7 @@ const HelpText HELP = {
     "\n"
     "Examples:\n"
     "  ltrp eval coverage coco128\n"
+    "  ltrp eval points coco128 --count 16 --count 64\n"
     "  ltrp eval coverage coco128 osie --model old.safetensors --model new.safetensors --report coverage.html\n"
     "  ltrp eval coverage coco128 --mae my-mae.safetensors --masks 64 --space pixel --average rank\n"};
 
@@ -66,6 +71,9 @@ int runEval(const std::vector<std::string>& args)
         ("json", po::value(&json)->value_name("FILE"), "write all figures, those of each image too; - is stdout")
         ("report", po::value(&report)->value_name("FILE.html"),
             "write a page of its own: tables, curves, the first model's best and worst images beside all methods")
+        ("count", po::value<std::vector<int>>()->composing()->value_name("K"),
+            "points: how many, 1 to 1024; may be given several times (default: 16, 32 and 64)")
+        ("spread", po::value<double>()->value_name("S"), "points: as of 'ltrp points', 0 to 1 (default: 0.5)")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
     addPrecision(options);
@@ -75,9 +83,23 @@ int runEval(const std::vector<std::string>& args)
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "what", -1, values))
         return 0;
-    const std::vector<std::string> words = positionals(values, "what", 1, "what to evaluate: coverage");
-    if (words[0] != "coverage")
-        throw UsageError("'" + words[0].substr(0, 64) + "' cannot be evaluated: only coverage can");
+    const std::vector<std::string> words = positionals(values, "what", 1, "what to evaluate: coverage or points");
+    const bool ofPoints = words[0] == "points";
+    if (words[0] != "coverage" && !ofPoints)
+        throw UsageError("'" + words[0].substr(0, 64) + "' cannot be evaluated: only coverage and points can");
+    for (const char* option : {"count", "spread"})
+        if (!ofPoints && values.count(option))
+            throw UsageError(std::string("--") + option + " goes with 'ltrp eval points'");
+    if (ofPoints && values.count("report"))
+        throw UsageError("--report goes with 'ltrp eval coverage'");
+    const std::vector<int> counts =
+        values.count("count") ? values["count"].as<std::vector<int>>() : std::vector<int>{16, 32, 64};
+    for (int count : counts)
+        if (count < 1 || count > 1024)
+            throw UsageError("--count: " + std::to_string(count) + " is outside 1 to 1024");
+    const double spread = values.count("spread") ? values["spread"].as<double>() : 0.5;
+    if (!(spread >= 0 && spread <= 1))
+        throw UsageError("--spread: " + plain(spread) + " is outside [0, 1]");
     if (words.size() < 2)
         throw UsageError("missing DIR with images/ and foreground/ (see 'ltrp help eval')");
     const std::vector<std::string> folders(words.begin() + 1, words.end()), names = shortNames(folders, false, {"all"});
@@ -102,6 +124,20 @@ int runEval(const std::vector<std::string>& args)
     if (json == report && !json.empty())
         throw UsageError("--json, --report: both name " + json);
 
+    if (ofPoints)
+    {
+        PointsEvaluation evaluation(makeJudges(models, autoencoders, values), counts, spread);
+        for (const ImageSet& set : sets)
+            evaluation.measure(set, failed);
+        if (json != "-")
+            evaluation.print();
+        if (!json.empty())
+            writeJson(json, evaluation.json());
+        if (failed > 0)
+            complain(std::to_string(failed) + " files failed; the means are over the " +
+                     std::to_string(evaluation.images()) + " others");
+        return failed > 0 ? 1 : 0;
+    }
     const Methods methods = makeMethods(makeJudges(models, autoencoders, values));
     std::vector<SetResult> results;
     for (const ImageSet& set : sets)
