@@ -31,6 +31,7 @@ void onlyMadeBy(Class& cls, const char* makers)
 
 void bindRankings(py::module_& module);    // PatchRanking, patchRect, selection, drawing, shippedModel
 void bindNetworks(py::module_& module);    // Ranker, Scorer and their parameters
+void bindUses(py::module_& module);        // RankingTracker, RankSaliency
 void bindTraining(py::module_& module);    // Trainer and its parameters
 
 }  // namespace ltrp_python
