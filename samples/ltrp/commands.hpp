@@ -15,6 +15,7 @@ namespace tool
 /// failed (already said on stderr). Other failures are thrown (UsageError -> 2, Interrupted -> 130, any other
 /// exception -> 1) and become one line "ltrp COMMAND: reason" in main().
 int runRank(const std::vector<std::string>& args);
+int runRoi(const std::vector<std::string>& args);
 int runScore(const std::vector<std::string>& args);
 int runPretrain(const std::vector<std::string>& args);
 int runTrain(const std::vector<std::string>& args);

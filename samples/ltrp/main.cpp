@@ -28,6 +28,7 @@ struct Command
 
 const Command COMMANDS[] = {
     {"rank", "rank the patches of images with a trained ranker", tool::runRank},
+    {"roi", "write where a video encoder shall spend its bits", tool::runRoi},
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
