@@ -106,7 +106,8 @@ struct RoiFixture : ToolFixture
 };
 
 /// PSNR of frame `number` of a video against its source, inside and outside of the kept patches.
-std::pair<double, double> quality(const std::string& decoded, const std::string& source, int number, const cv::Mat& patches)
+std::pair<double, double> quality(const std::string& decoded, const std::string& source, int number,
+                                  const cv::Mat& patches)
 {
     const cv::Mat a = cv::imread(cv::format("%s/%05d.png", decoded.c_str(), number)),
                   b = cv::imread(cv::format("%s/%05d.png", source.c_str(), number));
@@ -115,7 +116,10 @@ std::pair<double, double> quality(const std::string& decoded, const std::string&
     cv::resize(cv::Mat(patches < 0), mask, a.size(), 0, 0, cv::INTER_NEAREST);
     cv::bitwise_not(mask, outside);
     const auto psnr = [&](const cv::Mat& where)
-    { return 10 * std::log10(255. * 255 * 3 * cv::countNonZero(where) / std::pow(cv::norm(a, b, cv::NORM_L2, where), 2)); };
+    {
+        const double square = std::pow(cv::norm(a, b, cv::NORM_L2, where), 2) / (3 * cv::countNonZero(where));
+        return 10 * std::log10(255. * 255 / square);
+    };
     return {psnr(mask), psnr(outside)};
 }
 
@@ -165,7 +169,7 @@ BOOST_AUTO_TEST_CASE(encoders_of_blocks)
             const std::string frames = makeFrames(size, 3);
             const std::vector<cv::Mat> maps = csv(frames);
             // Pixels that lie in two patches make the shares differ a little.
-            const double tolerance = size.width % 14 ? 0.75 : 0.51;
+            const double tolerance = size.width % 14 ? 0.9 : 0.51;
             std::vector<int> values;
             std::istringstream text(roi(frames, "kvazaar"));
             for (const cv::Mat& map : maps)
@@ -237,7 +241,8 @@ BOOST_AUTO_TEST_CASE(boxes_of_ffmpeg_cover_the_kept_patches)
     BOOST_TEST(script.find("sendcmd") == std::string::npos);
     const cv::Mat map = csv(one).at(0);
     cv::Mat covered = cv::Mat::zeros(14, 14, CV_32S);
-    const std::regex box("addroi=x=iw\\*([0-9]+)/14:y=ih\\*([0-9]+)/14:w=iw\\*([0-9]+)/14:h=ih\\*([0-9]+)/14:qoffset=(-[0-9.]+)");
+    const std::regex box("addroi=x=iw\\*([0-9]+)/14:y=ih\\*([0-9]+)/14:w=iw\\*([0-9]+)/14:h=ih\\*([0-9]+)/14"
+                         ":qoffset=(-[0-9.]+)");
     int count = 0;
     for (std::sregex_iterator it(script.begin(), script.end(), box), end; it != end; ++it, ++count)
     {
@@ -266,11 +271,12 @@ BOOST_AUTO_TEST_CASE(ffmpeg_encodes_by_the_script)
         std::vector<std::string> args = {"-framerate", "25", "-i", frames + "/%05d.png"};
         if (name == std::string("roi"))
             args.insert(args.end(), {"-filter_script:v", script});
-        args.insert(args.end(), {"-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1", "-preset", "veryfast", "-crf", "32",
-                                 folder.file(name) + ".mkv"});
+        args.insert(args.end(), {"-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1", "-preset", "veryfast",
+                                 "-crf", "32", folder.file(name) + ".mkv"});
         ffmpeg(args);
         std::filesystem::create_directory(folder.file(name));
-        ffmpeg({"-i", folder.file(name) + ".mkv", "-start_number", "0", folder.file(name) + "/%05d.png"});
+        ffmpeg({"-i", folder.file(name) + ".mkv", "-vsync", "passthrough", "-start_number", "0",
+                folder.file(name) + "/%05d.png"});
         BOOST_TEST(namesIn(folder.file(name)).size() == 16u);
     }
     for (int i : {0, 5, 8, 13})   // of both scenes, the second one's regions are others
@@ -290,8 +296,8 @@ BOOST_AUTO_TEST_CASE(videos)
         return;
     const std::string frames = makeFrames(cv::Size(322, 242), 4), clip = folder.file("clip.mkv");
     // Frames that are shown for 1, and from the fifth on for 3 twenty-fifths of a second.
-    ffmpeg({"-framerate", "25", "-i", frames + "/%05d.png", "-vf", "setpts='if(lt(N,4),N,N*3)/25/TB'", "-vsync", "vfr", "-c:v",
-            "libx264", "-pix_fmt", "yuv420p", "-crf", "8", clip});
+    ffmpeg({"-framerate", "25", "-i", frames + "/%05d.png", "-vf", "setpts='if(lt(N,4),N,N*3)/25/TB'", "-vsync",
+            "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "8", clip});
     BOOST_TEST(csv(clip).size() == 8u);
     const std::string script = roi(clip, "ffmpeg");
     const std::regex command("sendcmd=c='([0-9.]+) streamselect@roi map 1'");
@@ -324,7 +330,8 @@ BOOST_AUTO_TEST_CASE(mistakes)
     refused({frames, "--format", "csv", "--out", out, "--keep", "0"}, 2, {"--keep"});
     refused({frames, "--format", "csv", "--out", out, "--every", "0"}, 2, {"--every"});
     refused({frames, "--format", "csv", "--out", out, "--fps", "0"}, 2, {"--fps"});
-    refused({folder.file("absent.mp4"), "--format", "csv", "--out", out}, 1, {"absent.mp4", "neither a video file nor a folder"});
+    refused({folder.file("absent.mp4"), "--format", "csv", "--out", out}, 1,
+            {"absent.mp4", "neither a video file nor a folder"});
     refused({frames + "/00000.png", "--format", "csv", "--out", out}, 1, {"is an image", "folder"});
     std::filesystem::create_directory(folder.file("empty"));
     refused({folder.file("empty"), "--format", "csv", "--out", out}, 1, {"empty"});

@@ -10,8 +10,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
-#include <numeric>
 
 using namespace cv;
 using namespace cv::ltrp;
@@ -194,7 +194,8 @@ BOOST_AUTO_TEST_CASE(all_kinds_of_frames)
         BOOST_TEST_CONTEXT(typeToString(type))
         {
             const double full = CV_MAT_DEPTH(type) == CV_8U ? 255 : CV_MAT_DEPTH(type) == CV_16U ? 65535 : 1;
-            const Mat dark(size, type, Scalar(0.1, 0.1, 0.1, 1) * full), light(size, type, Scalar(0.9, 0.9, 0.9, 1) * full);
+            const Mat dark(size, type, Scalar(0.1, 0.1, 0.1, 1) * full);
+            const Mat light(size, type, Scalar(0.9, 0.9, 0.9, 1) * full);
             const Ptr<RankingTracker> tracker = RankingTracker::create();
             BOOST_TEST(tracker->update(dark, rankingOf(size, scores)));
             BOOST_TEST(!tracker->update(dark, rankingOf(size, scores)));

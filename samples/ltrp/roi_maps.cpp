@@ -274,7 +274,8 @@ std::string roiFfmpeg(const RoiVideo& video, double strength)
     for (const RoiSegment& segment : segments(video.frames))
     {
         const std::string filters = addroi(segment.kept, strength);
-        const size_t branch = static_cast<size_t>(std::find(branches.begin(), branches.end(), filters) - branches.begin());
+        const auto known = std::find(branches.begin(), branches.end(), filters);
+        const size_t branch = static_cast<size_t>(known - branches.begin());
         if (branch == branches.size())
             branches.push_back(filters);
         if (segment.first > 0 && branch != current)
@@ -289,8 +290,8 @@ std::string roiFfmpeg(const RoiVideo& video, double strength)
     if (branches.size() == 1)
         return branches[0] + "\n";
     if (branches.size() > MOST_BRANCHES)
-        throw std::runtime_error("the regions change " + std::to_string(branches.size()) + " times, and a filter script takes " +
-                                 std::to_string(MOST_BRANCHES) + " regions; encode the video in parts");
+        throw std::runtime_error("the video has " + std::to_string(branches.size()) + " sets of regions, a filter script "
+                                 "takes " + std::to_string(MOST_BRANCHES) + "; encode it in parts");
     std::string script = "sendcmd=c='" + commands + "',split=" + std::to_string(branches.size()), ends;
     for (size_t i = 0; i < branches.size(); ++i)
         script += "[in" + std::to_string(i) + "]";

@@ -157,7 +157,8 @@ def main():
 
     ranker = create_ranker(args.model)
     params = select_params(args.keep)
-    steady = ltrp.RankingTracker.create(params, args.memory, args.margin, args.cut)   # checks them before anything is opened
+    # Before anything is opened: it checks its arguments.
+    steady = ltrp.RankingTracker.create(params, args.memory, args.margin, args.cut)
     source, count, rate = open_source(args.input, args.shot, args.noise)
     window = not args.headless and have_display() and hasattr(cv2, "imshow")
     if not window:

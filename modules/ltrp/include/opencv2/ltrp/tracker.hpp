@@ -52,8 +52,8 @@ public:
     @param frame the ranked frame on the host, as for Ranker::rank
     @param ranking its scores, CV_32FC1, finite; imageSize is the size of the frame
     @return true if the frame begins a new scene
-    @throws cv::Exception for a frame that Ranker::rank does not take, for scores that are empty, of another type, NaN or
-    infinite, for an imageSize other than the frame's, and as selectPatches(). The tracker stays what it was. */
+    @throws cv::Exception for a frame that Ranker::rank does not take, for scores that are empty, of another type, NaN
+    or infinite, for an imageSize other than the frame's, and as selectPatches(). The tracker stays what it was. */
     CV_WRAP virtual bool update(InputArray frame, const PatchRanking& ranking) = 0;
 
     /** @brief Returns the smoothed scores in standard deviations, without the margin, on the last frame's grid; a ranking

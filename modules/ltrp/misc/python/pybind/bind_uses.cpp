@@ -24,8 +24,8 @@ void bindTracker(py::module_& module)
         "select: SelectParams; memory: weight of the past in the smoothed scores, in [0, 1); margin: what a kept patch's score\n"
         "is favoured by, in standard deviations, >= 0; cut: share of pixels, in [0, 1], whose colour must change for a new\n"
         "scene, by half the L1 distance of colour histograms; 1: only frames of another size begin a scene.";
-    const auto create = [](const SelectParams& select, double memory, double margin, double cut) -> std::shared_ptr<RankingTracker>
-    { return RankingTracker::create(select, memory, margin, cut); };
+    const auto create = [](const SelectParams& select, double memory, double margin, double cut)
+    { return std::shared_ptr<RankingTracker>(RankingTracker::create(select, memory, margin, cut)); };
     cls.def_static("create", create, py::arg("select") = SelectParams(), py::arg("memory") = 0.7, py::arg("margin") = 0.2,
                    py::arg("cut") = 0.5, text);
     module.def("RankingTracker_create", create, py::arg("select") = SelectParams(), py::arg("memory") = 0.7,
