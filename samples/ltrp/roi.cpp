@@ -32,8 +32,8 @@ using namespace cv::ltrp;
 
 const HelpText HELP = {
     "ltrp roi VIDEO|FOLDER --format NAME --out FILE [options]",
-    "Writes what a video encoder needs to spend its bits on the kept patches: a quantiser offset for each block of each\n"
-    "frame, steady from frame to frame. A FOLDER holds the frames as images, in the order of their names.\n"
+    "Writes what a video encoder needs to spend its bits on the kept patches: a quantiser offset for each block of\n"
+    "each frame, steady from frame to frame. A FOLDER holds the frames as images, in the order of their names.\n"
     "\n"
     "  ffmpeg   a filter script of regions of interest, for libx264, libx265 and libvpx:\n"
     "           ffmpeg -i VIDEO -filter_script:v FILE -c:v libx264 ...\n"
@@ -122,8 +122,8 @@ std::unique_ptr<Frames> openFrames(const std::string& path, double rate)
 #ifdef LTRP_HAVE_VIDEOIO
     return std::make_unique<VideoFile>(path);
 #else
-    throw std::runtime_error(path + ": this build reads no videos, because its OpenCV has no videoio module; extract the "
-                                    "frames into a folder ('ffmpeg -i VIDEO folder/%06d.png') and name that");
+    throw std::runtime_error(path + ": this build reads no videos, because its OpenCV has no videoio module; extract "
+                                    "the frames into a folder ('ffmpeg -i VIDEO folder/%06d.png') and name that");
 #endif
 }
 
@@ -152,8 +152,8 @@ RoiVideo readVideo(const std::string& path, Frames& source, const Ranker& ranker
                                      std::to_string(video.size.height) + "; an encoder takes one size");
         now.seconds = seconds - start;
         if (timed && number > 0 && !(now.seconds > video.frames.back().seconds))
-            throw std::runtime_error(which + " is shown at " + plain(seconds) + " s, no later than the one before; extract "
-                                     "the frames into a folder and name that");
+            throw std::runtime_error(which + " is shown at " + plain(seconds) + " s, no later than the one before; "
+                                     "extract the frames into a folder and name that");
         if (number % static_cast<size_t>(every) == 0)
         {
             const PatchRanking ranking = ranker.rank(frame);

@@ -29,12 +29,12 @@ struct RoiVideo
     std::vector<RoiFrame> frames;   ///< at least one
 };
 
-/// Share of each block of `block` x `block` pixels that lies in kept patches; blocks at the right and lower border may be
-/// cut. CV_64FC1, 0 to 1. `block` 0: the patches themselves.
+/// Share of each block of `block` x `block` pixels that lies in kept patches; blocks at the right and lower border may
+/// be cut. CV_64FC1, 0 to 1. `block` 0: the patches themselves.
 cv::Mat keptShare(const cv::Mat& kept, cv::Size image, int block);
 
-/// Quantiser offsets of blocks: negative where they are kept, positive elsewhere, `strength` apart, with mean 0 over the
-/// blocks, so that the bit rate stays about what it was. CV_64FC1.
+/// Quantiser offsets of blocks: negative where they are kept, positive elsewhere, `strength` apart, with mean 0 over
+/// the blocks, so that the bit rate stays about what it was. CV_64FC1.
 cv::Mat deltas(const cv::Mat& share, double strength);
 
 /// Rectangles of patches that cover the kept ones exactly, largest first, without overlaps.
@@ -50,14 +50,14 @@ std::vector<RoiSegment> segments(const std::vector<RoiFrame>& frames);
 
 /// frame,row,column,delta; a line a patch.
 std::string roiCsv(const RoiVideo& video, double strength);
-/// kvazaar's --roi: for each frame width and height of the map in blocks of 64 x 64 pixels, then the offsets in raster order,
-/// as text or (binary) as 32-bit and 8-bit integers (kvazaar: README.md, "--roi").
+/// kvazaar's --roi: for each frame width and height of the map in blocks of 64 x 64 pixels, then the offsets in raster
+/// order, as text or (binary) as 32-bit and 8-bit integers (kvazaar: README.md, "--roi").
 std::string roiKvazaar(const RoiVideo& video, double strength, bool binary);
-/// SVT-AV1's --roi-map-file: frame number and offsets of the blocks of 64 x 64 pixels in the units of the quantizer index, in
-/// at most 8 levels; a line counts until the next (SVT-AV1: Source/App/EncApp/EbAppContext.c, parse_rio_map_file).
+/// SVT-AV1's --roi-map-file: frame number and offsets of the blocks of 64 x 64 pixels in steps of the quantizer index,
+/// in at most 8 levels; a line counts until the next (SVT-AV1: EbAppContext.c, parse_rio_map_file).
 std::string roiSvtAv1(const RoiVideo& video, double strength);
-/// A filter script for FFmpeg: regions by `addroi`; where they change, `streamselect` switches between them by `sendcmd`,
-/// because `addroi` itself takes neither commands nor a timeline.
+/// A filter script for FFmpeg: regions by `addroi`; where they change, `streamselect` switches between them by
+/// `sendcmd`, because `addroi` itself takes neither commands nor a timeline.
 std::string roiFfmpeg(const RoiVideo& video, double strength);
 
 }  // namespace tool

@@ -4,10 +4,10 @@
 # of this distribution and at http://opencv.org/license.html.
 """Judges `ltrp roi` in libx264 at equal bit rate: quality inside and outside of foreground masks.
 
-Makes a clip of photos (a slow pan and zoom over each, with a hand's tremor and noise) and moves their masks along. Encodes
-it plainly (libx264's own adaptive quantisation), without adaptive quantisation, by the ranking, by as large a share of
-patches nearest the centre, and by the masks themselves, which no ranking can beat. The CRF of each is searched until its
-size is that of the plain encoding within 0.5 %. Needs ffmpeg, numpy and OpenCV's Python package.
+Makes a clip of photos (a slow pan and zoom over each, with a hand's tremor and noise) and moves their masks along.
+Encodes it plainly (libx264's own adaptive quantisation), without adaptive quantisation, by the ranking, by as large a
+share of patches nearest the centre, and by the masks themselves, for comparison. The CRF of each is searched until
+its size is that of the plain encoding within 0.5 %. Needs ffmpeg, numpy and OpenCV's Python package.
 
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --count 8
 """
@@ -138,7 +138,8 @@ def main():
     arguments.add_argument("--count", type=int, default=8, help="photos to take, spread over the folder; 8")
     arguments.add_argument("--shot", type=int, default=25, help="frames a photo; 25")
     arguments.add_argument("--keep", type=float, default=0.25, help="share of patches; 0.25")
-    arguments.add_argument("--strength", type=float, nargs="+", default=[6], help="QP between kept and other patches; 6")
+    arguments.add_argument("--strength", type=float, nargs="+", default=[6],
+                           help="QP between kept and other patches; 6")
     arguments.add_argument("--crf", type=float, nargs="+", default=[30], help="of the plain encoding; 30")
     args = arguments.parse_args()
 
@@ -153,7 +154,8 @@ def main():
         os.mkdir(frames)
         masks = make_clip(pairs, args.shot, frames)
         source = luma("-framerate", "25", "-i", frames / "%05d.png")
-        print(f"{len(masks)} frames of {len(pairs)} photos, {WIDTH} x {HEIGHT}; {100 * masks.mean():.0f} % foreground\n")
+        print(f"{len(masks)} frames of {len(pairs)} photos, {WIDTH} x {HEIGHT}; "
+              f"{100 * masks.mean():.0f} % foreground\n")
 
         y, x = np.mgrid[:GRID, :GRID] - (GRID - 1) / 2
         number = int(GRID * GRID * args.keep)

@@ -21,8 +21,8 @@ const double guideNoise = 1e-3;
 /// Longer side at which the filter's coefficients are computed.
 const int guideSide = 512;
 
-/// Aligns `map` with the edges of `rgb`: He, Sun, Tang, "Guided Image Filtering", PAMI 2013, equations 5, 6 and 8, with the
-/// coefficients at a lower resolution as in He, Sun, "Fast Guided Filter", arXiv:1505.00996.
+/// Aligns `map` with the edges of `rgb`: He, Sun, Tang, "Guided Image Filtering", PAMI 2013, equations 5, 6 and 8, with
+/// the coefficients at a lower resolution as in He, Sun, "Fast Guided Filter", arXiv:1505.00996.
 void alignWithEdges(const Mat& rgb, Size grid, Mat& map)
 {
     Mat grey, guide, target;

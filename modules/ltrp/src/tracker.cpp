@@ -51,8 +51,8 @@ public:
     {
         const Mat& scores = ranking.scores;
         LTRP_REQUIRE(!scores.empty() && scores.dims == 2 && scores.type() == CV_32FC1, Error::StsBadArg,
-                     "tracker: scores are of type " << typeToString(scores.type()) << (scores.empty() ? " and empty" : "")
-                     << ", expected a matrix of 32FC1");
+                     "tracker: scores are of type " << typeToString(scores.type())
+                     << (scores.empty() ? " and empty" : "") << ", expected a matrix of 32FC1");
         LTRP_REQUIRE(checkRange(scores), Error::StsBadArg, "tracker: the scores hold NaN or infinite values");
         const Mat histogram = colourHistogram(frame);
         LTRP_REQUIRE(frame.size() == ranking.imageSize, Error::StsUnmatchedSizes,

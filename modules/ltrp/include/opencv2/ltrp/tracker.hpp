@@ -56,8 +56,8 @@ public:
     or infinite, for an imageSize other than the frame's, and as selectPatches(). The tracker stays what it was. */
     CV_WRAP virtual bool update(InputArray frame, const PatchRanking& ranking) = 0;
 
-    /** @brief Returns the smoothed scores in standard deviations, without the margin, on the last frame's grid; a ranking
-    without scores before the first frame. The scores are a copy. */
+    /** @brief Returns the smoothed scores in standard deviations, without the margin, on the last frame's grid; a
+    ranking without scores before the first frame. The scores are a copy. */
     CV_WRAP virtual PatchRanking getRanking() const = 0;
     /** @brief Returns the kept patch numbers, raster order, ascending; none before the first frame. */
     CV_WRAP virtual std::vector<int> getKept() const = 0;
