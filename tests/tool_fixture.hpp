@@ -78,7 +78,8 @@ struct ToolFixture
     /// On a slow machine the tool says now and then how far it is: "score: image 1/2 0:20 left mask 3/43".
     static std::string withoutProgress(const std::string& text)
     {
-        static const std::regex progress("^(rank|score|tokens|points|regions|eval [a-z]+ .*): image [0-9]+/[0-9]+.*");
+        static const std::regex progress(
+            "^(rank|score|tokens|points|regions|roi|eval [a-z]+ .*): (image|frame) [0-9]+/[0-9]+.*");
         std::istringstream lines(text);
         std::string rest;
         for (std::string line; std::getline(lines, line);)

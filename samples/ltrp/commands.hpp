@@ -18,6 +18,7 @@ int runRank(const std::vector<std::string>& args);
 int runTokens(const std::vector<std::string>& args);
 int runPoints(const std::vector<std::string>& args);
 int runRegions(const std::vector<std::string>& args);
+int runRoi(const std::vector<std::string>& args);
 int runScore(const std::vector<std::string>& args);
 int runPretrain(const std::vector<std::string>& args);
 int runTrain(const std::vector<std::string>& args);

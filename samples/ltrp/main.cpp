@@ -31,6 +31,7 @@ const Command COMMANDS[] = {
     {"tokens", "say which tokens of a vision transformer to keep", tool::runTokens},
     {"points", "put points on what ranks highest, as prompts or annotations", tool::runPoints},
     {"regions", "outline the kept areas as boxes and polygons", tool::runRegions},
+    {"roi", "write where a video encoder shall spend its bits", tool::runRoi},
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},

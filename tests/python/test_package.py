@@ -97,7 +97,7 @@ class Hostile(unittest.TestCase):
         np.testing.assert_allclose(ranker.rank(shifted).scores, expected, atol=1e-4)
 
     def test_classes_that_nobody_can_make(self):
-        for cls in (ltrp.Ranker, ltrp.Scorer, ltrp.Trainer):
+        for cls in (ltrp.Ranker, ltrp.Scorer, ltrp.Trainer, ltrp.RankingTracker, ltrp.RankSaliency):
             self.assertRaises(TypeError, cls)
             self.assertRaises(TypeError, cls.__new__, cls)
 

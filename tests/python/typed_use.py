@@ -23,6 +23,18 @@ def overlay(photo: NDArray[np.uint8], ratio: float) -> NDArray[np.uint8]:
     return ltrp.drawOverlay(photo, ranking, keep)
 
 
+def steady(frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.int32]:
+    ranker, tracker = ltrp.Ranker.create(), ltrp.RankingTracker.create(memory=0.5)
+    scenes = sum(tracker.update(frame, ranker.rank(frame)) for frame in frames)
+    return tracker.getKept() if scenes == 1 else np.arange(tracker.getRanking().grid()[0], dtype=np.int32)
+
+
+def saliency(photo: NDArray[np.uint8], model: Path) -> NDArray[np.float32]:
+    computed, result = ltrp.RankSaliency.create(model).computeSaliency(photo)
+    assert computed and result is not None
+    return result
+
+
 def contrast(photos: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     scorer, params = ltrp.Scorer.create(normPixLoss=1), ltrp.ScoreParams()
     for photo in photos:

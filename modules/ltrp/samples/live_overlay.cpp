@@ -14,7 +14,7 @@
 #include <opencv2/imgproc.hpp>
 #include <opencv2/ltrp/draw.hpp>
 #include <opencv2/ltrp/ranker.hpp>
-#include <opencv2/ltrp/select.hpp>
+#include <opencv2/ltrp/tracker.hpp>
 #include <opencv2/opencv_modules.hpp>
 #ifdef HAVE_OPENCV_VIDEOIO
 #include <opencv2/videoio.hpp>
@@ -47,68 +47,6 @@ static const char* keys =
     "kept one frame before is framed in red }"
     "{ sheet-frame    | 30   | the first of the four }"
     "{ headless       |      | no window, even where there is a display }";
-
-//! [steady]
-/// Keeps the choice of patches steady: scores are smoothed over time, and a patch that is kept has to be beaten
-/// clearly. A new scene forgets all that.
-class SteadyChoice
-{
-public:
-    SteadyChoice(const cv::ltrp::SelectParams& select, double memory, double margin, double cut)
-        : select_(select), memory_(memory), margin_(margin), cut_(cut)
-    {
-    }
-
-    /// Takes the next frame; true when it begins a new scene.
-    bool update(const cv::Mat& frame, const cv::ltrp::PatchRanking& ranking)
-    {
-        const bool begins = beginsScene(frame) || smoothed_.empty();
-        cv::Scalar mean, deviation;
-        cv::meanStdDev(ranking.scores, mean, deviation);   // scores have no unit: compare them in deviations
-        cv::Mat scores;
-        ranking.scores.convertTo(scores, CV_32F, 1 / std::max(deviation[0], 1e-12),
-                                 -mean[0] / std::max(deviation[0], 1e-12));
-        if (begins)
-            smoothed_ = scores;
-        else
-            cv::addWeighted(smoothed_, memory_, scores, 1 - memory_, 0, smoothed_);
-
-        cv::ltrp::PatchRanking steady;
-        steady.imageSize = ranking.imageSize;
-        steady.scores = smoothed_.clone();
-        if (!begins)
-            for (int patch : kept_)
-                steady.scores.at<float>(patch / steady.scores.cols, patch % steady.scores.cols) +=
-                    static_cast<float>(margin_);
-        kept_ = cv::ltrp::selectPatches(steady, select_);
-        return begins;
-    }
-
-    const std::vector<int>& kept() const { return kept_; }   //!< patch numbers, ascending
-    const cv::Mat& scores() const { return smoothed_; }   //!< smoothed, in standard deviations
-
-private:
-    /// Compares how often colours occur, which a moving camera changes slowly and a cut at once.
-    bool beginsScene(const cv::Mat& frame)
-    {
-        cv::Mat small, histogram;
-        cv::resize(frame, small, cv::Size(160, 120), 0, 0, cv::INTER_AREA);
-        const int channels[] = {0, 1, 2}, bins[] = {6, 6, 6};
-        const float range[] = {0, 256};
-        const float* ranges[] = {range, range, range};
-        cv::calcHist(&small, 1, channels, cv::Mat(), histogram, 3, bins, ranges);
-        histogram = histogram.reshape(1, 1) / static_cast<double>(small.total());
-        const bool begins = !histogram_.empty() && cv::norm(histogram, histogram_, cv::NORM_L1) / 2 > cut_;
-        histogram_ = histogram;
-        return begins;
-    }
-
-    cv::ltrp::SelectParams select_;
-    double memory_, margin_, cut_;
-    cv::Mat smoothed_, histogram_;
-    std::vector<int> kept_;
-};
-//! [steady]
 
 /// Patches of `now` that are not in `before`; both ascending.
 static std::vector<int> newPatches(const std::vector<int>& now, const std::vector<int>& before)
@@ -391,8 +329,7 @@ int main(int argc, char** argv)
         std::cerr << "A video, camera or photo is needed; --help says more." << std::endl;
         return 1;
     }
-    if (!(memory >= 0 && memory < 1) || !(margin >= 0) || !(cut >= 0 && cut <= 1) || !(noise >= 0 && noise <= 255) ||
-        limit < 0 || shot < 1 || sheetFrame < 1)
+    if (!(noise >= 0 && noise <= 255) || limit < 0 || shot < 1 || sheetFrame < 1)
     {
         std::cerr << "An option is outside its range; --help says more." << std::endl;
         return 1;
@@ -402,7 +339,8 @@ int main(int argc, char** argv)
     {
         cv::Ptr<cv::ltrp::Ranker> ranker =
             model.empty() ? cv::ltrp::Ranker::create() : cv::ltrp::Ranker::create(model);
-        cv::ltrp::keepCount(ranker->getGrid().area(), select.keepRatio);   // checks it before anything is opened
+        cv::Ptr<cv::ltrp::RankingTracker> steady =   // before anything is opened: it checks its arguments
+            cv::ltrp::RankingTracker::create(select, memory, margin, cut);
         cv::Ptr<Source> source = openSource(input, shot, noise);
         Sink sink(parser.get<cv::String>("output"), source->rate());
 #ifdef HAVE_OPENCV_HIGHGUI
@@ -418,7 +356,6 @@ int main(int argc, char** argv)
                       << std::endl;
         sample::catchInterrupt();
 
-        SteadyChoice steady(select, memory, margin, cut);
         Figures figures;
         std::vector<int> rawBefore, steadyBefore;
         std::vector<cv::Mat> rawSheet, steadySheet;
@@ -434,8 +371,8 @@ int main(int argc, char** argv)
             const int64 before = cv::getTickCount();
             const cv::ltrp::PatchRanking ranking = ranker->rank(frame);
             const double took = static_cast<double>(cv::getTickCount() - before) / cv::getTickFrequency();
-            const bool begins = steady.update(frame, ranking);
-            const std::vector<int> raw = cv::ltrp::selectPatches(ranking, select), &kept = steady.kept();
+            const bool begins = steady->update(frame, ranking);
+            const std::vector<int> raw = cv::ltrp::selectPatches(ranking, select), kept = steady->getKept();
 
             figures.frames++;
             figures.rankSeconds += took;
@@ -462,7 +399,7 @@ int main(int argc, char** argv)
                            100 * static_cast<double>((drawRaw ? rawNew : steadyNew).size()) / patches,
                            begins && figures.frames > 1 ? "   new scene" : "");
             const cv::Mat view =
-                drawView(frame, ranking, drawRaw ? ranking.scores : steady.scores(), drawRaw ? raw : kept, line);
+                drawView(frame, ranking, drawRaw ? ranking.scores : steady->getRanking().scores, drawRaw ? raw : kept, line);
             sink.write(view);
             if (!sheetPath.empty() && figures.frames >= sheetFrame && rawSheet.size() < 4)
             {

@@ -22,41 +22,6 @@ from sample_tools import (INTERRUPTED, Progress, add_common, catch_interrupt, cr
 CLIP_SIZE = (640, 480)
 
 
-# ! [steady]
-class SteadyChoice:
-    """Keeps the choice of patches steady: scores are smoothed over time, and a patch that is kept has to be beaten
-    clearly. A new scene forgets all that."""
-
-    def __init__(self, params, memory, margin, cut):
-        self.params, self.memory, self.margin, self.cut = params, memory, margin, cut
-        self.scores = self.histogram = None
-        self.kept = []
-
-    def update(self, frame, ranking):
-        """Takes the next frame; True when it begins a new scene."""
-        begins = self._begins_scene(frame) or self.scores is None
-        scores = ranking.scores   # they have no unit: compare them in standard deviations
-        scores = (scores - scores.mean()) / max(float(scores.std()), 1e-12)
-        self.scores = scores if begins else self.memory * self.scores + (1 - self.memory) * scores
-        steady = ltrp.PatchRanking()
-        steady.imageSize = ranking.imageSize
-        favoured = self.scores.astype(np.float32)
-        if not begins:
-            favoured.flat[self.kept] += self.margin
-        steady.scores = favoured
-        self.kept = list(map(int, ltrp.selectPatches(steady, self.params)))
-        return begins
-
-    def _begins_scene(self, frame):
-        """Compares how often colours occur, which a moving camera changes slowly and a cut at once."""
-        small = cv2.resize(frame, (160, 120), interpolation=cv2.INTER_AREA)
-        histogram = cv2.calcHist([small], [0, 1, 2], None, [6, 6, 6], [0, 256] * 3) / (160 * 120)
-        begins = self.histogram is not None and np.abs(histogram - self.histogram).sum() / 2 > self.cut
-        self.histogram = histogram
-        return begins
-# ! [steady]
-
-
 def photo_clip(paths, shot, noise):
     """A camera's way over photos, one after the other: pan, zoom, tremor and noise; the same every time."""
     random = np.random.default_rng(0)
@@ -187,20 +152,19 @@ def main():
     arguments.add_argument("--output", "-o", help="video to write (.avi, .mp4), or a folder for frames as PNG")
     arguments.add_argument("--headless", action="store_true", help="no window, even where there is a display")
     args = arguments.parse_args()
-    if not (0 <= args.memory < 1 and args.margin >= 0 and 0 <= args.cut <= 1 and 0 <= args.noise <= 255
-            and args.shot >= 1 and args.frames >= 0):
+    if not (0 <= args.noise <= 255 and args.shot >= 1 and args.frames >= 0):
         arguments.error("an option is outside its range")
 
     ranker = create_ranker(args.model)
     params = select_params(args.keep)
-    ltrp.keepCount(ranker.getGrid()[0] * ranker.getGrid()[1], args.keep)   # checks it before anything is opened
+    # Before anything is opened: it checks its arguments.
+    steady = ltrp.RankingTracker.create(params, args.memory, args.margin, args.cut)
     source, count, rate = open_source(args.input, args.shot, args.noise)
     window = not args.headless and have_display() and hasattr(cv2, "imshow")
     if not window:
         print("no window:", "headless" if args.headless else "no display or no highgui module", file=sys.stderr)
     catch_interrupt()
 
-    steady = SteadyChoice(params, args.memory, args.margin, args.cut)
     frames = cuts = compared = 0
     raw_change = steady_change = common = ranking_time = 0.0
     raw_before, steady_before, lap = set(), set(), None
@@ -212,7 +176,7 @@ def main():
             ranking = ranker.rank(frame)
             ranking_time += time.perf_counter() - before
             begins = steady.update(frame, ranking)
-            raw, kept = set(map(int, ltrp.selectPatches(ranking, params))), set(steady.kept)
+            raw, kept = set(map(int, ltrp.selectPatches(ranking, params))), set(map(int, steady.getKept()))
             frames += 1
             if begins:
                 cuts += frames > 1
@@ -223,8 +187,8 @@ def main():
                 common += len(raw & kept) / len(kept)
             now = time.perf_counter()
             lap, last = now - last if lap is None else 0.9 * lap + 0.1 * (now - last), now
-            view = draw_view(frame, ranking, steady.scores, steady.kept,
-                             f"{1 / lap:5.1f} frames/s   {len(kept)} of {steady.scores.size} patches   "
+            view = draw_view(frame, ranking, steady.getRanking().scores, sorted(kept),
+                             f"{1 / lap:5.1f} frames/s   {len(kept)} of {ranking.scores.size} patches   "
                              f"new: {100 * len(kept - steady_before) / len(kept):.0f} %")
             sink.write(view)
             raw_before, steady_before = raw, kept

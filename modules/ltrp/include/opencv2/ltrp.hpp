@@ -23,6 +23,8 @@ The method is @cite Luo2024LTRP ; the autoencoder is @cite He2022MAE .
 #include "opencv2/ltrp/tokens.hpp"
 #include "opencv2/ltrp/prompts.hpp"
 #include "opencv2/ltrp/draw.hpp"
+#include "opencv2/ltrp/tracker.hpp"
+#include "opencv2/ltrp/saliency.hpp"
 #include "opencv2/ltrp/train.hpp"
 #include "opencv2/ltrp/layers.hpp"
 

@@ -30,8 +30,8 @@ void onlyMadeBy(Class& cls, const char* makers)
 }
 
 void bindRankings(py::module_& module);    // PatchRanking, patchRect, selection, drawing, shippedModel
-void bindUses(py::module_& module);        // tokens, points, regions; called by bindRankings
 void bindNetworks(py::module_& module);    // Ranker, Scorer and their parameters
+void bindUses(py::module_& module);        // tokens, points, regions, RankingTracker, RankSaliency
 void bindTraining(py::module_& module);    // Trainer and its parameters
 
 }  // namespace ltrp_python

@@ -160,7 +160,6 @@ void bindRankings(py::module_& module)
 {
     bindRanking(module);
     bindSelection(module);
-    bindUses(module);
     bindDrawing(module);
     module.def("shippedModel", [](const std::string& kind) { return shippedModel(kind); }, py::arg("kind"),
                "shippedModel(kind: str) -> str\n\n"

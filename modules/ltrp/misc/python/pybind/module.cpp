@@ -98,6 +98,7 @@ PYBIND11_MODULE(_ltrp, module)
     bindThreads(module);
     bindRankings(module);
     bindNetworks(module);
+    bindUses(module);
     bindTraining(module);
     module.attr("__version__") = LTRP_VERSION;
     module.attr("__name__") = "ltrp._ltrp";

@@ -89,9 +89,10 @@ class Names(Shared):
     def test_every_name_of_the_api(self):
         functions = ('patchRect keepCount selectPatches resampleScores tokenGrid selectTokens selectPoints keptRegions '
                      'drawKept drawHeatMap drawOverlay missingForTarget shippedModel '
-                     'Ranker_create Scorer_create Trainer_createPretrain Trainer_createRanker').split()
-        classes = ('PatchRanking SelectParams TokenSelection PatchRegion ScoreParams VisibleScores Ranker Scorer TrainParams MaePretrainParams '
-                   'RankerTrainParams TrainProgress Trainer').split()
+                     'Ranker_create Scorer_create Trainer_createPretrain Trainer_createRanker RankingTracker_create '
+                     'RankSaliency_create').split()
+        classes = ('PatchRanking SelectParams TokenSelection PatchRegion ScoreParams VisibleScores Ranker Scorer TrainParams '
+                   'MaePretrainParams RankerTrainParams TrainProgress Trainer RankingTracker RankSaliency').split()
         for name in functions + classes:
             self.assertTrue(callable(getattr(lib, name)), name)
             if name in functions or not in_cv2:   # OpenCV's generator gives classes no text
@@ -444,6 +445,52 @@ class Uses(Shared):
         made = lib.PatchRegion()
         made.box, made.score, made.patches = (1, 2, 3, 4), 0.5, [7]
         self.assertEqual((tuple(made.box), made.score, made.patches[0]), ((1, 2, 3, 4), 0.5, 7))
+
+    def test_a_tracker_keeps_still(self):
+        params = lib.SelectParams()
+        params.keepRatio = 0.5
+        tracker = lib.RankingTracker.create(params, margin=1e6)
+        self.assertEqual(len(tracker.getKept()), 0)
+        frame = photo()
+        ranking = self.ranker.rank(frame)
+        self.assertIs(tracker.update(frame, ranking), True)
+        kept = list(tracker.getKept())
+        self.assertEqual(kept, list(lib.selectPatches(ranking, params)))
+        np.testing.assert_allclose(tracker.getRanking().scores.std(), 1, atol=1e-4)
+        turned = lib.PatchRanking()
+        turned.imageSize, turned.scores = ranking.imageSize, -ranking.scores
+        self.assertIs(tracker.update(frame, turned), False)
+        self.assertEqual(list(tracker.getKept()), kept)   # by the margin
+        np.testing.assert_allclose(tracker.getRanking().scores,
+                                   0.4 * (ranking.scores - ranking.scores.mean()) / ranking.scores.std(), atol=1e-4)
+        self.assertIs(tracker.update(255 - frame, turned), True)
+        self.assertEqual(list(tracker.getKept()), list(lib.selectPatches(turned, params)))
+        tracker.reset()
+        self.assertEqual(len(tracker.getKept()), 0)
+
+    def test_a_tracker_refuses(self):
+        self.assertIn('memory', self.refused(lib.RankingTracker_create, memory=1))
+        tracker = lib.RankingTracker.create()
+        self.assertIn('160 x 120', self.refused(tracker.update, photo(), self.ranker.rank(photo(60, 80))))
+
+    def test_saliency(self):
+        saliency = lib.RankSaliency.create()
+        image = photo()
+        computed, aligned = saliency.computeSaliency(image)
+        self.assertIs(computed, True)
+        self.assertEqual((aligned.shape, aligned.dtype), (image.shape[:2], np.float32))
+        self.assertTrue(0 <= aligned.min() < aligned.max() <= 1)
+        self.assertTrue(saliency.getEdgeAware())
+        saliency.setEdgeAware(False)
+        plain = np.zeros(image.shape[:2], np.float32)
+        saliency.computeSaliency(image, plain)
+        self.assertGreater(np.corrcoef(plain.ravel(), aligned.ravel())[0, 1], 0.8)
+        grid = self.ranker.getGrid()
+        scores = saliency.getRanker().rank(image).scores
+        means = [plain[y:y + h, x:x + w].mean()
+                 for x, y, w, h in (lib.patchRect((160, 120), grid, i) for i in range(grid[0] * grid[1]))]
+        self.assertGreater(np.corrcoef(means, scores.ravel())[0, 1], 0.9)
+        self.assertIn('/no/such/file', self.refused(lib.RankSaliency.create, '/no/such/file.safetensors'))
 
 
 class Drawing(Shared):
