@@ -86,7 +86,9 @@ BOOST_AUTO_TEST_CASE(maps_agree_with_the_patches)
             saliency->computeSaliency(image, map);
             for (int i = 0; i < static_cast<int>(means.total()); ++i)
                 means.ptr<float>()[i] = static_cast<float>(mean(map(ranking.rect(i)))[0]);
-            BOOST_TEST(correlation(means, ranking.scores) > 0.85, size << " " << edges);
+            // Neighbouring patches of this random ranker have nothing in common, and the filter's windows are a patch wide.
+            const double common = correlation(means, ranking.scores);
+            BOOST_TEST(common > (edges ? 0.5 : 0.85), size << " " << edges << ": " << common);
         }
 }
 

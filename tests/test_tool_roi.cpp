@@ -23,21 +23,27 @@ std::string readAll(const std::string& path)
     return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+/// Path of the program, empty where there is none.
+const std::string& ffmpegPath()
+{
+    static const std::string path = []()
+    {
+        const std::string found = runProcess({"/bin/sh", "-c", "command -v ffmpeg"}).out;
+        return found.substr(0, found.find('\n'));
+    }();
+    return path;
+}
+
 bool haveFfmpeg()
 {
-    static const bool have = []()
-    {
-        const Outcome outcome = runProcess({"/bin/sh", "-c", "command -v ffmpeg"});
-        if (outcome.status != 0)
-            BOOST_TEST_MESSAGE("no ffmpeg on this machine (apt-get install ffmpeg): the encoder is not run");
-        return outcome.status == 0;
-    }();
-    return have;
+    if (ffmpegPath().empty())
+        BOOST_TEST_MESSAGE("no ffmpeg on this machine (apt-get install ffmpeg): the encoder is not run");
+    return !ffmpegPath().empty();
 }
 
 void ffmpeg(std::vector<std::string> args)
 {
-    args.insert(args.begin(), {"ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y"});
+    args.insert(args.begin(), {ffmpegPath(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y"});
     const Outcome outcome = runProcess(args);
     BOOST_TEST(outcome.status == 0);
     BOOST_TEST(outcome.err == "");

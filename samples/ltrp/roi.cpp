@@ -93,20 +93,30 @@ public:
         if (!capture_.open(path))
             throw std::runtime_error(path + ": cannot be opened as a video");
         count_ = capture_.get(cv::CAP_PROP_FRAME_COUNT);
+        const double rate = capture_.get(cv::CAP_PROP_FPS);
+        step_ = rate > 0 && rate < 10000 ? 1 / rate : 0;
     }
 
     bool read(cv::Mat& frame, double& seconds) override
     {
         if (!capture_.read(frame))
             return false;
+        // OpenCV 4.6 has no timestamps of the last frames of a stream with B-frames: those follow like the ones before.
         seconds = capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
+        if (begun_ && !(seconds > last_))
+            seconds = last_ + step_;
+        else if (begun_)
+            step_ = seconds - last_;
+        last_ = seconds;
+        begun_ = true;
         return true;
     }
     size_t count() const override { return count_ > 0 && count_ < 1e9 ? static_cast<size_t>(count_) : 0; }
 
 private:
     cv::VideoCapture capture_;
-    double count_ = 0;
+    double count_ = 0, last_ = 0, step_ = 0;
+    bool begun_ = false;
 };
 #endif
 

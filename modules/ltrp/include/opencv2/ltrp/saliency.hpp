@@ -39,8 +39,8 @@ public:
 
     /** @brief Computes the saliency map of an image.
     @param image as for Ranker::rank
-    @param saliencyMap CV_32FC1 of the image's size, 0 to 1; the highest patch score of the image is 1, the lowest 0.
-    0 everywhere if all patches score the same
+    @param saliencyMap CV_32FC1 of the image's size, 0 to 1; the lowest and the highest patch score of the image count as
+    0 and 1 before they are interpolated. 0 everywhere if all patches score the same
     @return true; false for an empty image, as the saliency module does: saliencyMap is then released
     @throws cv::Exception as Ranker::rank for other images that it does not take */
     CV_WRAP virtual bool computeSaliency(InputArray image, OutputArray saliencyMap) const = 0;
