@@ -5,9 +5,9 @@
 """Judges `ltrp roi` in libx264 at equal bit rate: quality inside and outside of foreground masks.
 
 Makes a clip of photos (a slow pan and zoom over each, with a hand's tremor and noise) and moves their masks along.
-Encodes it plainly (libx264's own adaptive quantisation), without adaptive quantisation, by the ranking, by as large a
-share of patches nearest the centre, and by the masks themselves, for comparison. The CRF of each is searched until
-its size is that of the plain encoding within 0.5 %. Needs ffmpeg, numpy and OpenCV's Python package.
+Encodes it plainly (libx264's own adaptive quantisation), by the ranking, by as large a share of patches nearest the
+centre, and by the masks themselves, for comparison. The CRF of each is searched until its size is that of the plain
+encoding within 0.5 %. Needs ffmpeg, numpy and OpenCV's Python package.
 
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --count 8
 """
@@ -83,19 +83,19 @@ def script_of(kept, strength, shot):
             + "".join(f"[out{i}]" for i in range(count)) + f"streamselect@roi=inputs={count}:map=0")
 
 
-def encode(frames, crf, script, options, out):
+def encode(frames, crf, script, out):
     filters = ["-filter_script:v", script] if script else []
     ffmpeg("-framerate", 25, "-i", frames / "%05d.png", *filters, "-c:v", "libx264", "-preset", "medium", "-pix_fmt",
-           "yuv420p", "-crf", f"{crf:.4f}", *options, "-f", "matroska", out)
+           "yuv420p", "-crf", f"{crf:.4f}", "-f", "matroska", out)
     return out.stat().st_size
 
 
-def search(frames, target, crf, script, options, out):
+def search(frames, target, crf, script, out):
     """Encodes with the CRF that gives the size; returns CRF and size."""
     low, high = crf - 12, min(51.0, crf + 12)
     for _ in range(16):
         middle = (low + high) / 2
-        size = encode(frames, middle, script, options, out)
+        size = encode(frames, middle, script, out)
         if abs(size / target - 1) < 0.005:
             return middle, size
         low, high = (middle, high) if size > target else (low, middle)
@@ -173,7 +173,7 @@ def main():
         print("| CRF | strength | regions | bytes | PSNR inside | outside | all | SSIM inside | outside | all |\n"
               "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
         for crf in args.crf:
-            target = encode(frames, crf, None, [], folder / "plain.mkv")
+            target = encode(frames, crf, None, folder / "plain.mkv")
 
             def report(name, strength, size, out):
                 psnr = quality(source, luma("-i", out), masks)
@@ -181,8 +181,6 @@ def main():
                       + " | ".join(f"{value:.2f}" for value in psnr[:3]) + " | "
                       + " | ".join(f"{value:.4f}" for value in psnr[3:]) + " |", flush=True)
             report("none (x264's AQ)", "", target, folder / "plain.mkv")
-            _, size = search(frames, target, crf, None, ["-aq-mode", "0"], folder / "no-aq.mkv")
-            report("none, no AQ", "", size, folder / "no-aq.mkv")
             for strength in args.strength:
                 scripts = {name: folder / f"{name}.txt" for name in ("ranking", "centre", "mask")}
                 run(args.ltrp, "roi", frames, "--format", "ffmpeg", "--out", scripts["ranking"], "--keep", args.keep,
@@ -191,7 +189,7 @@ def main():
                 scripts["mask"].write_text(script_of(truth, strength, args.shot))
                 for name, script in scripts.items():
                     out = folder / f"{name}.mkv"
-                    _, size = search(frames, target, crf, script, [], out)
+                    _, size = search(frames, target, crf, script, out)
                     report(name, f"{strength:g}", size, out)
 
 
