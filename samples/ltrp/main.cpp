@@ -10,7 +10,11 @@
 #include <opencv2/core/utils/logger.hpp>
 
 #include <algorithm>
+#include <exception>
 #include <iostream>
+#include <new>
+
+#include <unistd.h>
 
 namespace
 {
@@ -115,6 +119,29 @@ int ignoreError(int, const char*, const char*, const char*, int, void*)
     return 0;
 }
 
+std::terminate_handler terminateBefore = nullptr;
+
+/// Memory may also run out where no exception can leave: the destructor of nlohmann::json takes some.
+[[noreturn]] void endWithoutMemory()
+{
+    try
+    {
+        if (std::current_exception())
+            throw;
+    }
+    catch (const std::bad_alloc&)
+    {
+        const char text[] = "ltrp: out of memory\n";
+        static_cast<void>(!write(STDERR_FILENO, text, sizeof(text) - 1));
+        _exit(STATUS_FAILED);
+    }
+    catch (...)
+    {
+    }
+    terminateBefore();
+    std::abort();
+}
+
 int runCommandLine(std::vector<std::string> args)
 {
     if (args.empty())
@@ -151,6 +178,7 @@ int main(int argc, char** argv)
     {
         cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
         cv::redirectError(ignoreError);
+        terminateBefore = std::set_terminate(endWithoutMemory);
         tool::catchSignals();
         status = runCommandLine(std::vector<std::string>(argv + 1, argv + argc));
         std::cout.flush();
