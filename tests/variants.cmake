@@ -32,7 +32,7 @@ endfunction()
 # limit the tool's memory or make its calls fail, which the sanitizers need for themselves.
 ltrp_variant(sanitize -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON)
 foreach(_suite ${LTRP_SUITES})
-  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_eval_masks|tool_plot|tool_train|samples|faults|inputs|inputs_hostile|targets)$")
+  if(NOT _suite MATCHES "^(train|golden|gradients|tool|tool_eval|tool_eval_masks|tool_plot|tool_roi|tool_train|tool_uses|samples|faults|inputs|inputs_hostile|targets)$")
     ltrp_variant_test(sanitize ${_suite} ltrp_tests --run_test=${_suite} --log_level=test_suite --report_level=short)
   endif()
 endforeach()
