@@ -311,6 +311,18 @@ BOOST_AUTO_TEST_CASE(videos)
     BOOST_REQUIRE(std::regex_search(script, found, command));
     BOOST_TEST(std::abs(std::stod(found[1]) - (0.12 + 0.48) / 2) < 0.01);
 
+    // Of a short stream no frame has a timestamp in OpenCV 4.6.
+    const std::string brief = folder.file("brief.mkv");
+    ffmpeg({"-framerate", "2", "-i", frames + "/%05d.png", "-frames:v", "3", "-c:v", "libx264", "-pix_fmt", "yuv420p", brief});
+    BOOST_TEST(roi(brief, "ffmpeg").find("addroi=") != std::string::npos);
+
+    // A file that breaks off is named, not silently taken for a shorter one.
+    const std::string slow = folder.file("slow.mkv");
+    ffmpeg({"-framerate", "2", "-i", frames + "/%05d.png", "-c:v", "libx264", "-g", "1", "-pix_fmt", "yuv420p", slow});
+    std::filesystem::resize_file(slow, std::filesystem::file_size(slow) * 6 / 10);
+    const Outcome cut = tool({"roi", slow, "--format", "csv", "--out", folder.file("cut.csv"), "--model", models().ranker});
+    BOOST_TEST(cut.err.find("slow.mkv: frames could be read up to") != std::string::npos, cut.err);
+
     testing_tools::writeText(folder.file("broken.mp4"), "no video");
     expectError({"roi", folder.file("broken.mp4"), "--format", "csv", "--out", folder.file("x.csv")}, 1,
                 {"broken.mp4", "cannot be opened as a video"});

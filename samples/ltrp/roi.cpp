@@ -60,6 +60,7 @@ public:
     virtual ~Frames() = default;
     virtual bool read(cv::Mat& frame, double& seconds) = 0;
     virtual size_t count() const = 0;   ///< about so many, 0: unknown
+    virtual double duration() const { return 0; }   ///< about so many seconds, 0: unknown
 };
 
 class Folder : public Frames
@@ -95,27 +96,32 @@ public:
         count_ = capture_.get(cv::CAP_PROP_FRAME_COUNT);
         const double rate = capture_.get(cv::CAP_PROP_FPS);
         step_ = rate > 0 && rate < 10000 ? 1 / rate : 0;
+        duration_ = count_ > 0 && count_ < 1e9 ? count_ * step_ : 0;
     }
 
     bool read(cv::Mat& frame, double& seconds) override
     {
         if (!capture_.read(frame))
             return false;
-        // OpenCV 4.6 has no timestamps of the last frames of a stream with B-frames: those follow like the ones before.
+        // OpenCV 4.6 has no timestamps, but a value far below 0, for the last frames of a stream, and for all of a short one:
+        // they follow like those before.
         seconds = capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
-        if (begun_ && !(seconds > last_))
+        if (!begun_)
+            seconds = seconds > -1e6 ? seconds : 0;
+        else if (!(seconds > last_))
             seconds = last_ + step_;
-        else if (begun_)
+        else
             step_ = seconds - last_;
         last_ = seconds;
         begun_ = true;
         return true;
     }
     size_t count() const override { return count_ > 0 && count_ < 1e9 ? static_cast<size_t>(count_) : 0; }
+    double duration() const override { return duration_; }
 
 private:
     cv::VideoCapture capture_;
-    double count_ = 0, last_ = 0, step_ = 0;
+    double count_ = 0, duration_ = 0, last_ = 0, step_ = 0;
     bool begun_ = false;
 };
 #endif
@@ -179,6 +185,9 @@ RoiVideo readVideo(const std::string& path, Frames& source, const Ranker& ranker
     }
     if (video.frames.empty())
         throw std::runtime_error(path + ": no frame can be read");
+    if (video.frames.back().seconds + 1 < 0.95 * source.duration())
+        complain("warning: " + path + ": frames could be read up to " + plain(video.frames.back().seconds) + " s of about " +
+                 plain(source.duration()) + " s, and the map ends there; is the video damaged?");
     return video;
 }
 
