@@ -206,6 +206,14 @@ BOOST_AUTO_TEST_CASE(labelme_files_find_their_images)
         BOOST_TEST(!cv::imread(target + document["imagePath"].get<std::string>()).empty());
         BOOST_TEST(document["shapes"].size() == 16u);
     }
+    // What may be somebody's annotations is not replaced unasked.
+    testing_tools::writeText(target + names[0], "by hand");
+    std::vector<std::string> again = command("points", {photoFolder(), "--format", "labelme", "--json", target});
+    expectError(again, 1, {"exists and may hold annotations", "--overwrite"});
+    BOOST_TEST(testing_tools::readText(target + names[0]) == "by hand");
+    again.push_back("--overwrite");
+    expectOk(again);
+    BOOST_TEST(Json::parse(testing_tools::readText(target + names[0]))["shapes"].size() == 16u);
 }
 
 BOOST_AUTO_TEST_CASE(regions_in_all_formats)

@@ -101,7 +101,8 @@ void PromptWriter::addOptions(po::options_description& options)
         ("json", po::value<std::string>()->value_name("FILE|DIR"),
             "write the result; - is stdout. With --format labelme a file for one image, a folder for several")
         ("format", po::value<std::string>()->value_name("NAME")->default_value("plain"),
-            "plain; coco: a COCO annotation file; labelme: one labelme file per image, NAME.json");
+            "plain; coco: a COCO annotation file; labelme: one labelme file per image, NAME.json")
+        ("overwrite", po::bool_switch(), "replace labelme files that exist; the annotations in them are lost");
     // clang-format on
 }
 
@@ -117,6 +118,13 @@ PromptWriter::PromptWriter(const po::variables_map& values, const std::vector<st
     path_ = values["json"].as<std::string>();
     if (path_.empty())
         throw UsageError("--json: empty name");
+    const auto check = [&](const std::string& file)
+    {
+        std::error_code error;
+        if (format_ == Labelme && file != "-" && !values["overwrite"].as<bool>() && fs::exists(file, error))
+            throw std::runtime_error(file + ": exists and may hold annotations; --overwrite replaces it");
+        checkOutputFile(file, "--json");
+    };
     std::error_code error;
     const bool folder = path_.back() == '/' || fs::is_directory(path_, error);
     if (format_ != Labelme || !folder)
@@ -124,7 +132,7 @@ PromptWriter::PromptWriter(const po::variables_map& values, const std::vector<st
         if (format_ == Labelme && inputs.size() != 1)
             throw UsageError("--json: " + path_ + " names a file, but labelme has one for each of " +
                              std::to_string(inputs.size()) + " images: name a folder, with / at its end");
-        checkOutputFile(path_, "--json");
+        check(path_);
         files_.push_back(path_);
         return;
     }
@@ -136,7 +144,7 @@ PromptWriter::PromptWriter(const po::variables_map& values, const std::vector<st
         for (int n = 2; !taken.insert(name).second; ++n)
             name = stem + "_" + std::to_string(n);
         files_.push_back((fs::path(path_) / (name + ".json")).string());
-        checkOutputFile(files_.back(), "--json");
+        check(files_.back());
     }
 }
 

@@ -17,7 +17,7 @@ namespace tool
 class PromptWriter
 {
 public:
-    /// --json and --format.
+    /// --json, --format and --overwrite.
     static void addOptions(po::options_description& options);
 
     /// Checks --json and --format; folders are named for several photos with labelme.
