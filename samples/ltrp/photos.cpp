@@ -352,6 +352,43 @@ void JsonLines::add(const Json& entry)
     }
 }
 
+void JsonOutput::addOptions(po::options_description& options, const std::string& what)
+{
+    options.add_options()
+        ("json", po::value<std::string>()->value_name("FILE"), ("write " + what + "; - is stdout").c_str())
+        ("jsonl", po::value<std::string>()->value_name("FILE"),
+         "the same, a line an image as soon as it is done; - is stdout");
+}
+
+JsonOutput::JsonOutput(const po::variables_map& values)
+{
+    if (values.count("json"))
+    {
+        list_ = values["json"].as<std::string>();
+        checkOutputFile(list_, "--json");
+    }
+    if (values.count("jsonl"))
+    {
+        const std::string path = values["jsonl"].as<std::string>();
+        checkOutputFile(path, "--jsonl");
+        lines_.open(path);
+    }
+}
+
+void JsonOutput::add(const Json& entry)
+{
+    if (lines_.wanted())
+        lines_.add(entry);
+    if (!list_.empty())
+        entries_.push_back(entry);
+}
+
+void JsonOutput::finish() const
+{
+    if (!entries_.empty())
+        writeJsonList(list_, entries_);
+}
+
 void addMaxPixels(po::options_description& options)
 {
     options.add_options()("max-pixels", po::value<long long>()->value_name("N")->default_value(cv::ltrp::image::maxPixels()),

@@ -76,6 +76,26 @@ private:
 
 /// Writes a list with one line per entry, atomically; "-" is stdout.
 void writeJsonList(const std::string& path, const std::vector<Json>& entries);
+
+/// What --json and --jsonl ask for: an entry an image, as a list at the end, as lines at once, or both.
+class JsonOutput
+{
+public:
+    static void addOptions(po::options_description& options, const std::string& what);
+
+    /// @throws std::runtime_error where a file cannot be written
+    explicit JsonOutput(const po::variables_map& values);
+    bool wanted() const { return !list_.empty() || lines_.wanted(); }
+    void add(const Json& entry);
+    /// Writes the list, if there is any entry.
+    void finish() const;
+
+private:
+    std::string list_;
+    JsonLines lines_;
+    std::vector<Json> entries_;
+};
+
 /// The option --max-pixels, which every command that reads images has, and its use.
 void addMaxPixels(po::options_description& options);
 void applyMaxPixels(const po::variables_map& values);

@@ -59,12 +59,11 @@ void printLine(const std::string& path, const PatchRanking& ranking, const std::
 int runRank(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    std::string json, overlay, jsonLines;
+    std::string overlay;
     addSelectOptions(options);
+    JsonOutput::addOptions(options, "scores, order and kept patches");
     // clang-format off
     options.add_options()
-        ("json", po::value(&json)->value_name("FILE"), "write scores, order and kept patches; - is stdout")
-        ("jsonl", po::value(&jsonLines)->value_name("FILE"), "the same, a line an image as soon as it is done; - is stdout")
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
             "write a picture of the kept patches beside a heat map: a file for one image, a folder for several");
     // clang-format on
@@ -76,20 +75,12 @@ int runRank(const std::vector<std::string>& args)
     const SelectParams select = selectParams(values);
     RankingRun run("rank", values);
     run.open(paths, overlay);
-    JsonLines lines;
+    JsonOutput json(values);
     OverlayTarget overlays;
-    if (values.count("json"))
-        checkOutputFile(json, "--json");
-    if (values.count("jsonl"))
-    {
-        checkOutputFile(jsonLines, "--jsonl");
-        lines.open(jsonLines);
-    }
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, run.inputs(), "rank");
 
-    std::vector<Json> entries;
-    const size_t good = run.rank([&](const RankedPhoto& photo)
+    run.rank([&](const RankedPhoto& photo)
     {
         const PatchRanking& ranking = photo.ranking;
         const std::vector<int> order = ranking.order(), keep = selectPatches(ranking, select, photo.pixels);
@@ -99,7 +90,7 @@ int runRank(const std::vector<std::string>& args)
             drawOverlay(toEightBit(photo.pixels), ranking, keep, picture);
             overlays.write(photo.input, picture);
         }
-        if (json.empty() && !lines.wanted())
+        if (!json.wanted())
         {
             if (!overlays.wanted())
                 printLine(photo.path, ranking, order, keep.size());
@@ -110,13 +101,9 @@ int runRank(const std::vector<std::string>& args)
         entry["scores"] = numbers(ranking.scores);
         entry["order"] = order;
         entry["keep"] = keep;
-        if (lines.wanted())
-            lines.add(entry);
-        if (!json.empty())
-            entries.push_back(entry);
+        json.add(entry);
     });
-    if (!json.empty() && good > 0)
-        writeJsonList(json, entries);
+    json.finish();
     return run.finish();
 }
 

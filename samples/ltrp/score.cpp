@@ -161,16 +161,15 @@ void printLine(const Json& entry)
 int runScore(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    std::string mae, json, overlay, jsonLines;
+    std::string mae, overlay;
     double keepRatio = 0;
     options.add_options()("mae", po::value(&mae)->value_name("FILE"),
                           "autoencoder's weight file (default: the installed one)");
     addTargetsOption(options);
     addScoreOptions(options);
+    JsonOutput::addOptions(options, "the scores");
     // clang-format off
     options.add_options()
-        ("json", po::value(&json)->value_name("FILE"), "write the scores; - is stdout")
-        ("jsonl", po::value(&jsonLines)->value_name("FILE"), "the same, a line an image as soon as it is done; - is stdout")
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
             "write a picture of the best patches beside a heat map: a file for one image, a folder for several")
         ("keep", po::value(&keepRatio)->value_name("R")->default_value(0.25, "0.25"),
@@ -219,14 +218,7 @@ int runScore(const std::vector<std::string>& args)
     size_t failed = 0, left = 0;
     const std::vector<std::string> inputs = expandImages(paths, overlay, &left);
     const std::string weights = findModel(mae, "mae", "--mae");
-    if (values.count("json"))
-        checkOutputFile(json, "--json");
-    JsonLines lines;
-    if (values.count("jsonl"))
-    {
-        checkOutputFile(jsonLines, "--jsonl");
-        lines.open(jsonLines);
-    }
+    JsonOutput json(values);
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, inputs, "score");
@@ -240,7 +232,6 @@ int runScore(const std::vector<std::string>& args)
     addFeaturePhotos(*scorer, params, values, inputs);
 
     Progress progress("score: image", inputs.size());
-    std::vector<Json> entries;
     for (size_t i = 0; i < inputs.size(); ++i)
     {
         checkInterrupt();
@@ -249,9 +240,10 @@ int runScore(const std::vector<std::string>& args)
             progress.update(i, "mask " + std::to_string(done) + "/" + std::to_string(total));
             return interruptSignal() == 0;
         };
+        Json entry;
         try
         {
-            entries.push_back(scorePhoto(*scorer, params, keepRatio, inputs[i], i, overlays, masksDone));
+            entry = scorePhoto(*scorer, params, keepRatio, inputs[i], i, overlays, masksDone);
         }
         catch (const std::exception& error)
         {
@@ -260,14 +252,13 @@ int runScore(const std::vector<std::string>& args)
             ++failed;
             continue;
         }
-        if (lines.wanted())
-            lines.add(entries.back());
-        else if (json.empty() && !overlays.wanted())
-            printLine(entries.back());
+        if (json.wanted())
+            json.add(entry);
+        else if (!overlays.wanted())
+            printLine(entry);
         progress.update(i + 1);
     }
-    if (!json.empty() && !entries.empty())
-        writeJsonList(json, entries);
+    json.finish();
     if (failed > 0 && inputs.size() > 1)
         complain(std::to_string(failed) + " of " + std::to_string(inputs.size()) + " images failed");
     return failed + left > 0 ? 1 : 0;

@@ -136,7 +136,6 @@ Json toJson(const RankedPhoto& photo, const TokenSelection& tokens, const char* 
 int runTokens(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    std::string json, jsonLines;
     // clang-format off
     options.add_options()
         ("grid", po::value<std::string>()->value_name("HxW"), "rows and columns of the transformer's patch tokens")
@@ -148,11 +147,9 @@ int runTokens(const std::vector<std::string>& args)
             "(Qwen2-VL)")
         ("budget", po::value<std::string>()->value_name("N|R|auto")->default_value("0.25"),
             "tokens to keep: at most N, counted before merging; a share R, with a point; auto: as many as each image's "
-            "scores ask for")
-        ("json", po::value(&json)->value_name("FILE"), "write the tokens; - is stdout")
-        ("jsonl", po::value(&jsonLines)->value_name("FILE"),
-            "the same, a line an image as soon as it is done; - is stdout");
+            "scores ask for");
     // clang-format on
+    JsonOutput::addOptions(options, "the tokens");
     po::options_description automatic("With --budget auto");
     addMassOptions(automatic);
     options.add(automatic);
@@ -172,33 +169,22 @@ int runTokens(const std::vector<std::string>& args)
                          std::to_string(consumer.grid.area()) + " tokens of --grid");
     RankingRun run("tokens", values);
     run.open(paths);
-    JsonLines lines;
-    if (values.count("json"))
-        checkOutputFile(json, "--json");
-    if (values.count("jsonl"))
-    {
-        checkOutputFile(jsonLines, "--jsonl");
-        lines.open(jsonLines);
-    }
+    JsonOutput json(values);
 
-    std::vector<Json> entries;
-    const size_t good = run.rank([&](const RankedPhoto& photo)
+    run.rank([&](const RankedPhoto& photo)
     {
         const cv::Size grid = consumer.of(photo.ranking.imageSize);
         SelectParams own = budget;
         own.count = std::min(own.count, grid.area());   // a small image has fewer tokens than the budget: all are kept
         const TokenSelection tokens = selectTokens(photo.ranking, grid, own, consumer.merge, order);
-        if (!json.empty())
-            entries.push_back(toJson(photo, tokens, ORDERS[order]));
-        if (lines.wanted())
-            lines.add(toJson(photo, tokens, ORDERS[order]));
-        if (json.empty() && !lines.wanted())
+        if (json.wanted())
+            json.add(toJson(photo, tokens, ORDERS[order]));
+        else
             std::cout << io::harmless(photo.path) << ": " << photo.pixels.cols << "x" << photo.pixels.rows << ", "
                       << grid.height << "x" << grid.width << " tokens, keep " << tokens.indices.size() << " in "
                       << tokens.merged.size() << " windows of " << tokens.merge << "x" << tokens.merge << '\n';
     });
-    if (!json.empty() && good > 0)
-        writeJsonList(json, entries);
+    json.finish();
     return run.finish();
 }
 
