@@ -5,7 +5,7 @@
 // Points and regions on images, against references that look at every cell and every pixel.
 
 #include "precomp.hpp"
-#include "core/random.hpp"
+#include "ranking_cases.hpp"
 #include "opencv2/ltrp/prompts.hpp"
 
 #include <opencv2/imgproc.hpp>
@@ -21,18 +21,6 @@ using namespace cv;
 using namespace cv::ltrp;
 
 namespace {
-
-PatchRanking ranking(Size image, Size grid, uint64_t seed)
-{
-    PatchRanking result;
-    result.imageSize = image;
-    result.scores.create(grid, CV_32F);
-    RandomStream random(seed, RandomPurpose::Baseline);
-    for (int y = 0; y < grid.height; ++y)
-        for (int x = 0; x < grid.width; ++x)
-            result.scores.at<float>(y, x) = random.uniform();
-    return result;
-}
 
 /// The points as the header defines them: at each step all cells are looked at anew.
 std::vector<Point> plainPoints(const PatchRanking& ranking, int count, double spread)
@@ -149,15 +137,6 @@ void checkRegions(const PatchRanking& ranking, const std::vector<int>& keep)
     BOOST_TEST(all == keep, boost::test_tools::per_element());
 }
 
-template <typename Call> void refused(const std::string& words, Call call)
-{
-    BOOST_CHECK_EXCEPTION(call(), cv::Exception, [&](const cv::Exception& error)
-                          {
-                              BOOST_TEST_MESSAGE(error.err);
-                              return error.err.find(words) != std::string::npos;
-                          });
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(prompts)
@@ -169,7 +148,7 @@ BOOST_AUTO_TEST_CASE(points_are_the_highest_cells_that_keep_their_distance)
             for (double spread : {0.0, 0.3, 0.5, 1.0})
                 BOOST_TEST_CONTEXT(image << ", " << count << " points, spread " << spread)
                 {
-                    const PatchRanking scores = ranking(image, Size(7, 6), 4);
+                    const PatchRanking scores = randomRanking(image, Size(7, 6), 4);
                     const std::vector<Point> points = selectPoints(scores, count, spread);
                     BOOST_CHECK(points == plainPoints(scores, count, spread));
                     std::set<std::pair<int, int>> different;
@@ -184,7 +163,7 @@ BOOST_AUTO_TEST_CASE(points_are_the_highest_cells_that_keep_their_distance)
 
 BOOST_AUTO_TEST_CASE(equal_scores_and_all_cells)
 {
-    PatchRanking flat = ranking(Size(40, 30), Size(4, 3), 1);
+    PatchRanking flat = randomRanking(Size(40, 30), Size(4, 3), 1);
     flat.scores.setTo(0.5);
     BOOST_CHECK(selectPoints(flat, 1)[0] == Point(1, 1));   // the first cell of 16 x 12
     BOOST_TEST(selectPoints(flat, 192, 1).size() == 192u);
@@ -202,13 +181,13 @@ BOOST_AUTO_TEST_CASE(regions_cover_the_kept_patches_exactly)
                 for (int i = 0; i < grid.area(); ++i)
                     if (random.uniform() < 0.2f + 0.013f * static_cast<float>(seed))
                         keep.push_back(i);
-                checkRegions(ranking(Size(70, 61), grid, seed), keep);
+                checkRegions(randomRanking(Size(70, 61), grid, seed), keep);
             }
 }
 
 BOOST_AUTO_TEST_CASE(regions_that_touch_at_corners)
 {
-    const PatchRanking scores = ranking(Size(40, 30), Size(4, 3), 1);
+    const PatchRanking scores = randomRanking(Size(40, 30), Size(4, 3), 1);
     BOOST_TEST(keptRegions(scores, {0, 5}).size() == 2u);   // diagonal neighbours are not connected
     checkRegions(scores, {0, 5, 10});
     checkRegions(scores, {0, 1, 2, 4, 6, 8, 9, 10});   // a ring
@@ -222,7 +201,7 @@ BOOST_AUTO_TEST_CASE(regions_that_touch_at_corners)
 
 BOOST_AUTO_TEST_CASE(senseless_prompts_are_named)
 {
-    PatchRanking scores = ranking(Size(300, 200), Size(14, 14), 1);
+    PatchRanking scores = randomRanking(Size(300, 200), Size(14, 14), 1);
     for (int count : {0, -1, 1025})
         refused("number of points is " + std::to_string(count) + ", expected 1 to 1024", [&] { selectPoints(scores, count); });
     for (double spread : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})

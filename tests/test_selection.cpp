@@ -6,7 +6,7 @@
 // choices are golden cases (tests/golden/selection.cpp).
 
 #include "precomp.hpp"
-#include "core/random.hpp"
+#include "ranking_cases.hpp"
 #include "opencv2/ltrp/select.hpp"
 #include "ops/ops.hpp"
 #include "select/dpc_knn.hpp"
@@ -27,18 +27,6 @@ void checkInts(const std::vector<int>& got, const std::vector<int>& want, const 
 {
     BOOST_TEST_CONTEXT(what)
         BOOST_CHECK_EQUAL_COLLECTIONS(got.begin(), got.end(), want.begin(), want.end());
-}
-
-PatchRanking ranking(Size imageSize, Size grid, uint64_t seed)
-{
-    PatchRanking result;
-    result.imageSize = imageSize;
-    result.scores.create(grid, CV_32F);
-    RandomStream random(seed, RandomPurpose::Baseline);
-    for (int y = 0; y < grid.height; ++y)
-        for (int x = 0; x < grid.width; ++x)
-            result.scores.at<float>(y, x) = random.uniform();
-    return result;
 }
 
 template <typename Call> std::string errorText(int code, Call call)
@@ -218,7 +206,7 @@ BOOST_AUTO_TEST_CASE(best_patches_are_kept)
     for (Size grid : {Size(14, 14), Size(5, 9), Size(1, 1)})
         for (double ratio : {0.01, 0.25, 0.5, 1.0})
         {
-            const PatchRanking scores = ranking(Size(200, 100), grid, 3);
+            const PatchRanking scores = randomRanking(Size(200, 100), grid, 3);
             SelectParams params;
             params.keepRatio = ratio;
             const std::vector<int> kept = selectPatches(scores, params);
@@ -265,7 +253,7 @@ BOOST_AUTO_TEST_CASE(clusters_depend_on_the_seed_alone)
     Mat image(91, 203, CV_8UC3);
     RNG rng(1);
     rng.fill(image, RNG::UNIFORM, 0, 256);
-    const PatchRanking scores = ranking(image.size(), Size(14, 7), 5);
+    const PatchRanking scores = randomRanking(image.size(), Size(14, 7), 5);
     SelectParams params;
     params.method = SELECT_CLUSTER;
     params.keepRatio = 0.5;
@@ -305,14 +293,14 @@ BOOST_AUTO_TEST_CASE(all_kinds_of_images_can_be_clustered)
         {
             Mat image(size, type);
             randu(image, 0, type == CV_32FC1 ? 1 : 255);
-            BOOST_CHECK_EQUAL(selectPatches(ranking(size, Size(14, 14), 5), params, image).size(), 49u);
+            BOOST_CHECK_EQUAL(selectPatches(randomRanking(size, Size(14, 14), 5), params, image).size(), 49u);
         }
 }
 
 BOOST_AUTO_TEST_CASE(senseless_parameters_are_named)
 {
     const Mat image = Mat::zeros(64, 64, CV_8UC3);
-    const PatchRanking scores = ranking(image.size(), Size(4, 4), 1);
+    const PatchRanking scores = randomRanking(image.size(), Size(4, 4), 1);
     const auto refused = [&](int code, const std::string& word, const PatchRanking& of, InputArray picture, auto change)
     {
         SelectParams params;
@@ -334,7 +322,7 @@ BOOST_AUTO_TEST_CASE(senseless_parameters_are_named)
     refused(Error::StsBadArg, "needs the image", scores, noArray(), nothing);
     refused(Error::StsUnmatchedSizes, "64 x 63", scores, image.rowRange(0, 63), nothing);
     refused(Error::StsBadArg, "no scores", PatchRanking(), image, nothing);
-    refused(Error::StsOutOfRange, "at most", ranking(image.size(), Size(100, 100), 1), image, nothing);
+    refused(Error::StsOutOfRange, "at most", randomRanking(image.size(), Size(100, 100), 1), image, nothing);
     Mat bad = Mat::zeros(64, 64, CV_32F);
     bad.at<float>(3, 4) = std::nanf("");
     refused(Error::StsBadArg, "NaN", scores, bad, nothing);

@@ -5,7 +5,7 @@
 // Tokens of other grids, against references that go through all patches.
 
 #include "precomp.hpp"
-#include "core/random.hpp"
+#include "ranking_cases.hpp"
 #include "opencv2/ltrp/tokens.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -18,18 +18,6 @@ using namespace cv;
 using namespace cv::ltrp;
 
 namespace {
-
-PatchRanking ranking(Size grid, uint64_t seed)
-{
-    PatchRanking result;
-    result.imageSize = Size(300, 200);
-    result.scores.create(grid, CV_32F);
-    RandomStream random(seed, RandomPurpose::Baseline);
-    for (int y = 0; y < grid.height; ++y)
-        for (int x = 0; x < grid.width; ++x)
-            result.scores.at<float>(y, x) = random.uniform();
-    return result;
-}
 
 /// Weight of cell i of n cells in cell j of m cells on the same line: by counting samples of the line, or by the hat function
 /// around the centre of i.
@@ -44,15 +32,6 @@ double weight(int n, int m, int j, int i)
     return static_cast<double>(hits) / samples;
 }
 
-template <typename Call> void refused(const std::string& words, Call call)
-{
-    BOOST_CHECK_EXCEPTION(call(), cv::Exception, [&](const cv::Exception& error)
-                          {
-                              BOOST_TEST_MESSAGE(error.err);
-                              return error.err.find(words) != std::string::npos;
-                          });
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(tokens)
@@ -63,7 +42,7 @@ BOOST_AUTO_TEST_CASE(resampling_is_the_mean_of_an_area_or_linear)
         for (Size to : {Size(1, 1), Size(2, 9), Size(14, 14), Size(5, 3), Size(16, 24)})
             BOOST_TEST_CONTEXT(from << " to " << to)
             {
-                const Mat scores = ranking(from, 3).scores;
+                const Mat scores = randomRanking(Size(300, 200), from, 3).scores;
                 Mat got;
                 resampleScores(scores, to, got);
                 BOOST_REQUIRE(got.size() == to && got.type() == CV_32FC1);
@@ -81,7 +60,7 @@ BOOST_AUTO_TEST_CASE(resampling_is_the_mean_of_an_area_or_linear)
                 BOOST_TEST(worst < 2e-3);   // of the counting
             }
     Mat same;
-    const Mat scores = ranking(Size(5, 4), 1).scores;
+    const Mat scores = randomRanking(Size(300, 200), Size(5, 4), 1).scores;
     resampleScores(scores, scores.size(), same);
     BOOST_TEST(norm(same, scores, NORM_INF) == 0.0);
 }
@@ -89,7 +68,7 @@ BOOST_AUTO_TEST_CASE(resampling_is_the_mean_of_an_area_or_linear)
 BOOST_AUTO_TEST_CASE(windows_are_kept_whole)
 {
     const Size grid(12, 18);
-    const PatchRanking scores = ranking(Size(7, 5), 5);
+    const PatchRanking scores = randomRanking(Size(300, 200), Size(7, 5), 5);
     Mat map;
     resampleScores(scores.scores, grid, map);
     SelectParams params;
@@ -135,7 +114,7 @@ BOOST_AUTO_TEST_CASE(windows_are_kept_whole)
 
 BOOST_AUTO_TEST_CASE(budgets_count_windows)
 {
-    const PatchRanking scores = ranking(Size(14, 14), 2);
+    const PatchRanking scores = randomRanking(Size(300, 200), Size(14, 14), 2);
     SelectParams params;
     BOOST_TEST(selectTokens(scores, Size(10, 10), params).indices.size() == 25u);
     BOOST_TEST(selectTokens(scores, Size(10, 10), params, 2).indices.size() == 24u);   // int(25 * 0.25) windows
@@ -166,7 +145,7 @@ BOOST_AUTO_TEST_CASE(native_resolution_is_rounded_to_windows)
 
 BOOST_AUTO_TEST_CASE(senseless_tokens_are_named)
 {
-    PatchRanking scores = ranking(Size(4, 4), 1);
+    PatchRanking scores = randomRanking(Size(300, 200), Size(4, 4), 1);
     const SelectParams plain;
     Mat map;
     for (Size grid : {Size(0, 4), Size(4, -1), Size(4097, 1), Size(1, 4097)})
