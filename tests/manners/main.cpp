@@ -6,11 +6,13 @@
 //   ltrp_manners threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): the serial scores
 //   ltrp_manners memory [CALLS]       CALLS calls of everything (10000): the heap is as large as before
 //   ltrp_manners one-thread           after cv::setNumThreads(1) no thread is ever started
+//   ltrp_manners signals [IMAGES]     a handler that runs ten thousand times a second while IMAGES images (100) are ranked
 //   ltrp_manners exit                 objects with static storage, and threads that end before and after them
 // Ends with status 0 and one line that says what was measured, or with 1 and what was wrong.
 
 #include "../api_models.hpp"
 #include "../train_fixture.hpp"
+#include "ops/cpu/matmul.hpp"
 
 #include "opencv2/ltrp/draw.hpp"
 #include "opencv2/ltrp/select.hpp"
@@ -20,7 +22,9 @@
 #include <iostream>
 #include <thread>
 
+#include <csignal>
 #include <malloc.h>
+#include <sys/time.h>
 
 using namespace cv;
 using namespace cv::ltrp;
@@ -243,6 +247,46 @@ std::string checkOneThread()
            " after cv::setNumThreads(2)";
 }
 
+std::atomic<int> handled(0);
+
+/// oneDNN before 3.11.2 corrupts the heap when a handler runs on a thread that computes an fp32 product (see SignalScope), so
+/// that the process ends at one of the next allocations. It takes shapes of real size: the shipped ranker's, and a product
+/// that is divided among the threads.
+std::string checkSignals(int images)
+{
+    const Ptr<Ranker> ranker =
+        Ranker::create(std::string(LTRP_SOURCE_DIR) + "/modules/ltrp/models/ltrp-rank-tiny.safetensors");
+    const std::vector<Mat> inputs = photos(20);
+    const auto product = []()
+    {
+        const int rows = 512, from = 768, to = 256;
+        std::vector<float> a(static_cast<size_t>(rows * from), 0.5f), b(static_cast<size_t>(to * from), 0.25f),
+            c(static_cast<size_t>(rows * to));
+        ops::matmul(a.data(), false, b.data(), true, nullptr, c.data(), rows, to, from, false);
+        return c;
+    };
+    std::vector<Mat> quiet;
+    for (const Mat& image : inputs)
+        quiet.push_back(ranker->rank(image).scores);
+    const std::vector<float> quietProduct = product();
+
+    std::signal(SIGALRM, [](int) { handled++; });
+    const itimerval often = {{0, 100}, {0, 100}}, never = {};
+    int wrong = 0;
+    setitimer(ITIMER_REAL, &often, nullptr);
+    for (int i = 0; i < images; i++)
+    {
+        const size_t n = static_cast<size_t>(i) % inputs.size();
+        wrong += !same(ranker->rank(inputs[n]).scores, quiet[n]);
+        wrong += product() != quietProduct;
+    }
+    setitimer(ITIMER_REAL, &never, nullptr);
+    const std::string text = std::to_string(images) + " images, " + std::to_string(handled.load()) + " signals: ";
+    if (wrong != 0 || handled == 0)
+        fail(text + std::to_string(wrong) + " results differ from those without signals");
+    return text + "all scores as without";
+}
+
 /// Made before main and destroyed after it, in an order that nobody chooses; the library must not need anything by then
 /// that is gone already.
 struct Everlasting
@@ -290,10 +334,12 @@ int main(int argc, char** argv)
             result = checkMemory(number > 0 ? number : 10000);
         else if (check == "one-thread")
             result = checkOneThread();
+        else if (check == "signals")
+            result = checkSignals(number > 0 ? number : 100);
         else if (check == "exit")
             result = checkExit();
         else
-            fail("expected threads [IMAGES], memory [CALLS], one-thread or exit");
+            fail("expected threads [IMAGES], memory [CALLS], one-thread, signals [IMAGES] or exit");
         std::cout << result << std::endl;
         return 0;
     }

@@ -4,6 +4,7 @@
 
 #include "matmul.hpp"
 #include "parallel.hpp"
+#include "signal_scope.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -150,6 +151,7 @@ struct Dnnl
         if (bias)
             product.arguments.at(DNNL_ARG_BIAS).set_data_handle(const_cast<float*>(bias));
         requireOwnThreads();
+        const SignalScope signals(threads());
         product.primitive.execute(stream, product.arguments);
         stream.wait();
     }
