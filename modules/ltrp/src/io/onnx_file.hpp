@@ -23,7 +23,7 @@ struct OnnxRankerFile
     int64_t opset = 0;
     std::map<std::string, int> operations;
     uint64_t weights = 0;                ///< floating values in all constants
-    std::string foreign;                 ///< first difference from the graph that `ltrp convert` writes; empty if there is none
+    std::string foreign;                 ///< why the graph differs from those of `ltrp convert`; empty if it does not
 
     const std::string& path() const { return bytes->path(); }
 };
