@@ -20,7 +20,7 @@ struct Model
     vit::MaeConfig mae;         ///< valid for ModelKind::Mae
     vit::RankerConfig ranker;   ///< valid for ModelKind::Ranker
     vit::ParamArena params;     ///< in maeLayout() / rankerLayout() order
-    std::map<std::string, std::string> provenance;   ///< free text kept with the weights ("training", "data", "seed", ...)
+    std::map<std::string, std::string> provenance;   ///< free text ("training", "data", "seed", ...)
     std::string path;           ///< file it was read from
     std::string format;         ///< "ltrp", "facebook-mae", "huggingface-mae", "timm", "ltrp-paper"
     std::string storage;        ///< dtype of the weights in the file, "F32"
