@@ -156,7 +156,7 @@ public:
     virtual void release(void* memory) const = 0;   ///< null is allowed
     virtual void copy(const void* from, void* to, size_t bytes) const = 0;
     virtual void zero(void* to, size_t bytes) const = 0;
-    virtual void upload(const void* host, void* to, size_t bytes) const = 0;     ///< the host memory may change after the call
+    virtual void upload(const void* host, void* to, size_t bytes) const = 0;   ///< host memory may change afterwards
     virtual void download(const void* from, void* host, size_t bytes) const = 0;
     /// Address in the backend's memory of the parameters at host[0 .. count): the same layout, and for weights that may
     /// change the same address as long as the backend exists.
