@@ -59,7 +59,7 @@ public:
     */
     CV_WRAP virtual PatchRanking rank(InputArray image) const = 0;
 
-    /** @brief Scores a batch of images of any sizes in one pass.
+    /** @brief Scores images of any sizes.
     @param images vector of images as for rank()
     @return one ranking per image, in order; none for an empty vector. The images are passed through the network in
     parts, so that memory is bounded.
