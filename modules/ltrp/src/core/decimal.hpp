@@ -9,11 +9,11 @@
 
 namespace cv { namespace ltrp {
 
-// Numbers as text that is stored, compared or read again: the same in every locale of the program around.
+// Conversion between numbers and text that does not depend on the locale.
 
-/// With so many significant digits, as printf's %.*g writes it in the "C" locale.
+/// Returns the number with that many significant digits, as printf's %.*g writes it in the "C" locale.
 std::string decimal(double value, int digits);
-/// The number that a text begins with; 0 where it begins with none.
+/// Returns the number at the beginning of the text, 0 if there is none.
 double parseDecimal(const std::string& text);
 
 }}  // namespace

@@ -27,7 +27,7 @@ typedef std::vector<MatType> Types;
 typedef dnn_names::Shape Shape;
 typedef std::vector<Shape> Shapes;
 
-/// The scratch memory of one layer, which belongs to the backend that the model computes with at the time.
+/// Scratch memory of one layer; it belongs to the backend in use.
 class LayerWorkspace
 {
 public:
@@ -86,7 +86,7 @@ struct MaeModel
     Computing computing;   ///< changed by the setters, which must not run beside a forward pass
 };
 
-/// What both layers share: their outputs are floats whatever their inputs are.
+/// Base of both layers: outputs are floats for inputs of any type.
 class FloatLayer : public cv::dnn::Layer
 {
 public:
@@ -106,7 +106,7 @@ public:
     explicit RankLayer(const cv::dnn::LayerParams& params);
     static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
 
-    /// The factory can pass a file's name, not a model that is already in memory: that is handed over afterwards.
+    /// The factory can pass a file name only; a model in memory is set afterwards.
     void setModel(std::shared_ptr<const RankerModel> model)
     {
         own_.reset();

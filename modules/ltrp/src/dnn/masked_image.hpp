@@ -10,13 +10,13 @@
 
 namespace cv { namespace ltrp {
 
-/// An image whose visible patches are scored under masks, wherever it lies.
+/// An image, on the host or a device, whose visible patches are scored under masks.
 class MaskedImage
 {
 public:
     virtual ~MaskedImage() {}
     virtual Size size() const = 0;
-    /// ids: a mask a row -> scores of the same form, overwritten by the next call.
+    /// ids: one mask per row. Returns scores of the same size, overwritten by the next call.
     virtual Mat forward(const Mat& ids, const vit::LeaveOneOutOptions& options) = 0;
 };
 

@@ -47,14 +47,14 @@ private:
     Mat visible_;
 };
 
-/// Sessions that wait for the next call. Grows to the number of calls that ever ran at the same time.
+/// Pool of idle sessions. It grows to the largest number of concurrent calls.
 template <class Session>
 class SessionPool
 {
 public:
     explicit SessionPool(std::function<std::unique_ptr<Session>()> make) : make_(std::move(make)) {}
 
-    /// One session, for the life of this object.
+    /// RAII: takes a session from the pool and returns it.
     class Lease
     {
     public:
@@ -108,30 +108,34 @@ private:
     size_t lent_ = 0;
 };
 
-/// Throws Error::StsNotImplemented for a cv::dnn backend that this module does not have, naming those there are.
+/// Throws Error::StsNotImplemented for a cv::dnn backend that this module does not have; the message lists the
+/// supported ones.
 void requireBackend(int backendId);
 
-/// Goes over to that cv::dnn backend: CUDA (TARGET_CUDA unless a target of CUDA was chosen) or the CPU. Computed here, in
-/// this module: cv::dnn itself would, depending on its version, warn and fall back, or fail at the first forward().
-/// @throws Error::StsNotImplemented naming what was asked for and what there is; Error::GpuNotSupported why there is no CUDA
+/// Selects a cv::dnn backend: CUDA (with TARGET_CUDA, unless a CUDA target is set) or the CPU. This module does the
+/// computation itself, because cv::dnn, depending on its version, warns and falls back, or fails at the first
+/// forward().
+/// @throws Error::StsNotImplemented naming the requested and the supported backends; Error::GpuNotSupported with the
+/// reason if there is no CUDA
 void chooseBackend(int backendId, Computing& computing);
 
-/// Any image -> normalised planar pixels [3,H,W] of the whole image. Returns the original size.
+/// Converts an image to normalised planar pixels [3,H,W]. Returns the original size.
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
 
-/// Pixels blob [batch,3,H,W], memory of `blob` reused where it is large enough.
+/// Pixels blob [batch,3,H,W]; reuses the memory of `blob` if it is large enough.
 float* pixelBlob(Mat& blob, int batch, const vit::InputConfig& input);
-/// At most as many images at once as wanted, fewer where their pixels alone take more than 256 MiB; at least 1.
+/// Number of images per pass: `wanted`, or fewer if their pixels exceed 256 MiB; at least 1.
 int boundedBatch(int64_t wanted, const vit::InputConfig& input);
 
-/// A model's scores of one image, on its grid. @throws Error::StsBadArg naming the file when one is not finite
+/// Returns the scores of one image as its grid. @throws Error::StsBadArg naming the file if a score is not finite
 void keepScores(const Mat& row, const vit::InputConfig& input, const std::string& file, PatchRanking& ranking);
 
-/// Ranker::rankBatch(): at most `chunk` images at once go to `pixels`, and forward() gives the scores [n, L] of what is there.
+/// Implementation of Ranker::rankBatch(): converts at most `chunk` images at once to `pixels`; forward() returns their
+/// scores [n, L].
 std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::InputConfig& input, const std::string& file, int chunk,
                                       Mat& pixels, const std::function<Mat()>& forward);
 
-/// The lines of info() that Ranker and Scorer have in common.
+/// Lines of info() that Ranker and Scorer share.
 std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const Computing& computing);
 
 }}  // namespace

@@ -10,11 +10,11 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// Ways to rank patches that need no training; what a ranker is held against.
+/// Rankings without training, with which a ranker is compared.
 enum class Baseline
 {
     Random,             ///< a random order, a function of (seed, sample)
-    Centre,             ///< the nearer to the image's centre the better, in widths and heights of the image
+    Centre,             ///< nearness to the image's centre, in widths and heights of the image
     Gradient,           ///< mean squared Sobel gradient of the grey image
     GradientSmooth,     ///< the same, smoothed over neighbouring patches
     FineGrained,        ///< Montabone & Soto, IVC 28 (2010), as OpenCV's saliency module computes it
@@ -26,16 +26,16 @@ enum class Baseline
 
 const std::vector<Baseline>& baselines();      ///< all of them, in the order above
 const char* baselineName(Baseline baseline);   ///< "random", "spectral_residual", "spectral_centre_0.3", ...
-/// False for those of OpenCV's saliency module where the library was built without it.
+/// False for baselines of OpenCV's saliency module if the library was built without it.
 bool baselineAvailable(Baseline baseline);
 
-/// The baselines of one image. Gradient and the saliencies look at the image as a network would: resized (antialiased
-/// cubic) to 16 pixels a patch, 224 x 224 for a grid of 14 x 14; a patch's score is the mean over its pixels. Smoothed
-/// ones go through a Gaussian of 0.7 patches standard deviation. What several baselines need is computed once.
+/// Baselines of one image. For gradient and saliencies the image is resized (antialiased cubic) to 16 pixels per patch,
+/// 224 x 224 for a grid of 14 x 14; a patch's score is the mean over its pixels. Smoothed ones are filtered by a
+/// Gaussian with a standard deviation of 0.7 patches. Intermediate results are computed once.
 class BaselineRanker
 {
 public:
-    /// image: as for Ranker::rank, shared until it is first needed. grid: 1 to 1024 columns and rows.
+    /// image: as for Ranker::rank; not copied, and must not change. grid: 1 to 1024 columns and rows.
     BaselineRanker(InputArray image, Size grid);
     /// @param seed, sample choose the order of Baseline::Random
     /// @throws Error::StsNotImplemented where the baseline is not available

@@ -9,10 +9,11 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// Means of each column over as many rows as there are, drawn with replacement; all columns of a replicate come from
-/// the same draw, so that differences of columns can be taken replicate by replicate.
-/// values: CV_64FC1, one row an image. stream: names the draws; same stream and number of rows, same draws.
-/// @return CV_64FC1 of `replicates` rows and the columns of `values`
+/// Bootstrap replicates of column means: each replicate draws as many rows as there are, with replacement. All columns
+/// of a replicate use the same draw, so that differences of columns can be computed per replicate.
+/// values: CV_64FC1, one row per image. stream: name of the draws; the same stream and number of rows give the same
+/// draws.
+/// @return CV_64FC1 with `replicates` rows and the columns of `values`
 Mat bootstrapMeans(const Mat& values, int replicates, uint32_t stream);
 
 struct Interval
@@ -20,7 +21,7 @@ struct Interval
     double low, high;
 };
 
-/// The interval that holds the middle `level` (0.95) of the values, quantiles interpolated linearly. values: not empty.
+/// Interval of the middle `level` (0.95) of the values, with linearly interpolated quantiles. values: not empty.
 Interval percentileInterval(std::vector<double> values, double level);
 
 }}}  // namespace

@@ -10,16 +10,16 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// How much of an image's foreground lies in the best patches of a ranking.
+/// Share of an image's foreground in the best patches of a ranking.
 class Coverage
 {
 public:
-    /// foreground: CV_8UC1 with at least one pixel that is not 0. grid: columns and rows of the rankings to come.
+    /// foreground: CV_8UC1 with at least one pixel that is not 0. grid: columns and rows of the rankings.
     Coverage(const Mat& foreground, Size grid);
-    /// Share of the foreground's pixels in the best patches, for each ratio of patches kept.
-    /// ranking: of an image of the foreground's size, on the grid.
+    /// Share of the foreground pixels in the best patches, for each ratio of kept patches. ranking: of an image of the
+    /// foreground's size, on the grid.
     std::vector<double> kept(const PatchRanking& ranking, const std::vector<double>& keepRatios) const;
-    /// The ranking that keeps most: each patch scored by its foreground pixels.
+    /// The best possible ranking: the score of a patch is its number of foreground pixels.
     PatchRanking perfect() const;
 
 private:

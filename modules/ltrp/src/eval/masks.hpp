@@ -14,7 +14,7 @@ namespace cv { namespace ltrp { namespace eval {
 /// Which pixels of a mask are foreground. Grey is a colour of three equal channels, black is 0.
 enum class MaskRule
 {
-    Auto,      ///< one of the others, chosen by what all masks of a set hold (MaskSurvey)
+    Auto,      ///< one of the others, chosen from the values in all masks of a set (MaskSurvey)
     NonZero,   ///< every pixel that is not black
     Bright,    ///< the largest channel above half of its range
     Labels,    ///< every pixel that is neither black nor void: white (the largest number), or RGB 224, 224, 192
@@ -23,23 +23,22 @@ enum class MaskRule
 
 const std::vector<std::string>& maskRuleNames();   ///< "auto", "nonzero", "bright", "labels", "alpha"
 
-/// What all masks of a set hold, and the one rule that reads them. A rule is never chosen mask by mask: the same 255 is
-/// the object in one set and void in another.
+/// The values in all masks of a set, and the rule for them. There is one rule per set, because the value 255 is the
+/// object in one set and void in another.
 class MaskSurvey
 {
 public:
-    /// mask: as stored: 8 or 16 bits; 1, 3 (BGR) or 4 (BGRA) channels. lossy: a JPEG file, where 0 and 255 come out as
-    /// values near them. @throws Error::StsBadArg for other types, and for colours and opacity that are two different
-    /// masks
+    /// mask: as stored: 8 or 16 bits; 1, 3 (BGR) or 4 (BGRA) channels. lossy: a JPEG file, where values near 0 and 255
+    /// stand for them. @throws Error::StsBadArg for other types, and if colours and opacity are two different masks
     void add(const Mat& mask, const std::string& file, bool lossy);
     void add(const MaskSurvey& other);
 
-    /// Auto is: Alpha where a mask has transparent pixels; NonZero where all masks together hold black and one more
-    /// value (or one value alone); Bright where they are grey, nearly all black or white, with all shades in between
-    /// (soft edges).
-    /// @throws Error::StsBadArg saying what was found, where, and which rule to name, for anything else
+    /// Auto is: Alpha if a mask has transparent pixels; NonZero if all masks together contain black and one more value
+    /// (or a single value); Bright if they are grey, nearly all black or white, with all shades in between (soft
+    /// edges).
+    /// @throws Error::StsBadArg naming what was found, the file, and the rules to choose from, in all other cases
     MaskRule rule(MaskRule wanted) const;
-    /// What `rule` takes for foreground, in words.
+    /// Description of the foreground by `rule`.
     std::string describe(MaskRule rule) const;
 
 private:

@@ -9,15 +9,15 @@
 
 namespace cv { namespace ltrp { namespace image {
 
-/// What a walk through the whole of a JPEG file finds. Decoders fill what is missing with grey and return an image.
+/// Result of checking a whole JPEG file. Decoders fill missing parts with grey and still return an image.
 struct JpegCheck
 {
-    std::string damage;    ///< the picture is not complete: why; empty where it is
-    std::string warning;   ///< complete, but with bytes that are no part of a picture; empty where there are none
+    std::string damage;    ///< why the picture is incomplete; empty if it is complete
+    std::string warning;   ///< bytes that do not belong to the picture; empty if there are none
 };
 
-/// Follows the markers and, for Huffman-coded files (baseline and progressive), the codes of each block. Pixels are not
-/// computed. Arithmetic-coded and lossless files are followed from marker to marker only.
+/// Parses the markers and, for Huffman-coded files (baseline and progressive), the codes of each block, without
+/// computing pixels. Of arithmetic-coded and lossless files it parses the markers only.
 JpegCheck checkJpeg(const std::vector<uchar>& bytes);
 
 }}}  // namespace

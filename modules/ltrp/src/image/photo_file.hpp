@@ -12,39 +12,39 @@
 
 namespace cv { namespace ltrp { namespace image {
 
-/// Why a file gives no image; the text does not name the file.
+/// Reason why a file cannot be read as an image; the text does not name the file.
 class PhotoError : public std::runtime_error
 {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// How many times smaller (1, 2, 4 or 8) an image of that size is wanted at most.
+/// Largest factor (1, 2, 4 or 8) by which an image of that size may be reduced.
 typedef std::function<int(Size)> Reduction;
 
 struct PhotoOptions
 {
-    Reduction reduction;    ///< JPEG files are decoded at the size that it asks for; null: in full
-    bool asStored = false;  ///< grey stays grey, alpha is kept, and EXIF is not looked at
-    bool checked = false;   ///< the file has been found complete before: JPEG data are not followed once more
+    Reduction reduction;    ///< reduces JPEG files when they are decoded; null: full size
+    bool asStored = false;  ///< keeps grey and alpha, ignores EXIF
+    bool checked = false;   ///< the file was found complete before: JPEG data are not checked again
 };
 
-/// Images with more pixels are refused before they are decoded; 10^8 unless set. For the whole process.
+/// Limit on the number of pixels, checked before decoding; 10^8 by default. For the whole process.
 void setMaxPixels(int64_t pixels);
 int64_t maxPixels();
 
-/// The whole of a regular file of at most 1 GiB. @throws PhotoError
+/// Reads a regular file of at most 1 GiB. @throws PhotoError
 std::vector<uchar> readPhotoBytes(const std::string& path);
 
-/// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says, transparent pixels on white. What is
-/// damaged, cut short, too large or not known to this OpenCV is refused. `warning`: what is odd about an image that can be
-/// used, or empty. @throws PhotoError
+/// Decodes an image at its own depth, as BGR (rarely grey), rotated according to EXIF, transparent pixels on white.
+/// Damaged, truncated, too large and unknown files are refused. `warning`: an irregularity of a usable image, or empty.
+/// @throws PhotoError
 Mat decodePhoto(const std::vector<uchar>& bytes, const PhotoOptions& options, std::string& warning);
 
-/// Both. @throws PhotoError
+/// Reads and decodes a file. @throws PhotoError
 Mat readPhotoFile(const std::string& path, const PhotoOptions& options, std::string& warning);
 
-/// Whether the name ends as that of an image (any case), of one that this OpenCV cannot decode too: it is then said.
+/// Whether the name has the extension of an image (any case), also of a format that this OpenCV cannot decode.
 bool hasImageExtension(const std::string& path);
 
 }}}  // namespace

@@ -11,7 +11,7 @@ namespace cv { namespace ltrp { namespace image {
 
 enum class PhotoFormat { Unknown, Jpeg, Png, Gif, Bmp, WebP, Tiff, Avif, Heic, JpegXl, Jpeg2000, Exr, Hdr, Pnm, Sun };
 
-/// What the first bytes of an image file say, before anything is decoded.
+/// Information from the header of an image file, read before decoding.
 struct PhotoHeader
 {
     PhotoFormat format = PhotoFormat::Unknown;
@@ -21,12 +21,12 @@ struct PhotoHeader
     int orientation = 1;             ///< EXIF's 1 to 8, of PNG and WebP
 };
 
-/// Reads the header of any bytes; Unknown for what is no image.
+/// Reads a header; Unknown if it is not an image.
 PhotoHeader readPhotoHeader(const std::vector<uchar>& bytes);
 
 const char* photoFormatName(PhotoFormat format);
 
-/// A BMP whose pixels, or whose run lengths, end before the picture does.
+/// Whether the pixels or run lengths of a BMP end before the picture does.
 bool bmpIsTruncated(const std::vector<uchar>& bytes);
 
 }}}  // namespace

@@ -9,10 +9,10 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// A file that appears under its name only when it is complete. Everything goes to a temporary neighbour;
-/// commit() flushes, fsyncs, renames and fsyncs the folder; a destructor without commit() removes the temporary.
-/// Links are followed, and a file that is replaced keeps its mode and owner.
-/// Every write error (a full disk too) throws cv::Exception with the path and the system's reason.
+/// A file that appears under its name only when it is complete. Data go to a temporary file in the same folder;
+/// commit() flushes, fsyncs, renames and fsyncs the folder; without it the destructor removes the temporary file. Links
+/// are followed, and a replaced file keeps its mode and owner. Every write error (also a full disk) throws
+/// cv::Exception with the path and the system's reason.
 class AtomicFile
 {
 public:
@@ -32,7 +32,7 @@ private:
     int fd_ = -1;
 };
 
-/// Whole text file written atomically.
+/// Writes a text file atomically.
 void writeTextFile(const std::string& path, const std::string& text);
 
 }}}  // namespace

@@ -11,14 +11,14 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// The bytes of one file, read-only. Mapped: another process that shortens the file meanwhile ends this one
-/// with SIGBUS, as with every memory-mapped file; AtomicFile never does that, it replaces files whole.
+/// The bytes of one file, read-only. If another process shortens a mapped file, this process ends with SIGBUS, as with
+/// every memory-mapped file. AtomicFile replaces whole files and never does that.
 class FileBytes
 {
 public:
     /// Maps a regular file. @throws cv::Exception with the path and the system's reason; empty files are refused.
     static std::shared_ptr<const FileBytes> map(const std::string& path);
-    /// A private copy of bytes in memory, exactly as long as they are (memory checkers see every read beyond).
+    /// A private copy of exactly these bytes, so that memory checkers detect reads beyond them.
     static std::shared_ptr<const FileBytes> copy(const std::string& path, const void* data, size_t size);
 
     virtual ~FileBytes() = default;
@@ -32,25 +32,25 @@ protected:
     size_t size_ = 0;
 };
 
-/// Text from a file as it may appear in a message: quoted, shortened, anything but plain ASCII escaped.
+/// Returns a text from a file for a message: quoted, shortened, everything but printable ASCII escaped.
 std::string printable(std::string_view text);
-/// Text from a file as it may reach a terminal: valid UTF-8 stays, but control characters (ESC, C1), marks that change the
-/// direction of writing, and bytes that are no UTF-8 become \xNN.
+/// Returns a text from a file for a terminal: keeps valid UTF-8, and replaces control characters (ESC, C1), marks that
+/// change the direction of writing, and invalid bytes by \xNN.
 std::string harmless(std::string_view text);
-/// Bytes of the UTF-8 character at the beginning of a text, 0 where there is none.
+/// Length in bytes of the UTF-8 character at the beginning of a text, 0 if there is none.
 size_t utf8Length(std::string_view text);
 /// "[2, 3]"
 std::string shapeText(const std::vector<int64_t>& shape);
 
-/// a * b; false when it does not fit.
+/// Computes a * b; false on overflow.
 inline bool checkedMultiply(uint64_t a, uint64_t b, uint64_t& product)
 {
     product = a * b;
     return a == 0 || product / a == b;
 }
 
-/// Values of a tensor of this shape. False for negative sizes, and when the product of the sizes (zeros counted as
-/// ones, so that no order of multiplication overflows) times bytesPerValue exceeds what an int64 holds.
+/// Computes the number of values of a tensor. False for negative sizes, and if the product of the sizes (zeros counted
+/// as ones, so that no order of multiplication overflows) times bytesPerValue exceeds an int64.
 bool countValues(const std::vector<int64_t>& shape, size_t bytesPerValue, uint64_t& count);
 
 /// Little-endian numbers at any alignment.

@@ -9,8 +9,8 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// Whether lists and objects lie within each other deeper than anything that is read here needs. Values are copied and
-/// destroyed level by level, and the stack would not hold a hundred thousand.
+/// Whether lists and objects are nested too deep. Values are copied and destroyed recursively, and a hundred thousand
+/// levels would overflow the stack.
 inline bool nestedTooDeep(std::string_view json)
 {
     int depth = 0;
@@ -30,7 +30,7 @@ inline bool nestedTooDeep(std::string_view json)
     return false;
 }
 
-/// A JSON text of a file; discarded (is_discarded()) where it is none, or nested too deep.
+/// Parses the JSON text of a file; discarded (is_discarded()) if it is invalid or nested too deep.
 template <class Json>
 Json parseJsonText(std::string_view text)
 {

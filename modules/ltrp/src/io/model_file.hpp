@@ -13,23 +13,24 @@ namespace cv { namespace ltrp { namespace io {
 enum class ModelKind { Mae, Ranker };
 const char* modelKindName(ModelKind kind);   ///< "mae", "ranker"
 
-/// A network's geometry and weights, whatever file it came from.
+/// Geometry and weights of a network, for all file formats.
 struct Model
 {
     ModelKind kind = ModelKind::Ranker;
     vit::MaeConfig mae;         ///< valid for ModelKind::Mae
     vit::RankerConfig ranker;   ///< valid for ModelKind::Ranker
     vit::ParamArena params;     ///< in maeLayout() / rankerLayout() order
-    std::map<std::string, std::string> provenance;   ///< free text carried along ("training", "data", "seed", ...)
+    std::map<std::string, std::string> provenance;   ///< free text ("training", "data", "seed", ...)
     std::string path;           ///< file it was read from
     std::string format;         ///< "ltrp", "facebook-mae", "huggingface-mae", "timm", "ltrp-paper"
     std::string storage;        ///< dtype of the weights in the file, "F32"
-    std::vector<std::string> warnings;   ///< what had to be guessed, each with the file's name
+    std::vector<std::string> warnings;   ///< assumptions about missing information, each with the file's name
     const vit::InputConfig& input() const { return kind == ModelKind::Mae ? mae.input : ranker.input; }
 };
 
-/// What a foreign file's shapes cannot tell. Zero means: from metadata, from config.json beside the file,
-/// else the published convention (head width 64; 80 for ViT-H; 32 in the MAE decoder of 512; eps 1e-6 MAE, 1e-5 ranker).
+/// Information that the shapes in a foreign file do not give. Zero: from metadata, from config.json beside the file,
+/// else the published convention (head width 64; 80 for ViT-H; 32 in the MAE decoder of 512; eps 1e-6 MAE, 1e-5
+/// ranker).
 struct LoadHints
 {
     int heads = 0;
@@ -42,22 +43,22 @@ struct LoadHints
 /// Reads any supported weight file (own safetensors, facebook MAE .pth, LTRP ranker .pth, Hugging Face ViTMAE folder's
 /// or file's safetensors with config.json beside it, timm ViT safetensors). NaN / infinite weights are refused.
 Model loadModel(const std::string& path, const LoadHints& hints = LoadHints());
-/// The same, and refuses a model of another kind with a message that says what the file is and what is needed.
+/// The same; refuses a model of another kind. The message names the kind of the file and the required one.
 Model loadModel(const std::string& path, ModelKind wanted, const LoadHints& hints = LoadHints());
 
 /// Own format: safetensors with the geometry as JSON in the metadata entry "ltrp". storage: F32, F16 or BF16
 /// (position tables that equal the sine-cosine ones are stored like the rest).
 void saveModel(const std::string& path, const Model& model, DType storage = DType::F32);
 
-/// Only the metadata JSON text that saveModel puts under the key "ltrp" (checkpoints embed it).
+/// Returns the JSON text that saveModel() writes to the metadata entry "ltrp" (also used by checkpoints).
 std::string modelMetadata(const Model& model);
 
-/// The ranker as ONNX (opset 11; input "image" [N,3,H,W] float normalised, of ranker.input.size(); output
-/// "scores" [N,L]); only operations
-/// that cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO run. Atomic like every write.
+/// Writes a ranker as ONNX (opset 11): input "image" [N,3,H,W], float, normalised, of ranker.input.size(); output
+/// "scores" [N,L]. It contains only operations that cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO run.
+/// Atomic like every write.
 void exportOnnx(const std::string& path, const Model& ranker);
-/// The masked autoencoder as two such files for `visible` (V) patches an image. Encoder: "image" [N,3,S,S] and "visible"
-/// [N,V], the patches' numbers as 64-bit integers -> "latent" [N,1+V,De], the class token first. Decoder: "latent" and
+/// Writes a masked autoencoder as two such files for `visible` (V) patches per image. Encoder: "image" [N,3,S,S] and
+/// "visible" [N,V], patch numbers as 64-bit integers -> "latent" [N,1+V,De], class token first. Decoder: "latent" and
 /// "visible" -> "pred" [N,L,3*p*p], each patch's values as (row, column, channel).
 void exportOnnx(const std::string& encoderPath, const std::string& decoderPath, const Model& mae, int visible);
 

@@ -12,12 +12,12 @@ namespace cv { namespace ltrp { namespace io {
 
 class AtomicFile;
 
-/// Collects an ONNX graph in protobuf's wire format (onnx.proto of ONNX 1.6) and writes it out. Only the few message
-/// kinds that a network needs are known here, which is why the project does without the protobuf library.
+/// Writes an ONNX graph in protobuf's wire format (onnx.proto of ONNX 1.6), without the protobuf library: only the few
+/// message kinds that a network needs.
 class OnnxWriter
 {
 public:
-    /// A dimension: a number, or a name ("N") where it is free.
+    /// A dimension: a number, or a name ("N") if it is free.
     struct Dim
     {
         Dim(int64_t v) : value(v) {}
@@ -45,12 +45,11 @@ public:
     void addOutput(const std::string& name, const std::vector<Dim>& shape);
     void addInitializer(const std::string& name, const std::vector<int64_t>& shape, const float* values);
     void addInitializer(const std::string& name, const std::vector<int64_t>& values);
-    /// Adds a node and returns the name of its one output, which is the node's own.
+    /// Adds a node with one output. @return the name of node and output
     std::string addNode(const std::string& op, const std::string& name, const std::vector<std::string>& inputs,
                         const Attributes& attributes = Attributes());
 
-    /// Writes the model; committing the file is left to the caller; `path` is for messages. `metadata` are texts that
-    /// no runtime looks at.
+    /// Writes the model; the caller commits the file. `path` is for messages. Runtimes ignore `metadata`.
     void write(AtomicFile& file, const std::string& path, const std::string& graphName, int64_t opset,
                const std::map<std::string, std::string>& metadata) const;
 

@@ -16,8 +16,8 @@ enum class DType { Bool, U8, I8, I16, I32, I64, F16, BF16, F32, F64 };
 size_t dtypeSize(DType type);
 const char* dtypeName(DType type);   ///< "F32", as safetensors spells it
 
-/// One tensor of an open file. `data` points into the file's read-only mapping (or an owned buffer for
-/// non-contiguous pickle tensors), may be unaligned, and lives as long as the TensorFile.
+/// One tensor of an open file. `data` points into the file's read-only mapping (or a buffer, for non-contiguous pickle
+/// tensors), may be unaligned, and is valid while the TensorFile exists.
 struct TensorView
 {
     std::string name;
@@ -29,14 +29,15 @@ struct TensorView
     size_t count() const { return bytes / dtypeSize(dtype); }
 };
 
-/// A read-only, memory-mapped, fully checked file of named tensors: safetensors, or a PyTorch zip checkpoint
-/// (only the pickle opcodes that plain tensors in (nested) dictionaries need are understood; all else is refused).
+/// A read-only, memory-mapped, validated file of named tensors: safetensors, or a PyTorch zip checkpoint (only the
+/// pickle opcodes for tensors in (nested) dictionaries are accepted).
 class TensorFile
 {
 public:
-    /// Chooses the reader by content. @throws cv::Exception naming the file, the thing, expected and found.
+    /// Selects the reader by content. @throws cv::Exception naming the file, the item, the expected and the found
     static std::shared_ptr<const TensorFile> open(const std::string& path);
-    /// Several files under one name: what an index (model.safetensors.index.json) lists. Tensors may lie in one of them only.
+    /// Opens the files that an index (model.safetensors.index.json) lists as one. Each tensor must be in one of them
+    /// only.
     static std::shared_ptr<const TensorFile> merge(const std::string& path,
                                                    const std::vector<std::shared_ptr<const TensorFile>>& parts);
     virtual ~TensorFile() = default;
@@ -47,7 +48,7 @@ public:
     const std::vector<TensorView>& tensors() const { return tensors_; }
     const TensorView* find(const std::string& name) const;  ///< null when absent
     const TensorView& at(const std::string& name) const;    ///< throws naming file and tensor
-    /// safetensors: "__metadata__". PyTorch: the plain values beside the weights, as text ("epoch",
+    /// safetensors: "__metadata__". PyTorch: the plain values stored with the weights, as text ("epoch",
     /// "args.norm_pix_loss").
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

@@ -67,8 +67,8 @@ public:
     virtual void setState(const float* m, const float* v) = 0;
     /// Downloads them; waits.
     virtual void state(float* weights, float* m, float* v) const = 0;
-    /// Queues the next batch, while an earlier one may still be computed. The host's memory can be reused on return.
-    /// targets [crops, TrainingSetup::targets], or null.
+    /// Queues the next batch; an earlier one may still be computed. The host memory can be reused on return. targets
+    /// [crops, TrainingSetup::targets], or null.
     virtual void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys, const float* targets) = 0;
     /// Computes the batch that was queued first. last: it is the last of its step; the weights are then updated by
     /// these factors.

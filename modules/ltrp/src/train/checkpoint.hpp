@@ -12,7 +12,7 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// Every option that has an influence on the result, as (name on the command line, value), in a fixed order.
+/// All options that influence the result, as (name on the command line, value), in a fixed order.
 typedef std::vector<std::pair<std::string, std::string>> OptionList;
 
 /// The options as a JSON object, in their order.
@@ -23,20 +23,20 @@ std::string checkpointPath(const std::string& folder, int64_t step);
 /// Steps of the checkpoint files in a folder, newest first, whatever their state.
 std::vector<int64_t> listCheckpoints(const std::string& folder);
 
-/// Writes everything a training needs to go on: weights, AdamW's state, the step, and the options it belongs to. All
-/// random draws are functions of the step, so there is no generator to keep. Atomic. `usable`: steps of the checkpoints that
-/// this run has written or read, oldest first; the new one is added. With two of them all others are removed.
+/// Writes a checkpoint atomically: weights, AdamW's state, the step, and the options. Random draws are functions of the
+/// step, so no generator is stored. `usable`: steps of the checkpoints that this run has written or read, oldest first;
+/// the new one is added. If there are two, all others are removed.
 void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const vit::ParamArena& params,
                      const AdamW& optimizer, std::vector<int64_t>& usable);
 
-/// What the newest checkpoint in a folder was made with; empty where there is none, or it does not say.
+/// Options of the newest checkpoint in a folder; empty if there is none or it has none.
 std::string storedOption(const std::string& folder, const std::string& name);
 
-/// Reads the newest complete checkpoint into params and optimizer and returns its step, or -1 when there is no file of one.
-/// One that is cut short or has another checksum is reported, and the one before it is tried. More epochs than it was made with
-/// are reported and allowed.
-/// @throws cv::Exception naming the first option that differs from the checkpoint's, with both values; naming a checkpoint that
-/// cannot be read, is of another version, or holds values that no training leaves; and naming all when none is usable
+/// Reads the newest complete checkpoint into params and optimizer. @return its step, or -1 if there is no checkpoint
+/// file. A truncated one, or one with a wrong checksum, is reported and the previous one is tried. More epochs than in
+/// the checkpoint are reported and allowed.
+/// @throws cv::Exception naming the first option that differs, with both values; naming a checkpoint that cannot be
+/// read, has another version, or has values that no training produces; and naming all if none is usable
 int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params, AdamW& optimizer,
                              const std::function<void(const std::string&)>& report);
 

@@ -9,24 +9,24 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// The images of a training, in an order that does not depend on the file system.
+/// The images of a training, in an order independent of the file system.
 struct Dataset
 {
-    std::vector<std::string> paths;   ///< as they are opened
+    std::vector<std::string> paths;   ///< to open the files
     uint32_t fingerprint = 0;         ///< of all names (relative to their argument) and file sizes
     std::vector<std::string> lists;   ///< list files that were read
-    std::vector<std::string> left;    ///< "FOLDER: why it was left out"
+    std::vector<std::string> left;    ///< "FOLDER: why it was omitted"
 };
 
-/// Images of folders (all below, sorted by relative name), single image files, and list files: image::addArgument().
-/// @throws cv::Exception naming an argument that does not exist or holds no image
+/// Images of folders (recursive, sorted by relative name), single image files, and list files: image::addArgument().
+/// @throws cv::Exception naming an argument that does not exist or has no image
 Dataset listImages(const std::vector<std::string>& data);
 
 using image::Reduction;
 
-/// Decoded 8-bit RGB (image::decodePhoto(), image::toRgb8()), or an empty Mat and the reason. Of an image that can be used,
-/// `reason` is what is odd about it, or empty. JPEG files are decoded at the size that `reduction`, where given, asks for (the
-/// decoder leaves out what the smaller picture has no room for); all others in full. checked: see image::PhotoOptions.
+/// Returns decoded 8-bit RGB (image::decodePhoto(), image::toRgb8()), or an empty Mat and the reason. For a usable
+/// image `reason` is an irregularity, or empty. `reduction`, if given, reduces JPEG files when they are decoded.
+/// checked: see image::PhotoOptions.
 Mat readImage(const std::string& path, std::string& reason, const Reduction& reduction = nullptr, bool checked = false);
 
 }}}  // namespace

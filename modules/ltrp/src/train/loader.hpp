@@ -25,9 +25,9 @@ struct Batch
     std::vector<float> pixels;           ///< [B, 3, S, S], normalised; empty with LoaderOptions::largestCrop
     std::vector<int> idsKeep;            ///< [B, visible], ascending in each row; likewise
     std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
-    std::vector<ops::SampleKey> keys;    ///< [B] epoch, and place of each sample in it: what keys its random streams
+    std::vector<ops::SampleKey> keys;    ///< [B] epoch and position of each sample: keys of its random streams
     std::vector<float> targets;          ///< [B, L] with LoaderOptions::targets
-    std::vector<int> images;             ///< [B] which image of the data set it came from
+    std::vector<int> images;             ///< [B] index of the image in the data set
 };
 
 struct LoaderOptions
@@ -38,30 +38,29 @@ struct LoaderOptions
     int batch = 1;
     int visible = 1;              ///< patches that stay visible
     int64_t batchesPerEpoch = 1;
-    int workers = 2;              ///< 0: next() does the work itself
+    int workers = 2;              ///< 0: next() reads in the calling thread
     size_t cacheBytes = 0;
     bool reduceJpegs = false;     ///< see reductionFor()
-    /// For who resizes and masks by himself: batches hold crops of at most that many pixels in either direction in place of
-    /// pixels and masks. Larger ones come at the network's size. 0: off
+    /// For devices that resize and mask themselves: batches hold crops of at most that many pixels in either direction
+    /// instead of pixels and masks. Larger ones are resized to the network's input. 0: off
     int largestCrop = 0;
     const TargetStore* targets = nullptr;   ///< score maps whose crops go with the images; null: none
-    /// (path, what is odd about an image that is used all the same); once an image, as for Loader::Skipped
+    /// (path, irregularity of a usable image); once per image, as for Loader::Skipped
     std::function<void(const std::string&, const std::string&)> odd;
 };
 
-/// Which image is at each position of an epoch: a permutation, a function of (seed, epoch) alone.
+/// Index of the image at each position of an epoch: a permutation, a function of (seed, epoch).
 std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count);
 
-/// Hands out the batches of a training in order, read ahead by worker threads.
+/// Delivers the batches of a training in order, read ahead by worker threads.
 ///
-/// A sample is a function of (data, options, seed, its batch number and place): the shuffle, the crop and the mask come
-/// from counter-based streams, so neither the number of workers, nor the cache, nor a start in the middle changes a
-/// value.
-/// An unreadable image is reported once, and the next readable one of the data set takes its place everywhere.
+/// A sample is a function of (data, options, seed, batch number, position): shuffle, crop and mask come from
+/// counter-based streams. Number of workers, cache and a start in the middle do not change a value.
+/// An unreadable image is reported once and replaced everywhere by the next readable one.
 class Loader
 {
 public:
-    /// (path, reason); called with no lock of the caller's held, from any worker, one call at a time.
+    /// (path, reason); called from any worker, one call at a time, without locks of the caller.
     typedef std::function<void(const std::string&, const std::string&)> Skipped;
 
     Loader(const Dataset& dataset, const LoaderOptions& options, int64_t firstBatch, const Skipped& skipped);
@@ -69,9 +68,10 @@ public:
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
-    /// The next batch; valid until the next call. @throws what a worker threw: no image of the data set is readable
+    /// Returns the next batch, valid until the next call. @throws the exception of a worker: no image of the data set
+    /// is readable
     const Batch& next();
-    int skipped() const;           ///< unreadable images met so far
+    int skipped() const;           ///< number of unreadable images so far
     size_t cachedBytes() const;
 
 private:
@@ -82,7 +82,7 @@ private:
         int done = 0;          ///< samples finished
     };
 
-    enum class State : uint8_t { New, Good, Bad };   ///< of an image: not read yet, read, unreadable
+    enum class State : uint8_t { New, Good, Bad };   ///< of an image: not read, readable, unreadable
 
     void work();
     void startThreads(int wanted);

@@ -11,7 +11,7 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// What differs between the two trainings: the network and its loss. The loop knows neither.
+/// Network and loss of a training; the loop is the same for both trainings.
 class Objective
 {
 public:
@@ -19,24 +19,24 @@ public:
 
     /// The network in training.
     virtual io::Model& model() = 0;
-    /// Sets the weights to their first values, a function of the seed.
+    /// Sets the initial weights, a function of the seed.
     virtual void initialise() = 0;
-    /// Score maps computed beforehand that this training learns from; null: none.
+    /// Stored score maps that this training learns from; null: none.
     virtual const TargetStore* targets() const { return nullptr; }
-    /// Patches of each image that stay visible, or are compared.
+    /// Number of visible, or compared, patches per image.
     virtual int visible(double maskRatio) { return vit::visibleCount(model().input().numPatches(), maskRatio); }
-    /// Options of this kind of training that have an influence on the result.
+    /// Options of this kind of training that influence the result.
     virtual OptionList options() const = 0;
     /// Asked within passes over the host; true: vit::Stopped is thrown from them.
     virtual void setStop(const std::function<bool()>& stop) = 0;
-    /// What it computes with.
+    /// Backend of the passes.
     virtual const ops::Backend& backend() const = 0;
-    /// Whether pass() neither waits nor carries values between the host and the backend's memory, once it has been called.
+    /// Whether pass(), after its first call, neither waits nor copies between the host and the backend's memory.
     virtual bool recordable() const = 0;
-    /// What gradients are multiplied by, so that halves hold them.
+    /// Factor of the gradients that keeps them within half precision.
     virtual float gradientScale(int images, int visible) const = 0;
-    /// Everything in the backend's memory. *loss: mean over the batch, NaN or infinite where a value is; adds its gradient by the
-    /// parameters, times `scale`, to gradients (the arena's layout).
+    /// All arguments are in the backend's memory. *loss: mean over the batch, NaN or infinite if a value is. Adds the
+    /// gradients of the parameters, times `scale`, to gradients (the arena's layout).
     virtual void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) = 0;
 };
 

@@ -24,7 +24,7 @@ class AdamW
 {
 public:
     explicit AdamW(const vit::ParamLayout& layout);
-    /// clear: sets the gradients to zero in the same pass.
+    /// clear: also sets the gradients to zero.
     void step(vit::ParamArena& params, float* grads, const AdamWParams& options, bool clear = false);
 
     Mat m, v;            ///< 1 x layout.total(), CV_32F: state, part of a checkpoint

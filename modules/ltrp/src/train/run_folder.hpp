@@ -12,19 +12,19 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// The folder a training writes to, held against a second process while this object lives.
+/// The output folder of a training, locked against other processes while this object exists.
 class RunFolder
 {
 public:
-    /// Makes the folder when absent. @throws when another process trains into it, or when it holds a run's files and
-    /// `resume` is false: nothing is overwritten by mistake
+    /// Creates the folder if it does not exist. @throws if another process trains into it, or if it has files of a run
+    /// and `resume` is false
     RunFolder(const std::string& path, bool resume);
     ~RunFolder();
     RunFolder(const RunFolder&) = delete;
     RunFolder& operator=(const RunFolder&) = delete;
 
     const std::string& path() const { return path_; }
-    /// Refuses a training that reads a file of this folder, under whatever name.
+    /// Refuses a training that reads a file of this folder, by any name or link.
     void refuseInputs(const std::vector<std::string>& read) const;
     std::string file(const std::string& name) const;
 
@@ -41,9 +41,10 @@ private:
 class RunLog
 {
 public:
-    /// Keeps the whole lines of an existing log up to (and with) step `keep`, drops the rest; keep < 0: begins anew.
+    /// Keeps the complete lines of an existing log up to and including step `keep` and removes the rest; keep < 0:
+    /// starts a new log.
     RunLog(const std::string& path, int64_t keep);
-    /// Appends a line and hands it to the system. @throws naming the file when it cannot be written
+    /// Appends a line and flushes it. @throws naming the file if it cannot be written
     void add(const std::string& json);
 
 private:

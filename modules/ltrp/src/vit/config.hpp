@@ -18,21 +18,21 @@ struct StackConfig
     int hidden = 0;   ///< width of the MLP's hidden layer (4 * dim in every published model)
 };
 
-/// What a network sees: an RGB image cut into square patches.
+/// Input of a network: an RGB image divided into square patches.
 struct InputConfig
 {
-    int imageSize = 224;   ///< side in pixels of the square that it was trained on, a multiple of patchSize
+    int imageSize = 224;   ///< side in pixels of the square in training, a multiple of patchSize
     int patchSize = 16;
     double mean[3] = {0.485, 0.456, 0.406};   ///< R, G, B, for values in [0, 1]
     double std[3] = {0.229, 0.224, 0.225};
 
-    Size otherSize;        ///< what it is given instead (setInputSize(), rankers alone); empty: that square
+    Size otherSize;        ///< other input size (setInputSize(), rankers only); empty: that square
 
     Size size() const { return otherSize.empty() ? Size(imageSize, imageSize) : otherSize; }
     int columns() const { return size().width / patchSize; }
     int rows() const { return size().height / patchSize; }
     int numPatches() const { return columns() * rows(); }
-    int grid() const { return imageSize / patchSize; }            ///< patches a side of the square that it was trained on
+    int grid() const { return imageSize / patchSize; }            ///< patches per side of the square in training
     int trainedPatches() const { return grid() * grid(); }
     int patchValues() const { return 3 * patchSize * patchSize; }
 };
@@ -47,10 +47,10 @@ struct MaeConfig
     bool normPixLoss = true;   ///< the decoder predicts pixels normalised per patch
 };
 
-/// Where a ranker's scores come from, behind the final norm.
+/// Head of a ranker, after the final norm.
 enum class Head
 {
-    Class,   ///< one linear layer maps the class token to the scores of all places (the paper's)
+    Class,   ///< one linear layer maps the class token to the scores of all patches (the paper's)
     Token    ///< one linear layer maps each patch's token to its score
 };
 const char* headName(Head head);   ///< "class", "token"
@@ -68,16 +68,16 @@ struct RankerConfig
     int headOutputs() const { return head == Head::Token ? 1 : input.trainedPatches(); }   ///< rows of head.weight
 };
 
-/// Throw Error::StsBadArg naming what is wrong (`where` begins the message: a file name or "options").
+/// Throw Error::StsBadArg naming the invalid value (`where`, a file name or "options", begins the message).
 void checkConfig(const MaeConfig& config, const std::string& where);
 void checkConfig(const RankerConfig& config, const std::string& where);
 
-/// Lets a ranker see images of `size` pixels instead of the square that it was trained on.
-/// @throws cv::Exception beginning with `where`: Error::StsOutOfRange for sides that are no multiples of the patch size or too
-/// many patches, Error::StsNotImplemented for another size where the head is Head::Class
+/// Sets the input size of a ranker in pixels.
+/// @throws cv::Exception beginning with `where`: Error::StsOutOfRange if a side is not a multiple of the patch size or
+/// there are too many patches, Error::StsNotImplemented for another size with Head::Class
 void setInputSize(RankerConfig& config, Size size, const std::string& where);
 
-/// About as many patches as `patches`, with columns / rows near the image's width / height: the size in pixels.
+/// Returns the size in pixels with about `patches` patches and columns / rows near the image's width / height.
 Size fittingInputSize(const InputConfig& input, Size image, int patches);
 
 /// int(numPatches * (1 - maskRatio)) truncated in double arithmetic, as the paper's code counts.

@@ -9,8 +9,8 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// A planar image [3, side, side] with which others of the same size are compared. Values that depend on it alone are
-/// cached. Keeps the pointer. One thread at a time.
+/// A planar image [3, side, side] to compare others of the same size with. Values of this image are cached. Keeps the
+/// pointer. One thread at a time.
 class AnchorImage
 {
 public:

@@ -39,7 +39,7 @@ public:
     /// The same; waits for the loss and returns it.
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 
-    /// Patches that are not in idsKeep, ascending, [B, L - Lv]; valid until the next call.
+    /// The patches that are not in idsKeep, ascending, [B, L - Lv]; valid until the next call.
     const int* removedPlaces(const int* idsKeep, int batch, int visible, Workspace& ws) const;
     /// Input of the decoder: embedded latent and mask tokens with positions added, x [B, L+1, Dd].
     void decoderInput(const float* latent, int batch, const int* idsKeep, const int* idsRemoved, int visible,

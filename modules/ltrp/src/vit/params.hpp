@@ -10,7 +10,7 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// One named tensor of a network and its place in the flat arena.
+/// One named tensor of a network and its position in the flat arena.
 struct ParamInfo
 {
     std::string name;         ///< "blocks.3.attn.qkv.weight": facebook MAE / timm names

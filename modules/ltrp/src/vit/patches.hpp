@@ -22,9 +22,9 @@ void unpatchify(const InputConfig& input, const float* patches, int batch, float
 /// On the host: the `visible` smallest of noise [L] (stable), ascending, as the paper's code masks: idsKeep [visible].
 void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep);
 
-/// Class token and embedded patches of the places ids (null: all): x [B, 1 + n, dim], positions added.
-/// patches (or null): receives the patch vectors, [B, n, 3*p*p], for embedBackward. positions (null: the stored ones): a table
-/// in the backend's memory.
+/// Class token and embedded patches at the positions ids (null: all) with position embeddings: x [B, 1 + n, dim].
+/// patches (or null): receives the patch vectors, [B, n, 3*p*p], for embedBackward. positions (null: the stored ones):
+/// a table in the backend's memory.
 void embedPatches(const InputConfig& input, int dim, const ParamArena& params, const float* pixels, int batch, const int* ids,
                   int n, float* x, float* patches, Workspace& ws, const float* positions = nullptr);
 /// dx [B, 1 + n, dim] -> adds the gradients of the class token and the patch embedding.

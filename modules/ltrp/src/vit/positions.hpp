@@ -13,12 +13,13 @@ namespace cv { namespace ltrp { namespace vit {
 /// The first half of a row codes the column, the second the row (checked by golden mae_tiny/sincos).
 void sinCosPositions(int grid, int dim, float* table);
 
-/// The same for a grid of other numbers of columns and rows that covers the same image: [1 + rows * columns, dim]. Places are
-/// the centres of its patches, measured in patches of the square `grid`.
+/// The same for another grid over the same image: [1 + rows * columns, dim]. Positions are the centres of its patches,
+/// in units of patches of the square `grid`.
 void sinCosPositions(int grid, int columns, int rows, int dim, float* table);
 
-/// The position table [1 + numPatches(), dim] for input.size(), made of the stored one [1 + trainedPatches(), dim]. A sine-cosine
-/// table is computed anew; any other is interpolated bicubically, without antialiasing. The class token's row stays.
+/// The position table [1 + numPatches(), dim] for input.size(), from the stored one [1 + trainedPatches(), dim]. A
+/// sine-cosine table is computed again; any other is interpolated bicubically, without antialiasing. The class token's
+/// row is kept.
 std::vector<float> resizedPositions(const InputConfig& input, int dim, const float* stored);
 
 }}}  // namespace

@@ -13,15 +13,15 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Thrown where a workspace's `stop` said so: the work at hand is to be given up.
+/// Thrown when a workspace's `stop` returns true: the current work is abandoned.
 class Stopped : public std::exception
 {
 public:
     const char* what() const noexcept override { return "stopped"; }
 };
 
-/// What one caller brings along: the device that computes, and named scratch buffers that grow to the largest size asked
-/// for and are then reused. Not to be shared by threads.
+/// The resources of one caller: the backend, and named scratch buffers that grow to the largest requested size and are
+/// reused. Not to be shared by threads.
 class Workspace
 {
 public:
@@ -32,8 +32,8 @@ public:
     Workspace& operator=(const Workspace&) = delete;
 
     const ops::Backend& ops() const { return backend_; }
-    std::function<bool()> stop;   ///< asked at each pause(), where given; true: the work is given up
-    /// Between two parts of long work. @throws Stopped
+    std::function<bool()> stop;   ///< if set, called at each pause(); true: the work is abandoned
+    /// Called between two parts of long work. @throws Stopped
     void pause() const
     {
         if (stop && stop())
@@ -46,9 +46,9 @@ public:
     {
         return static_cast<double*>(buffer(name, count, sizeof(double)));
     }
-    size_t bytes() const;   ///< held by all buffers
+    size_t bytes() const;   ///< total size of all buffers
 
-    /// Where the backend has these parameters, and one of them.
+    /// Address of these parameters, or one of them, in the backend's memory.
     const float* parameters(const ParamArena& params) const
     {
         return backend_.parameters(params.data(), params.layout.total());
@@ -58,16 +58,16 @@ public:
         return parameters(params) + params.layout.at(name).offset;
     }
 
-    /// The host's values in the backend's memory: themselves on the CPU, a copy in the buffer `name` elsewhere.
+    /// Copies the host's values to the backend's memory, buffer `name`; on the CPU returns the values themselves.
     const float* upload(const std::string& name, const float* host, size_t count);
     const int* upload(const std::string& name, const int* host, size_t count);
-    /// The same for values that hardly ever change: carried over only when they have. They must live as long as the result.
+    /// The same for values that rarely change: copied only if they have. They must live as long as the result.
     const int* indices(const std::string& name, const std::vector<int>& host);
     const float* constants(const std::string& name, const std::vector<float>& host);
-    /// The way back, after the operations called before: `from` itself on the CPU, else a copy that lives until the next one
-    /// of that name.
+    /// Copies values to the host, after the operations called before; on the CPU returns `from`. The copy is valid
+    /// until the next one of that name.
     const float* download(const std::string& name, const float* from, size_t count);
-    /// Memory of the backend whose values are to end up in the host's: the host's itself on the CPU. finish() brings them.
+    /// Memory of the backend for values that finish() copies to the host; on the CPU the host's memory itself.
     float* result(const std::string& name, float* host, size_t count)
     {
         return backend_.onHost() ? host : get(name, count);
@@ -78,8 +78,8 @@ public:
             backend_.download(from, host, count * sizeof(float));
     }
 
-    /// Makes `calls`, which wait for nothing and bring nothing from or to the host, and whose sizes and addresses
-    /// beside this workspace's own `key` tells: a device may do what they did before.
+    /// Runs `calls`, which neither wait nor copy between host and device, and whose sizes and addresses outside this
+    /// workspace are described by `key`: a device may replay a recording instead.
     void repeat(const std::string& key, const std::function<void()>& calls);
 
 private:
@@ -93,16 +93,16 @@ private:
     std::shared_ptr<const ops::Backend> owned_;
     const ops::Backend& backend_;
     std::unordered_map<std::string, Buffer> buffers_;
-    std::unordered_map<std::string, std::vector<int>> indices_;      ///< what upload buffers of that name hold
+    std::unordered_map<std::string, std::vector<int>> indices_;      ///< content of the upload buffers by name
     std::unordered_map<std::string, std::vector<float>> constants_;
     std::unordered_map<std::string, std::vector<float>> downloads_;
     struct Repeated
     {
         std::unique_ptr<ops::Replay> replay;
-        int64_t buffers = 0;   ///< growths_ when it was made
+        int64_t buffers = 0;   ///< growths_ at its creation
     };
-    static constexpr size_t mostRepeated = 8;   ///< shapes that are kept
-    int64_t growths_ = 0;                       ///< of buffers, which then lie elsewhere
+    static constexpr size_t mostRepeated = 8;   ///< number of recordings kept
+    int64_t growths_ = 0;                       ///< number of reallocations of buffers
     std::unordered_map<std::string, Repeated> repeated_;
 };
 
@@ -119,17 +119,17 @@ public:
     /// flagged [B]: token that is neither key nor query, -1 for none; null: none in the batch.
     void forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const;
 
-    /// Blocks first .. last-1, without the final norm. Where only the first `queries` tokens of an item are read
-    /// afterwards, the last of these blocks computes just them (0: all), and the others' values are no result.
+    /// Blocks first .. last-1, without the final norm. queries: the last of these blocks computes only the first
+    /// `queries` tokens of each item (0: all); the others are then undefined.
     void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
                        int queries = 0) const;
     ops::NormWeights finalNormWeights(const Workspace& ws) const { return at(ws, norm_); }
     std::vector<ops::BlockWeights> blockWeights(const Workspace& ws) const;
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
-    /// `variants` runs of all blocks from each input x0 [inputs, tokens, dim], each with its own flagged token [inputs,
-    /// variants]: x [inputs, variants, tokens, dim], without the final norm. The first block's queries, keys and values are
-    /// computed once an input. `queries` as for forwardBlocks().
+    /// Runs all blocks `variants` times from each input x0 [inputs, tokens, dim], each with its own flagged token
+    /// [inputs, variants]: x [inputs, variants, tokens, dim], without the final norm. The first block's queries, keys
+    /// and values are computed once per input. `queries` as for forwardBlocks().
     void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
                         int queries = 0) const;
 
@@ -164,7 +164,7 @@ private:
 
     StackConfig config_;
     float eps_;
-    const ParamArena& params_;   ///< its values may move, so that only offsets into them are kept
+    const ParamArena& params_;   ///< its values may move, so only offsets are kept
     std::vector<Block> blocks_;
     Norm norm_;
 };

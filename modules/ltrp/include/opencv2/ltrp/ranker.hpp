@@ -17,17 +17,17 @@ namespace ltrp
 
 /** @brief Ranks the patches of images with a trained vision transformer.
 
-The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it. Rankers with a
-token head (see RankerTrainParams::head) take any input size, so that an image keeps its shape or is cut into smaller patches:
+The whole image is resized to the model's input (antialiased cubic), so that the patch grid covers all of it. Rankers
+with a token head (see RankerTrainParams::head) take any input size, to keep the aspect ratio or for smaller patches:
 
 @code{.cpp}
-ranker->setInputSize(ranker->fittingInputSize(image.size()));        // as many patches as in training, squarer ones
+ranker->setInputSize(ranker->fittingInputSize(image.size()));        // as many patches as in training
 ranker->setInputSize(ranker->fittingInputSize(image.size(), 784));   // four times as many
 @endcode
 
-**Threads**: one Ranker may be used from many threads at once: rank() is const and the weights are shared; each call
-takes a session (a cv::dnn::Net of its own and its scratch memory; of an ONNX file its own weights too) from a pool that
-grows to the number of calls that ever ran at the same time. The setters must not run beside rank().
+**Threads**: several threads may use one Ranker at once. Weights are shared; each concurrent call has its own session (a
+cv::dnn::Net with scratch memory, and for an ONNX file its own weights). The setters must not run at the same time as
+rank().
 */
 class CV_EXPORTS_W Ranker
 {
@@ -46,80 +46,79 @@ public:
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
     CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model, bool trusted = false);
-    /** @brief Loads the ranker that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
+    /** @brief Loads the shipped ranker. @throws cv::Exception as cv::ltrp::shippedModel */
     CV_WRAP static Ptr<Ranker> create();
 
     /** @brief Scores the patches of one image.
     @param image CV_8U, CV_16U, CV_32F or CV_64F (floating values in [0, 1], an overshoot of up to 1/8 is
     clamped), 1, 3 (BGR) or 4 (BGRA, which is put on a white background) channels,
-    any size, any step; where the network runs on CUDA also a cv::cuda::GpuMat, CV_8UC3
+    any size, any step; if the network runs on CUDA also a cv::cuda::GpuMat, CV_8UC3
     @return scores on the grid, getGrid()
-    @throws cv::Exception for an empty image, another type, NaN / infinite pixels, floating values further outside, or one that is
-    transparent all over
+    @throws cv::Exception for an empty image, another type, NaN / infinite pixels, floating values further outside, or
+    one that is transparent all over
     */
     CV_WRAP virtual PatchRanking rank(InputArray image) const = 0;
 
-    /** @brief Scores a batch of images of any sizes in one pass.
+    /** @brief Scores images of any sizes.
     @param images vector of images as for rank()
-    @return one ranking per image, in order; none for an empty vector. Many images are passed through the network in
-    several parts, so that memory stays bounded.
-    @throws cv::Exception as rank(), naming the image's number
+    @return one ranking per image, in order; none for an empty vector. The images are passed through the network in
+    parts, so that memory is bounded.
+    @throws cv::Exception as rank(), naming the index of the image
     */
     CV_WRAP virtual std::vector<PatchRanking> rankBatch(InputArrayOfArrays images) const = 0;
 
-    /** @brief Scores images that lie on the GPU, without a copy to the host.
+    /** @brief Scores images in GPU memory, without a copy to the host; with DNN_BACKEND_CUDA only.
 
-    With DNN_BACKEND_CUDA only. rank() and rankBatch() take such images as well and give rankings on the host.
-    @param images cv::cuda::GpuMat, or a vector of them, CV_8UC3 (BGR), any sizes and steps, on the CUDA device that was the
-    current one when the backend was chosen. A GpuMat may wrap memory of any origin, also in an OpenCV without CUDA.
-    @param scores receives CV_32FC1, a row an image, its patches in raster order. A cv::cuda::GpuMat of that size and type is
-    written in place (an OpenCV without CUDA can make no other), and nothing waits for the scores; a Mat is filled when the call
-    returns. They are not looked at: NaN or infinite ones are passed on
-    @param stream what was put there before (the images, say) comes before the scores, what is put there afterwards behind them;
-    without it: CUDA's default stream
-    @throws cv::Exception with Error::StsBadArg for images on the host or on another device, of another type, empty, or where the
-    network runs on the CPU; Error::StsNotImplemented for rankers from ONNX files
+    rank() and rankBatch() also take such images; their results are on the host.
+    @param images cv::cuda::GpuMat, or a vector of them, CV_8UC3 (BGR), any sizes and steps, on the CUDA device that was
+    current when the backend was set. A GpuMat may wrap memory of any origin, also in an OpenCV without CUDA.
+    @param scores CV_32FC1, one row per image, its patches in raster order. A cv::cuda::GpuMat of that size and type is
+    written in place, without waiting (an OpenCV without CUDA cannot allocate another one); for a Mat the call waits.
+    Scores are not checked for NaN and infinity
+    @param stream the scores are computed after earlier work in this stream (for example the images) and before later
+    work; default: CUDA's default stream
+    @throws cv::Exception with Error::StsBadArg for images on the host or on another device, of another type, empty, or
+    if the network runs on the CPU; Error::StsNotImplemented for rankers from ONNX files
     */
     virtual void rankOnDevice(InputArray images, OutputArray scores, cuda::Stream& stream) const = 0;
     /** @overload */
     virtual void rankOnDevice(InputArray images, OutputArray scores) const = 0;
 
-    /** @brief cv::dnn backend: cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are the CPU; cv::dnn::DNN_BACKEND_CUDA is an
-    NVIDIA GPU where this module was built with CUDA, whether or not OpenCV was. Changes the target to TARGET_CUDA or
-    TARGET_CPU when the one that is set belongs to the other.
-    @throws cv::Exception with Error::GpuNotSupported when there is no CUDA, saying why (not built in, no driver, no device,
-    a device too old), and with Error::StsNotImplemented for any other backend: never a silent fall-back */
+    /** @brief Sets the backend: cv::dnn::DNN_BACKEND_OPENCV and DNN_BACKEND_DEFAULT are the CPU,
+    cv::dnn::DNN_BACKEND_CUDA is an NVIDIA GPU, for which this module must be built with CUDA, but not OpenCV. If the
+    target belongs to the other backend, it becomes TARGET_CUDA or TARGET_CPU. There is no fall-back.
+    @throws cv::Exception with Error::GpuNotSupported and the reason if there is no CUDA (not built in, no driver, no
+    device, a device too old); with Error::StsNotImplemented for any other backend */
     CV_WRAP virtual void setPreferableBackend(int backendId) = 0;
-    /** @brief Device and precision: a cv::ltrp::ComputeTarget; TARGET_CPU (32-bit floats, also cv::dnn::DNN_TARGET_CPU) by default.
-    @throws cv::Exception with Error::StsNotImplemented for any other target, and for one that this processor or build
-    lacks, saying what is missing (see cv::ltrp::missingForTarget; Error::GpuNotSupported for those of CUDA): never a silent
-    fall-back */
+    /** @brief Sets device and precision: a cv::ltrp::ComputeTarget; TARGET_CPU (32-bit floats, cv::dnn::DNN_TARGET_CPU)
+    by default. There is no fall-back.
+    @throws cv::Exception with Error::StsNotImplemented for any other target and for one that this processor or build
+    lacks, with the reason (cv::ltrp::missingForTarget); for CUDA targets with Error::GpuNotSupported */
     CV_WRAP virtual void setPreferableTarget(int targetId) = 0;
 
-    /** @brief Has images resized to another size than that of the training, and scored on its grid.
+    /** @brief Sets the size to which images are resized, and thus the grid; the default is the size in training.
 
-    The positions that the network knows are stretched over the new grid: sine-cosine ones are computed for it, others
-    interpolated. Rankings are as good as the training made them for such patches: a grid far finer than the trained one shows
-    patches of a scale that the network has not seen. Time grows with the number of patches, and from about a thousand on
-    with its square. Not beside rank().
-    @param size width and height in pixels, multiples of the patch size (getInputSize() / getGrid()), up to 256 patches each
-    and up to 4 GiB of memory for one image
-    @throws cv::Exception with Error::StsOutOfRange for other sizes; with Error::StsNotImplemented for rankers that take their
-    own size alone, which are those with a class head and ONNX files. The size stays what it was */
+    Sine-cosine position embeddings are computed for the new grid, others interpolated. Patches of a scale that did not
+    occur in training are ranked less well. Time grows with the number of patches, above about a thousand with its
+    square. Must not run at the same time as rank().
+    @param size width and height in pixels, multiples of the patch size (getInputSize() / getGrid()), up to 256 patches
+    each and up to 4 GiB of memory for one image
+    @throws cv::Exception with Error::StsOutOfRange for other sizes; with Error::StsNotImplemented for rankers with a
+    class head or from ONNX files. The size is then not changed */
     CV_WRAP virtual void setInputSize(Size size) = 0;
-    /** @brief An input size whose patches are nearly square on an image of that size.
+    /** @brief Returns an input size with nearly square patches on images of the given size.
     @param imageSize width and height of the image, 1 or more
-    @param patches about so many patches, 1 to 65536; 0: as many as in training
+    @param patches approximate number of patches, 1 to 65536; 0: as many as in training
     @return multiples of the patch size, for setInputSize()
     @throws cv::Exception with Error::StsOutOfRange */
     CV_WRAP virtual Size fittingInputSize(Size imageSize, int patches = 0) const = 0;
 
-    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels: the model file's, or as set
+    CV_WRAP virtual Size getInputSize() const = 0;     //!< network input in pixels: of the model file, or as set
     CV_WRAP virtual Size getGrid() const = 0;          //!< patch columns (width) and rows (height)
     CV_WRAP virtual Scalar getInputMean() const = 0;   //!< R, G, B, for values in [0, 1], from the model file
     CV_WRAP virtual Scalar getInputStd() const = 0;    //!< R, G, B, for values in [0, 1], from the model file
 
-    /** @brief Model, geometry, backend, device, precision and library really in use, as text. */
+    /** @brief Returns model, geometry, backend, device, precision and library in use, as text. */
     CV_WRAP virtual String info() const = 0;
 };
 

@@ -26,7 +26,7 @@ ltrp::RankSaliency::create()->computeSaliency(image, map);
 threshold(map, mask, 0.5, 255, THRESH_BINARY);
 @endcode
 
-**Threads**: computeSaliency() may be called from many threads at once, not beside setEdgeAware(). */
+**Threads**: computeSaliency() may be called from several threads, but not at the same time as setEdgeAware(). */
 class CV_EXPORTS_W RankSaliency
 {
 public:

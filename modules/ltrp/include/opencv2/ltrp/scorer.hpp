@@ -16,11 +16,11 @@ namespace ltrp
 //! @addtogroup ltrp
 //! @{
 
-/** @brief Where a visible patch is taken out. */
+/** @brief Where a visible patch is removed. */
 enum Removal
 {
     REMOVAL_DECODER = 0,   //!< neither key nor query in the decoder's attention; the encoder runs once
-    REMOVAL_ENCODER = 1    //!< switched off by an attention mask in the encoder, which runs once per visible patch
+    REMOVAL_ENCODER = 1    //!< masked in the encoder's attention; the encoder runs once per visible patch
 };
 
 /** @brief How two reconstructions are compared. Higher scores always mean a more important patch. */
@@ -35,11 +35,11 @@ enum ScoreMetric
 /** @brief In which space L1 and L2 differences are taken. */
 enum ScoreSpace
 {
-    SPACE_DECODER = 0,   //!< the decoder's output as it is, as in the paper (patch-normalised pixels for most MAEs)
+    SPACE_DECODER = 0,   //!< the decoder's output, as in the paper (patch-normalised pixels for most autoencoders)
     SPACE_PIXEL = 1      //!< each masked patch's difference times its own standard deviation: real pixel contrast
 };
 
-/** @brief How scores of many masks are averaged to a map. */
+/** @brief How the scores of several masks are averaged to a map. */
 enum ScoreAverage
 {
     AVERAGE_SCORE = 0,   //!< mean of the scores
@@ -49,46 +49,46 @@ enum ScoreAverage
 /** @brief Which patches the masks of leave-one-out and own-error leave visible. */
 enum ScoreContext
 {
-    CONTEXT_UNIFORM = 0,   //!< drawn from all patches alike, as in the paper
-    CONTEXT_BORDER = 1     //!< three quarters of them drawn from the patches at the image's border, the others from the rest
+    CONTEXT_UNIFORM = 0,   //!< drawn uniformly from all patches, as in the paper
+    CONTEXT_BORDER = 1     //!< three quarters drawn from the patches at the image's border, the others from the rest
 };
 
-/** @brief What cv::ltrp::Scorer is to compute. */
+/** @brief Parameters of cv::ltrp::Scorer. */
 struct CV_EXPORTS_W_SIMPLE ScoreParams
 {
     CV_WRAP ScoreParams()
         : maskRatio(0.9), removal(REMOVAL_DECODER), metric(METRIC_L1), space(SPACE_DECODER), average(AVERAGE_SCORE),
           masks(32), seed(0), sampleShare(1), teacher("leave-one-out"), smooth(0), context(CONTEXT_UNIFORM) {}
 
-    CV_PROP_RW double maskRatio;   //!< share hidden, in (0, 1); int(patches * (1 - maskRatio)) patches stay, 2 or more
+    CV_PROP_RW double maskRatio;   //!< share masked, in (0, 1); int(patches * (1 - maskRatio)) are visible, 2 or more
     CV_PROP_RW int removal;        //!< cv::ltrp::Removal
     CV_PROP_RW int metric;         //!< cv::ltrp::ScoreMetric
     CV_PROP_RW int space;          //!< cv::ltrp::ScoreSpace
     CV_PROP_RW int average;        //!< cv::ltrp::ScoreAverage, for scoreMap()
     CV_PROP_RW int masks;          //!< random masks averaged by scoreMap(), >= 1
-    CV_PROP_RW size_t seed;        //!< masks are a function of (seed, mask number) alone
-    /** in (0, 1]; 1: exact. Below, scores are estimates: with a patch taken away, only this share of the masked patches is
-    reconstructed anew (likelier those that look more at it, which then count for less), beside an anchor that is computed
-    in full. For REMOVAL_DECODER with METRIC_L1 or METRIC_L2, on the CPU. */
+    CV_PROP_RW size_t seed;        //!< masks are a function of (seed, mask number)
+    /** In (0, 1]; 1: exact. Below 1, scores are estimates: for each removed patch only this share of the masked patches
+    is reconstructed (preferably those that attend more to it, with lower weights); the anchor is exact. For
+    REMOVAL_DECODER with METRIC_L1 or METRIC_L2, on the CPU. */
     CV_PROP_RW double sampleShare;
 
-    /** What scoreMap() measures: a cue, or a weighted sum of several, each as ranks from 0 to 1:
-    "features*1+spectral*0.5+centre*0.15". A weight that is left out is 1.
+    /** Measure of scoreMap(): a cue, or a weighted sum of several, each as ranks from 0 to 1:
+    "features*1+spectral*0.5+centre*0.15". An omitted weight is 1.
 
     | cue | a patch scores high when | cost |
     | --- | --- | --- |
-    | `leave-one-out` | the reconstruction changes without it @cite Luo2024LTRP | the encoder once and 1 + visible patches decoder passes a mask |
-    | `own-error` | the autoencoder guesses it badly from the visible patches | encoder and decoder once a mask |
-    | `features` | its attention key is unlike those of the image's border; see addFeaturePhoto() | most of the encoder once, on all patches |
+    | `leave-one-out` | the reconstruction changes without it @cite Luo2024LTRP | per mask: the encoder once, 1 + visible patches decoder passes |
+    | `own-error` | the autoencoder predicts it badly from the visible patches | per mask: encoder and decoder once |
+    | `features` | its attention key differs from those of the image's border; see addFeaturePhoto() | most of the encoder once, on all patches |
     | `gradient` | its mean squared Sobel gradient is large | little |
     | `spectral`, `fine-grained` | OpenCV's saliency of that name (opencv_contrib) is high | little |
     | `centre` | it is near the image's centre | none |
 
     Only `leave-one-out` is the paper's. */
     CV_PROP_RW String teacher;
-    CV_PROP_RW double smooth;      //!< the map goes through a Gaussian of this standard deviation, in patches, 0 to 100; 0: it does not
+    CV_PROP_RW double smooth;      //!< standard deviation of the map's Gaussian filter in patches, 0 to 100; 0: none
     CV_PROP_RW int context;        //!< cv::ltrp::ScoreContext, for leave-one-out and own-error
-    /// encoder blocks whose keys `features` compares, from 0; empty: those at 40, 60 and 70 % of the depth
+    /// Encoder blocks whose keys `features` compares, counted from 0; empty: those at 40, 60 and 70 % of the depth
     CV_PROP_RW std::vector<int> featureBlocks;
 };
 
@@ -101,7 +101,7 @@ struct CV_EXPORTS_W_SIMPLE VisibleScores
     CV_PROP_RW std::vector<float> scores;  //!< one score per visible patch, same order
 };
 
-/** @brief Measures what patches are worth with a masked autoencoder, no labels and no trained ranker needed.
+/** @brief Scores patches with a masked autoencoder, without labels and without a trained ranker.
 
 Threads: as for cv::ltrp::Ranker.
 */
@@ -110,41 +110,41 @@ class CV_EXPORTS_W Scorer
 public:
     virtual ~Scorer() {}
 
-    /** @brief Called for every mask of scoreMap() with (masks done, masks in all); returning false cancels.
+    /** @brief Called for every mask of scoreMap() with (masks done, total); returning false cancels.
 
-    Several masks are computed together, so that calls come in groups, in the order of the masks and in the thread that
-    called scoreMap(). `total` is known from the start and at least ScoreParams::masks. An exception thrown here cancels
-    too and reaches the caller as it is.
+    Several masks are computed together, so calls come in groups, in the order of the masks and in the thread that
+    called scoreMap(). `total` is at least ScoreParams::masks. An exception also cancels and reaches the caller.
     */
     typedef std::function<bool(int done, int total)> Progress;
 
     /** @brief Loads a masked autoencoder (encoder and decoder).
     @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its
     config.json
-    @param normPixLoss whether the autoencoder predicts pixels normalised per patch: 1, 0, or -1: as the file says. Published
-    .pth files do not; it is then taken from their weights, and said in OpenCV's log and in info()
+    @param normPixLoss whether the autoencoder predicts pixels normalised per patch: 1, 0, or -1: as stated in the file.
+    Published .pth files do not state it; it is then derived from their weights, with a note in OpenCV's log and in
+    info()
     */
     CV_WRAP static Ptr<Scorer> create(CV_WRAP_FILE_PATH const String& model, int normPixLoss = -1);
-    /** @brief Loads the autoencoder that comes with the module. @throws cv::Exception as cv::ltrp::shippedModel */
+    /** @brief Loads the shipped autoencoder. @throws cv::Exception as cv::ltrp::shippedModel */
     CV_WRAP static Ptr<Scorer> create();
 
     /** @brief Scores the visible patches of one random mask.
     @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
     @param params seed picks the mask; masks and average are not used
-    @throws cv::Exception with Error::StsOutOfRange naming the parameter, its range and what was found; for images as
+    @throws cv::Exception with Error::StsOutOfRange naming the parameter, its range and the value; for images as
     cv::ltrp::Ranker::rank
     */
     CV_WRAP virtual VisibleScores score(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
 
-    /** @brief Scores images that lie on the GPU under one mask, without a copy to the host; with DNN_BACKEND_CUDA only.
+    /** @brief Scores images in GPU memory under one mask, without a copy to the host; with DNN_BACKEND_CUDA only.
 
-    score() and scoreMap() take such an image as well and give their results on the host.
+    score() and scoreMap() also take such an image; their results are on the host.
     @param images as for cv::ltrp::Ranker::rankOnDevice
-    @param scores receives CV_32FC1, a row an image, a column a visible patch; a cv::cuda::GpuMat or a Mat, as for
-    cv::ltrp::Ranker::rankOnDevice. METRIC_SSIM and METRIC_PSNR are compared on the host and wait for it
+    @param scores CV_32FC1, one row per image, one column per visible patch; a cv::cuda::GpuMat or a Mat, as for
+    cv::ltrp::Ranker::rankOnDevice. METRIC_SSIM and METRIC_PSNR are computed on the host; the call then waits
     @param params as for score(): seed picks the mask, the same for all images
     @param stream as for cv::ltrp::Ranker::rankOnDevice
-    @return visible patch numbers, raster order, ascending: what the columns are
+    @return visible patch numbers of the columns, raster order, ascending
     @throws cv::Exception as score() and cv::ltrp::Ranker::rankOnDevice
     */
     virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores, const ScoreParams& params,
@@ -153,22 +153,22 @@ public:
     virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores,
                                            const ScoreParams& params = ScoreParams()) const = 0;
 
-    /** @brief A full score map, by ScoreParams::teacher.
+    /** @brief Computes a full score map, by ScoreParams::teacher.
 
-    For leave-one-out it is every patch's mean over those of many random masks in which it was visible, for own-error over
-    those in which it was hidden. Masks go on beyond params.masks until every patch was scored at least once.
-    @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
-    @param params what to compute
-    @param progress may cancel by returning false: the call then throws cv::Exception with Error::StsNoConv
-    ("cancelled")
+    For leave-one-out the score of a patch is the mean over the random masks in which it was visible, for own-error over
+    those in which it was masked. Masks are added beyond params.masks until every patch has a score.
+    @param image as for cv::ltrp::Ranker::rank, also a cv::cuda::GpuMat
+    @param params parameters
+    @param progress if it returns false, the call throws cv::Exception with Error::StsNoConv ("cancelled")
     */
     virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params, const Progress& progress) const = 0;
     /** @overload */
     CV_WRAP virtual PatchRanking scoreMap(InputArray image, const ScoreParams& params = ScoreParams()) const = 0;
 
-    /** @brief Adds a photo to those whose mean attention keys the cue `features` takes away.
+    /** @brief Adds a photo to those whose mean attention keys the cue `features` subtracts.
 
-    The cue needs 16 photos or more, of the kind that is to be scored; 64 are enough. Must not run beside scoreMap().
+    The cue needs 16 photos or more of the kind to be scored; 64 are enough. Must not run at the same time as
+    scoreMap().
     @param photo as for cv::ltrp::Ranker::rank, in host memory
     */
     CV_WRAP virtual void addFeaturePhoto(InputArray photo) = 0;

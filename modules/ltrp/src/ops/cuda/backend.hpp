@@ -13,9 +13,8 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
-/// Where calls have their temporary memory, which they give back in reverse order. From the device, call by call; or,
-/// for a training, out of one piece as large as all of it has been so far, so that a recorded step finds it in the same
-/// place and nothing is allocated any more.
+/// Temporary memory of calls, released in reverse order. It is allocated per call; in a training it is one block of the
+/// largest size needed so far, so that a recorded step finds the same addresses and nothing is allocated.
 class ScratchMemory
 {
 public:
@@ -26,13 +25,13 @@ public:
 
     void* take(size_t bytes);
     void giveBack(void* memory, size_t bytes);
-    /// From now on everything counts, which only one thread may do.
+    /// Starts to measure the size; by one thread only.
     void measure() { measured_ = true; }
-    /// From now on out of one piece.
+    /// Starts to use one block.
     void settle();
-    size_t most() const { return most_; }   ///< bytes in use at a time so far
+    size_t most() const { return most_; }   ///< largest number of bytes in use so far
 
-    /// While it lives, what this thread calls takes its temporary memory from there, whatever backend it belongs to.
+    /// RAII: calls of this thread, on any backend, use this memory.
     class Redirect
     {
     public:
@@ -54,11 +53,11 @@ private:
     const std::shared_ptr<const Device> device_;
     void* piece_ = nullptr;
     bool measured_ = false;
-    size_t used_ = 0, most_ = 0, size_ = 0;   ///< bytes: in use, most so far, of the piece
+    size_t used_ = 0, most_ = 0, size_ = 0;   ///< bytes: in use, largest so far, of the block
 };
 
-/// The operations in kernels and products of a Device. May be called from several threads: all share one stream, and
-/// each call holds its own temporary memory until everything it launches is in that stream.
+/// Implements the operations by kernels and products of a Device. Thread-safe: all threads share one stream, and each
+/// call keeps its temporary memory until all its launches are in the stream.
 class DeviceBackend CV_FINAL : public Backend
 {
 public:
@@ -173,7 +172,7 @@ private:
         const size_t bytes_;
         void* const data_;
     };
-    /// The device's copy of parameters that lie on the host: floats, and 16-bit values where those are multiplied.
+    /// The device's copy of host parameters: floats, and 16-bit values if products use them.
     struct Mirror
     {
         float* values;
@@ -184,22 +183,22 @@ private:
     };
 
     size_t width() const { return element_ == Element::Float32 ? 4 : 2; }   ///< bytes of an activation
-    /// Floats as what products multiply: themselves, or rounded into `to` (activationScratch() bytes).
+    /// Returns floats in the type of products: unchanged, or rounded to `to` (activationScratch() bytes).
     Input rounded(const float* x, size_t count, const Scratch& to) const;
     size_t roundedBytes(size_t count) const { return element_ == Element::Float32 ? 0 : count * 2; }
-    /// Parameters in the element of products; `own` receives them where they belong to no Mirror.
+    /// Returns parameters in the type of products; `own` receives them if they belong to no Mirror.
     Input weights(const float* w, size_t count, std::unique_ptr<Scratch>& own) const;
-    /// The 16-bit copy of parameters() for somebody who changes both; data null where products multiply the floats.
+    /// The 16-bit copy of parameters(), for code that changes both; data null if products use floats.
     Output copyOf(const float* parameters) const;
     Output activation(void* memory) const { return Output(memory, element_); }
     void multiply(Product product) const;
     void norm(const NormWeights& norm, const float* x, size_t itemStride, size_t items, size_t rows, int dim,
               Output y) const;
-    /// before (or data null): receives what GELU is applied to.
+    /// before (or data null): receives the input of GELU.
     void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu,
                   Output before = Output(nullptr, Element::Float32)) const;
-    // A block's parts in training, in 16 bits. The gradient of a layer's weights and bias are added to `grads`; dx is
-    // that of its input, or with `before` of what stood before the GELU whose result is its input.
+    // Parts of a block in training, in 16 bits. The gradients of a layer's weights and bias are added to `grads`. dx is
+    // the gradient of its input, or with `before` that of the input of the GELU in front of it.
     void normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows, int dim) const;
     void weightGradient(Input dy, Input x, const ParamGrads& grads, Input biasFrom, int rows, int in, int out) const;
     void inputGradient(Input dy, const LinearWeights& linear, Output dx, int rows, Input before) const;

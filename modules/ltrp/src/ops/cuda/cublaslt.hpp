@@ -11,11 +11,11 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace cuda {
 
-/// Why cuBLASLt cannot be used, or empty. The library is opened at the first use, not when the program starts: what was
-/// built with CUDA runs on machines that have none.
+/// Empty if cuBLASLt is usable, else the reason. The library is opened at the first use, so that builds with CUDA run
+/// on machines without it.
 std::string cublasLtLacks();
 
-/// @throws Error::GpuNotSupported where there is no cuBLASLt, or none with this function
+/// @throws Error::GpuNotSupported if there is no cuBLASLt, or none with this function
 void* cublasLtFunction(const char* name);
 
 }}}}  // namespace

@@ -2,16 +2,14 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The project's own CUDA kernels, as plain functions that launch them. The host side (ops/cuda/*.cpp) and the kernels
-// (ops/cuda/kernels/*.cu) share nothing but this file, which knows neither OpenCV nor the CUDA headers.
+// Launch functions of the project's CUDA kernels. The host code (ops/cuda/*.cpp) and the kernels
+// (ops/cuda/kernels/*.cu) share only this file, which includes neither OpenCV nor CUDA headers.
 //
-// Every pointer is device memory unless it is said to be host memory; arrays are dense and row-major; nothing is
-// aligned beyond its element unless it is said. Sizes are valid (the host has checked them) and positive unless it is
-// said; they are multiples of nothing. A function launches on `stream` and returns: it allocates nothing, waits for
-// nothing and keeps nothing on the host, so that it can be recorded into a graph. Temporary memory is handed in:
-// `scratch` holds at least as many bytes as the function's ...Scratch() says, 256-byte aligned. Sums come out the same
-// in every run: no atomics on floating-point numbers. Launch errors stay in the runtime; the host asks after each
-// launch.
+// Unless stated otherwise: pointers are to device memory; arrays are dense, row-major and aligned to their element
+// only; sizes are positive and have been checked by the host, but need not be multiples of anything. A function
+// launches on `stream` and returns. It does not allocate or wait, so that it can be recorded into a graph. `scratch`
+// has at least the bytes that the function's ...Scratch() returns, aligned to 256 bytes. Sums are the same in every
+// run: no floating-point atomics. Launch errors stay in the runtime; the host checks after each launch.
 #ifndef OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 #define OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 
@@ -31,7 +29,7 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 typedef CUstream_st* Stream;
 
-/// What an array that is passed as Input or Output holds. Arithmetic is fp32 whatever it is, tensor cores aside.
+/// Type of the values of an Input or Output array. Arithmetic is fp32 except in tensor cores.
 enum class Element : int { Float32 = 0, BFloat16 = 1, Float16 = 2 };
 
 struct Input
@@ -56,7 +54,7 @@ struct Output
 struct LayerNormArgs
 {
     const float* x;            ///< [items, rows, dim], item i begins at x + i * itemStride
-    size_t itemStride;         ///< in floats; rows * dim where items lie densely
+    size_t itemStride;         ///< in floats; rows * dim for dense items
     const float* weight;       ///< [dim]
     const float* bias;         ///< [dim]
     float eps;
@@ -74,12 +72,12 @@ size_t layerNormBackwardScratch(size_t rows, int dim);
 void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, const float* mean, const float* rstd,
                        float* dx, float* dWeight, float* dBias, size_t rows, int dim, void* scratch);
 
-/// y[i, r] = LN(x of item i, row r) - reference[i / perReference, r], where LN is as in layerNorm().
+/// y[i, r] = LN(x of item i, row r) - reference[i / perReference, r], LN as in layerNorm().
 struct NormDifferenceArgs
 {
     const float* x;            ///< item i begins at x + i * itemStride: [rows, dim]
     size_t itemStride;
-    const float* reference;    ///< [items / perReference, rows, dim], normed already
+    const float* reference;    ///< [items / perReference, rows, dim], normalised
     const float* weight;
     const float* bias;
     float eps;
@@ -104,8 +102,8 @@ void cast(Stream stream, Input x, Output y, size_t count);
 
 // ---- Attention ------------------------------------------------------------------------------------------------------
 
-/// softmax(q k^T / sqrt(width)) v for every head, width = dim / heads, any width up to 256 and any number of tokens; 32
-/// and 64 (tensor cores when the element is 16-bit) are the ones that matter.
+/// softmax(q k^T / sqrt(width)) v for every head, width = dim / heads, up to 256, any number of tokens. Optimised for
+/// 32 and 64 (tensor cores for 16-bit elements).
 struct AttentionArgs
 {
     Input qkv;                 ///< [batch / sharedBy, tokens, 3 * dim]: q, k, v, each head by head
@@ -124,8 +122,8 @@ void attention(Stream stream, const AttentionArgs& args);
 /// No flagged tokens, queries == tokens, sharedBy == 1.
 struct AttentionBackwardArgs
 {
-    Input qkv;                 ///< as it went in
-    Input out;                 ///< as it came out, [batch, tokens, dim]
+    Input qkv;                 ///< input of the forward pass
+    Input out;                 ///< output of the forward pass, [batch, tokens, dim]
     Input dOut;                ///< [batch, tokens, dim]
     const float* logSumExp;    ///< [batch, heads, tokens]
     Output dQkv;               ///< [batch, tokens, 3 * dim], overwritten; element as qkv's
@@ -137,8 +135,8 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
 // ---- Leave-one-out's metric -----------------------------------------------------------------------------------------
 
 /// means[i] = 1 / count * sum over rows r and outputs o of |x[i, r] . weight[o]| * scale[i / perScale, r] (squared: of
-/// the square of that product): how far predictions lie apart whose normed tokens differ by x. The products never reach
-/// memory; partial sums of a row are fp32, all others fp64.
+/// the square of that product): the mean difference of predictions whose normalised tokens differ by x. Products are
+/// not stored; partial sums of a row are fp32, all others fp64.
 struct ProductSumArgs
 {
     Input x;                   ///< [items, rows, in]
@@ -155,15 +153,14 @@ void productSum(Stream stream, const ProductSumArgs& args, void* scratch);
 
 // ---- Patches and tokens ---------------------------------------------------------------------------------------------
 
-/// Patch vectors [batch, n, 3 * patch * patch] of the grid places ids [batch, n] (null: all, in order) of pixels [batch, 3,
+/// Patch vectors [batch, n, 3 * patch * patch] of the patches ids [batch, n] (null: all, in order) of pixels [batch, 3,
 /// height, width]. channelLast false: (channel, row, column); true: (row, column, channel).
 void patchify(Stream stream, const float* pixels, const int* ids, bool channelLast, Output out, int batch, int n,
               int width, int height, int patch);
 
-/// The decoder's targets at places ids [batch, n] (null: all): out [batch, n, P] patch vectors in (row, column,
-/// channel) order, normalised by their own mean and deviation = sqrt(var + 1e-6), divisor of var P - 1, when
-/// normalised. out and deviation [batch * n] may be null. Mean and variance are summed in fp64, or in another way that is
-/// exact to 1e-6 relative.
+/// Targets of the decoder for the patches ids [batch, n] (null: all): out [batch, n, P] patch vectors in (row, column,
+/// channel) order, if normalised less their own mean and divided by deviation = sqrt(var + 1e-6), divisor of var P - 1.
+/// out and deviation [batch * n] may be null. Mean and variance are exact to 1e-6 relative, for example summed in fp64.
 void patchTargets(Stream stream, const float* pixels, const int* ids, bool normalised, float* out, float* deviation,
                   int batch, int n, int width, int height, int patch);
 
@@ -173,11 +170,11 @@ void embedTokens(Stream stream, Input tokens, const float* classToken, const flo
 /// dx [batch, 1 + n, dim] -> dTokens [batch, n, dim] = rows 1 .., dClass [dim] += the sum of rows 0.
 void embedTokensBackward(Stream stream, const float* dx, Output dTokens, float* dClass, int batch, int n, int dim);
 
-/// removed [batch, L - visible] = the places not in keep [batch, visible] (ascending), ascending.
+/// removed [batch, L - visible] = the patches that are not in keep [batch, visible] (ascending), ascending.
 void complementPlaces(Stream stream, const int* keep, int* removed, int batch, int visible, int numPatches);
 
 /// The decoder's tokens x [batch, 1 + L, dim] from embedded [batch, 1 + visible, dim], maskToken and positions [1 + L,
-/// dim]. By place: the class token, then every grid place. Hidden first: the removed places in their order, the class
+/// dim]. Raster order: the class token, then all patches. Masked first: the removed patches in their order, the class
 /// token, the visible ones in their order. keep [batch, visible], removed [batch, L - visible]; both in range.
 struct DecoderInputArgs
 {
@@ -191,8 +188,8 @@ struct DecoderInputArgs
     int batch, visible, numPatches, dim;
 };
 void decoderInput(Stream stream, const DecoderInputArgs& args);
-/// Gradients by place: dEmbedded [batch, 1 + visible, dim] = dx at the class token and the kept places; dMask [dim] +=
-/// the sum of dx [batch, 1 + L, dim] over all removed places.
+/// Gradients in raster order: dEmbedded [batch, 1 + visible, dim] = dx at the class token and the kept patches; dMask
+/// [dim] += the sum of dx [batch, 1 + L, dim] over all removed patches.
 size_t decoderInputBackwardScratch(int batch, int visible, int numPatches, int dim);
 void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded,
                           float* dMask, int batch, int visible, int numPatches, int dim, void* scratch);
@@ -201,51 +198,50 @@ void decoderInputBackward(Stream stream, const float* dx, const int* keep, const
 /// x + i * itemStride. A negative sum gives a row of zeros.
 void gatherRows(Stream stream, Input x, size_t itemStride, const int* ids, int base, Output y, int items, int n,
                 int dim);
-/// The inverse: row base + ids[i, j] of y's item i = row j of x's item i, x [items, n, dim]; rows not named stay as
-/// they are.
+/// The inverse: row base + ids[i, j] of y's item i = row j of x's item i, x [items, n, dim]; other rows are not
+/// changed.
 void scatterRows(Stream stream, Input x, const int* ids, int base, Output y, size_t itemStride, int items, int n,
                  int dim);
-/// y [items * times, count]: each item of x [items, count] `times` times, one after the other.
+/// y [items * times, count]: each item of x [items, count] repeated `times` times.
 void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t times, size_t count);
 
 // ---- Losses and the optimizer ---------------------------------------------------------------------------------------
 
 /// *loss = mean over count of (prediction - target)^2; gradient = gradientScale * 2 (prediction - target) / count (may
-/// be prediction when it is fp32; data null: not wanted).
+/// be prediction if it is fp32; data null: not computed).
 size_t squaredLossScratch(size_t count);
 void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
                  void* scratch, float gradientScale = 1);
 
 using ops::AdamWFactors;
 using ops::SampleKey;
-/// keep [batch, visible]: as the loader masks (RandomStream(seed, Mask, epoch, sample): one uniform() a place, the
-/// `visible` smallest, equal ones in the order of places, ascending), bit for bit. keys [batch]. numPatches up to 1024.
+/// keep [batch, visible]: equal to the loader's masks bit for bit (RandomStream(seed, Mask, epoch, sample): one
+/// uniform() per patch, the `visible` smallest, ties by patch number, ascending). keys [batch]. numPatches up to 1024.
 void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep, int batch, int visible,
                  int numPatches);
 /// columns [batch, k]: the first k of RandomStream(seed, Loss, epoch, sample).shuffle(0 .. n - 1). n up to 1024.
 void drawColumns(Stream stream, uint64_t seed, const SampleKey* keys, int* columns, int batch, int n, int k);
 
-/// ListMLE as train/losses.cpp has it (listMle with stable descending order; log-sum-exp carried as logarithms, fp64
-/// inside).
+/// ListMLE as in train/losses.cpp (listMle with stable descending order; log-sum-exp in logarithms, fp64 inside).
 struct ListMleArgs
 {
     const float* scores;       ///< [batch, numPatches]
-    const int* keep;           ///< [batch, n]: where in a row of scores the list's predictions stand
+    const int* keep;           ///< [batch, n]: patch numbers of the list's predictions in a row of scores
     const float* target;       ///< [batch, n]
     const int* columns;        ///< [batch, k] into the n, drawn order, repeats allowed; null: all n in order (k = n)
     double* loss;              ///< mean over the batch of each row's sum; NaN when any target is not finite or a
                                ///< prediction is NaN
-    float* dScores;            ///< [batch, numPatches], overwritten: zero but where a list's element stands
+    float* dScores;            ///< [batch, numPatches], overwritten: zero except for elements of the list
     int batch, numPatches, n, k;   ///< n, k up to 1024
     float gradientScale = 1;   ///< of dScores
 };
 size_t listMleScratch(int batch, int n, int k);
 void listMle(Stream stream, const ListMleArgs& args, void* scratch);
 
-/// Over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 stay as they
-/// are, 1 no decay, 2 decay. skip (or null): nothing happens when *skip is not 0. copy (or data null): 16-bit copy of
-/// all of w, written also where kind is 0. factors lie in device memory, so that a recorded step can be repeated with
-/// other ones.
+/// AdamW over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 are
+/// constant, 1 no decay, 2 decay. skip (or null): nothing is changed if *skip is not 0. copy (or data null): 16-bit
+/// copy of all of w, also written where kind is 0. factors are in device memory, so that a recorded step can be
+/// replayed with other values.
 void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind,
            size_t total, const AdamWFactors* factors, const int* skip);
 
@@ -253,31 +249,31 @@ void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, O
 size_t sumOfSquaresScratch(size_t count);
 void sumOfSquares(Stream stream, const float* x, double* sum, size_t count, void* scratch);
 
-/// What a step found out, in device memory.
+/// Result of a step, in device memory.
 struct StepState
 {
     double loss, squares;   ///< the losses' mean so far; sum of squared gradients
-    int batches, failed;    ///< done; the first one whose loss was not finite, or -1
+    int batches, failed;    ///< batches done; first batch with a loss that is not finite, or -1
 };
-/// Takes in a batch's loss: state->loss += *loss * share.
+/// Adds a batch's loss: state->loss += *loss * share.
 void addLoss(Stream stream, const double* loss, double share, StepState* state);
-/// Ends a step: *report = *state; *skip = 1 where a loss or the sum of squares is not finite, else 0; *state as before
-/// the first batch.
+/// Ends a step: *report = *state; *skip = 1 if a loss or the sum of squares is not finite, else 0; *state is reset to
+/// its value before the first batch.
 void closeStep(Stream stream, StepState* state, StepState* report, int* skip);
 
 // ---- Augmentation ---------------------------------------------------------------------------------------------------
 
-/// One image, or crop, of a batch: it is resized as image::resizeAntialiasedCubic() does (across then down, 22-bit weights
-/// from double arithmetic, 8-bit rounding after each pass), mirrored and normalised. One as large as the output in a direction
-/// is copied in that direction.
+/// One image or crop of a batch. It is resized as by image::resizeAntialiasedCubic() (horizontally, then vertically,
+/// 22-bit weights from double arithmetic, 8-bit rounding after each pass), mirrored and normalised. A direction of the
+/// output's size is copied.
 struct AugmentItem
 {
     const uint8_t* data;   ///< device memory: interleaved 8-bit RGB
-    size_t step;           ///< bytes from row to row
+    size_t step;           ///< bytes between rows
     int width, height;
     int mirrored;          ///< 0 or 1
 };
-/// items [batch] in device memory; maxWidth, maxHeight: none is larger. out [batch, 3, height, width].
+/// items [batch] in device memory, each at most maxWidth x maxHeight. out [batch, 3, height, width].
 size_t augmentScratch(int batch, int width, int height, int maxWidth, int maxHeight);
 void augment(Stream stream, const AugmentItem* items, float* out, int batch, int width, int height, int maxWidth,
              int maxHeight, const float mean[3], const float deviation[3], void* scratch);

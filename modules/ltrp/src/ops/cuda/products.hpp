@@ -13,8 +13,7 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace cuda {
 
-/// Matrix products by cuBLASLt on the device that is current: an algorithm is chosen once a shape and kept. Safe to call
-/// from several threads at once.
+/// Matrix products by cuBLASLt on the current device: the algorithm is selected once per shape. Thread-safe.
 class Products
 {
 public:
@@ -26,8 +25,8 @@ public:
     static const size_t workspaceBytes = size_t(64) << 20;
     static std::string version();
 
-    /// workspace: so many bytes of the device's memory that only what runs in `stream` uses.
-    /// @throws Error::GpuNotSupported naming the sizes where the library has no way
+    /// workspace: bytes of device memory that only work in `stream` uses.
+    /// @throws Error::GpuNotSupported naming the sizes if the library has no algorithm
     void multiply(const Product& product, void* workspace, cudaStream_t stream);
 
 private:
