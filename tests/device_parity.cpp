@@ -33,8 +33,6 @@ double distance(const Floats& got, const Floats& want)
 namespace
 {
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
 {
     RandomStream random(271828, RandomPurpose::Init, 0, stream);
