@@ -17,6 +17,7 @@ namespace parity
 {
 
 using namespace cv::ltrp;
+using ops::z;
 using ops::Precision;
 
 double distance(const Floats& got, const Floats& want)
