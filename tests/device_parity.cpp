@@ -17,6 +17,7 @@ namespace parity
 {
 
 using namespace cv::ltrp;
+using ops::z;
 using ops::Precision;
 
 double distance(const Floats& got, const Floats& want)
@@ -32,8 +33,6 @@ double distance(const Floats& got, const Floats& want)
 
 namespace
 {
-
-size_t z(int n) { return static_cast<size_t>(n); }
 
 Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
 {

@@ -81,7 +81,7 @@ private:
 
 inline Doubles wide(const Floats& values) { return Doubles(values.begin(), values.end()); }
 inline Floats narrow(const Doubles& values) { return Floats(values.begin(), values.end()); }
-inline size_t z(int n) { return static_cast<size_t>(n); }
+using cv::ltrp::ops::z;
 
 Doubles linearRef(const Doubles& x, const Doubles& w, const Doubles& b, int rows, int in, int out);
 Doubles layerNormRef(const Doubles& x, const Doubles& w, const Doubles& b, double eps, int rows, int dim);

@@ -110,6 +110,13 @@ BOOST_AUTO_TEST_CASE(options_come_from_a_file_where_the_command_line_is_silent)
     BOOST_TEST(readText(folder.file("a/final.safetensors")) == readText(folder.file("b/final.safetensors")),
                "other weights");
 
+    // --sees is --ranker-input's former name: still read, on the line and in a file.
+    writeText(folder.file("old.cfg"), "sees = all\n");
+    for (const Words& old : {Words{"--sees", "some"}, Words{"--sees=some"}, Words{"--ranker-input", "some"}})
+        expectError(Words{"train", "data", "--mae", "mae.safetensors", "--out", "out"} + old, 2,
+                    {"--ranker-input", "some", "visible", "all"});
+    expectError(Words{"train", "data", "--out", "out", "--config", folder.file("old.cfg")}, 2, {"--mae, --targets"});
+
     writeText(folder.file("bad.cfg"), "epochs = 3\nepoch = 4\n");
     expectError(run + Words{"--config", folder.file("bad.cfg"), "--out", folder.file("c")}, 2,
                 {folder.file("bad.cfg"), "epoch"});

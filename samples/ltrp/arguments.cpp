@@ -60,6 +60,25 @@ std::string trimmed(const std::string& text)
     return first == std::string::npos ? std::string() : text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
 }
 
+/// Options that had another name before: the old one is still read, on the command line and in config files.
+std::string presentName(const std::string& name)
+{
+    return name == "sees" ? "ranker-input" : name;
+}
+
+std::vector<std::string> presentNames(std::vector<std::string> args)
+{
+    for (std::string& arg : args)
+    {
+        if (arg == "--")
+            break;
+        const size_t end = std::min(arg.find('='), arg.size());
+        if (arg.compare(0, 2, "--") == 0)
+            arg = "--" + presentName(arg.substr(2, end - 2)) + arg.substr(end);
+    }
+    return args;
+}
+
 /// Lines "name = value", or a switch's name alone. A # at the beginning of a line makes it a comment. Quotes around a value are
 /// taken away, so that it may hold anything; without them a # behind a blank could be either, and is refused.
 po::parsed_options parseConfig(const std::string& path, const po::options_description& options)
@@ -82,7 +101,7 @@ po::parsed_options parseConfig(const std::string& path, const po::options_descri
         if (line.empty() || line[0] == '#')
             continue;
         const size_t equals = line.find('=');
-        const std::string name = trimmed(line.substr(0, equals));
+        const std::string name = presentName(trimmed(line.substr(0, equals)));
         std::string value = equals == std::string::npos ? std::string() : trimmed(line.substr(equals + 1));
         const po::option_description* known = options.find_nothrow(name, false);
         if (!known)
@@ -121,7 +140,7 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
     {
         // No guessing of shortened names: an option added later must not change what an old command line means.
         const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-        po::store(po::command_line_parser(args).options(accepted).positional(places).style(style).run(), values);
+        po::store(po::command_line_parser(presentNames(args)).options(accepted).positional(places).style(style).run(), values);
         if (values.count("help"))
         {
             std::cout << "Usage: " << help.usage << "\n\n"

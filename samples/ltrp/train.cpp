@@ -49,7 +49,7 @@ int runTrain(const std::vector<std::string>& args)
     options.add_options()
         ("mae", po::value(&params.mae)->value_name("FILE"), "the autoencoder's weight file: scores are computed at each step")
         ("targets", po::value(&params.targets)->value_name("DIR"), "instead of --mae: score maps of the same DATA, computed once by "
-            "'ltrp score --targets'; the ranker sees the whole image then unless --sees says otherwise")
+            "'ltrp score --targets'; the ranker's input is the whole image then, unless --ranker-input says otherwise")
         ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
     options.add_options()
@@ -63,7 +63,7 @@ int runTrain(const std::vector<std::string>& args)
             "list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank")
         ("list-k", po::value(&params.listK)->value_name("K")->default_value(params.listK),
             "list-mle-k: visible patches drawn per image")
-        ("sees", word("visible"), "what goes into the ranker while it learns: the visible patches alone (visible, the "
+        ("ranker-input", word("visible"), "the ranker's input while it learns: the visible patches alone (visible, the "
             "paper's way, fast) or the whole image, as at run time (all)")
         ("score-precision", po::value<std::string>()->value_name("NAME"), "of the autoencoder's matrix products, where "
             "most of the time goes: fp32, bf16 or int8, on cuda as --precision (default: as --precision)");
@@ -79,7 +79,8 @@ int runTrain(const std::vector<std::string>& args)
     params.scoreTarget = values.count("score-precision") ? requiredTargetOption(values, "score-precision") : params.target;
     if (params.mae.empty() == params.targets.empty())
         throw UsageError("--mae, --targets: name one of them, an autoencoder or a folder of score maps");
-    params.seesAll = wordOption(values, "sees", words::sees) == 1 || (!params.targets.empty() && values["sees"].defaulted());
+    params.seesAll = wordOption(values, "ranker-input", words::rankerInputs) == 1 ||
+                     (!params.targets.empty() && values["ranker-input"].defaulted());
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     const auto prepare = [&]()

@@ -25,7 +25,7 @@ namespace kernels = cv::ltrp::ops::simt;
 using kernels::Element;
 typedef std::vector<float> Floats;
 
-inline size_t z(int n) { return static_cast<size_t>(n); }
+using cv::ltrp::ops::z;
 
 inline Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
 {

@@ -101,6 +101,9 @@ struct TrainingSetup;
 struct Samples;
 class Training;
 
+/// A count that is not negative, for products that may exceed an int.
+inline size_t z(int n) { return static_cast<size_t>(n); }
+
 /// Division of images of width x height pixels into square patches.
 struct PatchGrid
 {

@@ -137,7 +137,9 @@ void compareOptions(const std::string& path, const Json& stored, const OptionLis
 {
     for (const auto& option : options)
     {
-        const auto found = stored.find(option.first);
+        auto found = stored.find(option.first);
+        if (found == stored.end() && option.first == "ranker-input")
+            found = stored.find("sees");   // its name in older checkpoints
         const std::string old = found != stored.end() && found->is_string() ? found->get<std::string>() : "not given";
         const bool longer = option.first == "epochs" && parseDecimal(option.second) > parseDecimal(old);
         if (longer)

@@ -88,7 +88,7 @@ public:
                         {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
                         {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)},
                         {"head", vit::headName(c.head)},
-                        {"loss", words::losses[static_cast<int>(options_.loss)]}, {"sees", words::sees[options_.seesAll]},
+                        {"loss", words::losses[static_cast<int>(options_.loss)]}, {"ranker-input", words::rankerInputs[options_.seesAll]},
                         {"precision", ops::precisionName(options_.ranker.precision)}};
         if (targets_)
             list.emplace_back("targets", targets_->text());

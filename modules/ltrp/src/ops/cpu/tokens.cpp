@@ -13,8 +13,6 @@ namespace cv { namespace ltrp { namespace ops {
 
 namespace {
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 /// Mean and sqrt(var + 1e-6) of a patch vector.
 void statistics(const float* patch, size_t values, float& mean, float& deviation)
 {

@@ -12,8 +12,6 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 Element elementOf(Precision precision)
 {
     switch (precision)

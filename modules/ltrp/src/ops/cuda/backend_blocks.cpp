@@ -15,8 +15,6 @@ namespace {
 
 namespace kernels = ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE;
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 /// The residual stream before both branches and what its norms found in 32 bits, all else in 16.
 struct Tape
 {

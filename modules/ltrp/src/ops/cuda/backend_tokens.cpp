@@ -15,8 +15,6 @@ namespace {
 
 namespace kernels = ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE;
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 }  // namespace
 
 void DeviceBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n,

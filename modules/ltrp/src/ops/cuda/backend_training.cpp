@@ -17,8 +17,6 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-size_t z(int n) { return static_cast<size_t>(n); }
-
 /// Device memory of `count` values, or the host's that a device reaches by itself.
 template <class Value>
 class Memory
