@@ -15,8 +15,8 @@ import time
 import cv2
 import numpy as np
 
-from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker, interrupted, ltrp, read_image, run,
-                          select_params)
+from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker, interrupted, ltrp, parse_shares,
+                          read_image, run, select_params)
 
 
 class Classifier:
@@ -114,12 +114,7 @@ def main():
         arguments.error(f"--temperature: {temperature:g}, expected a number above 0")
     if args.draws < 1:
         arguments.error(f"--draws: {args.draws}, expected 1 or more")
-    try:
-        shares = [float(word) for word in args.keep.split(",")]
-    except ValueError:
-        shares = []
-    if not shares or not all(0 < share < 1 for share in shares):
-        arguments.error(f"--keep: '{args.keep}' is no list of numbers above 0 and below 1")
+    shares = parse_shares(arguments, args.keep)
 
     classifier, ranker = Classifier(args.classifier), create_ranker(args.model)
     catch_interrupt()
