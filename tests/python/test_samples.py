@@ -201,17 +201,17 @@ class Samples(unittest.TestCase):
         drawn = self.output("fewer_tokens", photos, "--classifier", made, "--keep", "0.5", "--sample", "--draws", "3")
         self.assertNotEqual(numbers(drawn, answer), numbers(out, answer))
         interval = r" ([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]"
-        apart = numbers(drawn, "50 %  sampled - random" + interval + ", - uniform" + interval + ", - centre" + interval +
+        apart = numbers(drawn, "50 %  sampled - best" + interval + ", - random" + interval + ", - uniform" + interval + ", - centre" + interval +
                         ", - all" + interval)
         rows = re.findall(r"([\d.]+) % +([\d.]+) %", drawn[drawn.index("50 % "):drawn.index("right on")])
-        shares = [float(right) for _, right in rows]   # sampled, random, uniform, centre; with all patches none is right
+        shares = [float(right) for _, right in rows]   # sampled, best, random, uniform, centre; with all patches none is right
         for i, share in enumerate(shares[1:] + [0.0]):
             self.assertAlmostEqual(apart[3 * i], shares[0] - share, delta=0.11)
             self.assertAlmostEqual(apart[3 * i] - apart[3 * i + 1], apart[3 * i + 2] - apart[3 * i], delta=0.21)
         if CPP:
             twin = self.cpp("fewer_tokens", photos, "--classifier=" + made, "--keep=0.5", "--sample", "--draws=3")
             self.assertEqual(numbers(twin, answer), numbers(drawn, answer))
-            uniform = r"50 %(?: +[\d.]+x?){3}(?: +[\d.]+ % +[\d.]+ %){2} +([\d.]+) % +([\d.]+) %"
+            uniform = r"50 %(?: +[\d.]+x?){3}(?: +[\d.]+ % +[\d.]+ %){3} +([\d.]+) % +([\d.]+) %"
             self.assertEqual(numbers(twin, uniform), numbers(drawn, uniform))
         for wrong in (["--sample", "--cluster"], ["--temperature", "1"], ["--sample", "-t", "0"], ["--draws", "0"]):
             self.assertEqual(run("fewer_tokens", photos, "--classifier", made, *wrong)[0], 2, wrong)

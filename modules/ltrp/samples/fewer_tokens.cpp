@@ -106,6 +106,7 @@ struct Photo
 /// Answers with one choice of patches: for each photo how many of its draws say the same as all patches, and are right.
 struct Answers
 {
+    cv::String name;   ///< of the choice
     std::vector<double> same, right;   ///< shares of the draws; right: of photos with a label alone
 
     void add(const std::vector<int>& answers, const Photo& photo)
@@ -122,7 +123,7 @@ struct Row
 {
     cv::String name;
     int tokens = 0;
-    Answers chosen, random, uniform, centre;
+    std::vector<Answers> choices;   ///< the chosen patches, then those to compare them with; all patches: one
     double milliseconds = 0;
 };
 
@@ -271,12 +272,17 @@ static std::vector<int> uniformPatches(cv::Size grid, int count)
 
 /// One share over all photos, so that the network is laid out for that number of tokens once. Share 1 sets the answers.
 static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select, int draws,
-                    std::vector<cv::Mat>& pictures)
+                    const std::vector<cv::String>& names, std::vector<cv::Mat>& pictures)
 {
     const double share = select.keepRatio;
     const int chosenDraws = select.method == cv::ltrp::SELECT_SAMPLE ? draws : 1;
     Row row;
     row.name = share < 1 ? cv::format("%.0f %%", 100 * share) : cv::String("all");
+    for (const cv::String& name : names)
+    {
+        row.choices.emplace_back();
+        row.choices.back().name = name;
+    }
     std::vector<double> times;
     sample::Progress progress(row.name + " of the patches, photo", static_cast<int>(photos.size()));
     for (size_t i = 0; i < photos.size() && !sample::interrupted(); i++)
@@ -298,23 +304,23 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
         photo.said += (share < 1 ? ", " : "") + row.name + ": " + classifier.classes()[static_cast<size_t>(answer)] +
                       cv::format(" %.1f %%", 100 * shares[static_cast<size_t>(answer)]);
         row.tokens = kept + 1;
-        std::vector<int> answers(1, answer), random;
-        for (int draw = 1; draw < chosenDraws; draw++)
+        for (Answers& choice : row.choices)
         {
-            select.seed = seed(draw);
-            answers.push_back(best(classifier.run(photo.input, cv::ltrp::selectPatches(photo.ranking, select))));
-        }
-        row.chosen.add(answers, photo);
-        if (share < 1)
-        {
-            for (int draw = 0; draw < draws; draw++)
-                random.push_back(best(
-                    classifier.run(photo.input, randomPatches(classifier.grid().area(), kept, seed(draw)))));
-            row.random.add(random, photo);
-            answers.assign(1, best(classifier.run(photo.input, uniformPatches(classifier.grid(), kept))));
-            row.uniform.add(answers, photo);
-            answers.assign(1, best(classifier.run(photo.input, centrePatches(classifier.grid(), kept))));
-            row.centre.add(answers, photo);
+            const bool first = &choice == &row.choices[0];
+            std::vector<int> answers(first ? 1 : 0, answer);
+            for (int draw = first; draw < (first ? chosenDraws : choice.name == "random" ? draws : 1); draw++)
+            {
+                cv::ltrp::SelectParams params = select;
+                params.seed = seed(draw);
+                if (choice.name == "best")
+                    params.method = cv::ltrp::SELECT_TOPK;
+                answers.push_back(best(classifier.run(
+                    photo.input, choice.name == "random"    ? randomPatches(classifier.grid().area(), kept, seed(draw))
+                                 : choice.name == "uniform" ? uniformPatches(classifier.grid(), kept)
+                                 : choice.name == "centre"  ? centrePatches(classifier.grid(), kept)
+                                                            : cv::ltrp::selectPatches(photo.ranking, params))));
+            }
+            choice.add(answers, photo);
         }
         if (i < pictures.size())
         {
@@ -339,24 +345,23 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
     return row;
 }
 
-static void printRows(const std::vector<Row>& rows, const cv::String& choice)
+static void printRows(const std::vector<Row>& rows, const std::vector<cv::String>& names)
 {
-    const size_t labelled = rows[0].chosen.right.size();
+    const Answers& all = rows[0].choices[0];
+    const size_t labelled = all.right.size();
     std::cout << "patches  tokens  ms/photo  speed";
-    for (const cv::String& name : {choice, cv::String("random"), cv::String("uniform"), cv::String("centre")})
+    for (const cv::String& name : names)
         std::cout << cv::format("  %7s: same", name.c_str()) << (labelled ? "   right" : "");
     std::cout << "\n";
     for (const Row& row : rows)
     {
         std::cout << cv::format("%7s  %6d  %8.2f  %4.2fx", row.name.c_str(), row.tokens, row.milliseconds,
                                 rows[0].milliseconds / row.milliseconds);
-        for (const Answers* answers : {&row.chosen, &row.random, &row.uniform, &row.centre})
+        for (const Answers& choice : row.choices)
         {
-            if (answers->same.empty())   // all patches are the same whoever chose them
-                continue;
-            std::cout << cv::format("  %11.1f %%", 100 * mean(answers->same));
+            std::cout << cv::format("  %11.1f %%", 100 * mean(choice.same));
             if (labelled)
-                std::cout << cv::format("  %4.1f %%", 100 * mean(answers->right));
+                std::cout << cv::format("  %4.1f %%", 100 * mean(choice.right));
         }
         std::cout << "\n";
     }
@@ -365,17 +370,16 @@ static void printRows(const std::vector<Row>& rows, const cv::String& choice)
     std::cout << "right on the same photos, percentage points and their 95 % intervals:\n";
     for (size_t i = 1; i < rows.size(); i++)
     {
-        const std::vector<double>& right = rows[i].chosen.right;
-        std::cout << cv::format("%7s  %s", rows[i].name.c_str(), choice.c_str())
-                  << " - random " << difference(right, rows[i].random.right)
-                  << ", - uniform " << difference(right, rows[i].uniform.right)
-                  << ", - centre " << difference(right, rows[i].centre.right)
-                  << ", - all " << difference(right, rows[0].chosen.right) << "\n";
+        const std::vector<double>& right = rows[i].choices[0].right;
+        std::cout << cv::format("%7s  %s", rows[i].name.c_str(), names[0].c_str());
+        for (size_t k = 1; k < names.size(); k++)
+            std::cout << " - " << names[k] << " " << difference(right, rows[i].choices[k].right) << ",";
+        std::cout << " - all " << difference(right, all.right) << "\n";
     }
 }
 
-/// The choice of patches by --cluster, --sample and --temperature, and its name.
-static cv::ltrp::SelectParams selectParams(const cv::CommandLineParser& parser, cv::String& name)
+/// The choice of patches by --cluster, --sample and --temperature; names: of it and of those to compare it with.
+static cv::ltrp::SelectParams selectParams(const cv::CommandLineParser& parser, std::vector<cv::String>& names)
 {
     cv::ltrp::SelectParams select;
     const bool cluster = parser.has("cluster"), sampled = parser.has("sample");
@@ -389,7 +393,9 @@ static cv::ltrp::SelectParams selectParams(const cv::CommandLineParser& parser, 
         select.method = cv::ltrp::SELECT_SAMPLE;
     if (parser.has("temperature"))
         select.temperature = parser.get<double>("temperature");
-    name = cluster ? "varied" : sampled ? "sampled" : "best";
+    names = {"best", "random", "uniform", "centre"};
+    if (cluster || sampled)
+        names.insert(names.begin(), cluster ? "varied" : "sampled");
     return select;
 }
 
@@ -416,15 +422,16 @@ int main(int argc, char** argv)
     try
     {
         const std::vector<double> shares = parseShares(keep);
-        cv::String choice;
-        cv::ltrp::SelectParams select = selectParams(parser, choice);
+        std::vector<cv::String> names;
+        cv::ltrp::SelectParams select = selectParams(parser, names);
         if (!parser.check())
         {
             parser.printErrors();
             return 1;
         }
         if (!(select.temperature > 0))
-            CV_Error(cv::Error::StsError, cv::format("--temperature: %g, expected a number above 0", select.temperature));
+            CV_Error(cv::Error::StsError,
+                     cv::format("--temperature: %g, expected a number above 0", select.temperature));
         if (draws < 1)
             CV_Error(cv::Error::StsError, cv::format("--draws: %d, expected 1 or more", draws));
         cv::ltrp::SelectParams all;
@@ -435,11 +442,11 @@ int main(int argc, char** argv)
         double rankMilliseconds = 0;
         std::vector<Photo> photos = readPhotos(input, classifier, *ranker, rankMilliseconds);
         std::vector<cv::Mat> pictures(picture.empty() ? 0 : std::min<size_t>(4, photos.size()));
-        std::vector<Row> rows(1, runShare(classifier, photos, all, 1, pictures));
+        std::vector<Row> rows(1, runShare(classifier, photos, all, 1, {"all"}, pictures));
         for (size_t i = 0; i < shares.size() && !sample::interrupted(); i++)
         {
             select.keepRatio = shares[i];
-            rows.push_back(runShare(classifier, photos, select, draws, pictures));
+            rows.push_back(runShare(classifier, photos, select, draws, names, pictures));
         }
         if (sample::interrupted())
             return sample::INTERRUPTED;   // half a table would mislead
@@ -447,7 +454,7 @@ int main(int argc, char** argv)
         std::cout << cv::format("%d photos, %d x %d patches, %d classes; ranking took %.2f ms a photo\n",
                                 static_cast<int>(photos.size()), classifier.grid().width, classifier.grid().height,
                                 static_cast<int>(classifier.classes().size()), rankMilliseconds);
-        printRows(rows, choice);
+        printRows(rows, names);
         if (photos.size() <= 10)
             for (const Photo& photo : photos)
                 std::cout << photo.path << ": " << photo.said << "\n";

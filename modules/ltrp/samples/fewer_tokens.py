@@ -134,13 +134,14 @@ def main():
                 return INTERRUPTED
     labels, rank_time = np.array(labels), np.median(times)
     labelled = labels >= 0
-    choice = "varied" if args.cluster else "sampled" if args.sample else "best"
+    names = ["varied"] if args.cluster else ["sampled"] if args.sample else []
+    names += ["best", "random", "uniform", "centre"]
 
     lines, apart, full, full_time, draw = [], [], None, None, np.random.default_rng(0)
     said = [[] for _ in files]
     for share in [1.0] + shares:
         answers, times = [], []   # per photo, of each draw
-        others = {"random": [], "uniform": [], "centre": []} if share < 1 else {}
+        others = {other: [] for other in names[1:] if share < 1}
         chosen_draws = args.draws if args.sample and share < 1 else 1
         name = "all" if share == 1 else f"{100 * share:.0f} %"
         with Progress(f"{name} of the patches, photo", len(files)) as progress:
@@ -163,9 +164,10 @@ def main():
                 if share < 1:
                     grid, count = classifier.grid, len(patches)
                     chosen = {"random": [draw.permutation(grid ** 2)[:count] for _ in range(args.draws)],
-                              "uniform": [uniform_patches(grid, count)], "centre": [centre_patches(grid, count)]}
-                    for other, sets in chosen.items():
-                        others[other].append([classifier.run(image, np.sort(kept)).argmax() for kept in sets])
+                              "uniform": [uniform_patches(grid, count)], "centre": [centre_patches(grid, count)],
+                              "best": [ltrp.selectPatches(ranking, select_params(share))]}
+                    for other, found in others.items():
+                        found.append([classifier.run(image, np.sort(kept)).argmax() for kept in chosen[other]])
                 progress.step(i + 1)
                 if interrupted():
                     return INTERRUPTED   # half a table would mislead
@@ -182,14 +184,14 @@ def main():
         line = f"{name:>7}  {len(patches) + 1:6}  {1000 * np.median(times):8.2f}  {full_time / np.median(times):4.2f}x"
         lines.append(line + "".join(percentages(found) for found in [answers] + list(others.values())))
         if share < 1 and labelled.sum() > 1:
-            apart.append(f"{name:>7}  {choice} " + ", ".join(
+            apart.append(f"{name:>7}  {names[0]} " + ", ".join(
                 f"- {other} {difference(right(answers), right(found))}" for other, found in
                 list(others.items()) + [("all", full)]))
 
     print(f"{len(files)} photos, {classifier.grid} x {classifier.grid} patches, {len(classifier.classes)} classes; "
           f"ranking took {1000 * rank_time:.2f} ms a photo")
     print("patches  tokens  ms/photo  speed" + "".join(f"  {name:>7}: same" + ("   right" if labelled.any() else "")
-                                                       for name in (choice, "random", "uniform", "centre")))
+                                                       for name in names))
     print("\n".join(lines))
     if apart:
         print("right on the same photos, percentage points and their 95 % intervals:\n" + "\n".join(apart))
