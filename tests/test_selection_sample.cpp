@@ -257,8 +257,6 @@ BOOST_AUTO_TEST_CASE(senseless_draws_are_named)
     SelectParams params = sampling(0);
     params.keepRatio = 1.5;
     refused("keep ratio is 1.5", [&] { selectPatches(scores, params); });
-    params.method = SELECT_SAMPLE + 1;
-    refused("selection method is 5", [&] { selectPatches(scores, params); });
     scores.scores.at<float>(2, 1) = static_cast<float>(-infinite);
     refused("infinite values, which have no softmax", [&] { selectPatches(scores, sampling(2)); });
     scores.scores.at<float>(2, 1) = static_cast<float>(nan);
