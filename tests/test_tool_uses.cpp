@@ -105,7 +105,8 @@ BOOST_AUTO_TEST_CASE(patches_and_tokens_are_drawn)
     const std::vector<int> kept = selectPatches(ranking(), params);
     BOOST_TEST(ints(json("rank", with(options, {"--keep", "0.5"}))[0]["keep"]) == kept, boost::test_tools::per_element());
     std::vector<int> found;   // the regions are those of the same draw
-    for (const Json& region : json("regions", with(options, {"--keep", "0.5"}))[0]["regions"])
+    const Json regions = json("regions", with(options, {"--keep", "0.5"}))[0]["regions"];
+    for (const Json& region : regions)
         for (int patch : ints(region["patches"]))
             found.push_back(patch);
     std::sort(found.begin(), found.end());
