@@ -12,7 +12,9 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <cmath>
 #include <string>
+#include <vector>
 
 /// Scores in [0, 1), drawn by a seed.
 inline cv::ltrp::PatchRanking randomRanking(cv::Size image, cv::Size grid, uint64_t seed)
@@ -25,6 +27,26 @@ inline cv::ltrp::PatchRanking randomRanking(cv::Size image, cv::Size grid, uint6
         for (int x = 0; x < grid.width; ++x)
             result.scores.at<float>(y, x) = random.uniform();
     return result;
+}
+
+/// The softmax of the standardised scores, written out.
+inline std::vector<double> softmax(const std::vector<double>& scores, double temperature)
+{
+    double mean = 0, squares = 0, sum = 0;
+    for (double score : scores)
+        mean += score;
+    mean /= static_cast<double>(scores.size());
+    for (double score : scores)
+        squares += (score - mean) * (score - mean);
+    const double deviation = std::sqrt(squares / static_cast<double>(scores.size()));
+    std::vector<double> shares;
+    for (double score : scores)
+        shares.push_back(std::exp(deviation == 0 ? 0.0 : (score - mean) / deviation / temperature));
+    for (double share : shares)
+        sum += share;
+    for (double& share : shares)
+        share /= sum;
+    return shares;
 }
 
 /// The call throws cv::Exception with these words.

@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
                                                       "--keep=0.5,0.125", "--picture=" + picture});
     BOOST_TEST(out.find("2 photos, 4 x 4 patches, 5 classes") != std::string::npos, out);
     const auto row = [&](const std::string& name)
-    { return numbers(out, "\n *" + name + " +([0-9]+) +([0-9.]+) +([0-9.]+)x +([0-9.]+) % +([0-9]+) %"); };
+    { return numbers(out, "\n *" + name + " +([0-9]+) +([0-9.]+) +([0-9.]+)x +([0-9.]+) % +([0-9.]+) %"); };
     BOOST_TEST(row("all")[0] == 17);   // the class token and every patch
     BOOST_TEST(row("50 %")[0] == 9);
     BOOST_TEST(row("12 %")[0] == 3);
@@ -165,7 +165,7 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(row("all")[3] == 100);
     BOOST_TEST(row("all")[4] == 0);   // by its folder's name each photo is a 2, and called a 1
     // By ONNX Runtime the two patches in the middle of the second row make the cat a 1 as before, the coffee a 2.
-    const std::vector<double> centre = numbers(out, "\n *12 % .*  ([0-9.]+) % +([0-9]+) %\n");
+    const std::vector<double> centre = numbers(out, "\n *12 % .*  ([0-9.]+) % +([0-9.]+) %\n");
     BOOST_TEST(centre[0] == 50);
     BOOST_TEST(centre[1] == 50);
     // What ONNX Runtime makes of the same photos and the same network.
@@ -187,6 +187,43 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(cat2[1] == cat[1]);
     BOOST_TEST((cat2[3] != cat[3] || cat2[5] != cat[5]));
 
+    // Drawn patches: near 0 the best ones, at 1 others; draws are averaged.
+    const auto sampled = [&](const std::vector<std::string>& more)
+    {
+        std::vector<std::string> all = {folder.file("photos"), "--classifier=" + classifier, "--keep=0.5,0.125",
+                                        "--sample"};
+        all.insert(all.end(), more.begin(), more.end());
+        return expectOk("fewer_tokens", all);
+    };
+    BOOST_TEST(numbers(sampled({"--temperature=1e-9"}), std::string("cat.jpg:") + ANSWER) == cat);
+    const std::string drawn = sampled({"--draws=8"});
+    BOOST_TEST(numbers(drawn, std::string("cat.jpg:") + ANSWER) != cat);
+    BOOST_TEST(std::regex_search(drawn, std::regex("sampled: same +right +best: same +right +random: same +right "
+                                                   "+uniform: same +right +centre: same +right\n")), drawn);
+    // The differences are those of the columns, in the middle of their intervals.
+    const std::string RIGHT = "[^%]*% +([0-9.]+) %";
+    const std::vector<double> shares = numbers(drawn, "\n *50 % " + RIGHT + RIGHT + RIGHT + RIGHT + RIGHT + "\n");
+    const std::string PAIR = " ([+-][0-9.]+) \\[([+-][0-9.]+), ([+-][0-9.]+)\\]";
+    const std::vector<double> apart =
+        numbers(drawn, "\n *50 %  sampled - best" + PAIR + ", - random" + PAIR + ", - uniform" + PAIR + ", - centre" + PAIR +
+                           ", - all" + PAIR);
+    for (size_t i = 0; i < 5; i++)
+    {
+        const double other = i < 4 ? shares[i + 1] : 0;   // with all patches none is right
+        BOOST_TEST(std::abs(apart[3 * i] - (shares[0] - other)) < 0.11);
+        BOOST_TEST(std::abs(apart[3 * i] - apart[3 * i + 1] - (apart[3 * i + 2] - apart[3 * i])) < 0.21);
+    }
+
+    const auto mistake = [&](const std::vector<std::string>& more, const std::string& words)
+    {
+        std::vector<std::string> all = {photo("cat.jpg"), "--classifier=" + classifier};
+        all.insert(all.end(), more.begin(), more.end());
+        expectError("fewer_tokens", all, words);
+    };
+    mistake({"--sample", "--cluster"}, "--cluster and --sample exclude each other");
+    mistake({"--temperature=0.5"}, "--temperature goes with --sample");
+    mistake({"--sample", "--temperature=0"}, "--temperature: 0, expected a number above 0");
+    mistake({"--draws=0"}, "--draws: 0, expected 1 or more");
     expectError("fewer_tokens", {photo("cat.jpg"), "--classifier=" + classifier, "--keep=0.5,1.5"}, "1.5");
     expectError("fewer_tokens", {photo("cat.jpg"), "--classifier=absent.onnx"}, "absent.yml");
 }

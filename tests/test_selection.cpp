@@ -311,7 +311,7 @@ BOOST_AUTO_TEST_CASE(senseless_parameters_are_named)
         BOOST_CHECK_MESSAGE(text.find(word) != std::string::npos, text);
     };
     const auto nothing = [](SelectParams&) {};
-    refused(Error::StsOutOfRange, "method is 4", scores, image, [](SelectParams& p) { p.method = 4; });
+    refused(Error::StsOutOfRange, "method is 5", scores, image, [](SelectParams& p) { p.method = 5; });
     refused(Error::StsOutOfRange, "keep ratio is 0", scores, image, [](SelectParams& p) { p.keepRatio = 0; });
     refused(Error::StsOutOfRange, "keep is 17, expected 0 (by the keep ratio) to 16", scores, image,
             [](SelectParams& p) { p.count = 17; });

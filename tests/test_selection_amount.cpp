@@ -5,6 +5,7 @@
 // How many patches are kept: by number, by mass and by threshold, against references that try all sets of patches.
 
 #include "precomp.hpp"
+#include "ranking_cases.hpp"
 #include "core/random.hpp"
 #include "opencv2/ltrp/select.hpp"
 
@@ -38,26 +39,6 @@ PatchRanking ranking(Size grid, uint64_t seed, int levels = 0)
 std::vector<double> valuesOf(const PatchRanking& ranking)
 {
     return std::vector<double>(ranking.scores.begin<float>(), ranking.scores.end<float>());
-}
-
-/// The softmax of the standardised scores, written out.
-std::vector<double> softmax(const std::vector<double>& scores, double temperature)
-{
-    double mean = 0, squares = 0, sum = 0;
-    for (double score : scores)
-        mean += score;
-    mean /= static_cast<double>(scores.size());
-    for (double score : scores)
-        squares += (score - mean) * (score - mean);
-    const double deviation = std::sqrt(squares / static_cast<double>(scores.size()));
-    std::vector<double> shares;
-    for (double score : scores)
-        shares.push_back(std::exp(deviation == 0 ? 0.0 : (score - mean) / deviation / temperature));
-    for (double share : shares)
-        sum += share;
-    for (double& share : shares)
-        share /= sum;
-    return shares;
 }
 
 double sumOf(const std::vector<double>& shares, const std::vector<int>& patches)

@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(bad_options)
     expectError({"rank", photo, "--model", ranker, "--batch", "0"}, 2, {"--batch: 0 is outside 1 to 1024"});
     expectError({"rank", photo, "--model", ranker, "--threads", "0"}, 2, {"--threads: 0 is outside"});
     expectError({"rank", photo, "--model", ranker, "--select", "best"}, 2,
-                {"--select: 'best' is none of topk, cluster, mass, threshold"});
+                {"--select: 'best' is none of topk, cluster, mass, threshold, sample"});
     expectError({"rank", photo, "--model", ranker, "--seed", "-1"}, 2, {"--seed: -1 is negative"});
     expectError({"rank", photo, "--modell", ranker}, 2, {"modell"});
     expectError({"rank"}, 2, {"missing PATH"});

@@ -82,9 +82,56 @@ BOOST_AUTO_TEST_CASE(rank_by_mass_and_threshold)
     refusedUsage("rank", {photo, "--select", "threshold"}, "--select threshold needs --threshold");
     refusedUsage("rank", {photo, "--select", "threshold", "--threshold", "inf"}, "is outside the finite numbers");
     refusedUsage("rank", {photo, "--mass", "0.5"}, "--mass goes with --select mass");
+    refusedUsage("rank", {photo, "--temperature", "0.5"}, "--temperature goes with --select mass and --select sample");
     refusedUsage("rank", {photo, "--threshold", "0.5"}, "--threshold goes with --select threshold");
     refusedUsage("rank", {photo, "--max-keep", "0.5"}, "--max-keep goes with");
     refusedUsage("rank", {photo, "--select", "mass", "--keep", "0.5"}, "--keep goes with");
+}
+
+BOOST_AUTO_TEST_CASE(patches_and_tokens_are_drawn)
+{
+    const std::string photo = photos()[0];
+    SelectParams params;
+    params.method = SELECT_SAMPLE;
+    params.temperature = 0.7;
+    params.seed = 5;
+    params.keepRatio = 0.5;
+    const std::vector<std::string> options = {photo, "--select", "sample", "--temperature", "0.7", "--seed", "5"};
+    const auto with = [](std::vector<std::string> all, const std::vector<std::string>& more)
+    {
+        all.insert(all.end(), more.begin(), more.end());
+        return all;
+    };
+    const std::vector<int> kept = selectPatches(ranking(), params);
+    BOOST_TEST(ints(json("rank", with(options, {"--keep", "0.5"}))[0]["keep"]) == kept, boost::test_tools::per_element());
+    std::vector<int> found;   // the regions are those of the same draw
+    const Json regions = json("regions", with(options, {"--keep", "0.5"}))[0]["regions"];
+    for (const Json& region : regions)
+        for (int patch : ints(region["patches"]))
+            found.push_back(patch);
+    std::sort(found.begin(), found.end());
+    BOOST_TEST(found == kept, boost::test_tools::per_element());
+    BOOST_TEST(ints(json("tokens", with(options, {"--grid", "10x10", "--budget", "0.5"}))[0]["indices"]) ==
+               selectTokens(ranking(), cv::Size(10, 10), params).indices, boost::test_tools::per_element());
+    params.count = 40;
+    BOOST_TEST(ints(json("tokens", with(options, {"--grid", "10x10", "--budget", "40", "--merge", "2"}))[0]["indices"]) ==
+               selectTokens(ranking(), cv::Size(10, 10), params, 2).indices, boost::test_tools::per_element());
+
+    for (const char* temperature : {"0", "-1", "inf", "nan"})
+        for (const char* name : {"rank", "regions"})
+            refusedUsage(name, {photo, "--select", "sample", "--temperature", temperature}, "is outside (0, infinity)");
+    refusedUsage("rank", {photo, "--select", "sample", "--seed", "-1"}, "--seed: -1 is negative");
+    for (const char* option : {"--mass", "--threshold", "--min-keep"})
+        refusedUsage("rank", {photo, "--select", "sample", option, "0.5"}, std::string(option) + " goes with");
+    const auto tokens = [&](const std::vector<std::string>& more, const std::string& words)
+    { refusedUsage("tokens", with({photo, "--grid", "10x10"}, more), words); };
+    tokens({"--select", "sample", "--temperature", "0"}, "--temperature: 0 is outside (0, infinity)");
+    tokens({"--select", "mass"}, "--select: 'mass' is none of topk, sample");
+    tokens({"--temperature", "2"}, "--temperature goes with --budget auto and --select sample");
+    tokens({"--seed", "2"}, "--seed goes with --select sample");
+    tokens({"--budget", "auto", "--select", "sample"}, "--select goes with a --budget that is a number or a share");
+    tokens({"--budget", "auto", "--seed", "1"}, "--seed goes with a --budget that is a number or a share");
+    tokens({"--select", "sample", "--mass", "0.5"}, "--mass goes with --budget auto");
 }
 
 BOOST_AUTO_TEST_CASE(tokens_of_a_grid)

@@ -39,6 +39,7 @@ const HelpText HELP = {
     "  ltrp rank photo.jpg --keep 0.5 --overlay photo_ranked.png\n"
     "  ltrp rank photos/ --select cluster --json ranks.json --overlay overlays/\n"
     "  ltrp rank photos/ --select mass --mass 0.8 --min-keep 0.1 --max-keep 0.5 --json ranks.json\n"
+    "  ltrp rank photo.jpg --select sample --temperature 0.7 --seed 1 --json -\n"
     "  ltrp rank photo.jpg --size auto:784 --overlay fine.png\n"
     "  ltrp rank photos/ --model my-ranker.safetensors --json - | head\n"
     "\n"

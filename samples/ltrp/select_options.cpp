@@ -16,7 +16,7 @@ using cv::ltrp::SelectParams;
 namespace
 {
 
-const char* const METHODS[] = {"topk", "cluster", "mass", "threshold"};   // as cv::ltrp::SelectMethod
+const char* const METHODS[] = {"topk", "cluster", "mass", "threshold", "sample"};   // as cv::ltrp::SelectMethod
 
 bool given(const po::variables_map& values, const char* option)
 {
@@ -35,6 +35,12 @@ double number(const po::variables_map& values, const char* option, double otherw
 bool share(double value)
 {
     return value > 0 && value <= 1;
+}
+
+void readTemperature(const po::variables_map& values, SelectParams& params)
+{
+    params.temperature = number(values, "temperature", params.temperature,
+                                [](double v) { return v > 0 && std::isfinite(v); }, "(0, infinity)");
 }
 
 void readBounds(const po::variables_map& values, SelectParams& params)
@@ -62,7 +68,7 @@ void addMassOptions(po::options_description& options)
             "keep the fewest patches that hold this share of the softmax of the standardised scores, above 0 and up to "
             "1 (default: 0.75)")
         ("temperature", po::value<double>()->value_name("T"),
-            "of that softmax, above 0; a low one keeps fewer patches (default: 1)")
+            "of that softmax, above 0; a low one keeps fewer patches, or draws the best ones more often (default: 1)")
         ("min-keep", po::value<double>()->value_name("R"),
             "keep at least this share of patches, 0 to 1 (default: 0, one patch)")
         ("max-keep", po::value<double>()->value_name("R"), "keep at most this share, above 0 and up to 1 (default: 1)");
@@ -74,8 +80,7 @@ SelectParams massParams(const po::variables_map& values)
     SelectParams params;
     params.method = cv::ltrp::SELECT_MASS;
     params.mass = number(values, "mass", params.mass, share, "(0, 1]");
-    params.temperature = number(values, "temperature", params.temperature,
-                                [](double v) { return v > 0 && std::isfinite(v); }, "(0, infinity)");
+    readTemperature(values, params);
     readBounds(values, params);
     return params;
 }
@@ -89,8 +94,10 @@ void addSelectOptions(po::options_description& options)
         ("select", po::value<std::string>()->value_name("HOW")->default_value("topk"),
             "topk: the best ones; cluster: 70 % by score, the rest from clusters of what is left, so that what is kept "
             "stays diverse; mass, threshold: as many as the scores of each image ask for, within --min-keep and "
-            "--max-keep")
-        ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks within clusters (--select cluster)")
+            "--max-keep; sample: drawn at random, patches with high scores more often")
+        ("seed", po::value<long long>()->value_name("S")->default_value(0),
+            "of the draw (--select sample; similar images keep similar patches), or of picks within clusters (--select "
+            "cluster)")
         ("threshold", po::value<double>()->value_name("X"), "lowest score that --select threshold keeps");
     // clang-format on
     addMassOptions(options);
@@ -103,7 +110,11 @@ SelectParams selectParams(const po::variables_map& values)
     if (method == cv::ltrp::SELECT_MASS)
         params = massParams(values);
     else
-        refuseOptions(values, {"mass", "temperature"}, "--select mass");
+        refuseOptions(values, {"mass"}, "--select mass");
+    if (method == cv::ltrp::SELECT_SAMPLE)
+        readTemperature(values, params);
+    else if (method != cv::ltrp::SELECT_MASS)
+        refuseOptions(values, {"temperature"}, "--select mass and --select sample");
     if (method != cv::ltrp::SELECT_THRESHOLD)
         refuseOptions(values, {"threshold"}, "--select threshold");
     else if (!values.count("threshold"))
@@ -114,15 +125,42 @@ SelectParams selectParams(const po::variables_map& values)
                                   "the finite numbers");
         readBounds(values, params);
     }
-    if (method == cv::ltrp::SELECT_TOPK || method == cv::ltrp::SELECT_CLUSTER)
+    if (method != cv::ltrp::SELECT_MASS && method != cv::ltrp::SELECT_THRESHOLD)
     {
         refuseOptions(values, {"min-keep", "max-keep"}, "--select mass and --select threshold");
         params.keepRatio = number(values, "keep", params.keepRatio, share, "(0, 1]");
     }
     else
-        refuseOptions(values, {"keep"}, "--select topk and --select cluster");
+        refuseOptions(values, {"keep"}, "--select topk, cluster and sample");
     params.method = method;
     params.seed = seedOption(values, "seed");
+    return params;
+}
+
+void addTokenSelectOptions(po::options_description& options)
+{
+    // clang-format off
+    options.add_options()
+        ("select", po::value<std::string>()->value_name("HOW")->default_value("topk"),
+            "topk: the best tokens; sample: drawn at random, tokens with high scores more often (--temperature)")
+        ("seed", po::value<long long>()->value_name("S")->default_value(0),
+            "of the draw; similar images keep similar tokens (--select sample)");
+    // clang-format on
+}
+
+SelectParams tokenSelectParams(const po::variables_map& values)
+{
+    static const char* const TOKEN_METHODS[] = {"topk", "sample"};
+    SelectParams params;
+    if (wordOption(values, "select", TOKEN_METHODS) == 1)
+    {
+        params.method = cv::ltrp::SELECT_SAMPLE;
+        params.seed = seedOption(values, "seed");
+        readTemperature(values, params);
+        return params;
+    }
+    refuseOptions(values, {"temperature"}, "--budget auto and --select sample");
+    refuseOptions(values, {"seed"}, "--select sample");
     return params;
 }
 

@@ -23,6 +23,11 @@ cv::ltrp::SelectParams selectParams(const po::variables_map& values);
 /// Of the options of addMassOptions() alone, for SELECT_MASS.
 cv::ltrp::SelectParams massParams(const po::variables_map& values);
 
+/// --select and --seed of a number of tokens that is given; the temperature is among addMassOptions().
+void addTokenSelectOptions(po::options_description& options);
+/// Method, seed and temperature of these options, checked.
+cv::ltrp::SelectParams tokenSelectParams(const po::variables_map& values);
+
 /// Throws UsageError where one of the options was given, saying what it goes with.
 void refuseOptions(const po::variables_map& values, const std::vector<const char*>& options, const char* goesWith);
 

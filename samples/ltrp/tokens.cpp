@@ -41,6 +41,7 @@ const HelpText HELP = {
     "Examples:\n"
     "  ltrp tokens photo.jpg --grid 16x16 --budget 64\n"
     "  ltrp tokens photos/ --grid 24x24 --budget auto --min-keep 0.1 --max-keep 0.5 --json tokens.json\n"
+    "  ltrp tokens photo.jpg --grid 14x14 --budget 0.25 --select sample --seed 1 --json tokens.json\n"
     "  ltrp tokens photo.jpg --patch 14 --merge 2 --order windows --budget 0.3 --json -\n"
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
@@ -52,9 +53,12 @@ SelectParams parseBudget(const po::variables_map& values)
 {
     const std::string text = values["budget"].as<std::string>();
     if (text == "auto")
+    {
+        refuseOptions(values, {"select", "seed"}, "a --budget that is a number or a share");
         return massParams(values);
-    refuseOptions(values, {"mass", "temperature", "min-keep", "max-keep"}, "--budget auto");
-    SelectParams params;
+    }
+    refuseOptions(values, {"mass", "min-keep", "max-keep"}, "--budget auto");
+    SelectParams params = tokenSelectParams(values);
     if (!text.empty() && text.find_first_not_of("0123456789") == std::string::npos)
     {
         params.count = text.size() <= 8 ? std::atoi(text.c_str()) : 0;
@@ -149,8 +153,9 @@ int runTokens(const std::vector<std::string>& args)
             "tokens to keep: at most N, counted before merging; a share R, with a point; auto: as many as each image's "
             "scores ask for");
     // clang-format on
+    addTokenSelectOptions(options);
     JsonOutput::addOptions(options, "the tokens");
-    po::options_description automatic("With --budget auto");
+    po::options_description automatic("With --budget auto; --temperature also with --select sample");
     addMassOptions(automatic);
     options.add(automatic);
     addRankingOptions(options);

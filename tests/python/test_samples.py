@@ -8,6 +8,7 @@ LTRP_PYTHON=cv2 or LTRP_PYTHON=ltrp says whose API they must have taken. Where L
 samples of the same build, both must say the same.
 """
 
+import importlib.util
 import os
 import re
 import shutil
@@ -33,6 +34,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 SAMPLES = os.path.join(ROOT, "modules", "ltrp", "samples")
 MODELS = os.path.join(ROOT, "modules", "ltrp", "models")
 RANKER = os.path.join(MODELS, "ltrp-rank-tiny.safetensors")
+TRANSFORMERS = all(importlib.util.find_spec(name) for name in ("torch", "transformers"))
 CPP = os.environ.get("LTRP_SAMPLES", "")
 SIZES = r" quality +(\d+): +(\d+) bytes, PSNR ([\d.]+) dB inside the kept patches, ([\d.]+) outside, ([\d.]+) in all"
 
@@ -170,12 +172,12 @@ class Samples(unittest.TestCase):
         photos = self.photos("2", "cat.jpg", "coffee.jpg")
         out = self.output("fewer_tokens", photos, "--classifier", made, "--model", RANKER, "--keep", "0.5,0.125")
         self.assertIn("2 photos, 4 x 4 patches, 5 classes", out)
-        row = r"\n *%s +(\d+) +([\d.]+) +([\d.]+)x +([\d.]+) % +(\d+) %".replace(" %", " %%")
+        row = r"\n *%s +(\d+) +([\d.]+) +([\d.]+)x +([\d.]+) % +([\d.]+) %".replace(" %", " %%")
         full, half, eighth = (numbers(out, row % name) for name in ("all", "50 %", "12 %"))
         self.assertEqual([full[0], half[0], eighth[0]], [17, 9, 3])   # the class token and the patches
         self.assertEqual(full[2:], [1, 100, 0])   # by its folder's name each photo is a 2, and called a 1
         # By ONNX Runtime the two patches in the middle of the second row make the cat a 1 as before, the coffee a 2.
-        self.assertEqual(numbers(out, r"\n *12 % .*  ([\d.]+) % +(\d+) %\n"), [50, 50])
+        self.assertEqual(numbers(out, r"\n *12 % .*  ([\d.]+) % +([\d.]+) %\n"), [50, 50])
         # What ONNX Runtime makes of the same photos and the same network.
         answer = r" all: (\d) ([\d.]+) %, 50 %: (\d) ([\d.]+) %, 12 %: (\d) ([\d.]+) %\n"
         for name, share in (("cat", 71.36), ("coffee", 71.24)):
@@ -192,6 +194,66 @@ class Samples(unittest.TestCase):
         self.assertEqual(numbers(varied, answer)[0], numbers(out, answer)[0])
         self.assertNotEqual(numbers(varied, answer)[1], numbers(out, answer)[1])
         self.assertEqual(run("fewer_tokens", photos, "--classifier", made, "--keep", "0.5,1.5")[0], 2)
+
+        # Near 0 the draw keeps the best patches; the seeds of photos and draws are those of the C++ sample.
+        cold = self.output("fewer_tokens", photos, "--classifier", made, "--keep", "0.5", "--sample", "-t", "1e-9")
+        self.assertEqual(numbers(cold, answer), numbers(out, answer))
+        drawn = self.output("fewer_tokens", photos, "--classifier", made, "--keep", "0.5", "--sample", "--draws", "3")
+        self.assertNotEqual(numbers(drawn, answer), numbers(out, answer))
+        interval = r" ([+-][\d.]+) \[([+-][\d.]+), ([+-][\d.]+)\]"
+        apart = numbers(drawn, "50 %  sampled - best" + interval + ", - random" + interval + ", - uniform" + interval + ", - centre" + interval +
+                        ", - all" + interval)
+        rows = re.findall(r"([\d.]+) % +([\d.]+) %", drawn[drawn.index("50 % "):drawn.index("right on")])
+        shares = [float(right) for _, right in rows]   # sampled, best, random, uniform, centre; with all patches none is right
+        for i, share in enumerate(shares[1:] + [0.0]):
+            self.assertAlmostEqual(apart[3 * i], shares[0] - share, delta=0.11)
+            self.assertAlmostEqual(apart[3 * i] - apart[3 * i + 1], apart[3 * i + 2] - apart[3 * i], delta=0.21)
+        if CPP:
+            twin = self.cpp("fewer_tokens", photos, "--classifier=" + made, "--keep=0.5", "--sample", "--draws=3")
+            self.assertEqual(numbers(twin, answer), numbers(drawn, answer))
+            uniform = r"50 %(?: +[\d.]+x?){3}(?: +[\d.]+ % +[\d.]+ %){3} +([\d.]+) % +([\d.]+) %"
+            self.assertEqual(numbers(twin, uniform), numbers(drawn, uniform))
+        for wrong in (["--sample", "--cluster"], ["--temperature", "1"], ["--sample", "-t", "0"], ["--draws", "0"]):
+            self.assertEqual(run("fewer_tokens", photos, "--classifier", made, *wrong)[0], 2, wrong)
+
+    @unittest.skipUnless(TRANSFORMERS, "vit_tokens.py needs transformers and PyTorch, which are not installed")
+    def test_vit_tokens(self):
+        small = ["--layers", "2", "--width", "48", "--repeat", "1"]
+        out = self.output("vit_tokens", photo("cat.jpg"), "--model", RANKER, "--keep", "0.5,0.25", *small)
+        self.assertIn("14 x 14 patches, 2 layers of 48 channels", out)
+        self.assertEqual([int(t) for t in re.findall(r"(?:all|%) +(\d+) +[\d.]+ +[\d.]+x", out)], [197, 99, 50])
+        self.refused("absent.jpg", "vit_tokens", "absent.jpg", *small)
+        for wrong in (["--keep", "1"], ["--size", "225"], ["--heads", "5"], ["--layers", "0"]):
+            self.assertEqual(run("vit_tokens", photo("cat.jpg"), *wrong)[0], 2, wrong)
+
+        code = """if True:
+            import sys
+            import cv2, numpy as np, torch
+            import vit_tokens as sample
+
+            image = cv2.imread(sys.argv[1])
+            ranking = sample.create_ranker(None).rank(image)
+            model, pixels = sample.make_model(112, 16, 48, 3, 3), sample.pixels_of(image, 112)
+            for seed in range(3):
+                indices = sample.token_indices(ranking, (7, 7), sample.select_params(0.4, temperature=1.0, seed=seed))
+                assert indices.dtype == np.int64 and len(indices) == 19
+                with torch.inference_mode():
+                    full = model(pixels).last_hidden_state
+                    with sample.kept_tokens(model.embeddings, indices):
+                        kept = model(pixels).last_hidden_state
+                    assert torch.equal(model(pixels).last_hidden_state, full)   # nothing stays behind
+                    # All tokens, where no token looks at a dropped one.
+                    mask = torch.zeros(1, 50, dtype=torch.int64)
+                    rows = [0] + [1 + int(i) for i in indices]
+                    mask[0, rows] = 1
+                    masked = model(pixels, attention_mask=mask).last_hidden_state[:, rows]
+                assert kept.shape == (1, 20, 48)
+                assert (kept - masked).abs().max() < 1e-5, (kept - masked).abs().max()
+                assert (kept - full[:, rows]).abs().max() > 1e-3   # and that is another answer
+            print("same")"""
+        done = subprocess.run([sys.executable, "-B", "-c", code, photo("cat.jpg")], cwd=SAMPLES, text=True,
+                              stdout=subprocess.PIPE, check=True)
+        self.assertEqual(done.stdout, "same\n")
 
     def test_live_overlay(self):
         photos, frames = self.photos("photos", "cat.jpg", "rocket.jpg"), self.file("frames")
@@ -248,4 +310,6 @@ class Samples(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if not TRANSFORMERS:
+        print("not run: vit_tokens (transformers and PyTorch are not installed)", file=sys.stderr)
     unittest.main()

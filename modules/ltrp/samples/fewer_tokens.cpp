@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Runs a vision transformer's classifier on the best-ranked patches only: how much faster it gets, and how often it
-// says the same as with all patches.
+// says the same as with all patches, beside as many patches drawn at random, evenly spread and nearest the centre.
 
 #include <algorithm>
 #include <cmath>
@@ -27,6 +27,9 @@ static const char* keys =
     "{ model m        |                | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
     "{ keep k         | 0.75,0.5,0.25  | shares of patches to try, each in (0, 1) }"
     "{ cluster        |                | keep varied patches (70 % by score, others from clusters), not the best }"
+    "{ sample s       |                | draw patches at random, those with high scores more often, not the best }"
+    "{ temperature t  |                | of --sample, above 0: low ones draw the best, high ones any; 1 unless told }"
+    "{ draws n        | 1              | draws of the random patches, and of those of --sample, to average over }"
     "{ picture        |                | picture to write: up to four photos, what each run saw and said }";
 
 /// A classifier whose network takes any subset of the patches.
@@ -100,15 +103,18 @@ struct Photo
     cv::String said;   ///< "all: cup 83.1 %, ..."
 };
 
-/// Answers with one choice of patches that were the same as with all patches, and that were right.
-struct Count
+/// Answers with one choice of patches: for each photo how many of its draws say the same as all patches, and are right.
+struct Answers
 {
-    int same = 0, right = 0;
+    cv::String name;   ///< of the choice
+    std::vector<double> same, right;   ///< shares of the draws; right: of photos with a label alone
 
-    void add(int answer, const Photo& photo)
+    void add(const std::vector<int>& answers, const Photo& photo)
     {
-        same += answer == photo.answer;
-        right += answer == photo.label;
+        const double draws = static_cast<double>(answers.size());
+        same.push_back(static_cast<double>(std::count(answers.begin(), answers.end(), photo.answer)) / draws);
+        if (photo.label >= 0)
+            right.push_back(static_cast<double>(std::count(answers.begin(), answers.end(), photo.label)) / draws);
     }
 };
 
@@ -117,9 +123,27 @@ struct Row
 {
     cv::String name;
     int tokens = 0;
-    Count ranked, random, centre;
+    std::vector<Answers> choices;   ///< the chosen patches, then those to compare them with; all patches: one
     double milliseconds = 0;
 };
+
+static double mean(const std::vector<double>& values)
+{
+    return std::accumulate(values.begin(), values.end(), 0.) / static_cast<double>(values.size());
+}
+
+/// Mean difference of two choices on the same photos, in percentage points, with its 95 % interval.
+static cv::String difference(const std::vector<double>& a, const std::vector<double>& b)
+{
+    std::vector<double> apart(a.size()), squares;
+    for (size_t i = 0; i < a.size(); i++)
+        apart[i] = 100 * (a[i] - b[i]);
+    const double middle = mean(apart);
+    for (double value : apart)
+        squares.push_back((value - middle) * (value - middle));
+    const double reach = 1.96 * std::sqrt(mean(squares) / static_cast<double>(apart.size() - 1));
+    return cv::format("%+.1f [%+.1f, %+.1f]", middle, middle - reach, middle + reach);
+}
 
 static int best(const std::vector<float>& shares)
 {
@@ -212,34 +236,60 @@ static std::vector<int> randomPatches(int patches, int count, uint64 seed)
     return all;
 }
 
-/// The patches nearest the middle of the grid; of those equally far the first ones.
-static std::vector<int> centrePatches(cv::Size grid, int count)
+/// The patches with the lowest rank(column, row); of equal ones the first.
+template <typename Rank> static std::vector<int> lowestPatches(cv::Size grid, int count, Rank rank)
 {
     std::vector<int> all(static_cast<size_t>(grid.area()));
     std::iota(all.begin(), all.end(), 0);
-    const auto distance = [grid](int patch)
-    {
-        const int x = 2 * (patch % grid.width) - grid.width + 1, y = 2 * (patch / grid.width) - grid.height + 1;
-        return x * x + y * y;   // doubled coordinates, so that equal distances are exactly equal
-    };
-    std::stable_sort(all.begin(), all.end(), [&](int a, int b) { return distance(a) < distance(b); });
+    const auto of = [&](int patch) { return rank(patch % grid.width, patch / grid.width); };
+    std::stable_sort(all.begin(), all.end(), [&](int a, int b) { return of(a) < of(b); });
     all.resize(static_cast<size_t>(count));
     std::sort(all.begin(), all.end());
     return all;
 }
 
+/// The patches nearest the middle of the grid.
+static std::vector<int> centrePatches(cv::Size grid, int count)
+{
+    return lowestPatches(grid, count, [grid](int column, int row)
+                         {
+                             const int x = 2 * column - grid.width + 1, y = 2 * row - grid.height + 1;
+                             return x * x + y * y;   // doubled, so that equal distances are exactly equal
+                         });
+}
+
+/// Evenly spread patches: an ordered dither. A quarter is every second column of every second row, a half a chessboard.
+static std::vector<int> uniformPatches(cv::Size grid, int count)
+{
+    return lowestPatches(grid, count, [](int column, int row)
+                         {
+                             int rank = 0;
+                             for (int bit = 0; bit < 12; bit++)
+                                 rank = 4 * rank + 2 * ((column ^ row) >> bit & 1) + (row >> bit & 1);
+                             return rank;
+                         });
+}
+
 /// One share over all photos, so that the network is laid out for that number of tokens once. Share 1 sets the answers.
-static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select,
-                    std::vector<cv::Mat>& pictures)
+static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select, int draws,
+                    const std::vector<cv::String>& names, std::vector<cv::Mat>& pictures)
 {
     const double share = select.keepRatio;
+    const int chosenDraws = select.method == cv::ltrp::SELECT_SAMPLE ? draws : 1;
     Row row;
     row.name = share < 1 ? cv::format("%.0f %%", 100 * share) : cv::String("all");
+    for (const cv::String& name : names)
+    {
+        row.choices.emplace_back();
+        row.choices.back().name = name;
+    }
     std::vector<double> times;
     sample::Progress progress(row.name + " of the patches, photo", static_cast<int>(photos.size()));
     for (size_t i = 0; i < photos.size() && !sample::interrupted(); i++)
     {
         Photo& photo = photos[i];
+        const auto seed = [&](int draw) { return static_cast<size_t>(draw) * photos.size() + i; };   // another for each
+        select.seed = seed(0);
         const std::vector<int> patches = cv::ltrp::selectPatches(photo.ranking, select, photo.input);
         if (i == 0)
             classifier.run(photo.input, patches);   // lays out memory, which is not what is to be timed
@@ -254,13 +304,23 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
         photo.said += (share < 1 ? ", " : "") + row.name + ": " + classifier.classes()[static_cast<size_t>(answer)] +
                       cv::format(" %.1f %%", 100 * shares[static_cast<size_t>(answer)]);
         row.tokens = kept + 1;
-        row.ranked.add(answer, photo);
-        if (share < 1)
+        for (Answers& choice : row.choices)
         {
-            const std::vector<int> random =
-                randomPatches(classifier.grid().area(), kept, static_cast<uint64>(i));
-            row.random.add(best(classifier.run(photo.input, random)), photo);
-            row.centre.add(best(classifier.run(photo.input, centrePatches(classifier.grid(), kept))), photo);
+            const bool first = &choice == &row.choices[0];
+            std::vector<int> answers(first ? 1 : 0, answer);
+            for (int draw = first; draw < (first ? chosenDraws : choice.name == "random" ? draws : 1); draw++)
+            {
+                cv::ltrp::SelectParams params = select;
+                params.seed = seed(draw);
+                if (choice.name == "best")
+                    params.method = cv::ltrp::SELECT_TOPK;
+                answers.push_back(best(classifier.run(
+                    photo.input, choice.name == "random"    ? randomPatches(classifier.grid().area(), kept, seed(draw))
+                                 : choice.name == "uniform" ? uniformPatches(classifier.grid(), kept)
+                                 : choice.name == "centre"  ? centrePatches(classifier.grid(), kept)
+                                                            : cv::ltrp::selectPatches(photo.ranking, params))));
+            }
+            choice.add(answers, photo);
         }
         if (i < pictures.size())
         {
@@ -285,28 +345,58 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
     return row;
 }
 
-static void printRows(const std::vector<Row>& rows, const std::vector<Photo>& photos)
+static void printRows(const std::vector<Row>& rows, const std::vector<cv::String>& names)
 {
-    const int labelled =
-        static_cast<int>(std::count_if(photos.begin(), photos.end(), [](const Photo& p) { return p.label >= 0; }));
+    const Answers& all = rows[0].choices[0];
+    const size_t labelled = all.right.size();
     std::cout << "patches  tokens  ms/photo  speed";
-    for (const char* choice : {"ranked", "random", "centre"})
-        std::cout << "  " << choice << ": same" << (labelled ? "  right" : "");
+    for (const cv::String& name : names)
+        std::cout << cv::format("  %7s: same", name.c_str()) << (labelled ? "   right" : "");
     std::cout << "\n";
     for (const Row& row : rows)
     {
         std::cout << cv::format("%7s  %6d  %8.2f  %4.2fx", row.name.c_str(), row.tokens, row.milliseconds,
                                 rows[0].milliseconds / row.milliseconds);
-        std::vector<Count> counts = {row.ranked, row.random, row.centre};
-        counts.resize(&row == &rows[0] ? 1 : counts.size());   // all patches are the same whoever chose them
-        for (const Count& count : counts)
+        for (const Answers& choice : row.choices)
         {
-            std::cout << cv::format("  %10.1f %%", 100. * count.same / static_cast<double>(photos.size()));
+            std::cout << cv::format("  %11.1f %%", 100 * mean(choice.same));
             if (labelled)
-                std::cout << cv::format("  %3.0f %%", 100. * count.right / labelled);
+                std::cout << cv::format("  %4.1f %%", 100 * mean(choice.right));
         }
         std::cout << "\n";
     }
+    if (labelled < 2)
+        return;
+    std::cout << "right on the same photos, percentage points and their 95 % intervals:\n";
+    for (size_t i = 1; i < rows.size(); i++)
+    {
+        const std::vector<double>& right = rows[i].choices[0].right;
+        std::cout << cv::format("%7s  %s", rows[i].name.c_str(), names[0].c_str());
+        for (size_t k = 1; k < names.size(); k++)
+            std::cout << " - " << names[k] << " " << difference(right, rows[i].choices[k].right) << ",";
+        std::cout << " - all " << difference(right, all.right) << "\n";
+    }
+}
+
+/// The choice of patches by --cluster, --sample and --temperature; names: of it and of those to compare it with.
+static cv::ltrp::SelectParams selectParams(const cv::CommandLineParser& parser, std::vector<cv::String>& names)
+{
+    cv::ltrp::SelectParams select;
+    const bool cluster = parser.has("cluster"), sampled = parser.has("sample");
+    if (cluster && sampled)
+        CV_Error(cv::Error::StsError, "--cluster and --sample exclude each other");
+    if (parser.has("temperature") && !sampled)
+        CV_Error(cv::Error::StsError, "--temperature goes with --sample");
+    if (cluster)
+        select.method = cv::ltrp::SELECT_CLUSTER;
+    if (sampled)
+        select.method = cv::ltrp::SELECT_SAMPLE;
+    if (parser.has("temperature"))
+        select.temperature = parser.get<double>("temperature");
+    names = {"best", "random", "uniform", "centre"};
+    if (cluster || sampled)
+        names.insert(names.begin(), cluster ? "varied" : "sampled");
+    return select;
 }
 
 int main(int argc, char** argv)
@@ -321,6 +411,7 @@ int main(int argc, char** argv)
     const cv::String input = parser.get<cv::String>("@input"), model = parser.get<cv::String>("model");
     const cv::String path = parser.get<cv::String>("classifier"), picture = parser.get<cv::String>("picture");
     const cv::String keep = parser.get<cv::String>("keep");
+    const int draws = parser.get<int>("draws");
     if (!parser.check() || input.empty() || path.empty())
     {
         parser.printErrors();
@@ -331,20 +422,31 @@ int main(int argc, char** argv)
     try
     {
         const std::vector<double> shares = parseShares(keep);
+        std::vector<cv::String> names;
+        cv::ltrp::SelectParams select = selectParams(parser, names);
+        if (!parser.check())
+        {
+            parser.printErrors();
+            return 1;
+        }
+        if (!(select.temperature > 0))
+            CV_Error(cv::Error::StsError,
+                     cv::format("--temperature: %g, expected a number above 0", select.temperature));
+        if (draws < 1)
+            CV_Error(cv::Error::StsError, cv::format("--draws: %d, expected 1 or more", draws));
+        cv::ltrp::SelectParams all;
+        all.keepRatio = 1;
         Classifier classifier(path);
         cv::Ptr<cv::ltrp::Ranker> ranker = model.empty() ? cv::ltrp::Ranker::create() : cv::ltrp::Ranker::create(model);
         sample::catchInterrupt();
         double rankMilliseconds = 0;
         std::vector<Photo> photos = readPhotos(input, classifier, *ranker, rankMilliseconds);
         std::vector<cv::Mat> pictures(picture.empty() ? 0 : std::min<size_t>(4, photos.size()));
-        cv::ltrp::SelectParams select;
-        select.keepRatio = 1;
-        std::vector<Row> rows(1, runShare(classifier, photos, select, pictures));
-        select.method = parser.has("cluster") ? cv::ltrp::SELECT_CLUSTER : cv::ltrp::SELECT_TOPK;
+        std::vector<Row> rows(1, runShare(classifier, photos, all, 1, {"all"}, pictures));
         for (size_t i = 0; i < shares.size() && !sample::interrupted(); i++)
         {
             select.keepRatio = shares[i];
-            rows.push_back(runShare(classifier, photos, select, pictures));
+            rows.push_back(runShare(classifier, photos, select, draws, names, pictures));
         }
         if (sample::interrupted())
             return sample::INTERRUPTED;   // half a table would mislead
@@ -352,7 +454,7 @@ int main(int argc, char** argv)
         std::cout << cv::format("%d photos, %d x %d patches, %d classes; ranking took %.2f ms a photo\n",
                                 static_cast<int>(photos.size()), classifier.grid().width, classifier.grid().height,
                                 static_cast<int>(classifier.classes().size()), rankMilliseconds);
-        printRows(rows, photos);
+        printRows(rows, names);
         if (photos.size() <= 10)
             for (const Photo& photo : photos)
                 std::cout << photo.path << ": " << photo.said << "\n";

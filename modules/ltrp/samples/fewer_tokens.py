@@ -5,7 +5,7 @@
 """Fewer tokens: a vision transformer classifies photos by their best-ranked patches alone.
 
 Prints how much faster it gets and how often it says the same as with all patches, beside as many patches drawn at
-random and as many nearest the centre.
+random, evenly spread and nearest the centre.
 """
 import argparse
 import os
@@ -15,8 +15,8 @@ import time
 import cv2
 import numpy as np
 
-from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker, interrupted, ltrp, read_image, run,
-                          select_params)
+from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker, interrupted, ltrp, parse_shares,
+                          read_image, run, select_params)
 
 
 class Classifier:
@@ -75,21 +75,46 @@ def centre_patches(grid, count):
     return np.sort(np.argsort((offset[:, None] + offset).ravel(), kind="stable")[:count])
 
 
+def uniform_patches(grid, count):
+    """Evenly spread patches: an ordered dither. A quarter is every second column of every second row."""
+    row, column = np.divmod(np.arange(grid ** 2), grid)
+    rank = np.zeros(grid ** 2, int)
+    for bit in range(12):
+        rank = 4 * rank + 2 * ((column ^ row) >> bit & 1) + (row >> bit & 1)
+    return np.sort(np.argsort(rank, kind="stable")[:count])
+
+
+def difference(a, b):
+    """Mean difference of two choices on the same photos, in percentage points, with its 95 % interval."""
+    apart = 100 * (a - b)
+    reach = 1.96 * apart.std(ddof=1) / len(apart) ** 0.5
+    return f"{apart.mean():+.1f} [{apart.mean() - reach:+.1f}, {apart.mean() + reach:+.1f}]"
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("input", help="photo, or folder of photos, searched recursively")
     arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, NAME.yml beside it")
     arguments.add_argument("--model", "-m", help="ranker's weights (.safetensors or .pth); shipped ones unless told")
     arguments.add_argument("--keep", "-k", default="0.75,0.5,0.25", help="shares of patches to try, each in (0, 1)")
-    arguments.add_argument("--cluster", action="store_true",
-                           help="keep varied patches (70 %% by score, the rest from clusters) instead of the best only")
+    how = arguments.add_mutually_exclusive_group()
+    how.add_argument("--cluster", action="store_true",
+                     help="keep varied patches (70 %% by score, the rest from clusters) instead of the best only")
+    how.add_argument("--sample", "-s", action="store_true",
+                     help="draw patches at random, those with high scores more often, instead of the best")
+    arguments.add_argument("--temperature", "-t", type=float,
+                           help="of --sample, above 0: low ones draw the best, high ones any; 1 unless told")
+    arguments.add_argument("--draws", "-n", type=int, default=1,
+                           help="draws of the random patches, and of those of --sample, to average over; 1")
     args = arguments.parse_args()
-    try:
-        shares = [float(word) for word in args.keep.split(",")]
-    except ValueError:
-        shares = []
-    if not shares or not all(0 < share < 1 for share in shares):
-        arguments.error(f"--keep: '{args.keep}' is no list of numbers above 0 and below 1")
+    if args.temperature is not None and not args.sample:
+        arguments.error("--temperature goes with --sample")
+    temperature = (1.0 if args.temperature is None else args.temperature) if args.sample else None
+    if temperature is not None and not 0 < temperature < float("inf"):
+        arguments.error(f"--temperature: {temperature:g}, expected a number above 0")
+    if args.draws < 1:
+        arguments.error(f"--draws: {args.draws}, expected 1 or more")
+    shares = parse_shares(arguments, args.keep)
 
     classifier, ranker = Classifier(args.classifier), create_ranker(args.model)
     catch_interrupt()
@@ -108,47 +133,68 @@ def main():
             if interrupted():
                 return INTERRUPTED
     labels, rank_time = np.array(labels), np.median(times)
-    labelled = int((labels >= 0).sum())
+    labelled = labels >= 0
+    names = ["varied"] if args.cluster else ["sampled"] if args.sample else []
+    names += ["best", "random", "uniform", "centre"]
 
-    lines, full_answers, full_time, draw = [], None, None, np.random.default_rng(0)
+    lines, apart, full, full_time, draw = [], [], None, None, np.random.default_rng(0)
     said = [[] for _ in files]
     for share in [1.0] + shares:
-        answers, random_answers, centre_answers, times = [], [], [], []
+        answers, times = [], []   # per photo, of each draw
+        others = {other: [] for other in names[1:] if share < 1}
+        chosen_draws = args.draws if args.sample and share < 1 else 1
         name = "all" if share == 1 else f"{100 * share:.0f} %"
         with Progress(f"{name} of the patches, photo", len(files)) as progress:
             for i, (image, ranking) in enumerate(zip(inputs, rankings)):
-                patches = ltrp.selectPatches(ranking, select_params(share, args.cluster and share < 1), image)
+                def choose(number):   # another seed for each photo and draw
+                    if share == 1:
+                        return ltrp.selectPatches(ranking, select_params(1.0))
+                    params = select_params(share, args.cluster, temperature, number * len(files) + i)
+                    return ltrp.selectPatches(ranking, params, image)
+
+                patches = choose(0)
                 if i == 0:
                     classifier.run(image, patches)   # lays out memory, which is not what is to be timed
                 start = time.perf_counter()
                 result = classifier.run(image, patches)
                 times.append(time.perf_counter() - start)
-                answers.append(int(result.argmax()))
-                said[i].append(f"{name}: {classifier.classes[answers[-1]]} {100 * result.max():.1f} %")
+                said[i].append(f"{name}: {classifier.classes[result.argmax()]} {100 * result.max():.1f} %")
+                answers.append([result.argmax()] + [classifier.run(image, choose(number)).argmax()
+                                                    for number in range(1, chosen_draws)])
                 if share < 1:
-                    other = np.sort(draw.permutation(classifier.grid ** 2)[:len(patches)])
-                    random_answers.append(int(classifier.run(image, other).argmax()))
-                    centre = centre_patches(classifier.grid, len(patches))
-                    centre_answers.append(int(classifier.run(image, centre).argmax()))
+                    grid, count = classifier.grid, len(patches)
+                    chosen = {"random": [draw.permutation(grid ** 2)[:count] for _ in range(args.draws)],
+                              "uniform": [uniform_patches(grid, count)], "centre": [centre_patches(grid, count)],
+                              "best": [ltrp.selectPatches(ranking, select_params(share))]}
+                    for other, found in others.items():
+                        found.append([classifier.run(image, np.sort(kept)).argmax() for kept in chosen[other]])
                 progress.step(i + 1)
                 if interrupted():
                     return INTERRUPTED   # half a table would mislead
         if share == 1:
-            full_answers, full_time = np.array(answers), np.median(times)
+            full, full_time = np.array(answers), np.median(times)
+
+        def right(found):
+            return (np.array(found) == labels[:, None])[labelled].mean(1)   # of each photo with a label
 
         def percentages(found):
-            right = f"  {100 * (np.array(found) == labels).sum() / labelled:3.0f} %" if labelled else ""
-            return f"  {100 * (np.array(found) == full_answers).mean():10.1f} %" + right
+            same = f"  {100 * (np.array(found) == full).mean():11.1f} %"
+            return same + (f"  {100 * right(found).mean():4.1f} %" if labelled.any() else "")
 
         line = f"{name:>7}  {len(patches) + 1:6}  {1000 * np.median(times):8.2f}  {full_time / np.median(times):4.2f}x"
-        choices = [answers] + ([random_answers, centre_answers] if share < 1 else [])
-        lines.append(line + "".join(percentages(found) for found in choices))
+        lines.append(line + "".join(percentages(found) for found in [answers] + list(others.values())))
+        if share < 1 and labelled.sum() > 1:
+            apart.append(f"{name:>7}  {names[0]} " + ", ".join(
+                f"- {other} {difference(right(answers), right(found))}" for other, found in
+                list(others.items()) + [("all", full)]))
 
     print(f"{len(files)} photos, {classifier.grid} x {classifier.grid} patches, {len(classifier.classes)} classes; "
           f"ranking took {1000 * rank_time:.2f} ms a photo")
-    print("patches  tokens  ms/photo  speed" + "".join(f"  {choice}: same" + ("  right" if labelled else "")
-                                                       for choice in ("ranked", "random", "centre")))
+    print("patches  tokens  ms/photo  speed" + "".join(f"  {name:>7}: same" + ("   right" if labelled.any() else "")
+                                                       for name in names))
     print("\n".join(lines))
+    if apart:
+        print("right on the same photos, percentage points and their 95 % intervals:\n" + "\n".join(apart))
     if len(files) <= 10:
         for file, words in zip(files, said):
             print(f"{file}: {', '.join(words)}")

@@ -97,10 +97,24 @@ def add_common(arguments):
     arguments.add_argument("--keep", "-k", type=float, default=0.25, help="share of patches to keep, in (0, 1]; 0.25")
 
 
-def select_params(keep, cluster=False):
+def parse_shares(arguments, text):
+    """The list of --keep: shares above 0 and below 1."""
+    try:
+        shares = [float(word) for word in text.split(",")]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share < 1 for share in shares):
+        arguments.error(f"--keep: '{text}' is no list of numbers above 0 and below 1")
+    return shares
+
+
+def select_params(keep, cluster=False, temperature=None, seed=0):
+    """The best patches; varied ones with `cluster`; drawn ones with a `temperature`."""
     params = ltrp.SelectParams()
-    params.keepRatio = keep
+    params.keepRatio, params.seed = keep, seed
     params.method = ltrp.SELECT_CLUSTER if cluster else ltrp.SELECT_TOPK
+    if temperature is not None:
+        params.method, params.temperature = ltrp.SELECT_SAMPLE, temperature
     return params
 
 

@@ -10,6 +10,7 @@
 #include "select/dpc_knn.hpp"
 
 #include <algorithm>
+#include <cfloat>
 #include <cmath>
 
 namespace cv { namespace ltrp {
@@ -57,28 +58,47 @@ int fixedCount(size_t patches, const SelectParams& params)
     return params.count > 0 ? params.count : keepCount(static_cast<int>(patches), params.keepRatio);
 }
 
-/// SELECT_MASS. values: by descending score.
-size_t countByMass(const std::vector<double>& values, double mass, double temperature)
+/// The scores of patches, in the order of their numbers.
+std::vector<double> valuesOf(const Mat& scores, const std::vector<int>& patches)
 {
-    LTRP_REQUIRE(mass > 0 && mass <= 1, Error::StsOutOfRange, "mass is " << mass << ", expected above 0 and at most 1");
+    std::vector<double> values;
+    for (int patch : patches)
+        values.push_back(scores.at<float>(patch / scores.cols, patch % scores.cols));
+    return values;
+}
+
+/// Logarithms of the softmax of the standardised scores, less that of the best patch: 0 and below. values: by
+/// descending score.
+std::vector<double> logWeights(const std::vector<double>& values, double temperature)
+{
+    LTRP_REQUIRE(std::isfinite(values.front()) && std::isfinite(values.back()), Error::StsBadArg,
+                 "the scores hold infinite values, which have no softmax");
     LTRP_REQUIRE(temperature > 0 && std::isfinite(temperature), Error::StsOutOfRange,
                  "temperature is " << temperature << ", expected a finite number above 0");
-    double mean = 0, variance = 0, total = 0, held = 0;
+    double mean = 0, variance = 0;
     for (double value : values)
         mean += value / static_cast<double>(values.size());
     for (double value : values)
         variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
     const double deviation = std::sqrt(variance);
-    const auto weight = [&](double value)   // the softmax but for its sum; the mean cancels
-    {
-        return deviation > 0 ? std::exp((value - values.front()) / deviation / temperature) : 1.0;
-    };
-    for (double value : values)
-        total += weight(value);
+    std::vector<double> result;
+    for (double value : values)   // the mean cancels
+        result.push_back(deviation > 0 ? (value - values.front()) / deviation / temperature : 0.0);
+    return result;
+}
+
+/// SELECT_MASS. values: by descending score.
+size_t countByMass(const std::vector<double>& values, double mass, double temperature)
+{
+    LTRP_REQUIRE(mass > 0 && mass <= 1, Error::StsOutOfRange, "mass is " << mass << ", expected above 0 and at most 1");
+    const std::vector<double> weights = logWeights(values, temperature);
+    double total = 0, held = 0;
+    for (double weight : weights)
+        total += std::exp(weight);
     const double wanted = mass * total * (1 - 1e-12);   // equal scores: rounding must not ask for one patch more
     size_t count = 0;
     while (count < values.size() && held < wanted)
-        held += weight(values[count++]);
+        held += std::exp(weights[count++]);
     return count;
 }
 
@@ -92,16 +112,10 @@ int countByScores(const Mat& scores, const std::vector<int>& order, const Select
     LTRP_REQUIRE(params.minRatio <= params.maxRatio, Error::StsOutOfRange,
                  "lowest share of patches is " << params.minRatio << ", expected at most the highest share, "
                  << params.maxRatio);
-    std::vector<double> values;
-    for (int patch : order)
-        values.push_back(scores.at<float>(patch / scores.cols, patch % scores.cols));
+    const std::vector<double> values = valuesOf(scores, order);
     size_t count = 0;
     if (params.method == SELECT_MASS)
-    {
-        LTRP_REQUIRE(std::isfinite(values.front()) && std::isfinite(values.back()), Error::StsBadArg,
-                     "the scores hold infinite values, which have no softmax");
         count = countByMass(values, params.mass, params.temperature);
-    }
     else
     {
         LTRP_REQUIRE(std::isfinite(params.threshold), Error::StsOutOfRange,
@@ -112,6 +126,26 @@ int countByScores(const Mat& scores, const std::vector<int>& order, const Select
     const int patches = static_cast<int>(order.size());
     const int fewest = params.minRatio > 0 ? keepCount(patches, params.minRatio) : 1;
     return std::min(std::max(static_cast<int>(count), fewest), keepCount(patches, params.maxRatio));
+}
+
+/// SELECT_SAMPLE: the patches that arrive first, where each arrives after an exponentially distributed time whose rate
+/// is its weight: the next to arrive is one of those left, with probabilities as their weights (Efraimidis and Spirakis,
+/// IPL 2006; the logarithms of such times make the Gumbel top-k trick). order: all patches by descending score.
+std::vector<int> bySampling(const Mat& scores, const SelectParams& params, const std::vector<int>& order)
+{
+    const auto keep = fixedCount(order.size(), params);
+    const std::vector<double> weights = logWeights(valuesOf(scores, order), params.temperature);
+    RandomStream random(params.seed, RandomPurpose::Sample);
+    std::vector<double> logTimes(order.size());   // by patch number: the noise of a place does not follow its rank
+    for (double& time : logTimes)
+        time = std::log(std::max(-std::log1p(-random.uniform(0., 1.)), DBL_MIN));
+    for (size_t i = 0; i < order.size(); ++i)
+        logTimes[static_cast<size_t>(order[i])] -= weights[i];
+    std::vector<int> kept = order;   // sorted stably: where a tiny temperature makes times infinite, the best are first
+    std::stable_sort(kept.begin(), kept.end(), [&](int a, int b)
+                     { return logTimes[static_cast<size_t>(a)] < logTimes[static_cast<size_t>(b)]; });
+    kept.resize(static_cast<size_t>(keep));
+    return kept;
 }
 
 /// SELECT_CLUSTER. order: all patches by descending score.
@@ -163,13 +197,15 @@ int keepCount(int numPatches, double keepRatio)
 
 std::vector<int> selectPatches(const PatchRanking& ranking, const SelectParams& params, InputArray image)
 {
-    LTRP_REQUIRE(params.method >= SELECT_TOPK && params.method <= SELECT_THRESHOLD, Error::StsOutOfRange,
+    LTRP_REQUIRE(params.method >= SELECT_TOPK && params.method <= SELECT_SAMPLE, Error::StsOutOfRange,
                  "selection method is " << params.method << ", expected SELECT_TOPK (0), SELECT_CLUSTER (1), "
-                 "SELECT_MASS (2) or SELECT_THRESHOLD (3)");
+                 "SELECT_MASS (2), SELECT_THRESHOLD (3) or SELECT_SAMPLE (4)");
     LTRP_REQUIRE(!ranking.scores.empty(), Error::StsBadArg, "the ranking has no scores");
     std::vector<int> kept = ranking.order();
     if (params.method == SELECT_CLUSTER)
         kept = byClusters(ranking, params, kept, image);
+    else if (params.method == SELECT_SAMPLE)
+        kept = bySampling(ranking.scores, params, kept);
     else
         kept.resize(static_cast<size_t>(params.method == SELECT_TOPK ? fixedCount(kept.size(), params)
                                                                      : countByScores(ranking.scores, kept, params)));

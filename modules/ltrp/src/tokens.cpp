@@ -94,8 +94,8 @@ Size tokenGrid(Size imageSize, int patchSize, int merge)
 TokenSelection selectTokens(const PatchRanking& ranking, Size grid, const SelectParams& params, int merge, int order)
 {
     LTRP_REQUIRE(params.method != SELECT_CLUSTER, Error::StsOutOfRange,
-                 "selection method is SELECT_CLUSTER (1), expected SELECT_TOPK (0), SELECT_MASS (2) or "
-                 "SELECT_THRESHOLD (3) for tokens");
+                 "selection method is SELECT_CLUSTER (1), expected SELECT_TOPK (0), SELECT_MASS (2), "
+                 "SELECT_THRESHOLD (3) or SELECT_SAMPLE (4) for tokens");
     LTRP_REQUIRE(order == TOKEN_ORDER_RASTER || order == TOKEN_ORDER_WINDOWS, Error::StsOutOfRange,
                  "order of the tokens is " << order << ", expected TOKEN_ORDER_RASTER (0) or TOKEN_ORDER_WINDOWS (1)");
     checkGrid(grid);
@@ -105,7 +105,7 @@ TokenSelection selectTokens(const PatchRanking& ranking, Size grid, const Select
                  "window's side, " << merge);
     const int area = merge * merge, columns = grid.width / merge;
     SelectParams budget = params;
-    if (params.method == SELECT_TOPK && params.count != 0)
+    if ((params.method == SELECT_TOPK || params.method == SELECT_SAMPLE) && params.count != 0)
     {
         LTRP_REQUIRE(params.count >= area && params.count <= grid.area(), Error::StsOutOfRange,
                      "number of tokens to keep is " << params.count << ", expected " << area

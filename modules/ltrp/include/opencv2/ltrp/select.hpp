@@ -21,7 +21,8 @@ enum SelectMethod
     SELECT_TOPK = 0,       //!< the patches with the highest scores
     SELECT_CLUSTER = 1,    //!< a share by score, then representatives of the largest DPC-KNN clusters of the rest
     SELECT_MASS = 2,       //!< the fewest patches that hold a share of the scores' softmax
-    SELECT_THRESHOLD = 3   //!< the patches with at least a given score
+    SELECT_THRESHOLD = 3,  //!< the patches with at least a given score
+    SELECT_SAMPLE = 4      //!< patches drawn at random, those with high scores more often
 };
 
 /** @brief Parameters of cv::ltrp::selectPatches.
@@ -30,8 +31,14 @@ SELECT_MASS: scores are standardised (less their mean, divided by their standard
 where the scores are equal) and divided by the temperature; their softmax is the patches' mass. The patches are taken by
 descending score until they hold `mass` of it. A low temperature keeps fewer patches.
 
-All methods but SELECT_CLUSTER keep the first patches of PatchRanking::order(): of equal scores the one with the lower
-patch number. */
+SELECT_SAMPLE: patches are drawn one after the other, without replacement; the probabilities of a draw are the same
+softmax over the patches that are left. A temperature near 0 keeps the best patches, a high one a uniformly random set.
+The draw depends on scores, temperature and seed alone, not on threads or on other images. The seed gives each patch
+number its noise: with the same seed, similar score maps keep similar patches, so that a video stays steady. For
+independent draws, as in training, give each image and epoch a seed of its own.
+
+SELECT_TOPK, SELECT_MASS and SELECT_THRESHOLD keep the first patches of PatchRanking::order(): of equal scores the one
+with the lower patch number. */
 struct CV_EXPORTS_W_SIMPLE SelectParams
 {
     CV_WRAP SelectParams()
@@ -41,13 +48,13 @@ struct CV_EXPORTS_W_SIMPLE SelectParams
     }
 
     CV_PROP_RW int method;          //!< cv::ltrp::SelectMethod
-    CV_PROP_RW double keepRatio;    //!< TOPK, CLUSTER: share of patches to keep, in (0, 1]; see keepCount()
-    CV_PROP_RW int count;           //!< TOPK, CLUSTER: number of patches to keep, up to all; 0: keepRatio decides
+    CV_PROP_RW double keepRatio;    //!< TOPK, CLUSTER, SAMPLE: share of patches to keep, in (0, 1]; see keepCount()
+    CV_PROP_RW int count;           //!< TOPK, CLUSTER, SAMPLE: number of patches to keep, up to all; 0: by keepRatio
     CV_PROP_RW double scoreShare;   //!< CLUSTER: share of the kept patches chosen by score, in [0, 1]
     CV_PROP_RW int neighbours;      //!< CLUSTER: k of DPC-KNN, the patch itself included, >= 1
-    CV_PROP_RW size_t seed;         //!< CLUSTER: of the choice of representatives, and of centres among equals
+    CV_PROP_RW size_t seed;         //!< SAMPLE: of the draw. CLUSTER: of representatives, and of centres among equals
     CV_PROP_RW double mass;         //!< MASS: share of the softmax to hold, in (0, 1]
-    CV_PROP_RW double temperature;  //!< MASS: of the softmax, in standard deviations of the scores, above 0
+    CV_PROP_RW double temperature;  //!< MASS, SAMPLE: of the softmax, in standard deviations of the scores, above 0
     CV_PROP_RW double threshold;    //!< THRESHOLD: lowest score that is kept; finite
     CV_PROP_RW double minRatio;     //!< MASS, THRESHOLD: least share to keep, in [0, 1]; int(patches * minRatio), >= 1
     CV_PROP_RW double maxRatio;     //!< MASS, THRESHOLD: largest share to keep, in (0, 1], >= minRatio; counted so
@@ -64,8 +71,9 @@ CV_EXPORTS_W int keepCount(int numPatches, double keepRatio);
 @param params number of patches and method
 @param image the ranked image; required by SELECT_CLUSTER, which clusters the pixels of the patches
 @return kept patch numbers, raster order, ascending, without repetitions; at least one
-@throws cv::Exception naming the parameter and its range; for scores that are NaN, or infinite with SELECT_MASS; for a
-missing image or one of another size than the ranked one; for more than 4096 patches with SELECT_CLUSTER
+@throws cv::Exception naming the parameter and its range; for scores that are NaN, or infinite with SELECT_MASS or
+SELECT_SAMPLE; for a missing image or one of another size than the ranked one; for more than 4096 patches with
+SELECT_CLUSTER
 
 The clustering is DPC-KNN, @cite Du2016DPCKNN .
 */

@@ -66,8 +66,8 @@ The scores are resampled to the transformer's grid (resampleScores()). Windows o
 transformer merges into one, are kept or dropped whole; a window's score is the mean of its tokens'.
 @param ranking scores of an image
 @param grid columns (width) and rows (height) of patch tokens, multiples of `merge`, each 1 to 4096
-@param params the budget: SELECT_TOPK with `count` tokens before merging (as many windows as fit into it, merge * merge
-or more) or a share of the windows, SELECT_MASS or SELECT_THRESHOLD over the windows' scores
+@param params the budget: SELECT_TOPK or SELECT_SAMPLE with `count` tokens before merging (as many windows as fit into
+it, merge * merge or more) or a share of the windows; SELECT_MASS or SELECT_THRESHOLD. All go by the windows' scores
 @param merge side of a merge window in tokens; 1: every token by itself
 @param order cv::ltrp::TokenOrder of the indices
 @return the kept tokens; at least one window. Class and register tokens are not counted: add their number to the

@@ -65,25 +65,29 @@ void bindSelection(py::module_& module)
     module.attr("SELECT_CLUSTER") = int(SELECT_CLUSTER);
     module.attr("SELECT_MASS") = int(SELECT_MASS);
     module.attr("SELECT_THRESHOLD") = int(SELECT_THRESHOLD);
+    module.attr("SELECT_SAMPLE") = int(SELECT_SAMPLE);
 
     py::class_<SelectParams>(module, "SelectParams", "What selectPatches is to do.")
         .def(py::init<>())
-        .def_readwrite("method", &SelectParams::method, "SELECT_TOPK (default), SELECT_CLUSTER, SELECT_MASS or SELECT_THRESHOLD")
+        .def_readwrite("method", &SelectParams::method,
+                       "SELECT_TOPK (default), SELECT_CLUSTER, SELECT_MASS, SELECT_THRESHOLD or SELECT_SAMPLE")
         .def_readwrite("keepRatio", &SelectParams::keepRatio,
-                       "SELECT_TOPK, SELECT_CLUSTER: share of patches to keep, in (0, 1]; int(patches * keepRatio), at least\n"
-                       "1; 0.25")
+                       "SELECT_TOPK, SELECT_CLUSTER, SELECT_SAMPLE: share of patches to keep, in (0, 1]; int(patches * keepRatio),\n"
+                       "at least 1; 0.25")
         .def_readwrite("count", &SelectParams::count,
-                       "SELECT_TOPK, SELECT_CLUSTER: number of patches to keep; 0 (default): keepRatio decides")
+                       "SELECT_TOPK, SELECT_CLUSTER, SELECT_SAMPLE: number of patches to keep; 0 (default): keepRatio decides")
         .def_readwrite("scoreShare", &SelectParams::scoreShare,
                        "SELECT_CLUSTER: share of the kept ones chosen by score, in [0, 1]; 0.7")
         .def_readwrite("neighbours", &SelectParams::neighbours,
                        "SELECT_CLUSTER: k of DPC-KNN, the patch itself included, >= 1; 5")
         .def_readwrite("seed", &SelectParams::seed,
-                       "SELECT_CLUSTER: picks representatives, and centres among equals; 0")
+                       "SELECT_SAMPLE: of the draw, which differs between images by their scores alone: for independent draws give\n"
+                       "each image a seed of its own. SELECT_CLUSTER: picks representatives, and centres among equals; 0")
         .def_readwrite("mass", &SelectParams::mass,
                        "SELECT_MASS: share of the softmax of the standardised scores that is kept, in (0, 1]; 0.75")
         .def_readwrite("temperature", &SelectParams::temperature,
-                       "SELECT_MASS: of the softmax, in standard deviations of the scores, above 0; 1")
+                       "SELECT_MASS, SELECT_SAMPLE: of the softmax, in standard deviations of the scores, above 0; near 0\n"
+                       "SELECT_SAMPLE keeps the best patches; 1")
         .def_readwrite("threshold", &SelectParams::threshold, "SELECT_THRESHOLD: lowest score that is kept, finite; 0")
         .def_readwrite("minRatio", &SelectParams::minRatio,
                        "SELECT_MASS, SELECT_THRESHOLD: at least this share of patches is kept, in [0, 1]; 0: one patch")

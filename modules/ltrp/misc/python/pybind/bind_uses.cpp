@@ -91,8 +91,9 @@ void bindTokens(py::module_& module)
                "imageSize: (width, height) in pixels; patchSize: in pixels; merge: side of a merge window in patches.");
     const char* const arguments =
         "ranking: PatchRanking; grid: (columns, rows) of patch tokens, multiples of merge; params: SelectParams, the budget:\n"
-        "SELECT_TOPK with count tokens or a share, SELECT_MASS or SELECT_THRESHOLD; merge: windows of merge x merge tokens are\n"
-        "kept whole; order: TOKEN_ORDER_RASTER, or TOKEN_ORDER_WINDOWS for tokens numbered window by window (Qwen2-VL).";
+        "SELECT_TOPK or SELECT_SAMPLE with count tokens or a share, SELECT_MASS or SELECT_THRESHOLD; merge: windows of\n"
+        "merge x merge tokens are kept whole; order: TOKEN_ORDER_RASTER, or TOKEN_ORDER_WINDOWS for tokens numbered window\n"
+        "by window (Qwen2-VL).";
     module.def("selectTokens", &tokensOf, py::arg("ranking"), py::arg("grid"), py::arg("params") = SelectParams(),
                py::arg("merge") = 1, py::arg("order") = int(TOKEN_ORDER_RASTER),
                (std::string("selectTokens(ranking, grid, params=SelectParams(), merge=1, order=TOKEN_ORDER_RASTER) -> "

@@ -97,7 +97,8 @@ class Names(Shared):
             self.assertTrue(callable(getattr(lib, name)), name)
             if name in functions or not in_cv2:   # OpenCV's generator gives classes no text
                 self.assertTrue(getattr(lib, name).__doc__, name)
-        constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, SELECT_MASS=2, SELECT_THRESHOLD=3, TOKEN_ORDER_RASTER=0, TOKEN_ORDER_WINDOWS=1,
+        constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, SELECT_MASS=2, SELECT_THRESHOLD=3, SELECT_SAMPLE=4,
+                         TOKEN_ORDER_RASTER=0, TOKEN_ORDER_WINDOWS=1,
                          REMOVAL_DECODER=0, REMOVAL_ENCODER=1, METRIC_L1=0, METRIC_L2=1,
                          METRIC_SSIM=2, METRIC_PSNR=3, SPACE_DECODER=0, SPACE_PIXEL=1, AVERAGE_SCORE=0, AVERAGE_RANK=1,
                          CONTEXT_UNIFORM=0, CONTEXT_BORDER=1, TARGET_CPU=0, TARGET_CPU_BF16=10, TARGET_CPU_INT8=1001, TARGET_CUDA=6, TARGET_CUDA_FP16=7,
@@ -377,6 +378,37 @@ class Selection(Shared):
         self.assertIn('lowest share', self.refused(lib.selectPatches, ranking, params))
         params.method, params.count = lib.SELECT_TOPK, 7
         np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.sort(ranking.order()[:7]))
+
+    def test_sample(self):
+        ranking = self.ranker.rank(photo())
+        params = lib.SelectParams()
+        params.method = lib.SELECT_SAMPLE
+        draws = []
+        for seed in range(200):
+            params.seed = seed
+            draws.append(lib.selectPatches(ranking, params))
+            np.testing.assert_array_equal(draws[-1], np.unique(draws[-1]))
+            self.assertEqual(len(draws[-1]), 49)
+        np.testing.assert_array_equal(lib.selectPatches(ranking, params), draws[-1])
+        # High scores come more often; the first draw follows the softmax of the standardised scores.
+        times = np.bincount(np.concatenate(draws), minlength=196)
+        order = ranking.order()
+        self.assertGreater(times[order[:49]].sum(), 2 * times[order[-49:]].sum())
+        params.count, params.temperature = 1, 0.5
+        first = []
+        for seed in range(2000):
+            params.seed = seed
+            first.append(int(lib.selectPatches(ranking, params)[0]))
+        scores = np.float64(ranking.scores).ravel()
+        softmax = np.exp((scores - scores.mean()) / scores.std() / 0.5)
+        wanted = softmax[order[:20]].sum() / softmax.sum()
+        self.assertAlmostEqual(np.isin(first, order[:20]).mean(), wanted, delta=0.05)   # four deviations or more
+        params.count, params.temperature = 49, 1e-9
+        np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.sort(order[:49]))
+        np.testing.assert_array_equal(lib.selectTokens(ranking, (14, 14), params).indices, np.sort(order[:49]))
+        for temperature in (0, -1, float('inf'), float('nan')):
+            params.temperature = temperature
+            self.assertIn('temperature', self.refused(lib.selectPatches, ranking, params))
 
     def test_keep_count(self):
         self.assertEqual([lib.keepCount(196, 0.25), lib.keepCount(10, 0.01)], [49, 1])

@@ -12,8 +12,8 @@ __all__ = [
     "AVERAGE_RANK", "AVERAGE_SCORE", "CONTEXT_BORDER", "CONTEXT_UNIFORM", "METRIC_L1", "METRIC_L2", "METRIC_PSNR",
     "METRIC_SSIM", "MaePretrainParams", "PatchRanking", "PatchRegion", "REMOVAL_DECODER", "REMOVAL_ENCODER", "RankSaliency",
     "RankSaliency_create", "Ranker", "RankerTrainParams", "Ranker_create", "RankingTracker", "RankingTracker_create",
-    "SELECT_CLUSTER", "SELECT_MASS", "SELECT_THRESHOLD", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL", "ScoreParams", "Scorer",
-    "Scorer_create",
+    "SELECT_CLUSTER", "SELECT_MASS", "SELECT_SAMPLE", "SELECT_THRESHOLD", "SELECT_TOPK", "SPACE_DECODER", "SPACE_PIXEL",
+    "ScoreParams", "Scorer", "Scorer_create",
     "SelectParams", "TARGET_CPU", "TARGET_CPU_BF16", "TARGET_CPU_INT8",
     "TARGET_CUDA", "TARGET_CUDA_BF16", "TARGET_CUDA_FP16", "TARGET_CUDA_TF32", "TOKEN_ORDER_RASTER", "TOKEN_ORDER_WINDOWS",
     "TokenSelection", "TrainParams", "TrainProgress", "Trainer",
@@ -36,6 +36,7 @@ SELECT_TOPK: Final[int]
 SELECT_CLUSTER: Final[int]
 SELECT_MASS: Final[int]
 SELECT_THRESHOLD: Final[int]
+SELECT_SAMPLE: Final[int]
 TOKEN_ORDER_RASTER: Final[int]
 TOKEN_ORDER_WINDOWS: Final[int]
 REMOVAL_DECODER: Final[int]
