@@ -8,6 +8,7 @@
 
 #include "../modules/ltrp/src/image/jpeg_check.hpp"
 #include "../modules/ltrp/src/image/photo_list.hpp"
+#include "../modules/ltrp/src/io/model_file.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -376,6 +377,36 @@ BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
     BOOST_TEST(outcome.out.find("plain pixels") != std::string::npos);
     BOOST_TEST(outcome.err.find("by its name") != std::string::npos);
     BOOST_TEST(tool({"info", path, "--norm-pix-loss", "maybe"}).status == 2);
+
+    // Stored maps follow the option too, and those of the other value are not continued.
+    const auto targets = [&](const std::string& name, const std::string& value)
+    {
+        return std::vector<std::string>{"score",   photoFolder(), "--mae",   models().mae,      "--masks", "2", "--space", "pixel",
+                                        "--targets", folder.file(name), "--norm-pix-loss", value};
+    };
+    expectOk(targets("yes", "yes"));
+    expectOk(targets("no", "no"));
+    const std::string stored = "/targets-00000.safetensors";
+    BOOST_TEST((readText(folder.file("yes") + stored) != readText(folder.file("no") + stored)));
+    expectError(targets("yes", "no"), 1, {folder.file("yes"), "norm-pix-loss"});
+
+    // A training that reads such a file says what it takes it for.
+    namespace io = cv::ltrp::io;
+    io::Model model;
+    model.kind = io::ModelKind::Mae;
+    model.mae.input.imageSize = 32;
+    model.mae.input.patchSize = 8;
+    model.mae.encoder = {64, 1, 1, 256};
+    model.mae.decoder = {512, 1, 16, 2048};
+    cv::ltrp::vit::initialiseParams(model.mae, 1, model.params);
+    std::vector<io::TensorOut> tensors;
+    for (const cv::ltrp::vit::ParamInfo& one : model.params.layout.tensors())
+        tensors.push_back({one.name, io::DType::F32, {one.shape.begin(), one.shape.end()}, model.params.data() + one.offset});
+    io::writeSafetensors(folder.file("unknown.safetensors"), tensors, {});
+    outcome = tool({"train", photoFolder(), "--mae", folder.file("unknown.safetensors"), "--out", folder.file("out"), "--mask-ratio",
+                    "0.5", "--list-k", "4", "--embed-dim", "24", "--depth", "1", "--heads", "2", "--epochs", "1", "--batch", "6"});
+    BOOST_TEST(outcome.status == 0, outcome.err);
+    BOOST_TEST(outcome.err.find("unknown.safetensors: does not say") != std::string::npos, outcome.err);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -377,7 +377,7 @@ void guessTargets(const TensorFile& file, const NetworkInFile& network, const Lo
     model.mae.normPixLoss = !named && !byWeights;
     model.warnings.push_back(file.path() + ": does not say whether it predicts pixels normalised per patch (norm_pix_loss); taken as " +
                              (model.mae.normPixLoss ? "yes" : "no") + (named ? ", by its name" : ", by its weights") +
-                             "; --norm-pix-loss yes or no says it");
+                             "; --norm-pix-loss yes or no says it, and 'ltrp convert' stores it");
 }
 
 void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model)
@@ -404,8 +404,6 @@ void completeConfig(const TensorFile& file, const NetworkInFile& network, const 
         completeStack(model.mae.decoder, hints.decoderHeads, true, path);
     if (hints.layerNormEps != 0)
         eps = hints.layerNormEps;
-    if (hints.normPixLoss >= 0)
-        model.mae.normPixLoss = hints.normPixLoss != 0;
 }
 
 }}}  // namespace
