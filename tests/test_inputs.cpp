@@ -292,6 +292,44 @@ BOOST_AUTO_TEST_CASE(json_lines_come_as_images_are_done)
     BOOST_TEST(entries[0].contains("scores"));
 }
 
+BOOST_AUTO_TEST_CASE(lines_survive_a_kill)
+{
+    std::vector<std::string> args = rank({"--batch", "1", "--jsonl", folder.file("r.jsonl")});
+    args.insert(args.begin(), LTRP_TOOL);
+    args.insert(args.end(), 20000, photos()[0]);
+    testing_tools::Process process(args);
+    const auto lines = [&]()
+    {
+        const std::string text = fs::exists(folder.file("r.jsonl")) ? readText(folder.file("r.jsonl")) : std::string();
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    while (process.running() && lines() < 3)
+        usleep(1000);
+    process.signal(SIGKILL);
+    BOOST_TEST(process.wait().status == 1000 + SIGKILL);
+    const std::string written = readText(folder.file("r.jsonl"));
+    std::istringstream text(written.substr(0, written.rfind('\n') + 1));   // the line of the moment may be cut
+    for (std::string line; std::getline(text, line);)
+        BOOST_TEST(Json::parse(line)["image"] == photos()[0]);
+}
+
+BOOST_AUTO_TEST_CASE(standard_input_is_an_image_or_a_list)
+{
+    const auto piped = [&](const std::string& file)
+    {
+        return testing_tools::runProcess({"/bin/sh", "-c", "exec \"$0\" rank - --model \"$1\" --json - < \"$2\"", LTRP_TOOL,
+                                          models().ranker, file});
+    };
+    const Outcome image = piped(photos()[0]);
+    BOOST_TEST(image.status == 0, image.err);
+    BOOST_TEST((Json::parse(image.out)[0]["scores"] == scores(photos()[0])["scores"]));
+    writeText(folder.file("list"), photos()[0] + "\n" + photos()[1] + "\n");
+    const Outcome list = piped(folder.file("list"));
+    BOOST_TEST(list.status == 0, list.err);
+    BOOST_TEST(Json::parse(list.out).size() == 2u);
+    BOOST_TEST(piped("/dev/null").status == 1);
+}
+
 BOOST_AUTO_TEST_CASE(option_files_are_read_right_or_refused)
 {
     const std::string data = folder.file("data");
@@ -345,6 +383,15 @@ BOOST_AUTO_TEST_CASE(weights_as_people_have_them)
     const Outcome bin = tool({"info", cases("weights/binfolder"), "--heads", "2", "--decoder-heads", "2"});
     BOOST_TEST(bin.status == 0, bin.err);
     expectError({"rank", photos()[0], "--model", cases("weights/cls16")}, 1, {"is a classifier", "config.json"});
+
+    // What lies beside the weights is not left out in silence: defaults would take its place.
+    fs::copy(cases("weights/hf_new"), folder.file("pipe"));
+    fs::remove(folder.file("pipe/config.json"));
+    BOOST_REQUIRE(mkfifo(folder.file("pipe/config.json").c_str(), 0600) == 0);
+    expectError({"info", folder.file("pipe")}, 1, {"pipe/config.json", "no regular file"});
+    fs::remove(folder.file("pipe/config.json"));
+    fs::create_symlink("nowhere", folder.file("pipe/config.json"));
+    expectError({"info", folder.file("pipe")}, 1, {"pipe/config.json", "no regular file"});
 
     fs::create_directories(folder.file("empty"));
     expectError({"info", folder.file("empty")}, 1, {"pytorch_model.bin", "name the weight file"});

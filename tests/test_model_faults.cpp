@@ -122,11 +122,11 @@ BOOST_AUTO_TEST_CASE(nan_and_infinite_weights_are_refused)
 BOOST_AUTO_TEST_CASE(heads_that_cannot_be_known_must_be_given)
 {
     checkMentions(messageOf([] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors"); }),
-                  {"heads", "48", "must be given"});
+                  {"heads", "48", "ltrp convert"});
     io::LoadHints hints;
     hints.heads = 3;
     checkMentions(messageOf([&] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors", hints); }),
-                  {"heads", "decoder", "32", "must be given"});
+                  {"heads", "decoder", "32", "ltrp convert"});
     hints.decoderHeads = 5;
     checkMentions(messageOf([&] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors", hints); }), {"32", "5 heads"});
 }

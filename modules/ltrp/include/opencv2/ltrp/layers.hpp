@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_LAYERS_HPP
 #define OPENCV_LTRP_LAYERS_HPP
 
-#include <opencv2/core.hpp>
+#include "opencv2/ltrp/types.hpp"
 
 namespace cv
 {
