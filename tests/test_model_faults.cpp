@@ -237,6 +237,22 @@ BOOST_AUTO_TEST_CASE(hugging_face_config_must_fit)
     checkMentions(messageOf([&] { io::loadModel(empty.path().string()); }), {"model.safetensors"});
 }
 
+BOOST_AUTO_TEST_CASE(what_one_image_takes_is_bounded)
+{
+    vit::RankerConfig ranker;
+    ranker.input.imageSize = 8192;
+    ranker.input.patchSize = 32;
+    ranker.encoder = {1024, 1, 16, 16};
+    vit::checkConfig(ranker, "here");
+    ranker.encoder.dim = 2048;
+    checkMentions(messageOf([&] { vit::checkConfig(ranker, "here"); }), {"8192 x 8192", "MiB for one image"});
+    vit::MaeConfig mae;
+    mae.input = ranker.input;
+    mae.encoder = {16, 1, 1, 16};
+    mae.decoder = {2048, 1, 1, 16};
+    checkMentions(messageOf([&] { vit::checkConfig(mae, "here"); }), {"8192 x 8192", "MiB for one image"});
+}
+
 BOOST_AUTO_TEST_CASE(a_small_file_cannot_claim_a_large_network)
 {
     // All tensors look at one storage of 48 KiB: 60 blocks would need twelve times what is there.
