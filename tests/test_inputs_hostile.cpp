@@ -8,6 +8,7 @@
 
 #include "../modules/ltrp/src/io/atomic_file.hpp"
 #include "../modules/ltrp/src/io/file_bytes.hpp"
+#include "../modules/ltrp/src/io/model_file.hpp"
 #include "../modules/ltrp/src/io/tensor_file.hpp"
 #include "../modules/ltrp/src/train/loader.hpp"
 
@@ -182,6 +183,20 @@ BOOST_AUTO_TEST_CASE(depth_and_repetition_in_files)
         before.empty() ? static_cast<void>(fs::remove(file)) : writeText(file.string(), before);
     }
     expectOk({"info", folder.file("hf")});
+}
+
+BOOST_AUTO_TEST_CASE(many_patches_take_no_memory_by_their_square)
+{
+    namespace io = cv::ltrp::io;
+    io::Model model;
+    model.kind = io::ModelKind::Ranker;
+    model.ranker.input.imageSize = 1024;
+    model.ranker.input.patchSize = 8;
+    model.ranker.encoder = {8, 1, 2, 16};
+    cv::ltrp::vit::initialiseParams(model.ranker, 1, model.params);
+    io::saveModel(folder.file("fine.safetensors"), model);
+    const AddressSpace limit(rlim_t(2) << 30);   // one matrix of 16384 x 16384 floats has 1 GiB
+    expectOk({"rank", photos()[0], photos()[1], "--model", folder.file("fine.safetensors"), "--threads", "2"});
 }
 
 BOOST_AUTO_TEST_CASE(nothing_from_a_file_steers_the_terminal)
