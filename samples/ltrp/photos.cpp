@@ -154,6 +154,8 @@ std::vector<std::string> expandImages(const std::vector<std::string>& paths, con
         if (path == "-")
         {
             const std::string& text = standardInput();
+            if (text.empty())
+                throw std::runtime_error("standard input: is empty, expected an image or a list of images");
             using namespace cv::ltrp::image;
             if (readPhotoHeader(std::vector<uchar>(text.begin(), text.end())).format != PhotoFormat::Unknown)
                 list.photos.push_back({path, path});
