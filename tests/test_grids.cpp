@@ -259,12 +259,12 @@ BOOST_AUTO_TEST_CASE(selection_and_pictures_take_the_grid)
 
 BOOST_AUTO_TEST_CASE(the_layer_takes_the_size_of_its_pixels)
 {
-    registerLayers();
     const auto netOf = [](const std::string& path)
     {
         cv::dnn::Net net;
         cv::dnn::LayerParams params;
-        params.set("model", path);
+        registerLayerModel("the layer's", path);
+        params.set("model", "the layer's");
         net.addLayerToPrev("scores", "LtrpRank", params);
         return net;
     };

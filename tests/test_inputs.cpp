@@ -8,6 +8,7 @@
 
 #include "../modules/ltrp/src/image/jpeg_check.hpp"
 #include "../modules/ltrp/src/image/photo_list.hpp"
+#include "../modules/ltrp/src/io/model_file.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -291,6 +292,44 @@ BOOST_AUTO_TEST_CASE(json_lines_come_as_images_are_done)
     BOOST_TEST(entries[0].contains("scores"));
 }
 
+BOOST_AUTO_TEST_CASE(lines_survive_a_kill)
+{
+    std::vector<std::string> args = rank({"--batch", "1", "--jsonl", folder.file("r.jsonl")});
+    args.insert(args.begin(), LTRP_TOOL);
+    args.insert(args.end(), 20000, photos()[0]);
+    testing_tools::Process process(args);
+    const auto lines = [&]()
+    {
+        const std::string text = fs::exists(folder.file("r.jsonl")) ? readText(folder.file("r.jsonl")) : std::string();
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    while (process.running() && lines() < 3)
+        usleep(1000);
+    process.signal(SIGKILL);
+    BOOST_TEST(process.wait().status == 1000 + SIGKILL);
+    const std::string written = readText(folder.file("r.jsonl"));
+    std::istringstream text(written.substr(0, written.rfind('\n') + 1));   // the line of the moment may be cut
+    for (std::string line; std::getline(text, line);)
+        BOOST_TEST(Json::parse(line)["image"] == photos()[0]);
+}
+
+BOOST_AUTO_TEST_CASE(standard_input_is_an_image_or_a_list)
+{
+    const auto piped = [&](const std::string& file)
+    {
+        return testing_tools::runProcess({"/bin/sh", "-c", "exec \"$0\" rank - --model \"$1\" --json - < \"$2\"", LTRP_TOOL,
+                                          models().ranker, file});
+    };
+    const Outcome image = piped(photos()[0]);
+    BOOST_TEST(image.status == 0, image.err);
+    BOOST_TEST((Json::parse(image.out)[0]["scores"] == scores(photos()[0])["scores"]));
+    writeText(folder.file("list"), photos()[0] + "\n" + photos()[1] + "\n");
+    const Outcome list = piped(folder.file("list"));
+    BOOST_TEST(list.status == 0, list.err);
+    BOOST_TEST(Json::parse(list.out).size() == 2u);
+    BOOST_TEST(piped("/dev/null").status == 1);
+}
+
 BOOST_AUTO_TEST_CASE(option_files_are_read_right_or_refused)
 {
     const std::string data = folder.file("data");
@@ -345,6 +384,15 @@ BOOST_AUTO_TEST_CASE(weights_as_people_have_them)
     BOOST_TEST(bin.status == 0, bin.err);
     expectError({"rank", photos()[0], "--model", cases("weights/cls16")}, 1, {"is a classifier", "config.json"});
 
+    // What lies beside the weights is not left out in silence: defaults would take its place.
+    fs::copy(cases("weights/hf_new"), folder.file("pipe"));
+    fs::remove(folder.file("pipe/config.json"));
+    BOOST_REQUIRE(mkfifo(folder.file("pipe/config.json").c_str(), 0600) == 0);
+    expectError({"info", folder.file("pipe")}, 1, {"pipe/config.json", "no regular file"});
+    fs::remove(folder.file("pipe/config.json"));
+    fs::create_symlink("nowhere", folder.file("pipe/config.json"));
+    expectError({"info", folder.file("pipe")}, 1, {"pipe/config.json", "no regular file"});
+
     fs::create_directories(folder.file("empty"));
     expectError({"info", folder.file("empty")}, 1, {"pytorch_model.bin", "name the weight file"});
     fs::copy(cases("weights/hf_sharded"), folder.file("broken"));
@@ -376,6 +424,36 @@ BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
     BOOST_TEST(outcome.out.find("plain pixels") != std::string::npos);
     BOOST_TEST(outcome.err.find("by its name") != std::string::npos);
     BOOST_TEST(tool({"info", path, "--norm-pix-loss", "maybe"}).status == 2);
+
+    // Stored maps follow the option too, and those of the other value are not continued.
+    const auto targets = [&](const std::string& name, const std::string& value)
+    {
+        return std::vector<std::string>{"score",   photoFolder(), "--mae",   models().mae,      "--masks", "2", "--space", "pixel",
+                                        "--targets", folder.file(name), "--norm-pix-loss", value};
+    };
+    expectOk(targets("yes", "yes"));
+    expectOk(targets("no", "no"));
+    const std::string stored = "/targets-00000.safetensors";
+    BOOST_TEST((readText(folder.file("yes") + stored) != readText(folder.file("no") + stored)));
+    expectError(targets("yes", "no"), 1, {folder.file("yes"), "norm-pix-loss"});
+
+    // A training that reads such a file says what it takes it for.
+    namespace io = cv::ltrp::io;
+    io::Model model;
+    model.kind = io::ModelKind::Mae;
+    model.mae.input.imageSize = 32;
+    model.mae.input.patchSize = 8;
+    model.mae.encoder = {64, 1, 1, 256};
+    model.mae.decoder = {512, 1, 16, 2048};
+    cv::ltrp::vit::initialiseParams(model.mae, 1, model.params);
+    std::vector<io::TensorOut> tensors;
+    for (const cv::ltrp::vit::ParamInfo& one : model.params.layout.tensors())
+        tensors.push_back({one.name, io::DType::F32, {one.shape.begin(), one.shape.end()}, model.params.data() + one.offset});
+    io::writeSafetensors(folder.file("unknown.safetensors"), tensors, {});
+    outcome = tool({"train", photoFolder(), "--mae", folder.file("unknown.safetensors"), "--out", folder.file("out"), "--mask-ratio",
+                    "0.5", "--list-k", "4", "--embed-dim", "24", "--depth", "1", "--heads", "2", "--epochs", "1", "--batch", "6"});
+    BOOST_TEST(outcome.status == 0, outcome.err);
+    BOOST_TEST(outcome.err.find("unknown.safetensors: does not say") != std::string::npos, outcome.err);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -8,6 +8,7 @@
 
 #include "../modules/ltrp/src/io/atomic_file.hpp"
 #include "../modules/ltrp/src/io/file_bytes.hpp"
+#include "../modules/ltrp/src/io/model_file.hpp"
 #include "../modules/ltrp/src/io/tensor_file.hpp"
 #include "../modules/ltrp/src/train/loader.hpp"
 
@@ -16,6 +17,7 @@
 #include <csignal>
 #include <thread>
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -183,6 +185,20 @@ BOOST_AUTO_TEST_CASE(depth_and_repetition_in_files)
     expectOk({"info", folder.file("hf")});
 }
 
+BOOST_AUTO_TEST_CASE(many_patches_take_no_memory_by_their_square)
+{
+    namespace io = cv::ltrp::io;
+    io::Model model;
+    model.kind = io::ModelKind::Ranker;
+    model.ranker.input.imageSize = 1024;
+    model.ranker.input.patchSize = 8;
+    model.ranker.encoder = {8, 1, 2, 16};
+    cv::ltrp::vit::initialiseParams(model.ranker, 1, model.params);
+    io::saveModel(folder.file("fine.safetensors"), model);
+    const AddressSpace limit(rlim_t(2) << 30);   // one matrix of 16384 x 16384 floats has 1 GiB
+    expectOk({"rank", photos()[0], photos()[1], "--model", folder.file("fine.safetensors"), "--threads", "2"});
+}
+
 BOOST_AUTO_TEST_CASE(nothing_from_a_file_steers_the_terminal)
 {
     const Outcome outcome = tool({"info", hostile("escape-provenance-key.safetensors")});
@@ -224,6 +240,41 @@ BOOST_AUTO_TEST_CASE(special_files_and_replaced_ones)
     struct stat info;
     BOOST_REQUIRE(stat(file.c_str(), &info) == 0);
     BOOST_TEST((info.st_mode & 07777) == 0640u);
+}
+
+BOOST_AUTO_TEST_CASE(text_goes_into_devices_and_pipes)
+{
+    const std::vector<std::string> rank{"rank", photos()[0], "--model", models().ranker};
+    const auto with = [&](const std::vector<std::string>& more)
+    {
+        std::vector<std::string> args = rank;
+        args.insert(args.end(), more.begin(), more.end());
+        return tool(args);
+    };
+    for (const char* option : {"--json", "--jsonl"})
+    {
+        const Outcome nowhere = with({option, "/dev/null"}), there = with({option, "/dev/stdout"}), plain = with({option, "-"});
+        BOOST_TEST(nowhere.status == 0, nowhere.err);
+        BOOST_TEST(nowhere.out == "");
+        BOOST_TEST(there.out == plain.out);
+        BOOST_TEST(with({option, "/dev/stderr"}).err == plain.out);
+
+        const std::string pipe = folder.file(std::string("pipe") + option);
+        BOOST_REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+        expectError({rank[0], rank[1], rank[2], rank[3], option, pipe}, 1, {pipe, "no process reads it"});
+        const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+        BOOST_REQUIRE(reader >= 0);
+        BOOST_TEST(with({option, pipe}).status == 0);
+        std::string text(1 << 16, '\0');
+        text.resize(static_cast<size_t>(std::max<ssize_t>(0, ::read(reader, &text[0], text.size()))));
+        ::close(reader);
+        BOOST_TEST(text == plain.out);
+        BOOST_TEST(fs::is_fifo(pipe));
+    }
+    BOOST_TEST(fs::is_character_file("/dev/null"));
+    BOOST_TEST(with({"--json", folder.file("same"), "--jsonl", folder.file("same")}).status == 2);
+    BOOST_TEST(!fs::exists(folder.file("same")));
+    expectError({rank[0], rank[1], rank[2], rank[3], "--overlay", "/dev/null"}, 2, {"/dev/null"});
 }
 
 BOOST_AUTO_TEST_CASE(no_room_for_reading_threads)

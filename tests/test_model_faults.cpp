@@ -122,11 +122,11 @@ BOOST_AUTO_TEST_CASE(nan_and_infinite_weights_are_refused)
 BOOST_AUTO_TEST_CASE(heads_that_cannot_be_known_must_be_given)
 {
     checkMentions(messageOf([] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors"); }),
-                  {"heads", "48", "must be given"});
+                  {"heads", "48", "ltrp convert"});
     io::LoadHints hints;
     hints.heads = 3;
     checkMentions(messageOf([&] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors", hints); }),
-                  {"heads", "decoder", "32", "must be given"});
+                  {"heads", "decoder", "32", "ltrp convert"});
     hints.decoderHeads = 5;
     checkMentions(messageOf([&] { io::loadModel(golden + "mae_tiny/mae_fb.safetensors", hints); }), {"32", "5 heads"});
 }
@@ -235,6 +235,22 @@ BOOST_AUTO_TEST_CASE(hugging_face_config_must_fit)
     checkMentions(messageOf([&] { io::loadModel(folder.path().string()); }), {"config.json", "1048577"});
     const TemporaryFolder empty;
     checkMentions(messageOf([&] { io::loadModel(empty.path().string()); }), {"model.safetensors"});
+}
+
+BOOST_AUTO_TEST_CASE(what_one_image_takes_is_bounded)
+{
+    vit::RankerConfig ranker;
+    ranker.input.imageSize = 8192;
+    ranker.input.patchSize = 32;
+    ranker.encoder = {1024, 1, 16, 16};
+    vit::checkConfig(ranker, "here");
+    ranker.encoder.dim = 2048;
+    checkMentions(messageOf([&] { vit::checkConfig(ranker, "here"); }), {"8192 x 8192", "MiB for one image"});
+    vit::MaeConfig mae;
+    mae.input = ranker.input;
+    mae.encoder = {16, 1, 1, 16};
+    mae.decoder = {2048, 1, 1, 16};
+    checkMentions(messageOf([&] { vit::checkConfig(mae, "here"); }), {"8192 x 8192", "MiB for one image"});
 }
 
 BOOST_AUTO_TEST_CASE(a_small_file_cannot_claim_a_large_network)

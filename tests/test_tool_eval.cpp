@@ -343,6 +343,7 @@ BOOST_AUTO_TEST_CASE(the_report_is_a_page_of_its_own)
     const std::string printed =
         expectOk({"eval", "coverage", folder.path().string(), "--model", models().ranker, "--report", file});
     BOOST_TEST(printed.find("tiny-ranker") != std::string::npos);   // the tables are printed as well
+    BOOST_TEST(expectOk({"eval", "coverage", folder.path().string(), "--model", models().ranker, "--report", file}) == printed);
     const std::string html = readText(file);
     BOOST_TEST(html.find("<i>&") == std::string::npos);
     BOOST_TEST(html.find("&lt;i&gt;&amp;b.png") != std::string::npos);

@@ -118,9 +118,9 @@ int runEval(const std::vector<std::string>& args)
         keepHalf(sets.back(), images);
     }
     if (values.count("json"))
-        checkOutputFile(json, "--json", inputs);
+        checkTextOutput(json, "--json", inputs);
     if (values.count("report"))
-        checkOutputFile(report, "--report", inputs);
+        checkTextOutput(report, "--report", inputs);
     if (json == report && !json.empty())
         throw UsageError("--json, --report: both name " + json);
 
@@ -129,7 +129,7 @@ int runEval(const std::vector<std::string>& args)
         PointsEvaluation evaluation(makeJudges(models, autoencoders, values), counts, spread);
         for (const ImageSet& set : sets)
             evaluation.measure(set, failed);
-        if (json != "-")
+        if (!isStandardOutput(json))
             evaluation.print();
         if (!json.empty())
             writeJson(json, evaluation.json());
@@ -143,7 +143,7 @@ int runEval(const std::vector<std::string>& args)
     for (const ImageSet& set : sets)
         results.push_back(measureSet(set, methods, failed));
     const SetResult all = SetResult::pooled(results);
-    if (json != "-" && report != "-")
+    if (!isStandardOutput(json) && !isStandardOutput(report))
         printTables(results, all, methods);
     if (!json.empty())
         writeJson(json, toJson(results, all, methods, half));

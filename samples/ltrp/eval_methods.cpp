@@ -52,8 +52,7 @@ Judge autoencoderJudge(const std::string& file, const po::variables_map& values)
 {
     Judge judge;
     const ScoreParams params = scoreParams(values);
-    const cv::Ptr<Scorer> scorer = Scorer::create(file);
-    scorer->setPreferableTarget(targetOption(values));
+    const cv::Ptr<Scorer> scorer = createScorer(file, values);
     judge.kind = "autoencoder";
     judge.file = file;
     judge.grid = scorer->getGrid();

@@ -47,7 +47,7 @@ void addHintOptions(po::options_description& options)
 void addTargetsOption(po::options_description& options)
 {
     options.add_options()("norm-pix-loss", po::value<std::string>()->value_name("yes|no"), "whether an autoencoder predicts pixels "
-                          "normalised per patch, where the file does not say; published \"visualize\" weights do not");
+                          "normalised per patch (default: as the file says); published \"visualize\" weights do not");
 }
 
 int targetsOption(const po::variables_map& values)

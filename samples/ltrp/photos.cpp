@@ -13,6 +13,7 @@
 #include "../../modules/ltrp/src/io/atomic_file.hpp"
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
 #include "common.hpp"
+#include "streams.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 
@@ -153,6 +154,8 @@ std::vector<std::string> expandImages(const std::vector<std::string>& paths, con
         if (path == "-")
         {
             const std::string& text = standardInput();
+            if (text.empty())
+                throw std::runtime_error("standard input: is empty, expected an image or a list of images");
             using namespace cv::ltrp::image;
             if (readPhotoHeader(std::vector<uchar>(text.begin(), text.end())).format != PhotoFormat::Unknown)
                 list.photos.push_back({path, path});
@@ -237,8 +240,6 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
 {
     for (const std::string& input : inputs)
         rememberInput(input);
-    if (path == "-")
-        return;
     std::error_code error;
     if (path.empty() || fs::is_directory(path, error))
         throw UsageError(std::string(option) + ": '" + path + "' is not a file name");
@@ -253,6 +254,14 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
     if (access(folder.c_str(), W_OK) != 0)
         throw std::runtime_error(path + ": no permission to write in " + folder.string());
     refuseInput(path);
+}
+
+void checkTextOutput(const std::string& path, const char* option, const std::vector<std::string>& inputs)
+{
+    if (!isStream(path))
+        checkOutputFile(path, option, inputs);
+    else if (path != "-")
+        refuseInput(path);
 }
 
 void writeImage(const std::string& path, const cv::Mat& image)
@@ -285,15 +294,11 @@ void writeImage(const std::string& path, const cv::Mat& image)
 void writeText(const std::string& path, const std::string& text)
 {
     if (path != "-")
-    {
-        refuseInput(path);   // some inputs become known later than checkOutputFile() was asked
-        makeFolder(fs::path(path).parent_path());
-        cv::ltrp::io::writeTextFile(path, text);
-        return;
-    }
-    std::cout << text << std::flush;
-    if (!std::cout)
-        throw std::runtime_error("standard output: cannot be written");
+        refuseInput(path);   // some inputs become known later than checkTextOutput() was asked
+    if (isStream(path))
+        return TextStream(path).write(text);
+    makeFolder(fs::path(path).parent_path());
+    cv::ltrp::io::writeTextFile(path, text);
 }
 
 Json nameJson(const std::string& path)
@@ -324,32 +329,17 @@ std::string jsonLine(const Json& value)
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-JsonLines::~JsonLines()
-{
-    if (file_ > STDOUT_FILENO)
-        close(file_);
-}
-
 void JsonLines::add(const Json& entry)
 {
-    if (file_ < 0 && path_ == "-")
-        file_ = STDOUT_FILENO;
-    else if (file_ < 0)
+    if (!stream_)
     {
-        refuseInput(path_);
-        makeFolder(fs::path(path_).parent_path());
-        file_ = ::open(path_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0666);
+        if (path_ != "-")
+            refuseInput(path_);
+        if (!isStream(path_))
+            makeFolder(fs::path(path_).parent_path());
+        stream_.reset(new TextStream(path_));
     }
-    const std::string line = jsonLine(entry) + "\n";
-    for (size_t done = 0; done < line.size();)
-    {
-        const ssize_t written = file_ < 0 ? -1 : write(file_, line.data() + done, line.size() - done);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            throw std::runtime_error((path_ == "-" ? "standard output" : path_) + ": cannot be written: " + std::strerror(errno));
-        done += static_cast<size_t>(written);
-    }
+    stream_->write(jsonLine(entry) + "\n");
 }
 
 void JsonOutput::addOptions(po::options_description& options, const std::string& what)
@@ -365,12 +355,14 @@ JsonOutput::JsonOutput(const po::variables_map& values)
     if (values.count("json"))
     {
         list_ = values["json"].as<std::string>();
-        checkOutputFile(list_, "--json");
+        checkTextOutput(list_, "--json");
     }
     if (values.count("jsonl"))
     {
         const std::string path = values["jsonl"].as<std::string>();
-        checkOutputFile(path, "--jsonl");
+        checkTextOutput(path, "--jsonl");
+        if (path == list_ && !path.empty())
+            throw UsageError("--json, --jsonl: both name " + path);
         lines_.open(path);
     }
 }

@@ -6,10 +6,12 @@
 #define LTRP_TOOL_PHOTOS_HPP
 
 #include "common.hpp"
+#include "streams.hpp"
 
 #include <nlohmann/json.hpp>
 #include <opencv2/core.hpp>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -41,40 +43,36 @@ void checkPhotoSize(const std::string& path, cv::Size image, cv::Size grid);
 cv::Mat toEightBit(const cv::Mat& photo);
 
 /// Before the work: an output file must be possible where it is wanted, and nothing that is read may be overwritten
-/// (refuseInput). Folders are made when it is written. "-" (stdout) is allowed.
+/// (refuseInput). Folders are made when it is written.
 /// `inputs`: further files that are read.
 void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs = {});
+/// The same for text, which may also go to a stream (isStream).
+void checkTextOutput(const std::string& path, const char* option, const std::vector<std::string>& inputs = {});
 
 /// Encodes by the name's extension; the file appears only when it is complete.
 void writeImage(const std::string& path, const cv::Mat& image);
 
-/// Writes text, atomically; "-" is stdout.
+/// Writes text: into a stream (isStream), else atomically.
 void writeText(const std::string& path, const std::string& text);
 /// A file's name. One that is no UTF-8 has its other bytes, and backslashes, as \xNN, so that different names stay different.
 Json nameJson(const std::string& path);
 /// A value on one line.
 std::string jsonLine(const Json& value);
-/// A file with a line for each entry, written as soon as there is one: what is done survives a kill. "-" is stdout. The file is
-/// begun with the first line.
+/// A file or stream with a line for each entry, written as soon as there is one: what is done survives a kill. The file is begun
+/// with the first line.
 class JsonLines
 {
 public:
-    JsonLines() = default;
-    explicit JsonLines(const std::string& path) : path_(path) {}
-    JsonLines(const JsonLines&) = delete;
-    JsonLines& operator=(const JsonLines&) = delete;
-    ~JsonLines();
-
     bool wanted() const { return !path_.empty(); }
     void open(const std::string& path) { path_ = path; }
     void add(const Json& entry);
 
 private:
     std::string path_;
-    int file_ = -1;
+    std::unique_ptr<TextStream> stream_;
 };
 
-/// Writes a list with one line per entry, atomically; "-" is stdout.
+/// Writes a list with one line per entry, as writeText().
 void writeJsonList(const std::string& path, const std::vector<Json>& entries);
 
 /// What --json and --jsonl ask for: an entry an image, as a list at the end, as lines at once, or both.
@@ -100,7 +98,7 @@ private:
 void addMaxPixels(po::options_description& options);
 void applyMaxPixels(const po::variables_map& values);
 
-/// Writes one object, indented, atomically; "-" is stdout.
+/// Writes one object, indented, as writeText().
 void writeJson(const std::string& path, const Json& value);
 /// A float as the shortest decimal that gives the same float again.
 Json shortNumber(float value);

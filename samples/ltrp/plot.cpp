@@ -222,7 +222,7 @@ int runPlot(const std::vector<std::string>& args)
     if (!values.count("out"))
         throw UsageError("missing --out FILE.svg or FILE.html");
     const std::string extension = fs::path(out).extension().string();
-    if (out != "-" && extension != ".svg" && extension != ".html")
+    if (!isStream(out) && extension != ".svg" && extension != ".html")
         throw UsageError("--out: " + out + ": ends in neither .svg nor .html");
 
     std::vector<std::string> folders;
@@ -242,7 +242,7 @@ int runPlot(const std::vector<std::string>& args)
         runs.push_back(readRun(logs[i], names[i]));
         inputs.push_back(runs.back().file);
     }
-    checkOutputFile(out, "--out", inputs);
+    checkTextOutput(out, "--out", inputs);
     const bool html = extension == ".html", epochs = axis == "epoch";
     const std::string picture =
         svgColumn(charts(runs, epochs ? &Step::epoch : &Step::step, epochs ? "epoch" : "update"), WIDTH, HEIGHT, html);

@@ -121,9 +121,9 @@ PromptWriter::PromptWriter(const po::variables_map& values, const std::vector<st
     const auto check = [&](const std::string& file)
     {
         std::error_code error;
-        if (format_ == Labelme && file != "-" && !values["overwrite"].as<bool>() && fs::exists(file, error))
+        if (format_ == Labelme && !isStream(file) && !values["overwrite"].as<bool>() && fs::exists(file, error))
             throw std::runtime_error(file + ": exists and may hold annotations; --overwrite replaces it");
-        checkOutputFile(file, "--json");
+        checkTextOutput(file, "--json");
     };
     std::error_code error;
     const bool folder = path_.back() == '/' || fs::is_directory(path_, error);
@@ -179,7 +179,7 @@ void PromptWriter::writeLabelme(const RankedPhoto& photo, const Json& shapes)
 {
     const std::string file = files_.at(files_.size() == 1 ? 0 : photo.input);
     std::string image = photo.path;
-    if (file != "-" && image != "-")   // labelme looks for the image from the folder of its file
+    if (!isStream(file) && image != "-")   // labelme looks for the image from the folder of its file
     {
         const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
         image = fs::absolute(image).lexically_normal().lexically_relative(folder).string();

@@ -240,7 +240,7 @@ int runRoi(const std::vector<std::string>& args)
 
     const std::string weights = findModel(model, "rank", "--model");
     const std::unique_ptr<Frames> source = openFrames(path, rate);
-    checkOutputFile(out, "--out");
+    checkTextOutput(out, "--out");
     const cv::Ptr<Ranker> ranker = Ranker::create(weights);
     ranker->setPreferableTarget(target);
     const RoiVideo video =

@@ -9,7 +9,6 @@
 #include "photos.hpp"
 #include "score_options.hpp"
 #include "score_targets.hpp"
-#include "weights.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
@@ -165,7 +164,6 @@ int runScore(const std::vector<std::string>& args)
     double keepRatio = 0;
     options.add_options()("mae", po::value(&mae)->value_name("FILE"),
                           "autoencoder's weight file (default: the installed one)");
-    addTargetsOption(options);
     addScoreOptions(options);
     JsonOutput::addOptions(options, "the scores");
     // clang-format off
@@ -202,7 +200,6 @@ int runScore(const std::vector<std::string>& args)
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
     applyThreads(values);
     applyMaxPixels(values);
-    const int target = targetOption(values);
 
     if (params.masks == 1 && params.teacher != "leave-one-out")
         throw UsageError("--masks 1 shows the scores of one mask and goes with --teacher leave-one-out only");
@@ -211,6 +208,8 @@ int runScore(const std::vector<std::string>& args)
         for (const char* option : {"json", "jsonl", "overlay"})
             if (values.count(option))
                 throw UsageError(std::string("--targets does not go with --") + option);
+        if (!values["keep"].defaulted())
+            throw UsageError("--targets does not go with --keep");
         return scoreTargets(paths, values["targets"].as<std::string>(), findModel(mae, "mae", "--mae"), params, values);
     }
     if (values["mirror"].as<bool>())
@@ -222,12 +221,7 @@ int runScore(const std::vector<std::string>& args)
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, inputs, "score");
-    const cv::Ptr<Scorer> scorer = Scorer::create(weights, targetsOption(values));
-    std::istringstream info(scorer->info());
-    for (std::string line; std::getline(info, line);)
-        if (line.compare(0, 9, "warning: ") == 0)
-            complain(line);
-    scorer->setPreferableTarget(target);
+    const cv::Ptr<Scorer> scorer = createScorer(weights, values);
     checkMaskRatio(params, scorer->getGrid());
     addFeaturePhotos(*scorer, params, values, inputs);
 

@@ -6,6 +6,7 @@
 
 #include "score_options.hpp"
 #include "photos.hpp"
+#include "weights.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/teach/feature_contrast.hpp"
@@ -102,6 +103,18 @@ void addScoreOptions(po::options_description& options)
         ("feature-photos", po::value<std::vector<std::string>>()->value_name("PATH"), "photos whose mean features are taken away, "
             "16 or more (default: those to be scored)");
     // clang-format on
+    addTargetsOption(options);
+}
+
+cv::Ptr<Scorer> createScorer(const std::string& file, const po::variables_map& values)
+{
+    const cv::Ptr<Scorer> scorer = Scorer::create(file, targetsOption(values));
+    std::istringstream info(scorer->info());
+    for (std::string line; std::getline(info, line);)
+        if (line.compare(0, 9, "warning: ") == 0)
+            complain(line);
+    scorer->setPreferableTarget(targetOption(values));
+    return scorer;
 }
 
 ScoreParams scoreParams(const po::variables_map& values)

@@ -13,10 +13,12 @@ namespace tool
 {
 
 /// How pseudo-scores are computed, as options: --mask-ratio --removal --metric --space --masks --average --seed --teacher
-/// --context --smooth --feature-blocks --feature-photos.
+/// --context --smooth --feature-blocks --feature-photos --norm-pix-loss.
 void addScoreOptions(po::options_description& options);
 /// Reads and checks them.
 cv::ltrp::ScoreParams scoreParams(const po::variables_map& values);
+/// The scorer with that autoencoder, as --norm-pix-loss, --device and --precision say; what is doubtful about the file is said.
+cv::Ptr<cv::ltrp::Scorer> createScorer(const std::string& file, const po::variables_map& values);
 /// Refuses a mask ratio that leaves fewer than two of the model's patches visible.
 void checkMaskRatio(const cv::ltrp::ScoreParams& params, cv::Size grid);
 

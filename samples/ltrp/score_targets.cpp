@@ -6,6 +6,7 @@
 
 #include "score_targets.hpp"
 #include "score_options.hpp"
+#include "weights.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/train/augment.hpp"
@@ -30,6 +31,7 @@ train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params
     for (int block : params.featureBlocks)
         blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
     return {{"mae", train::weightsText(mae)},
+            {"norm-pix-loss", mae.mae.normPixLoss ? "1" : "0"},
             {"teacher", params.teacher},
             {"smooth", train::optionText(params.smooth)},
             {"mask-ratio", train::optionText(params.maskRatio)},
@@ -81,9 +83,10 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
         throw UsageError("--targets: empty name");
     const bool mirror = values["mirror"].as<bool>();
     const train::Dataset dataset = train::listImages(data);
-    const io::Model model = io::loadModel(mae, io::ModelKind::Mae);
-    const cv::Ptr<Scorer> scorer = Scorer::create(mae);
-    scorer->setPreferableTarget(targetOption(values));
+    io::LoadHints hints;
+    hints.normPixLoss = targetsOption(values);
+    const io::Model model = io::loadModel(mae, io::ModelKind::Mae, hints);
+    const cv::Ptr<Scorer> scorer = createScorer(mae, values);
     checkMaskRatio(params, scorer->getGrid());
     const train::TargetDescription description{teacherOptions(model, params, mirror, values), model.mae.input,
                                                train::datasetText(dataset)};

@@ -8,6 +8,8 @@
 #include "io/model_file.hpp"
 #include "io/onnx_file.hpp"
 
+#include <opencv2/dnn.hpp>
+
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -167,6 +169,18 @@ std::string foreign()
                   text(11, value("bias", {2})));
 }
 
+/// What needs no trust runs, whatever its weights are.
+void runOwn(const OnnxRankerFile& file)
+{
+    const int images = file.anyBatch ? 2 : 1, size[] = {images, 3, file.input.size().height, file.input.size().width};
+    cv::dnn::Net net = cv::dnn::readNetFromONNX(reinterpret_cast<const char*>(file.bytes->data()), file.bytes->size());
+    net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+    net.setInput(cv::Mat(4, size, CV_32F, cv::Scalar(0.5)), file.image);
+    const cv::Mat scores = net.forward(file.scores);
+    if (scores.type() != CV_32F || scores.dims != 2 || scores.rows != images || scores.cols != file.input.numPatches())
+        std::abort();
+}
+
 }  // namespace
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
@@ -183,6 +197,8 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     if (describeOnnx(*file).empty() || file->input.numPatches() < 1 || file->weights > size)
         std::abort();
     importer::checkModel(std::string(reinterpret_cast<const char*>(data), size));
+    if (file->foreign.empty())
+        runOwn(*file);
     return 0;
 }
 

@@ -7,10 +7,13 @@
 //
 //   fuzz_NAME [--seconds N] [--seed S] [FILE...]   N seconds (default 60), the files as further sound inputs
 //   fuzz_NAME --replay FILE...                     the files as they are, once each
+//   fuzz_NAME --seeds FOLDER                       writes the sound inputs into the folder, as a corpus for libFuzzer
 //
 // An input that makes the target fail is left in the current folder as fuzz_NAME-failure.bin.
 
+#include "budget.hpp"
 #include "fuzz.hpp"
+#include "sanitizer.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -22,16 +25,7 @@
 #include <iterator>
 #include <random>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define LTRP_FUZZ_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LTRP_FUZZ_ASAN 1
-#endif
-#endif
 #ifdef LTRP_FUZZ_ASAN
-#include <sanitizer/common_interface_defs.h>
-
 /// Inputs are small, so no allocation need be large: one that is was made from a size that nobody checked.
 extern "C" const char* __asan_default_options()
 {
@@ -130,6 +124,7 @@ bool run(const std::string& input)
 {
     currentInput = input;
     ++tried;
+    const Budget budget;
     return LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size()) == 0;
 }
 
@@ -176,7 +171,16 @@ int fuzz(double seconds, uint64_t seed, const std::vector<std::string>& files)
         else
             pool[seeds + below(random, most - seeds)] = input;
     }
-    std::cout << tried << " inputs tried, " << accepted << " read, the others refused with an error\n";
+    std::cout << tried << " inputs tried, " << accepted << " read, the others refused with an error; the most for one: "
+              << Budget::mostSeconds() << " s, " << (Budget::mostBytes() >> 10) << " KiB\n";
+    return 0;
+}
+
+int writeSeeds(const std::string& folder)
+{
+    size_t number = 0;
+    for (const std::string& seed : fuzzSeeds())
+        std::ofstream(folder + "/seed-" + std::to_string(number++), std::ios::binary) << seed;
     return 0;
 }
 
@@ -197,6 +201,8 @@ int main(int argc, char** argv)
             replaying = true;
         else if (word == "--seconds" && i + 1 < argc)
             seconds = std::atof(argv[++i]);
+        else if (word == "--seeds" && i + 1 < argc)
+            return writeSeeds(argv[++i]);
         else if (word == "--seed" && i + 1 < argc)
             seed = std::strtoull(argv[++i], nullptr, 10);
         else

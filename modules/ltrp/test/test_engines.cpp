@@ -60,11 +60,11 @@ TEST(Ltrp_Engines, net_made_by_hand)
 {
     const Network network(32, 8, encoder, noDecoder, 1e-5, 1);
     const std::vector<Mat> images = {photo(Size(32, 32), 1), photo(Size(32, 32), 2), photo(Size(32, 32), 3)};
-    registerLayers();
+    registerLayerModel("ranker", network.path);
     for (const char* type : {"LtrpRank", "ltrp.LtrpRank"})
     {
         dnn::LayerParams params;
-        params.set("model", network.path);
+        params.set("model", "ranker");
         dnn::Net net;
         net.addLayerToPrev("scores", type, params);
         net.setPreferableBackend(dnn::DNN_BACKEND_OPENCV);
@@ -83,11 +83,12 @@ TEST(Ltrp_Engines, net_from_onnx)
 {
     const Network network(32, 8, encoder, noDecoder, 1e-5, 1);
     const std::vector<Mat> images = {photo(Size(32, 32), 1), photo(Size(32, 32), 2), photo(Size(32, 32), 3)};
+    registerLayerModel("ranker", network.path);
     for (const char* domain : {"", "ltrp"})
     {
         // Something of the engine's own behind the layer: it has to know the type and the shape of what comes out.
         const std::vector<uchar> file = onnx::model(
-            {onnx::node(domain, "LtrpRank", {"pixels"}, "scores", {{"model", network.path}}),
+            {onnx::node(domain, "LtrpRank", {"pixels"}, "scores", {{"model", "ranker"}}),
              onnx::node("", "Neg", {"scores"}, "negative")},
             {onnx::value("pixels", onnx::FLOAT, {0, 3, 32, 32})}, {onnx::value("negative", onnx::FLOAT, {0, 16})});
         for (const Engine& engine : engines())
@@ -113,11 +114,12 @@ TEST(Ltrp_Engines, pseudo_scores_from_onnx)
     const Network network(32, 8, encoder, decoder, 1e-6, 1);
     const Mat image = photo(Size(32, 32), 1);
     const std::vector<int> visible = {1, 6, 7, 12};
+    registerLayerModel("autoencoder", network.path);
     for (const char* domain : {"", "ltrp"})
         for (int removal : {int(REMOVAL_DECODER), int(REMOVAL_ENCODER)})
         {
             const std::vector<uchar> file = onnx::model(
-                {onnx::node(domain, "LtrpPseudoScore", {"pixels", "visible"}, "scores", {{"model", network.path}},
+                {onnx::node(domain, "LtrpPseudoScore", {"pixels", "visible"}, "scores", {{"model", "autoencoder"}},
                             {{"removal", removal}, {"metric", METRIC_L2}})},
                 {onnx::value("pixels", onnx::FLOAT, {0, 3, 32, 32}), onnx::value("visible", onnx::INT64, {0, 4})},
                 {onnx::value("scores", onnx::FLOAT, {0, 4})});
@@ -138,7 +140,8 @@ TEST(Ltrp_Engines, pseudo_scores_from_onnx)
 TEST(Ltrp_Engines, errors_of_layers_are_clear)
 {
     const Network ranker(32, 8, encoder, noDecoder, 1e-5, 1), mae(32, 8, encoder, decoder, 1e-5, 1);
-    registerLayers();
+    registerLayerModel("ranker", ranker.path);
+    registerLayerModel("autoencoder", mae.path);
     const auto failure = [](const dnn::LayerParams& given, const Mat& input)
     {
         try
@@ -159,11 +162,13 @@ TEST(Ltrp_Engines, errors_of_layers_are_clear)
     const Mat good = pixels({photo(Size(32, 32), 1)}), wrong = pixels({photo(Size(40, 40), 1)});
     dnn::LayerParams params;
     EXPECT_NE(String::npos, failure(params, good).find("no model"));
-    params.set("model", String("nowhere.safetensors"));
-    EXPECT_NE(String::npos, failure(params, good).find("nowhere.safetensors"));
-    params.set("model", mae.path);
+    params.set("model", ranker.path);   // the parameter is no file's name
+    EXPECT_NE(String::npos, failure(params, good).find("registerLayerModel() with this name"));
+    params.set("model", String("autoencoder"));
     EXPECT_NE(String::npos, failure(params, good).find(mae.path));
-    params.set("model", ranker.path);
+    EXPECT_ANY_THROW(registerLayerModel("", ranker.path));
+    EXPECT_ANY_THROW(registerLayerModel("ranker", "nowhere.safetensors"));   // and the name keeps its weights
+    params.set("model", String("ranker"));
     EXPECT_NE(String::npos, failure(params, wrong).find("[1,3,40,40]"));
     EXPECT_EQ(String(), failure(params, good));
 }

@@ -49,7 +49,8 @@ std::string geometry(int size, int patch, const std::string& kind = "ranker")
 /// A graph whose one operation is the module's own layer with the network's weights.
 std::vector<uchar> graphOf(const Network& network, int outputs)
 {
-    return onnx::model({onnx::node("ltrp", "LtrpRank", {"image"}, "scores", {{"model", network.path}})},
+    registerLayerModel("of a test", network.path);
+    return onnx::model({onnx::node("ltrp", "LtrpRank", {"image"}, "scores", {{"model", "of a test"}})},
                        {onnx::value("image", onnx::FLOAT, {0, 3, network.size, network.size})},
                        {onnx::value("scores", onnx::FLOAT, {0, outputs})});
 }
@@ -106,6 +107,19 @@ TEST(Ltrp_OnnxRanker, only_own_graphs_without_trust)
     const String text = errorOf(Error::StsUnsupportedFormat, [&]() { Ranker::create(file.path); });
     EXPECT_NE(String::npos, text.find("LtrpRank")) << text;
     EXPECT_NE(String::npos, text.find("Ranker::create(model, true)")) << text;
+}
+
+TEST(Ltrp_OnnxRanker, graphs_never_name_files)
+{
+    const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
+    const OnnxOnDisk file(onnx::model({onnx::node("ltrp", "LtrpRank", {"image"}, "scores", {{"model", network.path}})},
+                                      {onnx::value("image", onnx::FLOAT, {0, 3, 32, 32})},
+                                      {onnx::value("scores", onnx::FLOAT, {0, 16})}), geometry(32, 8));
+    expectRefused(file.path, "no model is registered under the name");
+    registerLayerModel(network.path, network.path);
+    EXPECT_NO_THROW(Ranker::create(file.path, true));
+    registerLayerModel(network.path, "");
+    expectRefused(file.path, "no model is registered under the name");
 }
 
 TEST(Ltrp_OnnxRanker, many_threads)

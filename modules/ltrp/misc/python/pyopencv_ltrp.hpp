@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What OpenCV's generator of Python bindings cannot make by itself: methods that call Python functions back. They stand
-// in their class's table before the generated ones of the same name, and Python takes the first.
+// What OpenCV's generator of Python bindings cannot make by itself: methods that call Python functions back, and what
+// pickle asks for. They stand in their class's table before the generated ones of the same name, and Python takes the first.
 
 #ifdef HAVE_OPENCV_LTRP
 
@@ -109,6 +109,19 @@ static PyObject* pyopencv_cv_ltrp_Scorer_scoreMap_callbacks(PyObject* self, PyOb
         return NULL;
     return pyopencv_ltrp_PatchRanking_Instance(ranking);
 }
+
+/// An empty ranking and the properties that pickle sets on it.
+static PyObject* pyopencv_cv_ltrp_PatchRanking_reduce(PyObject* self, PyObject*)
+{
+    cv::ltrp::PatchRanking* ranking = NULL;
+    if (!pyopencv_ltrp_PatchRanking_getp(self, ranking))
+        return failmsgp("Incorrect type of self (must be 'ltrp_PatchRanking' or its derivative)");
+    return Py_BuildValue("(O()(O{sNsN}))", reinterpret_cast<PyObject*>(Py_TYPE(self)), Py_None,
+                         "imageSize", pyopencv_from(ranking->imageSize), "scores", pyopencv_from(ranking->scores));
+}
+
+#define PYOPENCV_EXTRA_METHODS_ltrp_PatchRanking \
+    {"__reduce__", CV_PY_FN_NOARGS_(pyopencv_cv_ltrp_PatchRanking_reduce, 0), "__reduce__() -> retval\n.   For pickle and copy."},
 
 #define PYOPENCV_EXTRA_METHODS_ltrp_Trainer \
     {"run", CV_PY_FN_WITH_KW_(pyopencv_cv_ltrp_Trainer_run_callbacks, 0), \

@@ -5,8 +5,12 @@
 #include "../precomp.hpp"
 #include "layers.hpp"
 
+#include "../io/file_bytes.hpp"
+
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn/layer.hpp>
 
+#include <map>
 #include <mutex>
 
 namespace cv { namespace ltrp {
@@ -61,24 +65,40 @@ int enumParam(const cv::dnn::LayerParams& params, const char* name, int highest)
     return value;
 }
 
-/// The model that the parameter "model" names; none without it.
-template <class Model>
-std::shared_ptr<const Model> namedModel(const cv::dnn::LayerParams& params, io::ModelKind kind)
+/// What registerLayerModel() has read: one of both.
+struct LayerModel
+{
+    std::shared_ptr<const RankerModel> ranker;
+    std::shared_ptr<const MaeModel> mae;
+};
+
+struct LayerModels
+{
+    std::mutex mutex;
+    std::map<std::string, LayerModel> named;
+};
+
+/// Never destroyed: no static object's destructor may need OpenCV.
+LayerModels& layerModels()
+{
+    static LayerModels* const all = new LayerModels;
+    return *all;
+}
+
+/// The model that the parameter "model" names; an empty one without it. A name is never taken for a file's: parameters may come
+/// from a file that anyone has written.
+LayerModel namedModel(const cv::dnn::LayerParams& params, const char* layer)
 {
     if (!params.has("model"))
-        return nullptr;
-    const String path = params.get<String>("model");
-    try
-    {
-        return std::make_shared<const Model>(io::loadModel(path, kind));
-    }
-    catch (const cv::Exception& error)
-    {
-        // A graph may name any file: what stands in one that holds no weights is not repeated.
-        if (error.code == Error::StsUnsupportedFormat || error.code == Error::StsParseError)
-            LTRP_ERROR(static_cast<Error::Code>(error.code), path << ": named by a layer as its model, is no weight file");
-        throw;
-    }
+        return LayerModel();
+    const std::string name = params.get<String>("model");
+    LayerModels& models = layerModels();
+    const std::lock_guard<std::mutex> lock(models.mutex);
+    const auto found = models.named.find(name);
+    LTRP_REQUIRE(found != models.named.end(), Error::StsObjectNotFound,
+                 layer << ": no model is registered under the name " << io::printable(name)
+                 << ": call registerLayerModel() with this name and a weight file before the network is made");
+    return found->second;
 }
 
 }  // namespace
@@ -98,6 +118,29 @@ void registerLayers()
     });
 }
 
+void registerLayerModel(const String& name, const String& file)
+{
+    LTRP_REQUIRE(!name.empty(), Error::StsBadArg, "registerLayerModel: the name is empty");
+    registerLayers();
+    LayerModel model;
+    if (!file.empty())
+    {
+        io::Model loaded = io::loadModel(file);
+        for (const std::string& warning : loaded.warnings)
+            CV_LOG_WARNING(NULL, warning);
+        if (loaded.kind == io::ModelKind::Ranker)
+            model.ranker = std::make_shared<const RankerModel>(std::move(loaded));
+        else
+            model.mae = std::make_shared<const MaeModel>(std::move(loaded));
+    }
+    LayerModels& models = layerModels();
+    const std::lock_guard<std::mutex> lock(models.mutex);
+    if (file.empty())
+        models.named.erase(name);
+    else
+        models.named[name] = model;
+}
+
 #if CV_VERSION_MAJOR >= 5
 void FloatLayer::getTypes(const dnn_names::Types&, const int requiredOutputs, const int requiredInternals,
                           dnn_names::Types& out, dnn_names::Types& internal) const
@@ -107,9 +150,11 @@ void FloatLayer::getTypes(const dnn_names::Types&, const int requiredOutputs, co
 }
 #endif
 
-RankLayer::RankLayer(const cv::dnn::LayerParams& params)
-    : FloatLayer(params), model_(namedModel<RankerModel>(params, io::ModelKind::Ranker))
+RankLayer::RankLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
 {
+    const LayerModel named = namedModel(params, "LtrpRank");
+    LTRP_REQUIRE(!named.mae, Error::StsBadArg, "LtrpRank: " << named.mae->file.path << " is an autoencoder, expected a ranker");
+    model_ = named.ranker;
 }
 
 Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
@@ -120,7 +165,7 @@ Ptr<cv::dnn::Layer> RankLayer::create(cv::dnn::LayerParams& params)
 const RankerModel& RankLayer::model() const
 {
     LTRP_REQUIRE(model_, Error::StsNullPtr,
-                 "LtrpRank: the layer has no model: expected the parameter 'model' to name a ranker's weight file");
+                 "LtrpRank: the layer has no model: expected the parameter 'model', a ranker's name in registerLayerModel()");
     return *model_;
 }
 
@@ -165,9 +210,12 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
-PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params)
-    : FloatLayer(params), model_(namedModel<MaeModel>(params, io::ModelKind::Mae))
+PseudoScoreLayer::PseudoScoreLayer(const cv::dnn::LayerParams& params) : FloatLayer(params)
 {
+    const LayerModel named = namedModel(params, "LtrpPseudoScore");
+    LTRP_REQUIRE(!named.ranker, Error::StsBadArg,
+                 "LtrpPseudoScore: " << named.ranker->file.path << " is a ranker, expected an autoencoder");
+    model_ = named.mae;
     options_.removal = enumParam(params, "removal", REMOVAL_ENCODER);
     options_.metric = enumParam(params, "metric", METRIC_PSNR);
     options_.space = enumParam(params, "space", SPACE_PIXEL);
@@ -181,8 +229,8 @@ Ptr<cv::dnn::Layer> PseudoScoreLayer::create(cv::dnn::LayerParams& params)
 const MaeModel& PseudoScoreLayer::model() const
 {
     LTRP_REQUIRE(model_, Error::StsNullPtr,
-                 "LtrpPseudoScore: the layer has no model: expected the parameter 'model' to name an autoencoder's "
-                 "weight file");
+                 "LtrpPseudoScore: the layer has no model: expected the parameter 'model', an autoencoder's name in "
+                 "registerLayerModel()");
     return *model_;
 }
 

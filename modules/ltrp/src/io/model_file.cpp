@@ -198,6 +198,8 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
             deduceGeometry(*file, network, hints.head, model.ranker);
         completeConfig(*file, network, hints, model);
     }
+    if (hints.normPixLoss >= 0)
+        model.mae.normPixLoss = hints.normPixLoss != 0;
     if (model.kind == ModelKind::Mae)
     {
         vit::checkConfig(model.mae, file->path());

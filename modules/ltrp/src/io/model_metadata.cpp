@@ -114,8 +114,10 @@ Json neighbour(const std::string& path, const char* name, std::string& where)
     const std::filesystem::path file = std::filesystem::path(path).parent_path() / name;
     where = file.string();
     std::error_code error;
-    if (!std::filesystem::is_regular_file(file, error))
+    if (std::filesystem::symlink_status(file, error).type() == std::filesystem::file_type::not_found)
         return Json::object();
+    LTRP_REQUIRE(std::filesystem::is_regular_file(file, error), Error::StsBadArg,
+                 where << ": is no regular file, nor a link to one");
     const uintmax_t bytes = std::filesystem::file_size(file, error);
     LTRP_REQUIRE(!error && bytes <= maxConfigBytes, Error::StsBadArg,
                  where << ": " << bytes << " bytes, expected at most " << maxConfigBytes);
@@ -212,8 +214,8 @@ int conventionalHeads(const vit::StackConfig& stack, bool decoder, const std::st
     LTRP_REQUIRE(!decoder && stack.dim % 64 == 0, Error::StsBadArg,
                  path << ": the number of attention heads of the " << (decoder ? "decoder" : "encoder") << " ("
                       << stack.dim
-                      << " wide) is not in the file and cannot be guessed; "
-                         "it must be given");
+                      << " wide) is not in the file and cannot be guessed; 'ltrp convert' stores it with "
+                      << (decoder ? "--decoder-heads" : "--heads"));
     return stack.dim / 64;
 }
 
@@ -377,7 +379,7 @@ void guessTargets(const TensorFile& file, const NetworkInFile& network, const Lo
     model.mae.normPixLoss = !named && !byWeights;
     model.warnings.push_back(file.path() + ": does not say whether it predicts pixels normalised per patch (norm_pix_loss); taken as " +
                              (model.mae.normPixLoss ? "yes" : "no") + (named ? ", by its name" : ", by its weights") +
-                             "; --norm-pix-loss yes or no says it");
+                             "; --norm-pix-loss yes or no says it, and 'ltrp convert' stores it");
 }
 
 void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model)
@@ -404,8 +406,6 @@ void completeConfig(const TensorFile& file, const NetworkInFile& network, const 
         completeStack(model.mae.decoder, hints.decoderHeads, true, path);
     if (hints.layerNormEps != 0)
         eps = hints.layerNormEps;
-    if (hints.normPixLoss >= 0)
-        model.mae.normPixLoss = hints.normPixLoss != 0;
 }
 
 }}}  // namespace

@@ -25,6 +25,8 @@ public:
     virtual const TargetStore* targets() const { return nullptr; }
     /// Number of visible, or compared, patches per image.
     virtual int visible(double maskRatio) { return vit::visibleCount(model().input().numPatches(), maskRatio); }
+    /// Warnings about the files that it reads.
+    virtual std::vector<std::string> warnings() const { return {}; }
     /// Options of this kind of training that influence the result.
     virtual OptionList options() const = 0;
     /// Asked within passes over the host; true: vit::Stopped is thrown from them.

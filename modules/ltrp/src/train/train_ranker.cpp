@@ -41,6 +41,7 @@ public:
     {
     }
     std::string text() const { return weightsText(model_); }
+    const std::vector<std::string>& warnings() const { return model_.warnings; }
     void setStop(const std::function<bool()>& stop) { workspace_.stop = stop; }
     void compute(const ops::Samples& samples, float* target)
     {
@@ -81,6 +82,10 @@ public:
         start_.apply(model_);
     }
 
+    std::vector<std::string> warnings() const CV_OVERRIDE
+    {
+        return teacher_ ? teacher_->warnings() : std::vector<std::string>();
+    }
     OptionList options() const CV_OVERRIDE
     {
         const vit::RankerConfig& c = model_.ranker;

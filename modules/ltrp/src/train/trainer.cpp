@@ -120,6 +120,8 @@ public:
         announce(step, resumed);
         for (const std::string& folder : dataset_.left)
             say(folder, true);
+        for (const std::string& warning : objective_.warnings())
+            say("warning: " + warning, true);
 
         LoaderOptions loading;
         loading.input = objective_.model().input();

@@ -66,12 +66,16 @@ void checkTotal(double total, float layerNormEps, const std::string& where)
                  where << ": layer norm epsilon is " << layerNormEps << ", expected a number in (0, 0.1]");
 }
 
-/// Floats that one image takes on its way through a ranker: pixels, patches, embedded tokens, and three buffers of tokens, of
+/// What one image takes on its way through a network so wide: pixels, patches, embedded tokens, and three buffers of tokens, of
 /// which the queries, keys and values take three times as much.
-double floatsForOneImage(const RankerConfig& config)
+void checkMemory(const InputConfig& input, int dim, const std::string& where, Error::Code code)
 {
-    const double patches = config.input.numPatches(), values = config.input.patchValues(), d = config.encoder.dim;
-    return 2 * patches * values + patches * d + 5 * (patches + 1) * d;
+    const double patches = input.numPatches(), values = input.patchValues(), d = dim;
+    const double bytes = (2 * patches * values + patches * d + 5 * (patches + 1) * d) * sizeof(float);
+    LTRP_REQUIRE(bytes <= maxBytesForOneImage, code,
+                 where << ": an input of " << input.size().width << " x " << input.size().height << " pixels takes "
+                       << std::llround(bytes / (1 << 20)) << " MiB for one image, expected at most "
+                       << std::llround(maxBytesForOneImage / (1 << 20)));
 }
 
 void checkOtherSize(const RankerConfig& config, const std::string& where)
@@ -89,11 +93,7 @@ void checkOtherSize(const RankerConfig& config, const std::string& where)
                                              << " pixels, expected multiples of the patch size " << input.patchSize);
     checkRange("patch columns", input.columns(), 1, maxGrid, where, Error::StsOutOfRange);
     checkRange("patch rows", input.rows(), 1, maxGrid, where, Error::StsOutOfRange);
-    const double bytes = floatsForOneImage(config) * sizeof(float);
-    LTRP_REQUIRE(bytes <= maxBytesForOneImage, Error::StsOutOfRange,
-                 where << ": an input of " << size.width << " x " << size.height << " pixels takes "
-                       << std::llround(bytes / (1 << 20)) << " MiB for one image, expected at most "
-                       << std::llround(maxBytesForOneImage / (1 << 20)));
+    checkMemory(input, config.encoder.dim, where, Error::StsOutOfRange);
 }
 
 }  // namespace
@@ -106,6 +106,7 @@ void checkConfig(const MaeConfig& config, const std::string& where)
     const double de = config.encoder.dim, dd = config.decoder.dim;
     total += de * (tokens + 2 + values) + dd * (tokens + 2 + de + values) + values;
     checkTotal(total, config.layerNormEps, where);
+    checkMemory(config.input, std::max(config.encoder.dim, config.decoder.dim), where, Error::StsBadArg);
 }
 
 void checkConfig(const RankerConfig& config, const std::string& where)
@@ -116,6 +117,7 @@ void checkConfig(const RankerConfig& config, const std::string& where)
     total += d * (patches + 3 + values) + config.headOutputs() * (d + 1);
     checkTotal(total, config.layerNormEps, where);
     checkOtherSize(config, where);
+    checkMemory(config.input, config.encoder.dim, where, Error::StsBadArg);
 }
 
 void setInputSize(RankerConfig& config, Size size, const std::string& where)

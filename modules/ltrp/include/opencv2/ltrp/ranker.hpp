@@ -42,7 +42,7 @@ public:
     "mean":[R,G,B],"std":[R,G,B]}; for images [N,3,H,W] also "input_size":[W,H]. Weights as such are the faster choice.
     @param trusted false: of ONNX files only those with the very graph that `ltrp convert` writes are read, whatever their weights.
     true: any that fits the description above goes to cv::dnn, which believes all that a graph says; one made for it can end the
-    process, take all memory, or name other files to be read (cv::ltrp::registerLayers). Other files are safe to read from anywhere
+    process or take all memory. Other files are safe to read from anywhere
     @throws cv::Exception naming the file, the tensor, the expected and the found
     */
     CV_WRAP static Ptr<Ranker> create(CV_WRAP_FILE_PATH const String& model, bool trusted = false);

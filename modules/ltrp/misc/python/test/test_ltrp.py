@@ -242,7 +242,6 @@ class Ranking(Shared):
         other[20:60, 30:90, :3] = 77
         np.testing.assert_array_equal(self.ranker.rank(one).scores, self.ranker.rank(other).scores)
 
-    @unittest.skipIf(in_cv2, "OpenCV's generator makes no classes that can be pickled")
     def test_rankings_can_be_pickled(self):
         for ranking in [self.ranker.rank(photo()), lib.PatchRanking()]:
             again = pickle.loads(pickle.dumps(ranking))

@@ -213,7 +213,7 @@ void CpuBackend::attentionBackward(const float* qkv, const float*, const float* 
     const int width = dim / heads;
     parallelRanges(static_cast<size_t>(batch) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
         HeadArgs args = headArgs<float>(tokens, dim, heads);
-        args.scratch = threadScratch(headScratch(tokens, width));
+        args.scratch = threadScratch(backwardScratch(tokens, width));
         for (size_t item = begin; item < end; ++item)
         {
             const size_t b = item / static_cast<size_t>(heads), head = item % static_cast<size_t>(heads);

@@ -31,7 +31,7 @@ struct HeadArgsOf
     Value* dq = nullptr;              ///< backward: rows `stride` apart, overwritten
     Value* dk = nullptr;
     Value* dv = nullptr;
-    float* scratch = nullptr;         ///< headScratch() floats, 64-byte aligned
+    float* scratch = nullptr;         ///< headScratch() or backwardScratch() floats, 64-byte aligned
     const float* packed = nullptr;    ///< attentionAmong(): result of packKeys() for all tokens
     const int* places = nullptr;      ///< attentionAmong(), withoutKey(): `live` token numbers
     int live = 0;
@@ -108,11 +108,18 @@ inline int paddedTokens(int tokens) { return (tokens + 15) / 16 * 16; }
 inline int paddedWidth(int width) { return (width + 15) / 16 * 16; }
 /// Query rows per block of the attention kernels.
 constexpr size_t attentionBlock = 24;
-/// Scratch floats that one head needs (the larger backward case).
+/// Scratch floats that one head needs without gradients: no more by the square of the tokens, of which a file may have many.
 inline size_t headScratch(int tokens, int width)
 {
     const size_t t = static_cast<size_t>(paddedTokens(tokens)), w = static_cast<size_t>(paddedWidth(width));
-    return 6 * t * w + 2 * t * t + (attentionBlock + 8) * (2 * t + w);
+    return 6 * t * w + (attentionBlock + 8) * (2 * t + w);
+}
+
+/// The same for gradients.
+inline size_t backwardScratch(int tokens, int width)
+{
+    const size_t t = static_cast<size_t>(paddedTokens(tokens));
+    return headScratch(tokens, width) + 2 * t * t;
 }
 
 inline size_t packedKeys(int tokens, int width)

@@ -203,7 +203,7 @@ void forHeads(const Sizes& n, const Body& body)
     const size_t heads = static_cast<size_t>(n.heads), tokens = static_cast<size_t>(n.tokens);
     parallelRanges(static_cast<size_t>(n.batch) * heads, 1, [&](size_t begin, size_t end) {
         HeadArgsOf<Value> args = headArgs<Value>(n.tokens, n.dim, n.heads);
-        args.scratch = threadScratch(headScratch(n.tokens, args.width));
+        args.scratch = threadScratch(backwardScratch(n.tokens, args.width));
         for (size_t item = begin; item < end; ++item)
         {
             const size_t within = item % heads * static_cast<size_t>(args.width), first = item / heads * tokens;

@@ -1,0 +1,85 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "streams.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+#include <stdexcept>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace tool
+{
+
+namespace
+{
+
+bool isSame(const std::string& path, int descriptor)
+{
+    struct stat one, other;
+    return ::stat(path.c_str(), &one) == 0 && ::fstat(descriptor, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+}  // namespace
+
+bool isStandardOutput(const std::string& path)
+{
+    return path == "-" || isSame(path, STDOUT_FILENO);
+}
+
+bool isStream(const std::string& path)
+{
+    struct stat info;
+    return isStandardOutput(path) || isSame(path, STDERR_FILENO) ||
+           (::stat(path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode)));
+}
+
+TextStream::TextStream(const std::string& path) : name_(path)
+{
+    if (isStandardOutput(path))
+    {
+        std::cout.flush();
+        descriptor_ = STDOUT_FILENO;
+    }
+    else if (isSame(path, STDERR_FILENO))
+        descriptor_ = STDERR_FILENO;
+    else
+    {
+        // Not to wait for a pipe's reader: it may never come.
+        const int flags = isStream(path) ? O_NONBLOCK : O_CREAT | O_TRUNC;
+        descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0666);
+        own_ = true;
+        if (descriptor_ < 0)
+            throw std::runtime_error(path + ": cannot be written: " + (errno == ENXIO ? "no process reads it" : std::strerror(errno)));
+        ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
+    }
+    if (path == "-")
+        name_ = "standard output";
+}
+
+TextStream::~TextStream()
+{
+    if (own_ && descriptor_ >= 0)
+        ::close(descriptor_);
+}
+
+void TextStream::write(const std::string& text)
+{
+    for (size_t done = 0; done < text.size();)
+    {
+        const ssize_t written = ::write(descriptor_, text.data() + done, text.size() - done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            throw std::runtime_error(name_ + ": cannot be written: " + std::strerror(errno));
+        done += static_cast<size_t>(written);
+    }
+}
+
+}  // namespace tool
