@@ -21,7 +21,7 @@ MIB = 2**20
 LIMIT_MIB = 55
 MARK = "parcel.json"
 SCRIPTS = ("tests/gpu/*.py", "tests/gpu/run", "tests/gpu/train", "tests/bench/peers/*.py")
-PROGRAMS = ("ltrp", "ltrp_gpu_tests", "ltrp_bench_cuda")
+COMMANDS = ("run", "train")
 
 
 class Refused(Exception):
@@ -91,17 +91,18 @@ def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespac
         entry.uname = entry.gname = "root"
         return entry
 
+    judges = "run" in options.commands
     with tarfile.open(parcel / "programs.tar.gz", "w:gz", compresslevel=9) as archive:
-        for part in ("bin", "lib", "share"):
+        # The tests, the benchmark and the shipped models (most of a parcel) are for `run` alone.
+        for part in ("bin", "lib", "share") if judges else ("bin/ltrp", "lib"):
             archive.add(programs / part, part, filter=owned_by_root)
-    for name in ("run", "train"):
+    for name in options.commands:
         copy(ROOT / "tests/gpu/parcel/start", parcel / name)
     for pattern in SCRIPTS:
         for script in sorted(ROOT.glob(pattern)):
             copy(script, parcel / script.relative_to(ROOT))
-    for folder in ("tests/data/golden", "samples/photos", "samples/recipes"):
-        if (ROOT / folder).is_dir():
-            copy(ROOT / folder, parcel / folder)
+    for folder in ("samples/photos", "samples/recipes", *(["tests/data/golden"] if judges else [])):
+        copy(ROOT / folder, parcel / folder)
     if options.recipe:
         shutil.rmtree(parcel / "samples/recipes", ignore_errors=True)
         copy(options.recipe, parcel / "samples/recipes")
@@ -147,8 +148,8 @@ def pack(options: argparse.Namespace, make: Callable[[argparse.Namespace], tuple
         total = weigh(part)
         if total > LIMIT_MIB:
             raise Refused(
-                f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: fewer folders, or a smaller "
-                "--photo-mib"
+                f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: a smaller --photo-mib, fewer folders, "
+                "or a parcel --for run and one --for train"
             )
         if options.dir.exists():
             shutil.rmtree(options.dir)
@@ -170,6 +171,13 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
 
     parser.add_argument("dir", type=Path, metavar="DIR", help="the parcel; a parcel that is there is replaced")
     parser.add_argument(
+        "--for",
+        dest="commands",
+        action="append",
+        choices=COMMANDS,
+        help="a parcel for that command alone: without photos to train on, or without tests and shipped models (both)",
+    )
+    parser.add_argument(
         "--golden", type=Path, nargs="+", default=[], metavar="FOLDER", help="more folders of recorded cases"
     )
     parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="FOLDER", help="photos to train on")
@@ -189,6 +197,9 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
     )
     parser.add_argument("--opencv-source", type=Path, metavar="FOLDER", help="OpenCV's source instead of a download")
     options = parser.parse_args(arguments)
+    options.commands = options.commands or COMMANDS
+    if "run" not in options.commands and not options.photos:
+        parser.error("--for train wants --photos")
     if options.side < 8 or options.jobs < 1:
         parser.error("--side wants 8 pixels or more, --jobs 1 or more")
     start = time.monotonic()

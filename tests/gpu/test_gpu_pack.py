@@ -123,7 +123,7 @@ class GpuPack(unittest.TestCase):
         )
         status, output = self.pack()
         self.assertEqual(status, 1)
-        self.assertRegex(output, r"the parcel has 6\d\.\d MiB, at most 55 can travel")
+        self.assertRegex(output, r"the parcel has 6\d\.\d MiB, at most 55 can travel.* --for run and one --for train")
         self.assertEqual(self.left(), ["programs"])
 
     def test_wrong_folders_are_refused_before_anything_is_built(self) -> None:
@@ -136,6 +136,11 @@ class GpuPack(unittest.TestCase):
             self.assertEqual(status, 1)
             self.assertIn(text, output)
         self.assertEqual((self.made, self.left()), (0, ["programs"]))
+
+    def test_a_parcel_for_training_wants_photos(self) -> None:
+        with self.assertRaises(SystemExit) as left:
+            self.pack("--for", "train")
+        self.assertEqual((left.exception.code, self.made), (2, 0))
 
     def test_a_parcel_starts_without_a_gpu_and_says_so(self) -> None:
         self.assertEqual(self.pack()[0], 0)
@@ -151,6 +156,24 @@ class GpuPack(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
             self.assertIn(text, done.stderr)
         self.assertFalse([path for path in self.parcel.iterdir() if ".part" in path.name])
+
+    @unittest.skipUnless(BIN, "LTRP_BIN names no build")
+    def test_a_parcel_for_one_command(self) -> None:
+        def programs() -> set[str]:
+            with tarfile.open(self.parcel / "programs.tar.gz") as archive:
+                return set(archive.getnames())
+
+        photo(self.folder / "a/1.ppm", 90, 60, 1)
+        status, output = self.pack("--for", "train", "--photos", str(self.folder / "a"), "--side", "48")
+        self.assertEqual(status, 0, output)
+        self.assertEqual(programs(), {"bin/ltrp", "lib", "lib/libdnnl.so.9"})
+        self.assertTrue((self.parcel / "train").is_file())
+        self.assertTrue((self.parcel / "samples/recipes/train.cfg").is_file())
+        self.assertTrue((self.parcel / "photos/0/000000.jpg").is_file())
+        self.assertFalse((self.parcel / "run").exists() or (self.parcel / "tests/data").exists())
+        self.assertEqual(self.pack("--for", "run")[0], 0)
+        self.assertIn("share/ltrp/model", programs())
+        self.assertFalse((self.parcel / "train").exists() or (self.parcel / "photos").exists())
 
     @unittest.skipUnless(BIN, "LTRP_BIN names no build")
     def test_photos_are_drawn_from_all_folders_alike(self) -> None:
