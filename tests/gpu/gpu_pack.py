@@ -5,6 +5,7 @@ OpenCV takes long the first time; the build folder is kept. Exit status: 0 DIR i
 """
 
 import argparse
+import hashlib
 import json
 import lzma
 import os
@@ -86,22 +87,41 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
     return counts
 
 
-def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespace) -> None:
+def packed(programs: Path, judges: bool, folder: Path) -> Path:
+    """The programs in an archive, kept in `folder`: packing takes a minute, and they are often those of before."""
+
     def owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         return entry
 
-    judges = "run" in options.commands
+    # The tests, the benchmark and the shipped models (most of a parcel) are for `run` alone.
+    kind, parts = ("run", ("bin", "lib", "share")) if judges else ("train", ("bin/ltrp", "lib"))
+    content = hashlib.sha256()
+    for part in parts:
+        top = programs / part
+        for path in [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file()):
+            content.update(f"{path.relative_to(programs)} {path.stat().st_size} {path.stat().st_mode}\n".encode())
+            content.update(path.read_bytes())
+    archive = folder / f"{kind}-{content.hexdigest()[:32]}.tar.xz"
+    if archive.exists():
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{kind}-*.tar.xz*"):
+        old.unlink()
     # All programs contain OpenCV: with a window larger than a program, the second takes a third of the first's room.
     how = [{"id": lzma.FILTER_LZMA2, "preset": 3, "dict_size": 64 * MIB}]
-    with (
-        lzma.open(parcel / "programs.tar.xz", "wb", filters=how) as file,
-        tarfile.open(fileobj=file, mode="w|") as archive,
-    ):
-        # The tests, the benchmark and the shipped models (most of a parcel) are for `run` alone.
-        for part in ("bin", "lib", "share") if judges else ("bin/ltrp", "lib"):
-            archive.add(programs / part, part, filter=owned_by_root)
+    half = archive.with_name(archive.name + ".part")
+    with lzma.open(half, "wb", filters=how) as file, tarfile.open(fileobj=file, mode="w|") as tar:
+        for part in parts:
+            tar.add(programs / part, part, filter=owned_by_root)
+    half.rename(archive)
+    return archive
+
+
+def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespace) -> None:
+    judges = "run" in options.commands
+    copy(packed(programs, judges, options.build / "packed"), parcel / "programs.tar.xz")
     for name in options.commands:
         copy(ROOT / "tests/gpu/parcel/start", parcel / name)
     for pattern in SCRIPTS:

@@ -65,7 +65,8 @@ class GpuPack(unittest.TestCase):
     def pack(self, *arguments: str) -> tuple[int, str]:
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            status = gpu_pack.main([str(self.parcel), *arguments], self.make)
+            folder = str(self.folder / "build")
+            status = gpu_pack.main([str(self.parcel), "--build", folder, *arguments], self.make)
         return status, output.getvalue()
 
     def left(self) -> list[str]:
@@ -100,7 +101,7 @@ class GpuPack(unittest.TestCase):
         )
         self.assertIn("MiB  programs.tar.xz", output)
         self.assertIn("MiB  in all, 55 at most", output)
-        self.assertEqual(self.left(), ["more", "parcel", "programs"])
+        self.assertEqual(self.left(), ["build", "more", "parcel", "programs"])
 
     def test_a_parcel_that_is_there_is_replaced_and_nothing_else_is(self) -> None:
         self.assertEqual(self.pack()[0], 0)
@@ -114,12 +115,24 @@ class GpuPack(unittest.TestCase):
         self.assertIn("is there and no parcel", output)
         self.assertTrue((self.parcel / "mine").exists())
 
+    def test_programs_are_packed_again_where_they_have_changed(self) -> None:
+        def model() -> bytes:
+            with tarfile.open(self.parcel / "programs.tar.xz") as archive:
+                file = archive.extractfile("share/ltrp/model")
+                return file.read() if file else b"none"
+
+        for text in (b"one", b"one", b"two"):
+            (self.folder / "programs/share/ltrp/model").write_bytes(text)
+            self.assertEqual(self.pack()[0], 0)
+            self.assertEqual(model(), text)
+            self.assertEqual(len(list((self.folder / "build/packed").iterdir())), 1)
+
     def test_what_is_too_large_is_refused_and_leaves_nothing(self) -> None:
         with unittest.mock.patch.object(gpu_pack, "LIMIT_MIB", 2):  # the recorded cases alone have more
             status, output = self.pack()
         self.assertEqual(status, 1)
         self.assertRegex(output, r"the parcel has \d\.\d MiB, at most 2 can travel.* --for run and one --for train")
-        self.assertEqual(self.left(), ["programs"])
+        self.assertEqual(self.left(), ["build", "programs"])
 
     def test_wrong_folders_are_refused_before_anything_is_built(self) -> None:
         for arguments, text in (
