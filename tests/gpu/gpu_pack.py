@@ -5,7 +5,9 @@ OpenCV takes long the first time; the build folder is kept. Exit status: 0 DIR i
 """
 
 import argparse
+import hashlib
 import json
+import lzma
 import os
 import shutil
 import subprocess
@@ -21,7 +23,7 @@ MIB = 2**20
 LIMIT_MIB = 55
 MARK = "parcel.json"
 SCRIPTS = ("tests/gpu/*.py", "tests/gpu/run", "tests/gpu/train", "tests/bench/peers/*.py")
-PROGRAMS = ("ltrp", "ltrp_gpu_tests", "ltrp_bench_cuda")
+COMMANDS = ("run", "train")
 
 
 class Refused(Exception):
@@ -85,23 +87,48 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
     return counts
 
 
-def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespace) -> None:
+def packed(programs: Path, judges: bool, folder: Path) -> Path:
+    """The programs in an archive, kept in `folder`: packing takes a minute, and they are often those of before."""
+
     def owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         return entry
 
-    with tarfile.open(parcel / "programs.tar.gz", "w:gz", compresslevel=9) as archive:
-        for part in ("bin", "lib", "share"):
-            archive.add(programs / part, part, filter=owned_by_root)
-    for name in ("run", "train"):
+    # The tests, the benchmark and the shipped models (most of a parcel) are for `run` alone.
+    kind, parts = ("run", ("bin", "lib", "share")) if judges else ("train", ("bin/ltrp", "lib"))
+    content = hashlib.sha256()
+    for part in parts:
+        top = programs / part
+        for path in [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file()):
+            content.update(f"{path.relative_to(programs)} {path.stat().st_size} {path.stat().st_mode}\n".encode())
+            content.update(path.read_bytes())
+    archive = folder / f"{kind}-{content.hexdigest()[:32]}.tar.xz"
+    if archive.exists():
+        return archive
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(f"{kind}-*.tar.xz*"):
+        old.unlink()
+    # All programs contain OpenCV: with a window larger than a program, the second takes a third of the first's room.
+    how = [{"id": lzma.FILTER_LZMA2, "preset": 3, "dict_size": 64 * MIB}]
+    half = archive.with_name(archive.name + ".part")
+    with lzma.open(half, "wb", filters=how) as file, tarfile.open(fileobj=file, mode="w|") as tar:
+        for part in parts:
+            tar.add(programs / part, part, filter=owned_by_root)
+    half.rename(archive)
+    return archive
+
+
+def fill(parcel: Path, programs: Path, reducer: Path, options: argparse.Namespace) -> None:
+    judges = "run" in options.commands
+    copy(packed(programs, judges, options.build / "packed"), parcel / "programs.tar.xz")
+    for name in options.commands:
         copy(ROOT / "tests/gpu/parcel/start", parcel / name)
     for pattern in SCRIPTS:
         for script in sorted(ROOT.glob(pattern)):
             copy(script, parcel / script.relative_to(ROOT))
-    for folder in ("tests/data/golden", "samples/photos", "samples/recipes"):
-        if (ROOT / folder).is_dir():
-            copy(ROOT / folder, parcel / folder)
+    for folder in ("samples/photos", "samples/recipes", *(["tests/data/golden"] if judges else [])):
+        copy(ROOT / folder, parcel / folder)
     if options.recipe:
         shutil.rmtree(parcel / "samples/recipes", ignore_errors=True)
         copy(options.recipe, parcel / "samples/recipes")
@@ -147,8 +174,8 @@ def pack(options: argparse.Namespace, make: Callable[[argparse.Namespace], tuple
         total = weigh(part)
         if total > LIMIT_MIB:
             raise Refused(
-                f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: fewer folders, or a smaller "
-                "--photo-mib"
+                f"the parcel has {total:.1f} MiB, at most {LIMIT_MIB} can travel: a smaller --photo-mib, fewer "
+                "folders, or a parcel --for run and one --for train"
             )
         if options.dir.exists():
             shutil.rmtree(options.dir)
@@ -170,6 +197,13 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
 
     parser.add_argument("dir", type=Path, metavar="DIR", help="the parcel; a parcel that is there is replaced")
     parser.add_argument(
+        "--for",
+        dest="commands",
+        action="append",
+        choices=COMMANDS,
+        help="a parcel for that command alone: without photos to train on, or without tests and shipped models (both)",
+    )
+    parser.add_argument(
         "--golden", type=Path, nargs="+", default=[], metavar="FOLDER", help="more folders of recorded cases"
     )
     parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="FOLDER", help="photos to train on")
@@ -189,6 +223,9 @@ def main(arguments: list[str], make: Callable[[argparse.Namespace], tuple[Path, 
     )
     parser.add_argument("--opencv-source", type=Path, metavar="FOLDER", help="OpenCV's source instead of a download")
     options = parser.parse_args(arguments)
+    options.commands = options.commands or COMMANDS
+    if "run" not in options.commands and not options.photos:
+        parser.error("--for train wants --photos")
     if options.side < 8 or options.jobs < 1:
         parser.error("--side wants 8 pixels or more, --jobs 1 or more")
     start = time.monotonic()

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -21,10 +22,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gpu_pack
 
 BIN = os.environ.get("LTRP_BIN")
-BENCH = """#!/bin/sh
-[ "$1" != --device ] || { echo "no NVIDIA driver is installed on this machine" >&2; exit 3; }
-exit 2
-"""
 
 
 def photo(path: Path, width: int, height: int, seed: int) -> None:
@@ -50,7 +47,7 @@ class GpuPack(unittest.TestCase):
         for name, text in (
             ("bin/ltrp", "#!/bin/sh\nexit 0\n"),
             ("bin/ltrp_gpu_tests", "#!/bin/sh\nexit 0\n"),
-            ("bin/ltrp_bench_cuda", BENCH),
+            ("bin/ltrp_bench_cuda", "#!/bin/sh\nexit 2\n"),
             ("lib/libdnnl.so.9", ""),
             ("share/ltrp/model", ""),
         ):
@@ -68,7 +65,8 @@ class GpuPack(unittest.TestCase):
     def pack(self, *arguments: str) -> tuple[int, str]:
         output = io.StringIO()
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            status = gpu_pack.main([str(self.parcel), *arguments], self.make)
+            folder = str(self.folder / "build")
+            status = gpu_pack.main([str(self.parcel), "--build", folder, *arguments], self.make)
         return status, output.getvalue()
 
     def left(self) -> list[str]:
@@ -94,16 +92,16 @@ class GpuPack(unittest.TestCase):
             "parcel.json",
         ):
             self.assertTrue((self.parcel / name).is_file(), name)
-        with tarfile.open(self.parcel / "programs.tar.gz") as archive:
+        with tarfile.open(self.parcel / "programs.tar.xz") as archive:
             names = archive.getnames()
             self.assertEqual(archive.getmember("bin/ltrp").mode & 0o111, 0o111)
         self.assertTrue(
             {"bin/ltrp", "bin/ltrp_gpu_tests", "bin/ltrp_bench_cuda", "lib/libdnnl.so.9", "share/ltrp/model"}
             <= set(names)
         )
-        self.assertIn("MiB  programs.tar.gz", output)
+        self.assertIn("MiB  programs.tar.xz", output)
         self.assertIn("MiB  in all, 55 at most", output)
-        self.assertEqual(self.left(), ["more", "parcel", "programs"])
+        self.assertEqual(self.left(), ["build", "more", "parcel", "programs"])
 
     def test_a_parcel_that_is_there_is_replaced_and_nothing_else_is(self) -> None:
         self.assertEqual(self.pack()[0], 0)
@@ -117,14 +115,24 @@ class GpuPack(unittest.TestCase):
         self.assertIn("is there and no parcel", output)
         self.assertTrue((self.parcel / "mine").exists())
 
+    def test_programs_are_packed_again_where_they_have_changed(self) -> None:
+        def model() -> bytes:
+            with tarfile.open(self.parcel / "programs.tar.xz") as archive:
+                file = archive.extractfile("share/ltrp/model")
+                return file.read() if file else b"none"
+
+        for text in (b"one", b"one", b"two"):
+            (self.folder / "programs/share/ltrp/model").write_bytes(text)
+            self.assertEqual(self.pack()[0], 0)
+            self.assertEqual(model(), text)
+            self.assertEqual(len(list((self.folder / "build/packed").iterdir())), 1)
+
     def test_what_is_too_large_is_refused_and_leaves_nothing(self) -> None:
-        (self.folder / "programs/lib/libdnnl.so.9").write_bytes(
-            random.Random(1).randbytes(gpu_pack.LIMIT_MIB * gpu_pack.MIB)
-        )
-        status, output = self.pack()
+        with unittest.mock.patch.object(gpu_pack, "LIMIT_MIB", 2):  # the recorded cases alone have more
+            status, output = self.pack()
         self.assertEqual(status, 1)
-        self.assertRegex(output, r"the parcel has 6\d\.\d MiB, at most 55 can travel")
-        self.assertEqual(self.left(), ["programs"])
+        self.assertRegex(output, r"the parcel has \d\.\d MiB, at most 2 can travel.* --for run and one --for train")
+        self.assertEqual(self.left(), ["build", "programs"])
 
     def test_wrong_folders_are_refused_before_anything_is_built(self) -> None:
         for arguments, text in (
@@ -137,20 +145,54 @@ class GpuPack(unittest.TestCase):
             self.assertIn(text, output)
         self.assertEqual((self.made, self.left()), (0, ["programs"]))
 
+    def test_a_parcel_for_training_wants_photos(self) -> None:
+        with self.assertRaises(SystemExit) as left:
+            self.pack("--for", "train")
+        self.assertEqual((left.exception.code, self.made), (2, 0))
+
     def test_a_parcel_starts_without_a_gpu_and_says_so(self) -> None:
         self.assertEqual(self.pack()[0], 0)
-        bare = self.folder / "path"  # what a system without Python has
-        bare.mkdir()
-        for name in ("sh", "tar", "gzip", "basename", "dirname", "mkdir", "mv", "rm"):
-            (bare / name).symlink_to(subprocess.check_output(["sh", "-c", f"command -v {name}"], text=True).strip())
-        for path, text in (
-            (str(bare), "run: no GPU: no NVIDIA driver is installed on this machine; nothing was run"),
-            (os.environ["PATH"], "tests/gpu/run: no GPU: "),
-        ):
-            done = subprocess.run([self.parcel / "run"], capture_output=True, text=True, env={"PATH": path})
-            self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
-            self.assertIn(text, done.stderr)
+        done = subprocess.run([self.parcel / "run"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (3, ""), done.stderr)
+        self.assertIn("tests/gpu/run: no GPU: ", done.stderr)
         self.assertFalse([path for path in self.parcel.iterdir() if ".part" in path.name])
+
+    def test_a_parcel_that_cannot_be_unpacked(self) -> None:
+        self.assertEqual(self.pack()[0], 0)
+        archive = self.parcel / "programs.tar.xz"
+        archive.write_bytes(archive.read_bytes()[:-20])
+        done = subprocess.run([self.parcel / "run"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("programs.tar.xz cannot be unpacked there", done.stderr)
+        self.assertFalse([path for path in self.parcel.iterdir() if path.name.startswith("programs.part")])
+
+    def test_without_python_it_says_so(self) -> None:
+        self.assertEqual(self.pack()[0], 0)
+        bare = self.folder / "path"
+        bare.mkdir()
+        for name in ("sh", "basename", "dirname"):
+            (bare / name).symlink_to(subprocess.check_output(["sh", "-c", f"command -v {name}"], text=True).strip())
+        done = subprocess.run([self.parcel / "run"], capture_output=True, text=True, env={"PATH": str(bare)})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("run: Python 3 is not on this machine", done.stderr)
+
+    @unittest.skipUnless(BIN, "LTRP_BIN names no build")
+    def test_a_parcel_for_one_command(self) -> None:
+        def programs() -> set[str]:
+            with tarfile.open(self.parcel / "programs.tar.xz") as archive:
+                return set(archive.getnames())
+
+        photo(self.folder / "a/1.ppm", 90, 60, 1)
+        status, output = self.pack("--for", "train", "--photos", str(self.folder / "a"), "--side", "48")
+        self.assertEqual(status, 0, output)
+        self.assertEqual(programs(), {"bin/ltrp", "lib", "lib/libdnnl.so.9"})
+        self.assertTrue((self.parcel / "train").is_file())
+        self.assertTrue((self.parcel / "samples/recipes/train.cfg").is_file())
+        self.assertTrue((self.parcel / "photos/0/000000.jpg").is_file())
+        self.assertFalse((self.parcel / "run").exists() or (self.parcel / "tests/data").exists())
+        self.assertEqual(self.pack("--for", "run")[0], 0)
+        self.assertIn("share/ltrp/model", programs())
+        self.assertFalse((self.parcel / "train").exists() or (self.parcel / "photos").exists())
 
     @unittest.skipUnless(BIN, "LTRP_BIN names no build")
     def test_photos_are_drawn_from_all_folders_alike(self) -> None:

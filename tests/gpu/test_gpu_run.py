@@ -8,13 +8,16 @@ import io
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 from pathlib import Path
+from typing import Any
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -23,6 +26,7 @@ import gpu_run
 import gpu_steps
 import gpu_tools
 
+PATH = os.environ["PATH"]
 LTRP = """#!{python}
 import json, sys
 from math import nan
@@ -30,6 +34,9 @@ args, noise = sys.argv[1:], {noise}
 if args == ["--version"]:
     sys.exit(0)
 option = lambda name: args[args.index(name) + 1]
+if args[0] in {fails} and "cuda" in args:
+    print("error: CUDA: an illegal memory access")
+    sys.exit(1)
 if args[0] == "golden":
     if {off}:
         print("  FAIL scores.k98                abs 0.25 at 3, 4   tolerance 1e-4")
@@ -62,6 +69,8 @@ BROKEN = """case $1 in
   exit 201 ;;
 *) echo 'Leaving test case "x"; testing time: 3us' ;;
 esac"""
+# What compute-sanitizer says at its end: memcheck, racecheck.
+CLEAN = "========= ERROR SUMMARY: 0 errors\n========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
 ROW = json.dumps({"row": "rank-1-bf16", "ms": 2.0, "images_per_second": 500.0, "peak_bytes": 1, "batch": 1})
 
 
@@ -77,14 +86,17 @@ class GpuRun(unittest.TestCase):
         path.write_text(text)
         path.chmod(0o755)
 
-    def programs(self, noise: float = 0.0, off: int = 0, tests: str = PASSED) -> None:
-        self.program("ltrp", LTRP.format(python=sys.executable, noise=noise, off=off))
+    def programs(
+        self, noise: float = 0.0, off: int = 0, tests: str = PASSED, fails: tuple[str, ...] = ("none",)
+    ) -> None:
+        self.program("ltrp", LTRP.format(python=sys.executable, noise=noise, off=off, fails=fails))
         self.program("ltrp_gpu_tests", f'#!/bin/sh\n[ "$1" != --version ] || exit 0\n{tests}\n')
         rows = "\n".join(
             json.dumps({"row": row, "ms": 2.0, "images_per_second": rate, "peak_bytes": 1 << 30, "batch": 1})
             for row, rate in (("score-decoder-bf16", 2500.0), ("rank-1-bf16", 500.0))
         )
         self.bench(f"cat <<'END'\n{rows}\nEND")
+        self.sanitizer(f"echo '{CLEAN}'")
 
     def bench(self, text: str) -> None:
         self.program(
@@ -92,6 +104,26 @@ class GpuRun(unittest.TestCase):
             f'#!/bin/sh\n[ "$1" != --version ] || exit 2\n'
             f"[ \"$1\" != --device ] || {{ echo 'a device'; exit 0; }}\n{text}\n",
         )
+
+    def sanitizer(self, text: str) -> None:
+        """In place of compute-sanitizer, or of none."""
+        path = self.folder / "tools/compute-sanitizer"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\necho \"$*\" >>'{self.folder}/calls'\n{text}\n")
+        path.chmod(0o755)
+        self.replace(os.environ, "PATH", f"{path.parent}:{PATH}")
+
+    def peer(self, text: str) -> None:
+        """In place of tests/gpu/torch_cuda.py."""
+        path = self.folder / "project/tests/gpu/torch_cuda.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        self.replace(gpu_steps.__dict__, "ROOT", self.folder / "project")
+
+    def replace(self, where: Any, name: str, value: object) -> None:
+        patch = unittest.mock.patch.dict(where, {name: value})
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def run_it(self, *arguments: str, gpu: tuple[str, str] = ("a GPU", "")) -> tuple[int, str]:
         output = io.StringIO()
@@ -144,6 +176,8 @@ class GpuRun(unittest.TestCase):
             "memory: gpu_memory",
             "golden: golden, fp32",
             "training: train, cuda bf16, loss curve beside the CPU's",
+            "sanitizer: memcheck",
+            "sanitizer: racecheck",
         ):
             self.assertEqual(checks[check][0], "ok", checks)
         self.assertIn(
@@ -177,6 +211,164 @@ class GpuRun(unittest.TestCase):
         self.assertEqual(checks["networks: gpu_networks/three"][0], "ok")  # run once more, alone
         self.assertNotIn("networks: gpu_networks/one", checks)
         self.assertEqual(checks["sizes: gpu_sizes"][0], "ok")
+
+    def test_a_backend_that_does_not_start_fails_the_first_step_alone(self) -> None:
+        self.programs()
+        self.program(
+            "ltrp_bench_cuda",
+            "#!/bin/sh\n[ \"$1\" != --version ] || exit 2\necho 'CUDA: no kernel image is available' >&2; exit 1\n",
+        )
+        status, output = self.run_it("--only", "machine", "sizes")
+        self.assertEqual(status, 1)
+        checks = self.checks()
+        self.assertEqual(
+            checks["machine: the CUDA backend starts"], ("FAIL", "exit status 1: CUDA: no kernel image is available")
+        )
+        self.assertEqual(checks["sizes: gpu_sizes"][0], "ok")
+        self.assertIn(f"{os.cpu_count()} cores", self.report()["machine"]["system"])
+
+    def test_each_suite_fails_its_own_step(self) -> None:
+        for step, suite in (
+            ("operations", "gpu_operations"),
+            ("operations", "gpu_attention"),
+            ("networks", "gpu_networks"),
+            ("sizes", "gpu_sizes"),
+            ("images", "gpu_images"),
+            ("memory", "gpu_memory"),
+        ):
+            complaint = f"{suite}/case: norm 5x7: off by 0.5"
+            said = complaint.replace(": norm", '": norm', 1)
+            failing = f"echo 'a.cpp(7): error: in \"{said}'; exit 201"
+            self.programs(tests=f"[ $1 = --run_test={suite} ] && {{ {failing}; }}\n{PASSED}")
+            status, _ = self.run_it("--only", "operations", "networks", "sizes", "images", "memory")
+            failed = {check: text for check, (state, text) in self.checks().items() if state != "ok"}
+            self.assertEqual((status, failed), (1, {f"{step}: {suite}": f"exit status 201: {complaint}"}))
+
+    def test_every_suite_of_the_program_is_run_and_the_reduced_set_is_there(self) -> None:
+        cases: dict[str, list[str]] = {}
+        for source in sorted(Path(__file__).parent.glob("test_gpu_*.cpp")):
+            for kind, name in re.findall(r"BOOST_(?:AUTO|FIXTURE)_TEST_(SUITE|CASE)\((\w+)", source.read_text()):
+                if kind == "SUITE":
+                    suite = cases.setdefault(name, [])
+                else:
+                    suite.append(name)
+        self.programs(tests=f'echo "$1" >>{self.folder}/suites; {PASSED}')
+        self.run_it("--only", "operations", "networks", "sizes", "images", "memory")
+        run = [line.removeprefix("--run_test=") for line in (self.folder / "suites").read_text().split()]
+        self.assertEqual(sorted(run), sorted(cases))
+        for tests in gpu_steps.REDUCED.values():
+            for part in tests.split(":"):
+                suite_name, _, names = part.partition("/")
+                self.assertLessEqual(set(names.split(",")) - {""}, set(cases[suite_name]), tests)
+
+    def test_sanitizers(self) -> None:
+        self.programs()
+        invalid = "========= Invalid __global__ read of size 4 bytes\n=========     at norm(float*)"
+        race = "========= Error: Race reported between Write access and Read access in norm.cu:7"
+        for status, text, state, said in (
+            (0, CLEAN, "ok", "SUMMARY: 0 errors"),
+            (9, f"{invalid}\n========= ERROR SUMMARY: 1 error", "FAIL", "exit status 9: Invalid: __global__ read"),
+            # With status 0 it may have found something all the same, or have watched nothing.
+            (0, f"{race}\n========= RACECHECK SUMMARY: 1 hazard displayed (1 error)", "FAIL", "Race reported"),
+            (0, "No errors detected", "FAIL", "exit status 1: it gave no summary"),
+            (1, "========= Error: Device not supported", "missing", "compute-sanitizer refuses this device"),
+        ):
+            self.sanitizer(f"cat <<'END'\n{text}\nEND\nexit {status}")
+            result, _ = self.run_it("--only", "sanitizers")
+            self.assertEqual(result, int(state == "FAIL"))
+            for check in ("memcheck", "racecheck"):
+                found = self.checks()[f"sanitizer: {check}"]
+                self.assertEqual(found[0], state, text)
+                self.assertIn(said, found[1])
+        calls = (self.folder / "calls").read_text()
+        for check, tests in gpu_steps.REDUCED.items():
+            self.assertRegex(calls, f"--tool {check} --error-exitcode 9 .*/ltrp_gpu_tests --run_test={tests} ")
+
+    def test_a_sanitizer_that_takes_too_long_leaves_the_other_its_time(self) -> None:
+        self.programs()
+        self.sanitizer(f"[ $2 = memcheck ] && exec sleep 60\necho '{CLEAN}'")
+        status, _ = self.run_it("--only", "sanitizers", "--minutes", "0.15")
+        self.assertEqual(status, 1)
+        self.assertEqual(self.checks()["sanitizer: memcheck"][0], "not run")
+        self.assertEqual(self.checks()["sanitizer: racecheck"][0], "ok")
+
+    def test_a_row_that_fails_does_not_take_the_others_along(self) -> None:
+        self.programs()
+        self.bench(f"echo 'rank-256-bf16: CUDA: out of memory' >&2; echo '{ROW}'; exit 1")
+        self.peer("print('left out: no torch'); raise SystemExit(3)")
+        status, output = self.run_it("--only", "bench")
+        self.assertEqual(status, 1)
+        self.assertEqual(self.report()["bench"]["rank-1-bf16"]["ms"], 2.0)
+        self.assertEqual(self.checks()["benchmark: ours"][0], "FAIL")
+        self.assertIn("rank-256-bf16: CUDA: out of memory", output)
+        self.assertEqual(self.checks()["benchmark: PyTorch"], ("missing", "left out: no torch"))
+
+    def test_a_benchmark_without_rows_is_no_success(self) -> None:
+        self.programs()
+        self.bench("echo nothing")
+        self.peer("print('left out: no torch'); raise SystemExit(3)")
+        status, _ = self.run_it("--only", "bench")
+        self.assertEqual((status, self.checks()["benchmark: ours"]), (1, ("FAIL", "it printed no row: nothing")))
+
+    def test_rows_of_pytorch_stand_beside_ours(self) -> None:
+        self.programs()
+        self.peer(f"print({ROW.replace('2.0', '3.0')!r})")
+        status, output = self.run_it("--only", "bench")
+        self.assertEqual(status, 0, output)
+        figure = [entry for entry in self.report()["figures"] if "batch 1," in entry["work"]][0]
+        self.assertEqual((figure["measured"], figure["pytorch"], figure["ratio"]), (2.0, 3.0, 1.5))
+        self.assertEqual(self.checks()["benchmark: PyTorch"], ("ok", "1 rows"))
+        self.peer("raise RuntimeError('CUDA error: out of memory')")
+        status, _ = self.run_it("--only", "bench")
+        self.assertEqual(status, 1)
+        self.assertEqual(
+            self.checks()["benchmark: PyTorch"], ("FAIL", "exit status 1: RuntimeError: CUDA error: out of memory")
+        )
+
+    def test_programs_that_fail_on_the_gpu(self) -> None:
+        self.programs(fails=("golden", "score", "train"))
+        status, _ = self.run_it("--only", "golden", "precision", "training")
+        self.assertEqual(status, 1)
+        checks = self.checks()
+        for check in (
+            "golden: golden, fp32",
+            "golden: golden, tf32",  # only what fails by its rounding is no failure
+            "precision: score, bf16 against fp32 on the CPU",
+            "training: train, fp32 on cuda",
+        ):
+            self.assertEqual(checks[check], ("FAIL", "exit status 1: error: CUDA: an illegal memory access"))
+        for check in (
+            "precision: rank, bf16 against fp32 on the CPU",
+            "training: pretrain, cuda bf16, loss curve beside the CPU's",
+        ):
+            self.assertEqual(checks[check][0], "ok")
+
+    def test_loss_curves(self) -> None:
+        falling, flat = [2 - step / 20 for step in range(20)], [2.0] * 20
+        for kind, cpu, cuda, state in (
+            ("pretrain", falling, falling, "ok"),
+            ("pretrain", falling, [loss * 1.004 for loss in falling], "ok"),
+            ("pretrain", falling, [loss * 1.006 for loss in falling], "FAIL"),
+            ("pretrain", flat, flat, "FAIL"),  # it does not learn
+            ("train", flat, flat, "ok"),
+            ("train", falling, falling[:-1], "FAIL"),
+            ("train", falling[:5], falling[:5], "FAIL"),  # too few to tell
+            ("train", falling, [], "FAIL"),
+            ("train", falling, [*falling[:7], math.nan, *falling[8:]], "FAIL"),
+        ):
+            report = gpu_report.Report("a GPU")
+            run = gpu_steps.Run(self.folder / "bin", [], report, gpu_tools.Budget(1, {}))
+            with contextlib.redirect_stdout(io.StringIO()):
+                gpu_steps.compare_curves(run, kind, {"cpu fp32": cpu, "cuda fp32": cuda, "cuda bf16": cpu})
+            self.assertEqual(report.lines[0].state, state, (kind, cuda))
+
+    def test_less_memory_is_better(self) -> None:
+        def figure(gib: float) -> dict:
+            row = {"ms": 1.0, "images_per_second": 2500.0, "peak_bytes": gib * 2**30}
+            return [entry for entry in gpu_report.figures({"train-rank-bf16": row}) if entry["unit"] == "GiB"][0]
+
+        self.assertEqual((figure(15.5)["measured"], figure(15.5)["reached"]), (15.5, True))
+        self.assertFalse(figure(16.5)["reached"])
 
     def test_a_suite_that_runs_no_case_is_no_success(self) -> None:
         self.programs(tests="exit 0")
