@@ -13,6 +13,7 @@
 #include <cstring>
 #include <random>
 #include <regex>
+#include <set>
 #include <sstream>
 
 namespace
@@ -57,7 +58,7 @@ Words said(const std::string& err)
     Words lines;
     std::istringstream text(err);
     for (std::string line; std::getline(text, line);)
-        if (line.compare(0, 5, "ltrp ") == 0)
+        if (line.compare(0, 5, "ltrp ") == 0 || line.compare(0, 5, "ltrp:") == 0)
             lines.push_back(line);
     return lines;
 }
@@ -71,6 +72,22 @@ std::vector<float> values(const std::string& path)
     std::vector<float> result((bytes.size() - 8 - header) / sizeof(float));
     std::memcpy(result.data(), bytes.data() + 8 + header, result.size() * sizeof(float));
     return result;
+}
+
+/// Whether a process has ended, or does so within ten seconds; it may remain as a zombie where nobody asks for its status.
+bool ended(pid_t process)
+{
+    for (int i = 0; i < 100; i++)
+    {
+        std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+        std::string text;
+        std::getline(file, text);
+        const size_t name = text.rfind(") ");
+        if (name == std::string::npos || text[name + 2] == 'Z' || text[name + 2] == 'X')
+            return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
 }
 
 double distance(const std::vector<float>& a, const std::vector<float>& b)
@@ -191,7 +208,9 @@ BOOST_AUTO_TEST_CASE(sums_in_another_order_are_close_and_repeatable)
     const std::vector<float> start = values(folder.file("start/final.safetensors")), one = values(folder.file("one/final.safetensors"));
     const double moved = distance(start, one), apart = distance(one, values(folder.file("a/final.safetensors")));
     BOOST_TEST(moved > 0.01);
-    BOOST_TEST(apart < 1e-5 * moved);
+    // AdamW divides gradients by their size: those of the keys' biases, which are rounding alone, move as far as all others.
+    BOOST_TEST(apart < 1e-3 * moved);
+    BOOST_TEST(apart > 0);
 }
 
 BOOST_AUTO_TEST_CASE(stopped_it_goes_on_with_as_many_workers_and_with_others)
@@ -236,7 +255,7 @@ BOOST_AUTO_TEST_CASE(a_killed_worker_ends_all_and_the_last_checkpoint_is_good)
             BOOST_TEST((outcome.status != 0 || finished), outcome.err);
             BOOST_TEST((finished || outcome.err.find("process rank " + std::to_string(i % 2)) != std::string::npos), outcome.err);
             for (const pid_t process : found)
-                BOOST_TEST(::kill(process, 0) != 0, "process " << process << " still runs");
+                BOOST_TEST(ended(process), "process " << process << " still runs");
             if (!finished)
                 must(workers(2, pretrain("20", out) + Words{"--resume"}));
             BOOST_TEST(result(out) == result("whole"));
@@ -287,16 +306,24 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_said_once)
     expectOneLine(workers(4, pretrain("2", "out")), {"accumulate is 3 for 4 workers"});
     expectOneLine(workers(2, pretrain("9", "nan", "1e30")), {" is ", "nan", "at update "});
     BOOST_TEST(log("nan").back()["event"] == "error");
-    // The checkpoint has no room.
-    const std::string limited = "ulimit -f 100; exec \"$0\" \"$@\"";
-    expectOneLine(mpirun(Words{"-n", "2", "/bin/bash", "-c", limited, LTRP_MPI_TOOL} + pretrain("9", "full")),
-                  {"worker 0 of 2 (process ", folder.file("full")});
-    // Worker 1 alone cannot write or read: it has no such file.
+    // Worker 1 alone: it has no such folder.
     Words lost = pretrain("2", "lost");
     lost[1] = folder.file("nowhere");
     expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + pretrain("2", "lost") + Words{":", "-n", "1", LTRP_MPI_TOOL} + lost),
                   {"worker 1 of 2 (process ", "nowhere"});
     expectOneLine(workers(2, {"rank", photos}), {"pretrain and train"});
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_be_written_ends_all)
+{
+    Process job(workers(2, pretrain("3000", "out")), ENVIRONMENT);
+    BOOST_REQUIRE(processes("out", job).size() == 2u);
+    std::filesystem::remove_all(folder.file("out"));
+    const Outcome outcome = job.wait(60);
+    BOOST_TEST(outcome.status != 0);
+    const std::string line = said(outcome.err).back();
+    BOOST_TEST(line.find("worker 0 of 2 (process ") != std::string::npos, outcome.err);
+    BOOST_TEST(line.find(folder.file("out/checkpoint-")) != std::string::npos, outcome.err);
 }
 
 BOOST_AUTO_TEST_CASE(the_plain_tool_refuses_to_be_one_of_several)
@@ -310,32 +337,38 @@ BOOST_AUTO_TEST_CASE(the_plain_tool_refuses_to_be_one_of_several)
 BOOST_AUTO_TEST_CASE(images_that_cannot_be_read_are_reported_by_worker_0)
 {
     std::filesystem::copy(photos, folder.file("photos"));
-    for (const char* name : {"a.jpg", "z.jpg"})
-        writeText(folder.file(std::string("photos/") + name), "no picture");
-    Words arguments = pretrain("3", "out");
-    arguments[1] = folder.file("photos");
-    const std::string err = must(workers(2, arguments));
-    Words alone = pretrain("3", "one");
-    alone[1] = arguments[1];
-    must(Words{LTRP_TOOL} + alone);
-    BOOST_TEST(result("out") == result("one"));
-    int skipped = 0;
-    for (const Json& line : log("out"))
-        skipped += line["event"] == "skipped";
-    BOOST_TEST(skipped == 2);
-    for (const char* name : {"a.jpg", "z.jpg"})
+    for (const char name : std::string("abdefghimn"))
+        writeText(folder.file(std::string("photos/") + name + ".jpg"), "no picture");
+    const auto arguments = [&](const std::string& out)
     {
-        const size_t first = err.find(std::string("skipped ") + folder.file("photos/") + name);
+        Words words = pretrain("1", out) + Words{"--workers", "0"};   // nothing is read ahead, and each worker meets its own images
+        words[1] = folder.file("photos");
+        return words;
+    };
+    const auto skipped = [&](const std::string& out)
+    {
+        std::multiset<std::string> images;
+        for (const Json& line : log(out))
+            if (line["event"] == "skipped")
+                images.insert(line["image"].get<std::string>());
+        return images;
+    };
+    must(Words{LTRP_TOOL} + arguments("one"));
+    const std::string err = must(workers(2, arguments("out")));
+    BOOST_TEST(result("out") == result("one"));
+    const std::multiset<std::string> images = skipped("one");
+    BOOST_TEST(images.size() > 4u);
+    BOOST_TEST((skipped("out") == images));
+    for (const std::string& image : images)
+    {
+        const size_t first = err.find("skipped " + image + ":");
         BOOST_TEST(first != std::string::npos, err);
-        BOOST_TEST(err.find(std::string("skipped ") + folder.file("photos/") + name, first + 1) == std::string::npos, err);
+        BOOST_TEST(err.find("skipped " + image + ":", first + 1) == std::string::npos, err);
     }
     const std::vector<Json> lines = log("out");
-    for (auto line = lines.rbegin(); line != lines.rend(); ++line)
-        if ((*line)["event"] == "step")
-        {
-            BOOST_TEST((*line)["skipped"] == 2);
-            break;
-        }
+    const auto last = std::find_if(lines.rbegin(), lines.rend(), [](const Json& line) { return line["event"] == "step"; });
+    BOOST_REQUIRE((last != lines.rend()));
+    BOOST_TEST((*last)["skipped"] == images.size());
 }
 
 BOOST_AUTO_TEST_SUITE_END()
