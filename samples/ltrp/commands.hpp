@@ -13,7 +13,7 @@ namespace tool
 
 /// One subcommand each. `args` is what follows the command's name; the result is the exit status: 0 done, 1 something
 /// failed (already said on stderr). Other failures are thrown (UsageError -> 2, Interrupted -> 130, any other
-/// exception -> 1) and become one line "ltrp COMMAND: reason" in main().
+/// exception -> 1) and become one line "ltrp COMMAND: reason" in runProgram().
 int runRank(const std::vector<std::string>& args);
 int runTokens(const std::vector<std::string>& args);
 int runPoints(const std::vector<std::string>& args);

@@ -46,7 +46,7 @@ void rememberSignal(int number)
             errno = before;
         errno = before;
     }
-    for (const int one : {SIGINT, SIGTERM, SIGHUP})   // the next one does what it does without a handler
+    for (const int one : {SIGINT, SIGTERM, SIGUSR1, SIGHUP})   // the next one does what it does without a handler
         if (one != SIGHUP || !hangupIgnored)
             std::signal(one, SIG_DFL);
 }
@@ -94,6 +94,7 @@ void catchSignals()
     action.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    sigaction(SIGUSR1, &action, nullptr);   // Slurm's and mpirun's way to ask for an end in time
     struct sigaction before = {};
     sigaction(SIGHUP, nullptr, &before);
     hangupIgnored = before.sa_handler == SIG_IGN;

@@ -20,21 +20,21 @@ namespace tool
 
 namespace po = boost::program_options;
 
-/// A mistake on the command line: main() prints it as one line and exits with status 2.
+/// A mistake on the command line: runProgram() prints it as one line and exits with status 2.
 class UsageError : public std::runtime_error
 {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// Thrown by checkInterrupt(): main() exits with status 128 + the signal's number.
+/// Thrown by checkInterrupt(): the program exits with status 128 + the signal's number.
 class Interrupted : public std::exception
 {
 public:
     const char* what() const noexcept override { return "interrupted"; }
 };
 
-/// The first SIGINT, SIGTERM or SIGHUP only sets a flag, so that what is being written gets finished or removed; the second
+/// The first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets a flag, so that what is being written gets finished or removed; the second
 /// one ends the process. SIGHUP stays ignored where it was (nohup).
 void catchSignals();
 /// What the signal says on stderr when it comes; the text must live on.

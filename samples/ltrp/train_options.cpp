@@ -7,10 +7,13 @@
 #include "photos.hpp"
 #include "train_options.hpp"
 
+#include "../../modules/ltrp/src/train/trainer.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <mutex>
@@ -35,6 +38,30 @@ po::typed_value<double>* number(double& value)
 po::typed_value<int>* count(int& value)
 {
     return po::value(&value)->value_name("N")->default_value(value);
+}
+
+train::Workers* trainingWorkers = nullptr;
+
+bool together()
+{
+    return trainingWorkers && !trainingWorkers->alone();
+}
+
+/// Several trainings that know nothing of each other would be refused by the folder they share, at best.
+void requireWorkersOfLauncher()
+{
+    const int workers = trainingWorkers ? trainingWorkers->count() : 1;
+    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    {
+        const char* value = std::getenv(name);
+        if (!value)
+            continue;
+        if (std::atoi(value) > workers)
+            throw UsageError(std::string("started as one of ") + value + " processes (" + name + "), but " +
+                             (trainingWorkers ? "the MPI of this program is another one than the launcher's"
+                                              : "this program trains alone; ltrp-mpi trains in several processes"));
+        return;
+    }
 }
 
 std::string clockTime(double seconds)
@@ -108,8 +135,19 @@ private:
 
 }  // namespace
 
+void setTrainingWorkers(train::Workers* workers)
+{
+    trainingWorkers = workers;
+}
+
 void addTrainOptions(po::options_description& options, TrainParams& p)
 {
+    if (trainingWorkers)
+        options.add_options()
+            ("deterministic", po::value<std::string>()->value_name("yes|no"), "add gradients in the order of the batches: the result "
+                "is that of one worker, bit for bit; no: faster with many (default: yes up to 8 workers)")
+            ("stall-seconds", number(trainingWorkers->stallSeconds), "seconds after which a worker that does not answer ends all; 0: "
+                "it is waited for");
     // clang-format off
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
@@ -182,6 +220,7 @@ void applyGeometry(const po::variables_map& values, const Geometry& geometry)
 
 void finishTrainParams(const po::variables_map& values, TrainParams& params)
 {
+    requireWorkersOfLauncher();
     for (const std::string& path : positionals(values, "data", 1, "DATA: a folder of images or a list file"))
         params.data.push_back(path);
     if (values.count("recipe"))
@@ -199,6 +238,15 @@ void finishTrainParams(const po::variables_map& values, TrainParams& params)
         throw UsageError("--warmup-epochs: " + plain(params.warmupEpochs) + " is negative");
     params.seed = seedOption(values, "seed");
     applyThreads(values);
+    if (together() && !values.count("threads"))
+        cv::setNumThreads(trainingWorkers->threads());
+    if (trainingWorkers)
+    {
+        trainingWorkers->ordered = values.count("deterministic") ? wordOption(values, "deterministic", {"no", "yes"}) == 1
+                                                                 : trainingWorkers->count() <= 8;
+        if (!(trainingWorkers->stallSeconds >= 0))
+            throw UsageError("--stall-seconds: " + plain(trainingWorkers->stallSeconds) + " is negative");
+    }
     applyMaxPixels(values);
     params.reduceJpegs = !values["full-decode"].as<bool>();
     params.target = requiredTargetOption(values);
@@ -239,10 +287,14 @@ int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
     trainer->setStop([]() { return interruptSignal() != 0; });
     for (const char* name : {"log.jsonl", "final.safetensors"})
         refuseInput((std::filesystem::path(std::string(params.out)) / name).string());
-    announceInterrupt("ltrp: stopping after this batch; again to stop now\n");
+    if (trainingWorkers)
+        train::trainTogether(*trainer, *trainingWorkers);
+    if (!together())   // else the signal comes to many, and perhaps to end them all
+        announceInterrupt("ltrp: stopping after this batch; again to stop now\n");
     if (trainer->run())
         return 0;
-    display.say("to go on: the same command with --resume (--out " + params.out + ")");
+    if (!trainingWorkers || trainingWorkers->first())
+        display.say("to go on: the same command with --resume (--out " + params.out + ")");
     checkInterrupt();
     return 1;
 }

@@ -2,7 +2,7 @@
 # Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
-ltrpTestPackages=(libboost-test-dev libgtest-dev ffmpeg)
+ltrpTestPackages=(libboost-test-dev libgtest-dev ffmpeg openmpi-bin libopenmpi-dev)
 ltrpPythonPackages=(python3-venv python3-dev)
 ltrpCoveragePackages=(clang llvm)
 ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)

@@ -152,6 +152,22 @@ void compareOptions(const std::string& path, const Json& stored, const OptionLis
                  << stored.size() << " options, expected " << options.size());
 }
 
+void compareMakers(const std::string& path, const Json& state, const Makers& makers,
+                   const std::function<void(const std::string&)>& report)
+{
+    Makers old;
+    if (state.contains("workers"))
+    {
+        old.workers = static_cast<int>(wholeNumber(path, state, "workers", 1, 1 << 20));
+        LTRP_REQUIRE(state.contains("ordered") && state["ordered"].is_boolean(), Error::StsBadArg,
+                     path << ": 'ordered' is missing or neither true nor false");
+        old.ordered = state["ordered"].get<bool>();
+    }
+    if (old.text() != makers.text())
+        report("begun by " + old.text() + ", goes on with " + makers.text() + ": the same samples, " +
+               (old.ordered && makers.ordered ? "the same result" : "sums rounded otherwise"));
+}
+
 }  // namespace
 
 std::string optionsJson(const OptionList& options)
@@ -160,6 +176,13 @@ std::string optionsJson(const OptionList& options)
     for (const auto& option : options)
         json[option.first] = option.second;
     return json.dump();
+}
+
+std::string Makers::text() const
+{
+    if (workers == 1)
+        return "one worker";
+    return std::to_string(workers) + " workers" + (ordered ? "" : " (not deterministic)");
 }
 
 std::string checkpointPath(const std::string& folder, int64_t step)
@@ -190,14 +213,19 @@ std::vector<int64_t> listCheckpoints(const std::string& folder)
     return steps;
 }
 
-void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const vit::ParamArena& params,
-                     const AdamW& optimizer, std::vector<int64_t>& usable)
+void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const Makers& makers,
+                     const vit::ParamArena& params, const AdamW& optimizer, std::vector<int64_t>& usable)
 {
     Json state = Json::object();
     state["version"] = checkpointVersion;
     state["step"] = step;
     state["adam_steps"] = optimizer.steps;
     state["options"] = Json::parse(optionsJson(options));
+    if (makers.workers != 1)
+    {
+        state["workers"] = makers.workers;
+        state["ordered"] = makers.ordered;
+    }
     const std::string text = state.dump();
 
     const std::vector<int64_t> shape{static_cast<int64_t>(params.layout.total())};
@@ -242,8 +270,8 @@ std::string storedOption(const std::string& folder, const std::string& name)
     return std::string();
 }
 
-int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, vit::ParamArena& params, AdamW& optimizer,
-                             const std::function<void(const std::string&)>& report)
+int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, const Makers& makers,
+                             vit::ParamArena& params, AdamW& optimizer, const std::function<void(const std::string&)>& report)
 {
     std::string reasons;
     for (const int64_t step : listCheckpoints(folder))
@@ -261,6 +289,7 @@ int64_t readNewestCheckpoint(const std::string& folder, const OptionList& option
             continue;
         }
         compareOptions(path, checkpoint.state["options"], options, report);
+        compareMakers(path, checkpoint.state, makers, report);
         const size_t total = params.layout.total();
         const io::TensorView &weights = floats(*checkpoint.file, "params", total), &m = floats(*checkpoint.file, "adam.m", total),
                              &v = floats(*checkpoint.file, "adam.v", total);

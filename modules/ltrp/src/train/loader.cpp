@@ -165,8 +165,9 @@ void Loader::work()
     }
 }
 
-void Loader::makeSample(int64_t batchNumber, int place, Batch& batch)
+void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
 {
+    const int64_t batchNumber = options_.share.number(numberInShare);
     const size_t p = static_cast<size_t>(place);
     const int count = static_cast<int>(dataset_.paths.size());
     const uint32_t epoch = static_cast<uint32_t>(batchNumber / options_.batchesPerEpoch);
@@ -236,7 +237,6 @@ Mat Loader::imageAt(int index)
         if (rgb.empty())
         {
             report = state_[i] != State::Bad;   // two threads may have met it at once
-            skipped_ += report;
             state_[i] = State::Bad;
         }
         else
@@ -274,12 +274,6 @@ std::shared_ptr<const std::vector<int>> Loader::order(uint32_t epoch)
         orders_.erase(orders_.begin(), orders_.lower_bound(epoch > 1 ? epoch - 1 : 0));
     }
     return entry;
-}
-
-int Loader::skipped() const
-{
-    std::lock_guard<std::mutex> lock(cacheMutex_);
-    return skipped_;
 }
 
 size_t Loader::cachedBytes() const

@@ -8,6 +8,7 @@
 #include "augment.hpp"
 #include "dataset.hpp"
 #include "targets.hpp"
+#include "workers.hpp"
 #include "../ops/step.hpp"
 
 #include <condition_variable>
@@ -38,6 +39,7 @@ struct LoaderOptions
     int batch = 1;
     int visible = 1;              ///< patches that stay visible
     int64_t batchesPerEpoch = 1;
+    Share share;                  ///< which batches of each update are returned
     int workers = 2;              ///< 0: next() reads in the calling thread
     size_t cacheBytes = 0;
     bool reduceJpegs = false;     ///< see reductionFor()
@@ -63,6 +65,7 @@ public:
     /// (path, reason); called from any worker, one call at a time, without locks of the caller.
     typedef std::function<void(const std::string&, const std::string&)> Skipped;
 
+    /// firstBatch: number of the share's batches before the first one that is returned
     Loader(const Dataset& dataset, const LoaderOptions& options, int64_t firstBatch, const Skipped& skipped);
     ~Loader();
     Loader(const Loader&) = delete;
@@ -71,14 +74,13 @@ public:
     /// Returns the next batch, valid until the next call. @throws the exception of a worker: no image of the data set
     /// is readable
     const Batch& next();
-    int skipped() const;           ///< number of unreadable images so far
     size_t cachedBytes() const;
 
 private:
     struct Slot
     {
         Batch batch;
-        int64_t number = -1;   ///< batch number
+        int64_t number = -1;   ///< batch number within the share
         int done = 0;          ///< samples finished
     };
 
@@ -87,7 +89,7 @@ private:
     void work();
     void startThreads(int wanted);
     void stop();
-    void makeSample(int64_t batchNumber, int place, Batch& batch);
+    void makeSample(int64_t numberInShare, int place, Batch& batch);
     Mat usableImage(int index, int& used);
     Mat imageAt(int index);        ///< empty when unreadable
     std::shared_ptr<const std::vector<int>> order(uint32_t epoch);
@@ -109,7 +111,6 @@ private:
     std::vector<Mat> cache_;
     std::vector<State> state_;
     size_t cached_ = 0;
-    int skipped_ = 0;
     std::mutex reportMutex_;
     std::map<uint32_t, std::shared_ptr<const std::vector<int>>> orders_;
 };

@@ -61,4 +61,40 @@ void checkParams(const TrainParams& p)
     requireRange("log-every", p.logEvery, p.logEvery >= 1, "1 or more");
 }
 
+void chooseDefaults(TrainParams& params, int64_t images, bool onHost)
+{
+    if (params.accumulate == 0)
+    {
+        const double stored = params.resume ? parseDecimal(storedOption(params.out, "accumulate")) : 0;
+        const int old = stored >= 1 && stored <= 16384 ? static_cast<int>(stored) : 0;
+        const int64_t most = onHost ? 512 : 4096;
+        const int64_t wanted = std::min(most, images / 16);   // at least 16 updates an epoch
+        params.accumulate = old > 0 ? old : static_cast<int>(std::max<int64_t>(1, wanted / params.batch));
+    }
+    if (params.warmupEpochs < 0)
+    {
+        const std::string old = params.resume ? storedOption(params.out, "warmup-epochs") : std::string();
+        params.warmupEpochs = old.empty() ? std::min(40.0, params.epochs / 10) : parseDecimal(old);
+    }
+}
+
+OptionList runOptions(const TrainParams& params, const Objective& objective, double rate, const std::string& data)
+{
+    OptionList options = objective.options();
+    const std::pair<const char*, double> numbers[] = {
+        {"epochs", params.epochs}, {"warmup-epochs", params.warmupEpochs}, {"batch", params.batch},
+        {"accumulate", params.accumulate}, {"lr", rate}, {"min-lr", params.minLearningRate},
+        {"weight-decay", params.weightDecay}, {"beta1", params.beta1}, {"beta2", params.beta2},
+        {"mask-ratio", params.maskRatio}, {"scale-min", params.scaleMin}, {"scale-max", params.scaleMax},
+        {"ratio-min", params.ratioMin}, {"ratio-max", params.ratioMax}, {"flip", params.flip}};
+    for (const auto& number : numbers)
+        options.emplace_back(number.first, optionText(number.second));
+    options.emplace_back("seed", std::to_string(params.seed));
+    options.emplace_back("jpeg", params.reduceJpegs ? "reduced" : "full");
+    options.emplace_back("data", data);
+    // Matrix libraries split long sums among their threads: another number rounds differently, and so does a GPU.
+    options.emplace_back("threads", objective.backend().onHost() ? std::to_string(getNumThreads()) : "those of a GPU");
+    return options;
+}
+
 }}}  // namespace

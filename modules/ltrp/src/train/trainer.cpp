@@ -4,20 +4,19 @@
 
 #include "../precomp.hpp"
 #include "trainer.hpp"
+#include "clock.hpp"
 #include "run_folder.hpp"
 #include "updates.hpp"
-#include "../core/decimal.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <deque>
 #include <limits>
+#include <set>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -25,17 +24,6 @@ using Json = nlohmann::ordered_json;
 
 namespace
 {
-
-double now()
-{
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double wallClock()
-{
-    const auto time = std::chrono::system_clock::now().time_since_epoch();
-    return std::round(std::chrono::duration<double>(time).count() * 1000) / 1000;
-}
 
 /// cv::setNumThreads for the time of a run.
 class ThreadCount
@@ -57,39 +45,35 @@ private:
     bool changed_;
 };
 
-/// Images per second over the last minute: a single slow update (a checkpoint) does not shake the estimate.
-class Rate
-{
-public:
-    double add(double time, double images)
-    {
-        total_ += images;
-        marks_.emplace_back(time, total_);
-        while (marks_.size() > 2 && time - marks_.front().first > 60)
-            marks_.pop_front();
-        const double seconds = time - marks_.front().first;
-        return seconds > 0 ? (total_ - marks_.front().second) / seconds : 0;
-    }
-
-private:
-    double total_ = 0;
-    std::deque<std::pair<double, double>> marks_;
-};
-
 /// Everything one run needs, so that the loop reads as the steps it takes.
 class Run
 {
 public:
     Run(const TrainParams& params, Objective& objective, const std::string& device, const Trainer::Progress& progress,
-        const Trainer::Message& message, const Trainer::Stop& stop)
+        const Trainer::Message& message, const Trainer::Stop& stop, Workers& workers)
         : params_(params), objective_(objective), device_(device), progress_(progress), message_(message), stop_(stop),
-          dataset_(listImages({params.data.begin(), params.data.end()})), folder_(params.out, params.resume),
-          optimizer_(objective.model().params.layout)
+          workers_(workers), dataset_(listImages({params.data.begin(), params.data.end()})),
+          optimizer_(objective.model().params.layout), makers_{workers.count(), workers.ordered}
     {
         const int64_t count = static_cast<int64_t>(dataset_.paths.size());
-        folder_.refuseInputs(dataset_.paths);
-        folder_.refuseInputs(dataset_.lists);
-        chooseDefaults(count);
+        if (workers_.first())
+        {
+            folder_.reset(new RunFolder(params.out, params.resume));
+            folder_->refuseInputs(dataset_.paths);
+            folder_->refuseInputs(dataset_.lists);
+            chooseDefaults(params_, count, objective.backend().onHost());
+        }
+        int accumulate = params_.accumulate;
+        double warmupEpochs = params_.warmupEpochs;
+        workers_.broadcast(&accumulate, sizeof accumulate);
+        workers_.broadcast(&warmupEpochs, sizeof warmupEpochs);
+        if (params_.accumulate == 0)
+            params_.accumulate = accumulate;
+        if (params_.warmupEpochs < 0)
+            params_.warmupEpochs = warmupEpochs;
+        share_ = {workers_.index(), workers_.count(), params_.accumulate};
+        LTRP_REQUIRE(share_.count <= share_.batches, Error::StsOutOfRange, "accumulate is " << share_.batches << " for "
+                     << share_.count << " workers, expected a batch for each at least: give accumulate, or a smaller batch");
         effectiveBatch_ = params_.batch * params_.accumulate;
         stepsPerEpoch_ = std::max<int64_t>(1, count / effectiveBatch_);
         steps_ = std::max<int64_t>(1, std::llround(params.epochs * static_cast<double>(stepsPerEpoch_)));
@@ -99,23 +83,31 @@ public:
         rate_ = params.learningRate > 0 ? params.learningRate : params.baseLearningRate * effectiveBatch_ / 256.0;
         LTRP_REQUIRE(params.minLearningRate <= rate_, Error::StsOutOfRange, "min-lr is " << params.minLearningRate
                      << ", expected at most the learning rate " << rate_);
-        collectOptions();
+        data_ = datasetText(dataset_);
+        if (objective.targets())
+            objective.targets()->requireData(dataset_);
+        options_ = runOptions(params_, objective, rate_, data_);
     }
 
     bool train()
     {
+        OptionList same = options_;
+        same.emplace_back("deterministic", workers_.ordered ? "yes" : "no");
+        same.emplace_back("checkpoint-every", std::to_string(params_.checkpointEvery));
+        same.emplace_back("the program", workers_.program());
+        requireEqual(workers_, same);
         objective_.initialise();
-        vit::ParamArena& weights = objective_.model().params;
-        int64_t step = 0;
-        if (params_.resume)
-            step = readNewestCheckpoint(params_.out, options_, weights, optimizer_,
+        int64_t step = -1;
+        if (workers_.first() && params_.resume)
+            step = readNewestCheckpoint(params_.out, options_, makers_, objective_.model().params, optimizer_,
                                         [this](const std::string& line) { say(line); });
-        const bool resumed = step >= 0 && params_.resume;
-        if (!resumed)
-            step = 0;
-        else
+        broadcastState(workers_, objective_.model().params, optimizer_, step);
+        const bool resumed = step >= 0;
+        if (resumed)
             usable_.push_back(step);
-        log_.reset(new RunLog(folder_.file("log.jsonl"), resumed ? step : -1));
+        if (workers_.first())
+            log_.reset(new RunLog(folder_->file("log.jsonl"), step));
+        step = std::max<int64_t>(step, 0);
         currentStep_ = step;
         announce(step, resumed);
         for (const std::string& folder : dataset_.left)
@@ -133,15 +125,16 @@ public:
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
         loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;
-        loading.odd = [this](const std::string& path, const std::string& what) { say("warning: " + path + ": " + what, true); };
+        loading.share = share_;
+        loading.odd = [this](const std::string& path, const std::string& what) { note({false, path, what}); };
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
-        updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate);
+        updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate, workers_);
         updates_->prepare(loading);
         updates_->begin();
         const auto loaderAt = [&](int64_t update)
         {
-            return std::unique_ptr<Loader>(new Loader(dataset_, loading, update * params_.accumulate,
-                [this](const std::string& path, const std::string& why) { skipped(path, why); }));
+            return std::unique_ptr<Loader>(new Loader(dataset_, loading, update * share_.own(),
+                [this](const std::string& path, const std::string& why) { note({true, path, why}); }));
         };
         std::unique_ptr<Loader> loader = loaderAt(step);
 
@@ -151,10 +144,8 @@ public:
         if (objective_.backend().onHost())
             objective_.setStop(stop_);
         bool wanted = true;
-        while (step < steps_ && wanted)
+        while (workers_.all(step < steps_ && wanted && !(stop_ && stop_())))
         {
-            if (stop_ && stop_())
-                break;
             const Outcome outcome = update(*loader, step);
             if (outcome == Outcome::Stopped)
                 break;
@@ -165,7 +156,12 @@ public:
                 continue;
             }
             currentStep_ = ++step;
-            const TrainProgress state = describe(*loader, step, imagesPerSecond_);
+            collectNotes();
+            if (step % params_.checkpointEvery == 0)
+                requireEqualWeights(workers_, objective_.model().params, step);
+            if (!workers_.first())
+                continue;
+            const TrainProgress state = describe(step, imagesPerSecond_);
             logStep(state);
             fetched_ = false;
             const bool due = params_.checkpointMinutes > 0 && now() - savedAt_ >= 60 * params_.checkpointMinutes;
@@ -176,9 +172,15 @@ public:
             shown_ = now();
         }
         objective_.setStop(nullptr);
-        if (saved != step)
-            checkpoint(step);
-        return finish(step);
+        collectNotes();
+        if (workers_.first())
+        {
+            if (saved != step)
+                checkpoint(step);
+            finish(step);
+        }
+        workers_.end();
+        return step == steps_;
     }
 
 private:
@@ -186,6 +188,8 @@ private:
 
     void say(const std::string& line, bool warning = false)
     {
+        if (!workers_.first())
+            return;   // worker 0 says the same
         std::lock_guard<std::mutex> lock(messageMutex_);
         if (message_)
             message_(line);
@@ -210,47 +214,10 @@ private:
     /// Adds the time; paths that are no UTF-8 are written with replacement characters.
     void log(Json line)
     {
+        if (!log_)
+            return;
         line["time"] = wallClock();
         log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
-    }
-
-    /// What is not given follows the data, the device and the run's length; a resumed run keeps what it began with.
-    void chooseDefaults(int64_t images)
-    {
-        if (params_.accumulate == 0)
-        {
-            const double stored = params_.resume ? parseDecimal(storedOption(params_.out, "accumulate")) : 0;
-            const int old = stored >= 1 && stored <= 16384 ? static_cast<int>(stored) : 0;
-            const int64_t most = objective_.backend().onHost() ? 512 : 4096;
-            const int64_t wanted = std::min(most, images / 16);   // at least 16 updates an epoch
-            params_.accumulate = old > 0 ? old : static_cast<int>(std::max<int64_t>(1, wanted / params_.batch));
-        }
-        if (params_.warmupEpochs < 0)
-        {
-            const std::string old = params_.resume ? storedOption(params_.out, "warmup-epochs") : std::string();
-            params_.warmupEpochs = old.empty() ? std::min(40.0, params_.epochs / 10) : parseDecimal(old);
-        }
-    }
-
-    void collectOptions()
-    {
-        data_ = datasetText(dataset_);
-        if (objective_.targets())
-            objective_.targets()->requireData(dataset_);
-        options_ = objective_.options();
-        const std::pair<const char*, double> numbers[] = {
-            {"epochs", params_.epochs}, {"warmup-epochs", params_.warmupEpochs}, {"batch", params_.batch},
-            {"accumulate", params_.accumulate}, {"lr", rate_}, {"min-lr", params_.minLearningRate},
-            {"weight-decay", params_.weightDecay}, {"beta1", params_.beta1}, {"beta2", params_.beta2},
-            {"mask-ratio", params_.maskRatio}, {"scale-min", params_.scaleMin}, {"scale-max", params_.scaleMax},
-            {"ratio-min", params_.ratioMin}, {"ratio-max", params_.ratioMax}, {"flip", params_.flip}};
-        for (const auto& number : numbers)
-            options_.emplace_back(number.first, optionText(number.second));
-        options_.emplace_back("seed", std::to_string(params_.seed));
-        options_.emplace_back("jpeg", params_.reduceJpegs ? "reduced" : "full");
-        options_.emplace_back("data", data_);
-        // Matrix libraries split long sums among their threads: another number rounds differently, and so does a GPU.
-        options_.emplace_back("threads", objective_.backend().onHost() ? std::to_string(getNumThreads()) : "those of a GPU");
     }
 
     void announce(int64_t step, bool resumed)
@@ -261,6 +228,12 @@ private:
         line["parameters"] = objective_.model().params.layout.parameterCount();
         line["device"] = device_;
         line["options"] = Json::parse(optionsJson(options_));
+        std::string names;
+        for (int w = 0; w < workers_.count() && !workers_.alone(); w++)
+        {
+            line["workers"].push_back(workers_.name(w));
+            names += ", " + workers_.name(w);
+        }
         log(line);
         std::ostringstream text;
         text << io::modelKindName(objective_.model().kind) << " of "
@@ -270,30 +243,58 @@ private:
             text << " (more than the data set holds: images repeat within an update)";
         text << (resumed ? ", resumed at update " : ", from update ") << step;
         say(text.str());
+        if (!workers_.alone())
+            say(makers_.text() + ", compute threads each: " + std::to_string(getNumThreads()) + names);
     }
 
     /// Called by reading threads.
-    void skipped(const std::string& path, const std::string& reason)
+    void note(const Notes::Note& note)
     {
+        if (workers_.first())
+            report(note);
+        else
+            notes_.add(note);
+    }
+
+    /// Of all workers: each sees other samples, and several may meet the same image.
+    void collectNotes()
+    {
+        for (const Notes::Note& note : notes_.collect(workers_))
+            report(note);
+    }
+
+    void report(const Notes::Note& note)
+    {
+        {
+            const std::lock_guard<std::mutex> lock(reportedMutex_);
+            if (!workers_.first() || !reported_.emplace(note.skipped, note.path).second)
+                return;
+            skipped_ += note.skipped;
+        }
+        if (!note.skipped)
+        {
+            say("warning: " + note.path + ": " + note.what, true);
+            return;
+        }
         Json line = event("skipped", currentStep_);
-        line["image"] = path;
-        line["reason"] = reason;
+        line["image"] = note.path;
+        line["reason"] = note.what;
         log_->add(line.dump(-1, ' ', false, Json::error_handler_t::replace));
-        say("skipped " + path + ": " + reason, true);
+        say("skipped " + note.path + ": " + note.what, true);
     }
 
     /// Between two batches of an update: how far it is, where somebody waits for it. False: it is to be given up.
-    bool betweenBatches(const Loader& loader, int64_t step, int done, double begin)
+    bool betweenBatches(int64_t step, int done, double begin)
     {
         const double time = now();
         if (!estimated_)
             estimate(step, (time - begin) / done * params_.accumulate);
         if (stop_ && stop_())
             return false;
-        if (!progress_ || time - shown_ < 2)
+        if (!progress_ || !workers_.first() || time - shown_ < 2)
             return true;
         shown_ = time;
-        TrainProgress state = describe(loader, step, done * params_.batch / std::max(time - begin, 1e-9));
+        TrainProgress state = describe(step, done * params_.batch / std::max(time - begin, 1e-9));
         state.batch = done;
         return progress_(state);
     }
@@ -323,7 +324,7 @@ private:
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
         const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_, [&](int done)
-        { return betweenBatches(loader, step, done, begin); });
+        { return betweenBatches(step, done, begin); });
         if (result.stopped)
             return Outcome::Stopped;
         if (result.failed && result.images.empty() && updates_->again())
@@ -358,6 +359,8 @@ private:
     {
         std::ostringstream text;
         text << found.failed << " is " << found.value << " at update " << step << ", epoch " << step / stepsPerEpoch_;
+        if (!workers_.alone() && !found.images.empty())
+            text << ", " << workers_.name(found.worker);
         Json line = event("error", step);
         line["epoch"] = static_cast<double>(step) / static_cast<double>(stepsPerEpoch_);
         line["reason"] = std::string(found.failed) + " is not finite";
@@ -374,7 +377,7 @@ private:
                     text << " " << path;
             }
             if (found.images.size() > shown)
-                text << " and " << found.images.size() - shown << " more (all in " << folder_.file("log.jsonl") << ")";
+                text << " and " << found.images.size() - shown << " more (all in log.jsonl)";
             line["images"] = images;
         }
         text << "; weights and checkpoints are as before. A lower learning rate or a longer warm-up helps.";
@@ -382,7 +385,7 @@ private:
         LTRP_ERROR(Error::StsNoConv, text.str());
     }
 
-    TrainProgress describe(const Loader& loader, int64_t step, double imagesPerSecond) const
+    TrainProgress describe(int64_t step, double imagesPerSecond) const
     {
         TrainProgress state;
         state.step = step;
@@ -395,7 +398,7 @@ private:
         state.dataWait = waitShare_;
         if (imagesPerSecond > 0)
             state.secondsLeft = static_cast<double>((steps_ - step) * effectiveBatch_) / imagesPerSecond;
-        state.skipped = loader.skipped();
+        state.skipped = skipped_;
         state.batches = params_.accumulate;
         return state;
     }
@@ -426,7 +429,7 @@ private:
     void checkpoint(int64_t step)
     {
         fetch();
-        writeCheckpoint(params_.out, step, options_, objective_.model().params, optimizer_, usable_);
+        writeCheckpoint(params_.out, step, options_, makers_, objective_.model().params, optimizer_, usable_);
         savedAt_ = now();
         log(event("checkpoint", step));
     }
@@ -442,7 +445,7 @@ private:
         model.provenance["seed"] = std::to_string(params_.seed);
         if (!params_.note.empty())
             model.provenance["note"] = params_.note;
-        io::saveModel(folder_.file(name), model);
+        io::saveModel(folder_->file(name), model);
     }
 
     void exportWeights(int64_t step)
@@ -454,18 +457,17 @@ private:
         save(name);
     }
 
-    bool finish(int64_t step)
+    void finish(int64_t step)
     {
         const bool complete = step == steps_;
         if (complete)
             save("final.safetensors");
         log(event(complete ? "end" : "stop", step));
         if (complete)
-            say("wrote " + folder_.file("final.safetensors"));
+            say("wrote " + folder_->file("final.safetensors"));
         else
             say("stopped after update " + std::to_string(step) + " of " + std::to_string(steps_) + ", checkpoint " +
                 checkpointPath(params_.out, step));
-        return complete;
     }
 
     TrainParams params_;
@@ -474,15 +476,21 @@ private:
     const Trainer::Progress& progress_;
     const Trainer::Message& message_;
     const Trainer::Stop& stop_;
+    Workers& workers_;
     const Dataset dataset_;
-    const RunFolder folder_;
+    std::unique_ptr<RunFolder> folder_;   ///< worker 0's, as the log
     AdamW optimizer_;
+    const Makers makers_;
+    Share share_;
     std::unique_ptr<Updates> updates_;
     bool fetched_ = true;
     OptionList options_;
     std::string data_;
     std::unique_ptr<RunLog> log_;
-    std::mutex messageMutex_;
+    std::mutex messageMutex_, reportedMutex_;
+    Notes notes_;                      ///< for worker 0
+    std::set<std::pair<bool, std::string>> reported_;   ///< skipped or odd, and the image
+    std::atomic<int> skipped_{0};
     std::atomic<int64_t> currentStep_{0};
     int64_t effectiveBatch_ = 0, stepsPerEpoch_ = 0, steps_ = 0;
     double rate_ = 0, gradNorm_ = 0, loss_ = 0, usedRate_ = 0, waitShare_ = 0;
@@ -503,12 +511,13 @@ public:
     void setProgress(const Progress& progress) CV_OVERRIDE { progress_ = progress; }
     void setMessage(const Message& message) CV_OVERRIDE { message_ = message; }
     void setStop(const Stop& stop) CV_OVERRIDE { stop_ = stop; }
+    void setWorkers(Workers& workers) { workers_ = &workers; }
 
     bool run() CV_OVERRIDE
     {
         const ThreadCount threads(params_.threads);
         const std::shared_ptr<void> visit = objective_->backend().visit();
-        return Run(params_, *objective_, device_, progress_, message_, stop_).train();
+        return Run(params_, *objective_, device_, progress_, message_, stop_, *workers_).train();
     }
 
 private:
@@ -518,6 +527,7 @@ private:
     Progress progress_;
     Message message_;
     Stop stop_;
+    Workers alone_, *workers_ = &alone_;
 };
 
 }  // namespace
@@ -525,6 +535,11 @@ private:
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device)
 {
     return Ptr<Trainer>(new TrainerImpl(params, std::move(objective), device));
+}
+
+void trainTogether(Trainer& trainer, Workers& workers)
+{
+    dynamic_cast<TrainerImpl&>(trainer).setWorkers(workers);
 }
 
 }}}  // namespace

@@ -7,6 +7,7 @@
 
 #include "opencv2/ltrp/train.hpp"
 #include "objective.hpp"
+#include "workers.hpp"
 #include "../core/target.hpp"
 
 namespace cv { namespace ltrp { namespace train {
@@ -16,8 +17,15 @@ std::string optionText(double value);
 
 /// Throws Error::StsOutOfRange naming the parameter, its value and its range.
 void checkParams(const TrainParams& params);
+/// What is not given follows the data, the device and the run's length; a resumed run keeps what it began with.
+void chooseDefaults(TrainParams& params, int64_t images, bool onHost);
+/// All options with an influence on the result. rate: the learning rate, data: text of the data set
+OptionList runOptions(const TrainParams& params, const Objective& objective, double rate, const std::string& data);
 /// Creates a trainer that runs the training loop (data, checkpoints, log, result) for an objective.
 Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> objective, const std::string& device);
+
+/// Has a trainer of makeTrainer() be one of several workers from its next run() on. They must outlive the run.
+void trainTogether(Trainer& trainer, Workers& workers);
 
 /// Objective of pretraining.
 std::unique_ptr<Objective> makePretraining(const MaePretrainParams& params, const Computing& computing);

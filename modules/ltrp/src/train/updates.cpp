@@ -4,11 +4,11 @@
 
 #include "../precomp.hpp"
 #include "updates.hpp"
+#include "clock.hpp"
 #include "../vit/patches.hpp"
 #include "../vit/transformer.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <deque>
 
@@ -17,17 +17,12 @@ namespace cv { namespace ltrp { namespace train {
 namespace
 {
 
-double now()
-{
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 class HostUpdates CV_FINAL : public Updates
 {
 public:
-    HostUpdates(Objective& objective, AdamW& optimizer, int visible, int accumulate)
-        : objective_(objective), optimizer_(optimizer), visible_(visible), accumulate_(accumulate),
-          gradients_(Mat::zeros(1, static_cast<int>(objective.model().params.layout.total()), CV_32F))
+    HostUpdates(Objective& objective, AdamW& optimizer, Workers& workers, int visible, int accumulate)
+        : objective_(objective), optimizer_(optimizer), workers_(workers), visible_(visible), accumulate_(accumulate),
+          gradients_(workers, objective.model().params.layout.total(), accumulate)
     {
     }
 
@@ -35,64 +30,93 @@ public:
     void begin() CV_OVERRIDE { objective_.backend().weightsChanged(); }
     void fetch() CV_OVERRIDE {}
 
-    /// The gradients are zero before and after.
+    /// The workers compute a batch each, then the next ones; in the last round some may have none. The gradients are zero before
+    /// and after.
     UpdateResult update(Loader& loader, const AdamWParams& adam, bool, const GoOn& goOn) CV_OVERRIDE
     {
         UpdateResult result;
-        for (int i = 0; i < accumulate_; i++)
+        const int mine = workers_.index();
+        for (int done = 0; done < accumulate_; done += workers_.count())
         {
-            if (i > 0 && !goOn(i))
-                return giveUp();
-            const double before = now();
-            const Batch& batch = loader.next();
-            result.waited += now() - before;
-            double loss = 0;
-            try
+            const int active = std::min(workers_.count(), accumulate_ - done);
+            std::vector<double> losses(static_cast<size_t>(active) + 1);   // behind them: how many workers give up
+            std::vector<int> images;
+            if (done > 0 && !goOn(done))
+                losses.back() = 1;
+            else if (mine < active && !computeBatch(loader, result, losses[static_cast<size_t>(mine)], images))
+                losses.back() = 1;
+            workers_.sum(losses.data(), losses.size());
+            if (losses.back() > 0)
             {
-                objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(),
-                                 static_cast<int>(batch.images.size()), visible_, batch.targets.empty() ? nullptr : batch.targets.data()},
-                                gradients_.ptr<float>(), &loss, 1);
-            }
-            catch (const vit::Stopped&)
-            {
-                return giveUp();
-            }
-            if (!std::isfinite(loss))
-            {
-                result.failed = "loss";
-                result.value = loss;
-                result.images = batch.images;
+                gradients_.clear();
+                result = UpdateResult();
+                result.stopped = true;
                 return result;
             }
-            result.loss += loss / accumulate_;
+            for (int w = 0; w < active; w++)
+            {
+                const double loss = losses[static_cast<size_t>(w)];
+                if (!std::isfinite(loss))
+                    return failedLoss(result, loss, w, images);
+                result.loss += loss / accumulate_;
+            }
+            gradients_.add(active);
         }
+        Mat& gradients = gradients_.finish();
         if (accumulate_ > 1)
-            gradients_ *= 1.0 / accumulate_;
-        result.gradientNorm = gradientNorm(gradients_);
+            gradients *= 1.0 / accumulate_;
+        result.gradientNorm = gradientNorm(gradients);
         if (!std::isfinite(result.gradientNorm))
         {
             result.failed = "gradient norm";
             result.value = result.gradientNorm;
             return result;
         }
-        optimizer_.step(objective_.model().params, gradients_.ptr<float>(), adam, true);
+        optimizer_.step(objective_.model().params, gradients.ptr<float>(), adam, true);
         objective_.backend().weightsChanged();
         return result;
     }
 
 private:
-    UpdateResult giveUp()
+    /// False: given up within.
+    bool computeBatch(Loader& loader, UpdateResult& result, double& loss, std::vector<int>& images)
     {
-        gradients_ = 0;
-        UpdateResult result;
-        result.stopped = true;
+        const double before = now();
+        const Batch& batch = loader.next();
+        result.waited += now() - before;
+        images = batch.images;
+        try
+        {
+            objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(), static_cast<int>(batch.images.size()),
+                             visible_, batch.targets.empty() ? nullptr : batch.targets.data()},
+                            gradients_.batch(), &loss, 1);
+        }
+        catch (const vit::Stopped&)
+        {
+            loss = 0;
+            return false;
+        }
+        return true;
+    }
+
+    UpdateResult failedLoss(UpdateResult result, double loss, int worker, std::vector<int> images)
+    {
+        int count = static_cast<int>(images.size());
+        workers_.broadcast(&count, sizeof count, worker);
+        images.resize(static_cast<size_t>(count));
+        workers_.broadcast(images.data(), images.size() * sizeof(int), worker);
+        result.failed = "loss";
+        result.value = loss;
+        result.images = images;
+        result.worker = worker;
         return result;
     }
 
     Objective& objective_;
     AdamW& optimizer_;
+    Workers& workers_;
     const int visible_, accumulate_;
-    Mat gradients_;
+    GradientSum gradients_;
 };
 
 /// The device computes on a batch while the host hands over the next one; the host waits at the end of each update alone.
@@ -216,7 +240,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate)
+std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
+                                     Workers& workers)
 {
     const vit::ParamArena& params = objective.model().params;
     ops::TrainingSetup setup;
@@ -245,7 +270,9 @@ std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, con
         setup, [&objective, scale](const ops::Samples& samples, float* gradients, double* loss)
         { objective.pass(samples, gradients, loss, *scale); });
     if (!training)
-        return std::unique_ptr<Updates>(new HostUpdates(objective, optimizer, loading.visible, accumulate));
+        return std::unique_ptr<Updates>(new HostUpdates(objective, optimizer, workers, loading.visible, accumulate));
+    LTRP_REQUIRE(workers.alone(), Error::StsNotImplemented, "several workers train on the CPU alone, found " << workers.count()
+                 << " on a GPU");
     return std::unique_ptr<Updates>(new DeviceUpdates(objective, optimizer, std::move(training), setup.largestCrop, accumulate,
                                                       scale));
 }

@@ -8,6 +8,7 @@
 #include "loader.hpp"
 #include "objective.hpp"
 #include "optimizer.hpp"
+#include "workers.hpp"
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -20,6 +21,7 @@ struct UpdateResult
     double value = 0;             ///< the value that failed
     bool stopped = false;         ///< abandoned between two batches or within one; nothing was changed
     std::vector<int> images;      ///< of the batch whose loss failed: indices in the data set
+    int worker = 0;               ///< that computed this batch
 };
 
 /// Updates the weights of an objective with batches of a loader: on the host, or on the objective's device, which then
@@ -44,8 +46,10 @@ public:
     virtual void fetch() = 0;
 };
 
-/// Creates the updates for the objective's backend. loading: seed, batch, visible patches and crops of the training.
-std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate);
+/// Creates the updates for the objective's backend. loading: seed, batch, visible patches and crops of the training. With
+/// several workers update() is collective, and its result is the same for all except `waited`.
+std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
+                                     Workers& workers);
 
 }}}  // namespace
 

@@ -1,0 +1,49 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_CLOCK_HPP
+#define OPENCV_LTRP_TRAIN_CLOCK_HPP
+
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <utility>
+
+namespace cv { namespace ltrp { namespace train {
+
+/// Seconds of a clock that never goes back.
+inline double now()
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// Seconds since 1970, to the millisecond.
+inline double wallClock()
+{
+    const auto time = std::chrono::system_clock::now().time_since_epoch();
+    return std::round(std::chrono::duration<double>(time).count() * 1000) / 1000;
+}
+
+/// Images per second over the last minute: a single slow update (a checkpoint) does not shake the estimate.
+class Rate
+{
+public:
+    double add(double time, double images)
+    {
+        total_ += images;
+        marks_.emplace_back(time, total_);
+        while (marks_.size() > 2 && time - marks_.front().first > 60)
+            marks_.pop_front();
+        const double seconds = time - marks_.front().first;
+        return seconds > 0 ? (total_ - marks_.front().second) / seconds : 0;
+    }
+
+private:
+    double total_ = 0;
+    std::deque<std::pair<double, double>> marks_;
+};
+
+}}}  // namespace
+
+#endif

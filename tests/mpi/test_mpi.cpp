@@ -1,0 +1,374 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#define BOOST_TEST_MODULE ltrp_mpi
+#include <boost/test/unit_test.hpp>
+
+#include "process.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace
+{
+
+using testing_tools::Outcome;
+using testing_tools::Process;
+using testing_tools::readText;
+using testing_tools::writeText;
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+Words operator+(Words a, const Words& b)
+{
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+}
+
+/// Waiting threads leave the processors to other tests; no warnings where a container forbids to read another process.
+const std::map<std::string, std::string> ENVIRONMENT = {{"OMP_WAIT_POLICY", "passive"},
+                                                        {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
+
+/// What mpirun has to start: several programs are separated by ":".
+Words mpirun(const Words& what)
+{
+    return Words{LTRP_MPIRUN, "--allow-run-as-root", "--oversubscribe"} + what;
+}
+
+Words workers(int count, const Words& arguments)
+{
+    return mpirun(Words{"-n", std::to_string(count), LTRP_MPI_TOOL} + arguments);
+}
+
+Outcome run(const Words& command)
+{
+    return Process(command, ENVIRONMENT).wait(300);
+}
+
+/// What the tool itself says, without mpirun's paragraphs and the progress.
+Words said(const std::string& err)
+{
+    Words lines;
+    std::istringstream text(err);
+    for (std::string line; std::getline(text, line);)
+        if (line.compare(0, 5, "ltrp ") == 0 || line.compare(0, 5, "ltrp:") == 0)
+            lines.push_back(line);
+    return lines;
+}
+
+/// All values of a weight file, which is a header's size, the header and the values.
+std::vector<float> values(const std::string& path)
+{
+    const std::string bytes = readText(path);
+    uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    std::vector<float> result((bytes.size() - 8 - header) / sizeof(float));
+    std::memcpy(result.data(), bytes.data() + 8 + header, result.size() * sizeof(float));
+    return result;
+}
+
+/// Whether a process has ended, or does so within ten seconds; it may remain as a zombie where nobody asks for its status.
+bool ended(pid_t process)
+{
+    for (int i = 0; i < 100; i++)
+    {
+        std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+        std::string text;
+        std::getline(file, text);
+        const size_t name = text.rfind(") ");
+        if (name == std::string::npos || text[name + 2] == 'Z' || text[name + 2] == 'X')
+            return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return false;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b)
+{
+    BOOST_REQUIRE(a.size() == b.size());
+    double squares = 0;
+    for (size_t i = 0; i < a.size(); i++)
+        squares += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    return std::sqrt(squares);
+}
+
+struct Fixture
+{
+    const std::string photos = std::string(LTRP_SOURCE_DIR) + "/samples/photos";
+    /// Two updates of three batches in an epoch.
+    const Words common = {"--batch", "1", "--accumulate", "3", "--warmup-epochs", "0", "--seed", "4", "--threads", "1",
+                          "--log-every", "1", "--checkpoint-every", "4"};
+    const Words geometry = {"--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads", "2",
+                            "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2"};
+    testing_tools::TemporaryFolder folder;
+
+    Words pretrain(const std::string& epochs, const std::string& out, const std::string& rate = "0.001") const
+    {
+        return Words{"pretrain", photos, "--epochs", epochs, "--out", folder.file(out), "--lr", rate} + geometry + common;
+    }
+    Words train(const std::string& epochs, const std::string& out, const std::string& mae) const
+    {
+        return Words{"train", photos, "--mae", folder.file(mae + "/final.safetensors"), "--mask-ratio", "0.5", "--embed-dim", "24",
+                     "--depth", "1", "--heads", "2", "--list-k", "4", "--epochs", epochs, "--out", folder.file(out),
+                     "--lr", "0.001"} + common;
+    }
+    static std::string must(const Words& command)
+    {
+        const Outcome outcome = run(command);
+        BOOST_REQUIRE_MESSAGE(outcome.status == 0, "status " << outcome.status << ": " << outcome.err);
+        return outcome.err;
+    }
+    std::string result(const std::string& out) const { return readText(folder.file(out + "/final.safetensors")); }
+
+    std::vector<Json> log(const std::string& out) const
+    {
+        std::vector<Json> lines;
+        std::istringstream text(readText(folder.file(out + "/log.jsonl")));
+        for (std::string line; std::getline(text, line);)
+            lines.push_back(Json::parse(line));
+        return lines;
+    }
+    /// [step, loss, gradient norm] of each update.
+    std::vector<std::vector<double>> course(const std::string& out) const
+    {
+        std::vector<std::vector<double>> steps;
+        for (const Json& line : log(out))
+            if (line["event"] == "step")
+                steps.push_back({line["step"].get<double>(), line["loss"].get<double>(), line["grad_norm"].get<double>()});
+        return steps;
+    }
+
+    /// Waits until an update is logged; the processes of the workers as the log's newest beginning names them.
+    std::vector<pid_t> processes(const std::string& out, Process& job) const
+    {
+        const std::string path = folder.file(out + "/log.jsonl");
+        while (job.running() && !(std::filesystem::exists(path) && readText(path).find("\"loss\"") != std::string::npos))
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::vector<pid_t> found;
+        static const std::regex process("process ([0-9]+)");
+        std::istringstream text(readText(path));
+        std::string line;
+        std::getline(text, line);
+        for (std::sregex_iterator it(line.begin(), line.end(), process), end; it != end; ++it)
+            found.push_back(std::stoi((*it)[1]));
+        return found;
+    }
+
+    /// Expects that the job fails, and that the tool says one line, with all parts.
+    static void expectOneLine(const Words& command, const Words& parts)
+    {
+        const Outcome outcome = run(command);
+        BOOST_TEST(outcome.status != 0);
+        Words complaints;
+        for (const std::string& line : said(outcome.err))
+            if (line.find(" parameters, ") == std::string::npos && line.find("compute threads each") == std::string::npos)
+                complaints.push_back(line);
+        BOOST_TEST(complaints.size() == 1u, outcome.err);
+        for (const std::string& part : parts)
+            BOOST_TEST(outcome.err.find(part) != std::string::npos, "'" << part << "' is not in: " << outcome.err);
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(mpi, Fixture)
+
+BOOST_AUTO_TEST_CASE(any_number_of_workers_ends_with_the_same_bytes)
+{
+    must(Words{LTRP_TOOL} + pretrain("3", "one"));
+    for (const int count : {1, 2, 3})   // two workers have three batches: one is idle in the second round
+    {
+        const std::string out = "mae" + std::to_string(count);
+        const std::string err = must(workers(count, pretrain("3", out)));
+        BOOST_TEST(result(out) == result("one"), count << " workers: other weights");
+        BOOST_TEST(course(out) == course("one"), count << " workers: other losses");
+        BOOST_TEST((err.find("worker 1 of 2 (process ") != std::string::npos) == (count == 2));
+    }
+    BOOST_TEST(course("one").size() == 6u);
+    must(Words{LTRP_TOOL} + train("2", "ranker1", "one"));
+    must(workers(2, train("2", "ranker2", "one")));
+    BOOST_TEST(result("ranker2") == result("ranker1"));
+}
+
+BOOST_AUTO_TEST_CASE(sums_in_another_order_are_close_and_repeatable)
+{
+    must(Words{LTRP_TOOL} + pretrain("1", "start"));
+    const Words init = {"--init", folder.file("start/final.safetensors")}, fast = {"--deterministic", "no"};
+    must(Words{LTRP_TOOL} + pretrain("3", "one") + init);
+    must(workers(2, pretrain("3", "a") + init + fast));
+    must(workers(2, pretrain("3", "b") + init + fast));
+    BOOST_TEST(result("a") == result("b"));
+    const std::vector<float> start = values(folder.file("start/final.safetensors")), one = values(folder.file("one/final.safetensors"));
+    const double moved = distance(start, one), apart = distance(one, values(folder.file("a/final.safetensors")));
+    BOOST_TEST(moved > 0.01);
+    // AdamW divides gradients by their size: those of the keys' biases, which are rounding alone, move as far as all others.
+    BOOST_TEST(apart < 1e-3 * moved);
+    BOOST_TEST(apart > 0);
+}
+
+BOOST_AUTO_TEST_CASE(stopped_it_goes_on_with_as_many_workers_and_with_others)
+{
+    must(Words{LTRP_TOOL} + pretrain("30", "whole"));
+    for (const char* out : {"parts", "other"})
+    {
+        Process job(workers(2, pretrain("30", out)), ENVIRONMENT);
+        BOOST_REQUIRE(processes(out, job).size() == 2u);
+        job.signal(SIGUSR1);
+        const Outcome outcome = job.wait(60);
+        BOOST_TEST(outcome.status != 0);
+        BOOST_TEST(outcome.err.find("stopped after update ") != std::string::npos, outcome.err);
+        BOOST_REQUIRE(!std::filesystem::exists(folder.file(std::string(out) + "/final.safetensors")));
+    }
+    const std::string same = must(workers(2, pretrain("30", "parts") + Words{"--resume"}));
+    BOOST_TEST(same.find("goes on with") == std::string::npos, same);
+    BOOST_TEST(result("parts") == result("whole"));
+    const std::string other = must(Words{LTRP_TOOL} + pretrain("30", "other") + Words{"--resume"});
+    BOOST_TEST(other.find("begun by 2 workers, goes on with one worker: the same samples, the same result") != std::string::npos, other);
+    BOOST_TEST(result("other") == result("whole"));
+}
+
+BOOST_AUTO_TEST_CASE(a_killed_worker_ends_all_and_the_last_checkpoint_is_good)
+{
+    must(Words{LTRP_TOOL} + pretrain("20", "whole"));
+    const char* all = std::getenv("LTRP_ALL_FAULTS");
+    const int kills = all && *all ? 50 : 4;
+    std::mt19937 random(7);
+    for (int i = 0; i < kills; i++)
+    {
+        const std::string out = "killed" + std::to_string(i);
+        BOOST_TEST_CONTEXT("kill number " << i << " of " << kills)
+        {
+            Process job(workers(2, pretrain("20", out)), ENVIRONMENT);
+            const std::vector<pid_t> found = processes(out, job);
+            BOOST_REQUIRE(found.size() == 2u);
+            std::this_thread::sleep_for(std::chrono::microseconds(random() % 100000));
+            ::kill(found[static_cast<size_t>(i % 2)], SIGKILL);
+            const Outcome outcome = job.wait(60);
+            const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // it was too late
+            BOOST_TEST((outcome.status != 0 || finished), outcome.err);
+            BOOST_TEST((finished || outcome.err.find("process rank " + std::to_string(i % 2)) != std::string::npos), outcome.err);
+            for (const pid_t process : found)
+                BOOST_TEST(ended(process), "process " << process << " still runs");
+            if (!finished)
+                must(workers(2, pretrain("20", out) + Words{"--resume"}));
+            BOOST_TEST(result(out) == result("whole"));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_worker_that_hangs_is_named)
+{
+    Process job(workers(3, pretrain("3000", "out") + Words{"--stall-seconds", "2"}), ENVIRONMENT);
+    const std::vector<pid_t> found = processes("out", job);
+    BOOST_REQUIRE(found.size() == 3u);
+    ::kill(found[1], SIGSTOP);
+    const Outcome outcome = job.wait(60);
+    BOOST_TEST(outcome.status != 0);
+    const std::string line = said(outcome.err).back();
+    BOOST_TEST(line.find("worker 1 of 3 (process " + std::to_string(found[1])) != std::string::npos, outcome.err);
+    BOOST_TEST(line.find("does not answer: 2 s have passed") != std::string::npos, outcome.err);
+    BOOST_TEST(line.find("worker 0") == std::string::npos, outcome.err);
+    BOOST_TEST(line.find("worker 2") == std::string::npos, outcome.err);
+}
+
+BOOST_AUTO_TEST_CASE(unequal_workers_are_found_before_the_first_update)
+{
+    const auto unequal = [&](const std::string& program, const Words& first, const Words& second, const Words& parts)
+    {
+        expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + first + Words{":", "-n", "1", program} + second), parts);
+        BOOST_TEST(!std::filesystem::exists(folder.file("out/log.jsonl")));
+    };
+    const Words usual = pretrain("2", "out");
+    unequal(LTRP_MPI_TOOL, usual, pretrain("2", "out", "0.002"), {"worker 1 of 2 (process ", "lr is 0.002", "worker 0 lr is 0.001"});
+    Words fewer = usual;
+    std::filesystem::create_directory(folder.file("photos"));
+    std::filesystem::copy_file(photos + "/cat.jpg", folder.file("photos/cat.jpg"));
+    std::filesystem::copy_file(photos + "/coffee.jpg", folder.file("photos/coffee.jpg"));
+    fewer[1] = folder.file("photos");
+    unequal(LTRP_MPI_TOOL, usual, fewer, {"worker 1 of 2 (process ", "data is 2 images"});
+    const std::string other = folder.file("ltrp-mpi");
+    std::filesystem::copy_file(LTRP_MPI_TOOL, other);
+    std::ofstream(other, std::ios::app) << "another build";
+    unequal(other, usual, usual, {"worker 1 of 2 (process ", "the program is of checksum "});
+    unequal(LTRP_MPI_TOOL, usual, usual + Words{"--deterministic", "no"}, {"deterministic is no", "worker 0 deterministic is yes"});
+}
+
+BOOST_AUTO_TEST_CASE(what_goes_wrong_is_said_once)
+{
+    expectOneLine(workers(3, pretrain("2", "out") + Words{"--bogus"}), {"bogus"});
+    expectOneLine(workers(4, pretrain("2", "out")), {"accumulate is 3 for 4 workers"});
+    expectOneLine(workers(2, pretrain("9", "nan", "1e30")), {" is ", "nan", "at update "});
+    BOOST_TEST(log("nan").back()["event"] == "error");
+    // Worker 1 alone: it has no such folder.
+    Words lost = pretrain("2", "lost");
+    lost[1] = folder.file("nowhere");
+    expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + pretrain("2", "lost") + Words{":", "-n", "1", LTRP_MPI_TOOL} + lost),
+                  {"worker 1 of 2 (process ", "nowhere"});
+    expectOneLine(workers(2, {"rank", photos}), {"pretrain and train"});
+}
+
+BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_be_written_ends_all)
+{
+    Process job(workers(2, pretrain("3000", "out")), ENVIRONMENT);
+    BOOST_REQUIRE(processes("out", job).size() == 2u);
+    std::filesystem::remove_all(folder.file("out"));
+    const Outcome outcome = job.wait(60);
+    BOOST_TEST(outcome.status != 0);
+    const std::string line = said(outcome.err).back();
+    BOOST_TEST(line.find("worker 0 of 2 (process ") != std::string::npos, outcome.err);
+    BOOST_TEST(line.find(folder.file("out/checkpoint-")) != std::string::npos, outcome.err);
+}
+
+BOOST_AUTO_TEST_CASE(the_plain_tool_refuses_to_be_one_of_several)
+{
+    const Outcome outcome = run(mpirun(Words{"-n", "2", LTRP_TOOL} + pretrain("2", "out")));
+    BOOST_TEST(outcome.status != 0);
+    BOOST_TEST(outcome.err.find("ltrp-mpi trains in several processes") != std::string::npos, outcome.err);
+    BOOST_TEST(!std::filesystem::exists(folder.file("out")));
+}
+
+BOOST_AUTO_TEST_CASE(images_that_cannot_be_read_are_reported_by_worker_0)
+{
+    std::filesystem::copy(photos, folder.file("photos"));
+    for (const char name : std::string("abdefghimn"))
+        writeText(folder.file(std::string("photos/") + name + ".jpg"), "no picture");
+    const auto arguments = [&](const std::string& out)
+    {
+        Words words = pretrain("1", out) + Words{"--workers", "0"};   // nothing is read ahead, and each worker meets its own images
+        words[1] = folder.file("photos");
+        return words;
+    };
+    const auto skipped = [&](const std::string& out)
+    {
+        std::multiset<std::string> images;
+        for (const Json& line : log(out))
+            if (line["event"] == "skipped")
+                images.insert(line["image"].get<std::string>());
+        return images;
+    };
+    must(Words{LTRP_TOOL} + arguments("one"));
+    const std::string err = must(workers(2, arguments("out")));
+    BOOST_TEST(result("out") == result("one"));
+    const std::multiset<std::string> images = skipped("one");
+    BOOST_TEST(images.size() > 4u);
+    BOOST_TEST((skipped("out") == images));
+    for (const std::string& image : images)
+    {
+        const size_t first = err.find("skipped " + image + ":");
+        BOOST_TEST(first != std::string::npos, err);
+        BOOST_TEST(err.find("skipped " + image + ":", first + 1) == std::string::npos, err);
+    }
+    const std::vector<Json> lines = log("out");
+    const auto last = std::find_if(lines.rbegin(), lines.rend(), [](const Json& line) { return line["event"] == "step"; });
+    BOOST_REQUIRE((last != lines.rend()));
+    BOOST_TEST((*last)["skipped"] == images.size());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
