@@ -51,7 +51,7 @@ Doubles layerNormRef(const Doubles& x, const Doubles& w, const Doubles& b, doubl
     return y;
 }
 
-void attentionRef(const Doubles& qkv, const std::vector<int>& flagged, int batch, int tokens, int dim, int heads, int sharedBy,
+void attentionRef(const Doubles& qkv, const std::vector<int>& droppedToken, int batch, int tokens, int dim, int heads, int sharedBy,
                   Doubles& out, Doubles& probabilities)
 {
     const int width = dim / heads;
@@ -61,7 +61,7 @@ void attentionRef(const Doubles& qkv, const std::vector<int>& flagged, int batch
         for (int h = 0; h < heads; ++h)
             for (int i = 0; i < tokens; ++i)
             {
-                const int flag = flagged.empty() ? -1 : flagged[z(b)];
+                const int flag = droppedToken.empty() ? -1 : droppedToken[z(b)];
                 if (i == flag)
                     continue;
                 const double* base = qkv.data() + z(b / sharedBy) * z(tokens) * 3 * z(dim) + z(h * width);

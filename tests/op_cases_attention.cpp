@@ -9,15 +9,15 @@ namespace opcases
 namespace
 {
 
-OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int> flagged, int sharedBy, double scale)
+OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int> droppedToken, int sharedBy, double scale)
 {
     OpCase c;
     c.name = cv::format("attention batch %d tokens %d dim %d heads %d%s%s scale %g", batch, tokens, dim, heads,
-                        flagged.empty() ? "" : " flagged", sharedBy > 1 ? " shared" : "", scale);
+                        droppedToken.empty() ? "" : " dropped token", sharedBy > 1 ? " shared" : "", scale);
     c.inputs["qkv"] = randomFloats(z(batch / sharedBy) * z(tokens) * 3 * z(dim), 8, scale);
     c.run = [=](const Backend& backend, const Arrays& a) {
         const Inputs at(backend, a);
-        const There flags(backend, flagged), out(backend, z(batch) * z(tokens) * z(dim));
+        const There flags(backend, droppedToken), out(backend, z(batch) * z(tokens) * z(dim));
         const There again(backend, z(batch) * z(tokens) * z(dim));   // without keeping the weights
         const size_t stride = z(backend.probabilityStride(tokens));
         const There kept(backend, z(batch) * z(heads) * z(tokens) * stride);
@@ -36,7 +36,7 @@ OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int>
     };
     c.reference = [=](const Arrays& a) {
         Doubles out, probabilities;
-        attentionRef(wide(a.at("qkv")), flagged, batch, tokens, dim, heads, sharedBy, out, probabilities);
+        attentionRef(wide(a.at("qkv")), droppedToken, batch, tokens, dim, heads, sharedBy, out, probabilities);
         return Arrays{{"out", narrow(out)}, {"probabilities", narrow(probabilities)}, {"again", narrow(out)}};
     };
     c.absolute = 1e-5 * scale * scale;

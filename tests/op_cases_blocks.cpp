@@ -52,13 +52,13 @@ OpCase finishBlockCase(int rows, int dim, int hidden)
 }
 
 /// Blocks in a row, against their parts' references one after the other. variants > 1: runVariants() of as many runs an input.
-OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> flagged, int queries,
+OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> droppedToken, int queries,
                      int variants = 1)
 {
     OpCase c;
     c.name = cv::format("%s %d blocks batch %d tokens %d dim %d heads %d hidden %d%s queries %d",
                         variants > 1 ? "runVariants" : "runBlocks", count, batch, tokens, dim, heads, hidden,
-                        flagged.empty() ? "" : " flagged", queries);
+                        droppedToken.empty() ? "" : " dropped token", queries);
     c.inputs["x"] = randomFloats(z(batch / variants) * z(tokens) * z(dim), 50);
     const std::vector<std::pair<std::string, int>> sizes = {
         {"norm1.w", dim}, {"norm1.b", dim}, {"qkv.w", 3 * dim * dim}, {"qkv.b", 3 * dim}, {"proj.w", dim * dim},
@@ -90,7 +90,7 @@ OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int h
                               {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}});
         }
         const size_t size = z(batch) * z(tokens) * z(dim);
-        const There flags(backend, flagged), qkv(backend, 3 * size), attended(backend, size);
+        const There flags(backend, droppedToken), qkv(backend, 3 * size), attended(backend, size);
         const There x(backend, variants > 1 ? Floats(size) : a.at("x"));
         if (variants > 1)
             backend.runVariants(blocks.data(), count, at("x"), batch / variants, variants, flags.ints(), x, tokens, heads, queries,
@@ -116,7 +116,7 @@ OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int h
             };
             Doubles attended, probabilities;
             attentionRef(linearRef(layerNormRef(x, p("norm1.w"), p("norm1.b"), 1e-6f, rows, dim), p("qkv.w"), p("qkv.b"), rows,
-                                   dim, 3 * dim), flagged, batch, tokens, dim, heads, 1, attended, probabilities);
+                                   dim, 3 * dim), droppedToken, batch, tokens, dim, heads, 1, attended, probabilities);
             add(linearRef(attended, p("proj.w"), p("proj.b"), rows, dim, dim));
             Doubles h = linearRef(layerNormRef(x, p("norm2.w"), p("norm2.b"), 1e-6f, rows, dim), p("fc1.w"), p("fc1.b"), rows,
                                   dim, hidden);

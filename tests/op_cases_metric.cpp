@@ -11,7 +11,7 @@ namespace opcases
 namespace
 {
 
-/// keepReference() of the anchors, then differencesFromReference() of `each` items for every one of them.
+/// storeAnchor() of the anchors, then differencesFromReference() of `each` items for every one of them.
 OpCase metricCase(int anchors, int each, int rows, int in, int out, bool scaled, bool squared)
 {
     OpCase c;
@@ -31,7 +31,7 @@ OpCase metricCase(int anchors, int each, int rows, int in, int out, bool scaled,
         const There reference(backend, z(anchors * rows) * z(std::max(in, out))), means(backend, z(anchors * each));
         const cv::ltrp::ops::NormWeights norm{at("nw"), at("nb"), 1e-6f};
         const cv::ltrp::ops::LinearWeights linear{at("w"), at("b"), in, out};
-        backend.keepReference(norm, linear, at("anchor"), stride, anchors, rows, reference);
+        backend.storeAnchor(norm, linear, at("anchor"), stride, anchors, rows, reference);
         backend.differencesFromReference(norm, linear, at("x"), stride, anchors * each, each, rows, reference,
                                          scaled ? at("scale") : nullptr, squared, rows * out, means);
         return Arrays{{"means", means.back()}};

@@ -87,7 +87,7 @@ Doubles linearRef(const Doubles& x, const Doubles& w, const Doubles& b, int rows
 Doubles layerNormRef(const Doubles& x, const Doubles& w, const Doubles& b, double eps, int rows, int dim);
 inline double geluRef(double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)); }
 /// out, and the probabilities [batch, heads, tokens, tokens].
-void attentionRef(const Doubles& qkv, const std::vector<int>& flagged, int batch, int tokens, int dim, int heads, int sharedBy,
+void attentionRef(const Doubles& qkv, const std::vector<int>& droppedToken, int batch, int tokens, int dim, int heads, int sharedBy,
                   Doubles& out, Doubles& probabilities);
 
 /// The families.

@@ -71,9 +71,9 @@ inline Vector layerNorm(const Params& params, const std::string& name, const Vec
     return y;
 }
 
-/// flagged: token that is neither key nor query, -1 for none.
+/// droppedToken: token that is neither key nor query, -1 for none.
 inline Matrix attention(const Params& params, const std::string& name, const Matrix& x, const StackConfig& stack,
-                        int flagged)
+                        int droppedToken)
 {
     const size_t tokens = x.size(), dim = stack.dim, width = stack.dim / stack.heads;
     Matrix qkv, out(tokens, Vector(dim, 0.0));
@@ -82,13 +82,13 @@ inline Matrix attention(const Params& params, const std::string& name, const Mat
     for (size_t head = 0; head < static_cast<size_t>(stack.heads); head++)
         for (size_t t = 0; t < tokens; t++)
         {
-            if (static_cast<int>(t) == flagged)
+            if (static_cast<int>(t) == droppedToken)
                 continue;
             Vector weight(tokens, 0.0);
             double sum = 0;
             for (size_t s = 0; s < tokens; s++)
             {
-                if (static_cast<int>(s) == flagged)
+                if (static_cast<int>(s) == droppedToken)
                     continue;
                 double product = 0;
                 for (size_t i = 0; i < width; i++)
@@ -107,7 +107,7 @@ inline Matrix attention(const Params& params, const std::string& name, const Mat
 
 /// Blocks and the final norm.
 inline Matrix transformer(const Params& params, const std::string& blocks, const std::string& norm, Matrix x,
-                          const StackConfig& stack, double eps, int flagged)
+                          const StackConfig& stack, double eps, int droppedToken)
 {
     for (int d = 0; d < stack.depth; d++)
     {
@@ -115,7 +115,7 @@ inline Matrix transformer(const Params& params, const std::string& blocks, const
         Matrix normed;
         for (const Vector& row : x)
             normed.push_back(layerNorm(params, block + ".norm1", row, eps));
-        const Matrix attended = attention(params, block + ".attn", normed, stack, flagged);
+        const Matrix attended = attention(params, block + ".attn", normed, stack, droppedToken);
         for (size_t t = 0; t < x.size(); t++)
         {
             for (size_t i = 0; i < x[t].size(); i++)
@@ -195,16 +195,16 @@ inline Vector rankerScores(const RankerConfig& config, const Params& params, con
 }
 
 inline Matrix encode(const MaeConfig& config, const Params& params, const float* pixels, const std::vector<int>& keep,
-                     int flagged)
+                     int droppedToken)
 {
     return transformer(params, "blocks", "norm", embed(config, params, pixels, keep), config.encoder,
-                       config.layerNormEps, flagged);
+                       config.layerNormEps, droppedToken);
 }
 
-/// One predicted vector per patch. flagged: 1 + place, or -1. drop: the sequence lacks that token instead, and its own
+/// One predicted vector per patch. droppedToken: 1 + place, or -1. drop: the sequence lacks that token instead, and its own
 /// prediction is no result.
 inline Matrix decode(const MaeConfig& config, const Params& params, const Matrix& latent, const std::vector<int>& keep,
-                     int flagged, bool drop = false)
+                     int droppedToken, bool drop = false)
 {
     const Vector& positions = params.at("decoder_pos_embed");
     const size_t dim = config.decoder.dim;
@@ -216,10 +216,10 @@ inline Matrix decode(const MaeConfig& config, const Params& params, const Matrix
         for (size_t i = 0; i < dim; i++)
             x[t][i] += positions[t * dim + i];
     if (drop)
-        x.erase(x.begin() + flagged);
-    x = transformer(params, "decoder_blocks", "decoder_norm", x, config.decoder, config.layerNormEps, drop ? -1 : flagged);
+        x.erase(x.begin() + droppedToken);
+    x = transformer(params, "decoder_blocks", "decoder_norm", x, config.decoder, config.layerNormEps, drop ? -1 : droppedToken);
     if (drop)
-        x.insert(x.begin() + flagged, Vector(dim, 0.0));
+        x.insert(x.begin() + droppedToken, Vector(dim, 0.0));
     Matrix pred;
     for (size_t t = 1; t < x.size(); t++)
         pred.push_back(linear(params, "decoder_pred", x[t]));

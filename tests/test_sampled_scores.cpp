@@ -228,7 +228,7 @@ BOOST_AUTO_TEST_CASE(a_key_taken_out_of_finished_attention)
             for (int gone : {0, 5, 36})
             {
                 std::vector<float> want(with.size()), got(with.size());
-                args.flagged = less.flagged = gone;
+                args.droppedToken = less.droppedToken = gone;
                 args.probabilities = nullptr;
                 args.out = want.data();
                 ops::kernels().attention(args);

@@ -41,7 +41,7 @@ if(TARGET opencv_test_ltrp)
   ltrp_variant_test(sanitize opencv_test_ltrp opencv_test_ltrp)
 endif()
 
-ltrp_variant_test(sanitize manners.exit ltrp_manners exit)
+ltrp_variant_test(sanitize lifetime.exit ltrp_lifetime exit)
 
 # A minute of changed inputs for each loader, under the sanitizers.
 file(GLOB _targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.cpp")
@@ -60,9 +60,9 @@ foreach(_case ${_cases})
 endforeach()
 
 # ThreadSanitizer, without oneDNN: neither its code nor OpenMP's is instrumented, and what they do to keep threads apart
-# would not be seen. `ltrp_manners threads 1000` is the full count of images; here it is the tenth part.
-ltrp_variant(tsan TARGET ltrp_manners -DLTRP_WITH_DNNL=OFF -DLTRP_SANITIZE=thread -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_BUILD_TOOL=OFF)
-ltrp_variant_test(tsan threads ltrp_manners threads 100)
+# would not be seen. `ltrp_lifetime threads 1000` is the full count of images; here it is the tenth part.
+ltrp_variant(tsan TARGET ltrp_lifetime -DLTRP_WITH_DNNL=OFF -DLTRP_SANITIZE=thread -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_BUILD_TOOL=OFF)
+ltrp_variant_test(tsan threads ltrp_lifetime threads 100)
 
 # The Python package in a fresh environment: its own build, the script that cv2.ltrp passes too, and the types.
 add_test(NAME python COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/python/run" "${PROJECT_BINARY_DIR}/python-test")

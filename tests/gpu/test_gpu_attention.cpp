@@ -15,7 +15,7 @@
 #include <cuda_runtime.h>
 
 using namespace cv::ltrp;
-using ops::cuda::Element;
+using ops::cuda::DataType;
 using parity::Floats;
 
 namespace
@@ -50,9 +50,9 @@ struct Case
 };
 
 /// out, then dQkv; `seen` receives the inputs as the element has them.
-Floats run(const Case& c, Element element, const Floats& qkv, const Floats& dOut, Floats* seen)
+Floats run(const Case& c, DataType element, const Floats& qkv, const Floats& dOut, Floats* seen)
 {
-    const size_t width = element == Element::Float32 ? 4 : 2, n = c.values();
+    const size_t width = element == DataType::Float32 ? 4 : 2, n = c.values();
     const Memory floats(4 * n * 4), in(3 * n * width), out(n * width), gradient(n * width), result(3 * n * width);
     const Memory sums(c.rows() * 4);
     const Memory scratch(ops::cuda::attentionBackwardScratch(c.batch, c.tokens, c.width * c.heads, c.heads));
@@ -103,13 +103,13 @@ BOOST_AUTO_TEST_CASE(sixteen_bits_equal_the_plain_kernels)
 {
     for (const Case& c : {Case{3, 197, 32, 2}, Case{2, 257, 64, 3}, Case{1, 1, 32, 1}, Case{2, 353, 64, 2}, Case{1, 700, 32, 3},
                           Case{2, 1025, 64, 2}})
-        for (const Element element : {Element::BFloat16, Element::Float16})
+        for (const DataType element : {DataType::BFloat16, DataType::Float16})
         {
             Floats seen;
             const size_t n = c.values(), split = 3 * n;
             const Floats got = run(c, element, noise(3 * n, 1), noise(n, 2), &seen);
             const Floats qkv(seen.begin(), seen.begin() + static_cast<ptrdiff_t>(split));
-            const Floats want = run(c, Element::Float32, qkv, Floats(seen.begin() + static_cast<ptrdiff_t>(split), seen.end()),
+            const Floats want = run(c, DataType::Float32, qkv, Floats(seen.begin() + static_cast<ptrdiff_t>(split), seen.end()),
                                     nullptr);
             for (const bool backward : {false, true})
             {
@@ -117,9 +117,9 @@ BOOST_AUTO_TEST_CASE(sixteen_bits_equal_the_plain_kernels)
                     const auto middle = all.begin() + static_cast<ptrdiff_t>(n);
                     return backward ? Floats(middle, all.end()) : Floats(all.begin(), middle);
                 };
-                const double off = parity::distance(part(got), part(want)), bound = element == Element::BFloat16 ? 0.01 : 0.002;
+                const double off = parity::distance(part(got), part(want)), bound = element == DataType::BFloat16 ? 0.01 : 0.002;
                 BOOST_CHECK_MESSAGE(off <= bound, c.tokens << " tokens of " << c.width << (backward ? ", backward" : "")
-                                    << (element == Element::BFloat16 ? ", bf16" : ", fp16") << ": off by " << off);
+                                    << (element == DataType::BFloat16 ? ", bf16" : ", fp16") << ": off by " << off);
             }
         }
 }

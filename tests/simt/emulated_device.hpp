@@ -28,7 +28,7 @@ public:
     explicit EmulatedDevice(unsigned granule = 2) : granule_(granule) {}
 
     cv::ltrp::ops::simt::Stream stream() const override { return nullptr; }
-    std::shared_ptr<void> visit() const override
+    std::shared_ptr<void> deviceGuard() const override
     {
         ++visitors;
         return std::shared_ptr<void>(nullptr, [this](void*) { --visitors; });
@@ -88,7 +88,7 @@ public:
         return memory;
     }
     void releaseHost(void* memory) const override { std::free(memory); }
-    void uploadBeside(const void* host, void* to, size_t bytes) const override
+    void uploadAsync(const void* host, void* to, size_t bytes) const override
     {
         notRecorded("an upload");
         uploads_.push_back([=] { simt::upload(to, host, bytes); });
@@ -152,8 +152,8 @@ public:
         return recorded;
     }
     void check(const char*) const override {}
-    void waitFor(void*) const override {}   // everything has happened when a call returns
-    void letWait(void*) const override {}
+    void waitForStream(void*) const override {}   // everything has happened when a call returns
+    void makeStreamWait(void*) const override {}
     void requireHere(const void*, const std::string&) const override {}   // the emulation refuses other memory itself
 
     void multiply(const cv::ltrp::ops::simt::Product& p) const override
@@ -164,7 +164,7 @@ public:
             return;
         }
         const size_t m = size(p.m), n = size(p.n), k = size(p.k);
-        if (p.before.data && (n % 8 != 0 || p.d.element == Element::Float32 || p.before.element != p.d.element || p.gelu == p.geluBackward))
+        if (p.before.data && (n % 8 != 0 || p.d.element == DataType::Float32 || p.before.element != p.d.element || p.gelu == p.geluBackward))
             throw simt::Failure("a product that cuBLASLt does not have");
         const std::vector<float> a = factors(p.a, m * k, p.tensorFloat), b = factors(p.b, k * n, p.tensorFloat);
         const std::vector<float> bias = p.bias.data ? read(p.bias, n) : std::vector<float>(n);
@@ -195,14 +195,14 @@ public:
     bool refusesToRecord = false, wantsVisitors = false;
 
 private:
-    typedef cv::ltrp::ops::simt::Element Element;
+    typedef cv::ltrp::ops::simt::DataType DataType;
 
     /// tensorFloat: rounded to the 10 bits of mantissa that tensor cores keep of a float, halves away from zero.
     static std::vector<float> factors(const cv::ltrp::ops::simt::Input& from, size_t count, bool tensorFloat)
     {
         std::vector<float> values = read(from, count);
         for (float& value : values)
-            if (tensorFloat && from.element == Element::Float32)
+            if (tensorFloat && from.element == DataType::Float32)
             {
                 uint32_t bits;
                 std::memcpy(&bits, &value, sizeof(bits));
@@ -233,7 +233,7 @@ private:
     static std::vector<float> read(const cv::ltrp::ops::simt::Input& from, size_t count)
     {
         std::vector<float> values(count);
-        if (from.element == Element::Float32)
+        if (from.element == DataType::Float32)
         {
             simt::download(values.data(), from.data, count * sizeof(float));
             return values;
@@ -241,20 +241,20 @@ private:
         std::vector<uint16_t> bits(count);
         simt::download(bits.data(), from.data, count * sizeof(uint16_t));
         for (size_t i = 0; i < count; ++i)
-            values[i] = from.element == Element::BFloat16 ? simt::bf16ToFloat(bits[i]) : simt::halfToFloat(bits[i]);
+            values[i] = from.element == DataType::BFloat16 ? simt::bf16ToFloat(bits[i]) : simt::halfToFloat(bits[i]);
         return values;
     }
 
     static void write(const cv::ltrp::ops::simt::Output& to, const std::vector<float>& values)
     {
-        if (to.element == Element::Float32)
+        if (to.element == DataType::Float32)
         {
             simt::upload(to.data, values.data(), values.size() * sizeof(float));
             return;
         }
         std::vector<uint16_t> bits(values.size());
         for (size_t i = 0; i < values.size(); ++i)
-            bits[i] = to.element == Element::BFloat16 ? simt::floatToBf16(values[i]) : simt::floatToHalf(values[i]);
+            bits[i] = to.element == DataType::BFloat16 ? simt::floatToBf16(values[i]) : simt::floatToHalf(values[i]);
         simt::upload(to.data, bits.data(), bits.size() * sizeof(uint16_t));
     }
 };

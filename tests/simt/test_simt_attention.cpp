@@ -19,12 +19,12 @@ namespace
 struct Shape
 {
     int batch, tokens, queries, width, heads, sharedBy;
-    std::vector<int> flagged;   ///< empty: none
+    std::vector<int> droppedToken;   ///< empty: none
     int dim() const { return width * heads; }
-    std::string text(Element element) const
+    std::string text(DataType element) const
     {
         return cv::format("%s batch %d tokens %d queries %d heads %d of %d shared by %d%s", nameOf(element), batch,
-                          tokens, queries, heads, width, sharedBy, flagged.empty() ? "" : " flagged");
+                          tokens, queries, heads, width, sharedBy, droppedToken.empty() ? "" : " dropped token");
     }
 };
 
@@ -37,7 +37,7 @@ double at(const Floats& qkv, const Shape& s, size_t item, int head, int token, i
 /// Softmax weights of one head, and the logarithms of their sums.
 std::vector<double> weightsOf(const Floats& qkv, const Shape& s, int b, int head, std::vector<double>& logs)
 {
-    const int flag = s.flagged.empty() ? -1 : s.flagged[z(b)];
+    const int flag = s.droppedToken.empty() ? -1 : s.droppedToken[z(b)];
     const size_t item = z(b / s.sharedBy);
     std::vector<double> p(z(s.tokens) * z(s.tokens), 0.0);
     logs.assign(z(s.tokens), 0.0);
@@ -58,7 +58,7 @@ std::vector<double> weightsOf(const Floats& qkv, const Shape& s, int b, int head
     return p;
 }
 
-void checkForward(const Shape& s, Element element)
+void checkForward(const Shape& s, DataType element)
 {
     const Floats qkv = rounded(randomFloats(z(s.batch / s.sharedBy * s.tokens * 3 * s.dim()), 1), element);
     const size_t count = z(s.batch) * z(s.queries) * z(s.dim()), rows = z(s.batch) * z(s.heads) * z(s.queries);
@@ -70,7 +70,7 @@ void checkForward(const Shape& s, Element element)
             for (int i = 0; i < s.queries; ++i)
             {
                 logSums[(z(b) * z(s.heads) + z(head)) * z(s.queries) + z(i)] = logs[z(i)];
-                if (!s.flagged.empty() && s.flagged[z(b)] == i)
+                if (!s.droppedToken.empty() && s.droppedToken[z(b)] == i)
                     continue;
                 for (int j = 0; j < s.tokens; ++j)
                     for (int c = 0; c < s.width; ++c)
@@ -79,11 +79,11 @@ void checkForward(const Shape& s, Element element)
             }
         }
     const Typed in(qkv, element, "qkv");
-    const Buffer<int> flags(s.flagged, "flagged");
+    const Buffer<int> flags(s.droppedToken, "flagged");
     const Floats got = inEveryOrder([&] {
         const Typed to(count, element, "out");
         const Buffer<float> sums(rows, "logSumExp");
-        kernels::attention(nullptr, {in, to, s.flagged.empty() ? nullptr : flags.get(), sums, s.batch, s.tokens,
+        kernels::attention(nullptr, {in, to, s.droppedToken.empty() ? nullptr : flags.get(), sums, s.batch, s.tokens,
                                      s.queries, s.dim(), s.heads, s.sharedBy});
         Floats all = to.values();
         append(all, sums.values());
@@ -93,13 +93,13 @@ void checkForward(const Shape& s, Element element)
     const Floats sums(got.begin() + static_cast<ptrdiff_t>(count), got.end());
     checkNear(attended, out, 1e-5 + stepOf(element), 2 * stepOf(element) + 1e-5, s.text(element));
     checkNear(sums, logSums, 2e-5, 2e-5, s.text(element) + ", logSumExp");
-    for (int b = 0; b < s.batch && !s.flagged.empty(); ++b)   // exactly zero
-        if (s.flagged[z(b)] >= 0 && s.flagged[z(b)] < s.queries)
+    for (int b = 0; b < s.batch && !s.droppedToken.empty(); ++b)   // exactly zero
+        if (s.droppedToken[z(b)] >= 0 && s.droppedToken[z(b)] < s.queries)
             for (int c = 0; c < s.dim(); ++c)
-                BOOST_REQUIRE_EQUAL(attended[(z(b) * z(s.queries) + z(s.flagged[z(b)])) * z(s.dim()) + z(c)], 0.f);
+                BOOST_REQUIRE_EQUAL(attended[(z(b) * z(s.queries) + z(s.droppedToken[z(b)])) * z(s.dim()) + z(c)], 0.f);
 }
 
-void checkBackward(const Shape& s, Element element)
+void checkBackward(const Shape& s, DataType element)
 {
     const size_t count = z(s.batch) * z(s.tokens) * z(s.dim());
     const Floats qkv = rounded(randomFloats(3 * count, 2), element), dOut = rounded(randomFloats(count, 3), element);
@@ -155,21 +155,21 @@ void checkBackward(const Shape& s, Element element)
 
 BOOST_AUTO_TEST_CASE(any_width_and_element_equals_the_plain_sums)
 {
-    for (const Element element : everyElement)
+    for (const DataType element : everyElement)
     {
         checkForward({2, 5, 5, 3, 2, 1, {}}, element);
         checkForward({1, 1, 1, 4, 1, 1, {}}, element);
         checkForward({3, 37, 19, 12, 2, 1, {-1, 0, 36}}, element);
         checkForward({4, 33, 33, 40, 1, 2, {1, 32, -1, 5}}, element);
     }
-    checkForward({1, 20, 7, 256, 1, 1, {}}, Element::Float32);
-    checkForward({1, 18, 18, 100, 1, 1, {3}}, Element::BFloat16);
-    checkForward({1, 197, 33, 32, 1, 1, {}}, Element::Float32);
+    checkForward({1, 20, 7, 256, 1, 1, {}}, DataType::Float32);
+    checkForward({1, 18, 18, 100, 1, 1, {3}}, DataType::BFloat16);
+    checkForward({1, 197, 33, 32, 1, 1, {}}, DataType::Float32);
 }
 
 BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
 {
-    for (const Element element : {Element::BFloat16, Element::Float16})
+    for (const DataType element : {DataType::BFloat16, DataType::Float16})
         for (const int width : {32, 64})
         {
             checkForward({1, 197, 197, width, 2, 1, {}}, element);
@@ -179,30 +179,30 @@ BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
             checkForward({2, 16, 3, width, 3, 1, {}}, element);
             checkForward({2, 65, 65, width, 1, 1, {64, 0}}, element);   // a chunk of keys that has none left
         }
-    checkForward({67, 129, 129, 32, 1, 1, {}}, Element::BFloat16);   // too many blocks for rounds of tiles side by side
+    checkForward({67, 129, 129, 32, 1, 1, {}}, DataType::BFloat16);   // too many blocks for rounds of tiles side by side
 }
 
 BOOST_AUTO_TEST_CASE(sequences_longer_than_shared_memory_equal_the_plain_sums)
 {
-    for (const Element element : {Element::BFloat16, Element::Float16})
+    for (const DataType element : {DataType::BFloat16, DataType::Float16})
     {
         checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one more than fits; one row in the last tile but two
         checkForward({4, 401, 140, 64, 2, 2, {-1, 0, 400, 128}}, element);   // variants; a key removed in each kind of place
     }
-    checkForward({1, 769, 33, 32, 1, 1, {768}}, Element::BFloat16);   // alone in the last tile, and removed
-    checkForward({1, 640, 130, 32, 2, 1, {}}, Element::Float16);
-    checkForward({1, 1025, 17, 64, 1, 1, {}}, Element::BFloat16);
+    checkForward({1, 769, 33, 32, 1, 1, {768}}, DataType::BFloat16);   // alone in the last tile, and removed
+    checkForward({1, 640, 130, 32, 2, 1, {}}, DataType::Float16);
+    checkForward({1, 1025, 17, 64, 1, 1, {}}, DataType::BFloat16);
 }
 
 BOOST_AUTO_TEST_CASE(variants_of_one_input_share_what_they_have_in_common)
 {
     checkForward({20, 197, 178, 32, 1, 20, {-1,  178, 179, 180, 181, 182, 183, 184, 185, 186,
                                             187, 188, 189, 190, 191, 192, 193, 194, 195, 196}},
-                 Element::BFloat16);
-    checkForward({6, 37, 37, 64, 2, 3, {-1, 1, 20, 36, -1, 0}}, Element::Float16);
-    checkForward({4, 50, 50, 32, 2, 2, {}}, Element::BFloat16);
-    checkForward({4, 50, 31, 32, 1, 4, {-1, -1, -1, -1}}, Element::BFloat16);
-    checkForward({134, 129, 129, 32, 1, 2, std::vector<int>(134, 70)}, Element::BFloat16);
+                 DataType::BFloat16);
+    checkForward({6, 37, 37, 64, 2, 3, {-1, 1, 20, 36, -1, 0}}, DataType::Float16);
+    checkForward({4, 50, 50, 32, 2, 2, {}}, DataType::BFloat16);
+    checkForward({4, 50, 31, 32, 1, 4, {-1, -1, -1, -1}}, DataType::BFloat16);
+    checkForward({134, 129, 129, 32, 1, 2, std::vector<int>(134, 70)}, DataType::BFloat16);
 }
 
 BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_finite)
@@ -217,9 +217,9 @@ BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_fin
             qkv[z(t * 3 * width + width + c)] = t == 19 ? 9.f : 0.f;
             qkv[z(t * 3 * width + 2 * width + c)] = static_cast<float>(t);
         }
-    const Typed in(qkv, Element::BFloat16, "qkv"), out(z(2 * tokens * width), Element::BFloat16, "out");
-    const Buffer<int> flagged(std::vector<int>{-1, 19}, "flagged");
-    kernels::attention(nullptr, {in, out, flagged, nullptr, 2, tokens, tokens, width, 1, 2});
+    const Typed in(qkv, DataType::BFloat16, "qkv"), out(z(2 * tokens * width), DataType::BFloat16, "out");
+    const Buffer<int> droppedToken(std::vector<int>{-1, 19}, "flagged");
+    kernels::attention(nullptr, {in, out, droppedToken, nullptr, 2, tokens, tokens, width, 1, 2});
     const Floats got = out.values();
     BOOST_TEST(got[0] == 19.f);
     BOOST_TEST(got[z(tokens * width)] == 9.f);   // the mean of 0 .. 18
@@ -227,7 +227,7 @@ BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_fin
 
 BOOST_AUTO_TEST_CASE(gradients_equal_the_plain_sums)
 {
-    for (const Element element : everyElement)
+    for (const DataType element : everyElement)
     {
         checkBackward({2, 5, 5, 3, 2, 1, {}}, element);
         checkBackward({1, 37, 37, 40, 2, 1, {}}, element);
@@ -238,11 +238,11 @@ BOOST_AUTO_TEST_CASE(gradients_equal_the_plain_sums)
             checkBackward({1, 97, 97, width, 1, 1, {}}, element);
         }
     }
-    checkBackward({1, 197, 197, 32, 1, 1, {}}, Element::BFloat16);
-    checkBackward({2, 353, 353, 64, 1, 1, {}}, Element::BFloat16);   // more than shared memory holds
-    checkBackward({1, 385, 385, 64, 2, 1, {}}, Element::Float16);
-    checkBackward({1, 641, 641, 32, 1, 1, {}}, Element::BFloat16);
-    checkBackward({1, 21, 21, 200, 1, 1, {}}, Element::Float32);
+    checkBackward({1, 197, 197, 32, 1, 1, {}}, DataType::BFloat16);
+    checkBackward({2, 353, 353, 64, 1, 1, {}}, DataType::BFloat16);   // more than shared memory holds
+    checkBackward({1, 385, 385, 64, 2, 1, {}}, DataType::Float16);
+    checkBackward({1, 641, 641, 32, 1, 1, {}}, DataType::BFloat16);
+    checkBackward({1, 21, 21, 200, 1, 1, {}}, DataType::Float32);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

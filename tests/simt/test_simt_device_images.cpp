@@ -252,7 +252,7 @@ BOOST_AUTO_TEST_CASE(other_images_are_refused)
         contains(messageOf([&] { rank(grey); }), "image 1 lies on the GPU and is of type CV_8UC1, expected CV_8UC3"));
 
     const auto host = ranker();
-    host->computing = Computing();
+    host->computing = ComputeDevice();
     DeviceRankSession onCpu(host);
     BOOST_TEST(contains(messageOf([&] { onCpu.rank({image.device}, scores, nullptr); }),
                         "the network runs on the CPU: download it"));

@@ -22,7 +22,7 @@ BOOST_AUTO_TEST_CASE(sums_over_products_equal_the_plain_sums)
     // Tiles are 128 x 128 or 64 x 64, 32 or 16 deep; in a multiple of 8 goes to the tensor cores.
     for (const Shape& s : {Shape{1, 1, 1, 3, 1}, Shape{3, 3, 37, 20, 27}, Shape{4, 2, 61, 48, 130},
                            Shape{2, 1, 130, 72, 65}, Shape{2, 2, 5, 8, 300}, Shape{1, 1, 129, 40, 129}})
-        for (const Element element : everyElement)
+        for (const DataType element : everyElement)
             for (const bool squared : {false, true})
                 for (const bool scaled : {false, true})
                 {
@@ -62,7 +62,7 @@ BOOST_AUTO_TEST_CASE(sums_over_products_equal_the_plain_sums)
 BOOST_AUTO_TEST_CASE(the_squared_loss_equals_the_plain_sum)
 {
     for (const size_t count : {size_t(1), size_t(30), size_t(30000), size_t(20001)})
-        for (const Element element : everyElement)
+        for (const DataType element : everyElement)
         {
             const Floats a = rounded(randomFloats(count, 1), element), b = randomFloats(count, 2);
             double squares = 0;
@@ -82,7 +82,7 @@ BOOST_AUTO_TEST_CASE(the_squared_loss_equals_the_plain_sum)
                 BOOST_TEST(mean.values()[0] == squares, boost::test_tools::tolerance(1e-6));
                 return da.values();
             });
-            checkNear(got, gradient, element == Element::Float16 ? 6e-8 : 1e-12, stepOf(element) + 1e-6,
+            checkNear(got, gradient, element == DataType::Float16 ? 6e-8 : 1e-12, stepOf(element) + 1e-6,
                       "squaredLoss gradient");
         }
 }

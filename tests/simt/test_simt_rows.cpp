@@ -23,7 +23,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_equals_the_cpu)
 {
     const int dims[] = {1, 5, 48, 129, 250, 256, 300, 384, 511, 512, 700, 768, 1000, 1024, 1500};
     for (const int dim : dims)
-        for (const Element element : everyElement)
+        for (const DataType element : everyElement)
         {
             const size_t items = 3, rows = 7, between = 2, count = items * rows * z(dim),
                          stride = (rows + between) * z(dim);
@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(norm_differences_equal_the_cpu)
                 want[i * each + k] -= reference[i / perReference * each + k];
         }
         const Buffer<float> dx(x, "x"), dw(w, "weight"), db(b, "bias"), dr(reference, "reference");
-        const Typed y(want.size(), Element::BFloat16, "y");
+        const Typed y(want.size(), DataType::BFloat16, "y");
         kernels::normDifference(nullptr, {dx, stride, dr, dw, db, 1e-6f, y, items, perReference, rows, dim});
         checkNear(y.values(), want, 1e-5, 4e-3, cv::format("normDifference dim %d", dim));
     }
@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_backward_equals_the_cpu)
     for (const int dim : {1, 7, 200, 384, 500, 768, 1000, 1300})
         for (const size_t rows : {size_t(1), size_t(53)})
         {
-            const Element element = rows == 1 ? Element::Float32 : Element::BFloat16;
+            const DataType element = rows == 1 ? DataType::Float32 : DataType::BFloat16;
             const Floats x = rounded(randomFloats(rows * z(dim), 1), element),
                          dy = rounded(randomFloats(rows * z(dim), 2), element);
             const Floats w = randomFloats(z(dim), 3), b(z(dim), 0.f), dx = randomFloats(rows * z(dim), 4),
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_backward_equals_the_cpu)
 
 BOOST_AUTO_TEST_CASE(column_sums_equal_plain_sums)
 {
-    for (const Element element : everyElement)
+    for (const DataType element : everyElement)
         for (const int columns : {1, 5, 197, 300})
         {
             const size_t rows = 71;
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(column_sums_equal_plain_sums)
 
 BOOST_AUTO_TEST_CASE(activations_equal_the_cpu)
 {
-    for (const Element element : everyElement)
+    for (const DataType element : everyElement)
         for (const int columns : {3, 64, 129})
         {
             const size_t rows = 11, count = rows * z(columns);
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(activations_equal_the_cpu)
                 ddy(dy, element, "dy");
             const Buffer<float> dbias(bias, "bias");
             kernels::gelu(nullptr, dx, dbias, before, y, rows, columns);
-            const double absolute = element == Element::Float32 ? 2e-7 : 1.3e-4;
+            const double absolute = element == DataType::Float32 ? 2e-7 : 1.3e-4;
             checkNear(before.values(), sum, 1e-7, stepOf(element), "before gelu");
             checkNear(y.values(), want, absolute, stepOf(element) + 1e-6, std::string("gelu ") + nameOf(element));
             const Floats kept = before.values();
@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(casts_round_to_the_nearest_and_copies_copy)
          {0.f, -0.f, INFINITY, -INFINITY, 65504.f, 65519.f, 65520.f, 1e-7f, 5.9e-8f, 6.1e-5f, 1e-40f})
         x.push_back(special);
     const Buffer<float> dx(x, "x");
-    for (const Element element : everyElement)
+    for (const DataType element : everyElement)
     {
         const Typed y(x.size(), element, "y");
         kernels::cast(nullptr, dx.get(), y, x.size());

@@ -21,7 +21,7 @@ namespace
 
 struct Emulated
 {
-    Computing computing;
+    ComputeDevice computing;
     EmulatedDevice* device;
 };
 
@@ -38,9 +38,9 @@ Emulated emulated(Precision precision)
     return made;
 }
 
-Computing teacherBeside(const Computing& computing, Precision precision)
+ComputeDevice teacherBeside(const ComputeDevice& computing, Precision precision)
 {
-    Computing made = computing;
+    ComputeDevice made = computing;
     made.backend = computing.backend->beside(precision, true);
     made.precision = precision;
     return made;
@@ -64,7 +64,7 @@ cv::Ptr<Trainer> onDevice(const RankerTrainParams& params, const Emulated& devic
 class Loud : public train::Objective
 {
 public:
-    Loud(const MaePretrainParams& params, const Computing& computing, bool hopeless)
+    Loud(const MaePretrainParams& params, const ComputeDevice& computing, bool hopeless)
         : inner_(train::makePretraining(params, computing)), hopeless_(hopeless)
     {
     }
@@ -82,7 +82,7 @@ public:
 
     static cv::Ptr<Trainer> training(const MaePretrainParams& params, bool hopeless = false)
     {
-        const Computing computing = emulated(Precision::FP16).computing;
+        const ComputeDevice computing = emulated(Precision::FP16).computing;
         std::unique_ptr<train::Objective> loud(new Loud(params, computing, hopeless));
         return quiet(train::makeTrainer(params, std::move(loud), computing.device));
     }
@@ -282,7 +282,7 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
     std::string message;
     try
     {
-        quiet(train::makePretrainer(params, Computing::forTraining(TARGET_CPU)))->run();
+        quiet(train::makePretrainer(params, ComputeDevice::forTraining(TARGET_CPU)))->run();
     }
     catch (const cv::Exception& e)
     {

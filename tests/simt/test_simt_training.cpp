@@ -67,7 +67,7 @@ void checkPatches(const cv::Size size)
     {
         const int each = all ? patches : n;
         for (const bool last : {false, true})
-            for (const Element element : everyElement)
+            for (const DataType element : everyElement)
             {
                 Floats want(z(batch * each * values));
                 ops::cpu().patchify(vit::gridOf(input), pixels.data(), batch, all ? nullptr : some.data(), each,
@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(patches_equal_the_cpu_bit_for_bit)
 BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
 {
     for (const int dim : {5, 36, 520})
-        for (const Element element : everyElement)
+        for (const DataType element : everyElement)
         {
             const int batch = 3, visible = 4, all = 11, hidden = all - visible;
             const size_t d = z(dim);
@@ -354,12 +354,12 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
             g *= 4;
         const Buffer<kernels::AdamWFactors> factors(std::vector<kernels::AdamWFactors>(1, f), "factors");
         const Buffer<float> g(gradient, "gradient");
-        const Typed copy(total, Element::BFloat16, "copy");
+        const Typed copy(total, DataType::BFloat16, "copy");
         const Buffer<int> skip(std::vector<int>(1, 0), "skip"), stop(std::vector<int>(1, 1), "skip");
         kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, stop);
         kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, step == 2 ? nullptr : skip.get());
         const Floats got = w.values(), moments = m.values(), squares = v.values();
-        BOOST_TEST(copy.values() == rounded(got, Element::BFloat16), boost::test_tools::per_element());
+        BOOST_TEST(copy.values() == rounded(got, DataType::BFloat16), boost::test_tools::per_element());
         for (const vit::ParamInfo& info : layout.tensors())
             for (size_t i = info.offset; i < info.offset + info.count; ++i)
             {

@@ -22,7 +22,7 @@ namespace simttest
 {
 
 namespace kernels = cv::ltrp::ops::simt;
-using kernels::Element;
+using kernels::DataType;
 typedef std::vector<float> Floats;
 
 using cv::ltrp::ops::z;
@@ -36,64 +36,64 @@ inline Floats randomFloats(size_t count, uint32_t stream, double scale = 1)
     return values;
 }
 
-inline float rounded(float v, Element element)
+inline float rounded(float v, DataType element)
 {
-    return element == Element::Float32 ? v : element == Element::BFloat16 ? simt::bf16ToFloat(simt::floatToBf16(v))
+    return element == DataType::Float32 ? v : element == DataType::BFloat16 ? simt::bf16ToFloat(simt::floatToBf16(v))
                                            : simt::halfToFloat(simt::floatToHalf(v));
 }
-inline Floats rounded(Floats values, Element element)
+inline Floats rounded(Floats values, DataType element)
 {
     for (float& v : values)
         v = rounded(v, element);
     return values;
 }
-inline const char* nameOf(Element element)
+inline const char* nameOf(DataType element)
 {
-    return element == Element::Float32 ? "fp32" : element == Element::BFloat16 ? "bf16" : "fp16";
+    return element == DataType::Float32 ? "fp32" : element == DataType::BFloat16 ? "bf16" : "fp16";
 }
 /// Of one rounding to that element, relative.
-inline double stepOf(Element element)
+inline double stepOf(DataType element)
 {
-    return element == Element::Float32 ? 6e-8 : element == Element::BFloat16 ? 4e-3 : 5e-4;
+    return element == DataType::Float32 ? 6e-8 : element == DataType::BFloat16 ? 4e-3 : 5e-4;
 }
-const Element everyElement[] = {Element::Float32, Element::BFloat16, Element::Float16};
+const DataType everyElement[] = {DataType::Float32, DataType::BFloat16, DataType::Float16};
 
 /// An array of any element type on the emulated device.
 class Typed
 {
 public:
-    Typed(size_t count, Element element, const std::string& name)
-        : element_(element), wide_(element == Element::Float32 ? count : 0, name),
-          narrow_(element == Element::Float32 ? 0 : count, name)
+    Typed(size_t count, DataType element, const std::string& name)
+        : element_(element), wide_(element == DataType::Float32 ? count : 0, name),
+          narrow_(element == DataType::Float32 ? 0 : count, name)
     {
     }
-    Typed(const Floats& values, Element element, const std::string& name) : Typed(values.size(), element, name)
+    Typed(const Floats& values, DataType element, const std::string& name) : Typed(values.size(), element, name)
     {
-        if (element == Element::Float32)
+        if (element == DataType::Float32)
         {
             simt::upload(wide_.get(), values.data(), values.size() * sizeof(float));
             return;
         }
         std::vector<uint16_t> bits;
         for (const float v : values)
-            bits.push_back(element == Element::BFloat16 ? simt::floatToBf16(v) : simt::floatToHalf(v));
+            bits.push_back(element == DataType::BFloat16 ? simt::floatToBf16(v) : simt::floatToHalf(v));
         simt::upload(narrow_.get(), bits.data(), bits.size() * sizeof(uint16_t));
     }
-    void* data() const { return element_ == Element::Float32 ? static_cast<void*>(wide_.get()) : narrow_.get(); }
+    void* data() const { return element_ == DataType::Float32 ? static_cast<void*>(wide_.get()) : narrow_.get(); }
     operator kernels::Input() const { return kernels::Input(data(), element_); }
     operator kernels::Output() const { return kernels::Output(data(), element_); }
     Floats values() const
     {
-        if (element_ == Element::Float32)
+        if (element_ == DataType::Float32)
             return wide_.values();
         Floats values;
         for (const uint16_t bits : narrow_.values())
-            values.push_back(element_ == Element::BFloat16 ? simt::bf16ToFloat(bits) : simt::halfToFloat(bits));
+            values.push_back(element_ == DataType::BFloat16 ? simt::bf16ToFloat(bits) : simt::halfToFloat(bits));
         return values;
     }
 
 private:
-    Element element_;
+    DataType element_;
     simt::Buffer<float> wide_;
     simt::Buffer<uint16_t> narrow_;
 };

@@ -162,7 +162,7 @@ Token Network::norm(const String& name, const Token& x) const
     return y;
 }
 
-Tokens Network::run(const String& blocks, const String& finalNorm, const Stack& stack, Tokens tokens, int flagged) const
+Tokens Network::run(const String& blocks, const String& finalNorm, const Stack& stack, Tokens tokens, int droppedToken) const
 {
     const int n = int(tokens.size()), width = stack.dim / stack.heads;
     for (int i = 0; i < stack.depth; i++)
@@ -174,13 +174,13 @@ Tokens Network::run(const String& blocks, const String& finalNorm, const Stack& 
         for (int t = 0; t < n; t++)
         {
             Token mixed(stack.dim, 0.0);
-            for (int head = 0; head < stack.heads && t != flagged; head++)
+            for (int head = 0; head < stack.heads && t != droppedToken; head++)
             {
                 std::vector<double> weights(n, 0.0);
                 double total = 0;
                 for (int other = 0; other < n; other++)
                 {
-                    if (other == flagged)
+                    if (other == droppedToken)
                         continue;
                     double dot = 0;
                     for (int k = head * width; k < (head + 1) * width; k++)
@@ -234,7 +234,7 @@ Token Network::embed(const Mat& bgr, int place) const
     return token;
 }
 
-Tokens Network::encode(const Mat& bgr, const std::vector<int>& visible, int flagged) const
+Tokens Network::encode(const Mat& bgr, const std::vector<int>& visible, int droppedToken) const
 {
     Tokens tokens(1, at("cls_token", 0));
     const Token position = at("pos_embed", 0);
@@ -242,7 +242,7 @@ Tokens Network::encode(const Mat& bgr, const std::vector<int>& visible, int flag
         tokens[0][k] += position[k];
     for (int place : visible)
         tokens.push_back(embed(bgr, place));
-    return run("blocks.", "norm", encoder_, tokens, flagged);
+    return run("blocks.", "norm", encoder_, tokens, droppedToken);
 }
 
 std::vector<double> Network::rank(const Mat& bgr) const

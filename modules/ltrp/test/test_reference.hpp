@@ -54,11 +54,11 @@ private:
 
     Token linear(const String& name, const Token& x) const;
     Token norm(const String& name, const Token& x) const;
-    /// Blocks and the final norm. flagged: a token that is neither key nor query; -1 for none.
-    Tokens run(const String& blocks, const String& norm, const Stack& stack, Tokens tokens, int flagged) const;
+    /// Blocks and the final norm. droppedToken: a token that is neither key nor query; -1 for none.
+    Tokens run(const String& blocks, const String& norm, const Stack& stack, Tokens tokens, int droppedToken) const;
     Token embed(const Mat& bgr, int place) const;
     Token at(const String& name, int row) const;
-    Tokens encode(const Mat& bgr, const std::vector<int>& visible, int flagged) const;
+    Tokens encode(const Mat& bgr, const std::vector<int>& visible, int droppedToken) const;
     /// Reconstructed values of the hidden patches; place `removed` (or -1) is left out of the decoder's sequence.
     Token reconstruct(const Tokens& latent, const std::vector<int>& visible, int removed) const;
 

@@ -59,7 +59,7 @@ String missingForTarget(int target)
     return missing(find(target));
 }
 
-void Computing::set(int wanted)
+void ComputeDevice::set(int wanted)
 {
     const Target& found = available(wanted);
     std::string name = "CPU";
@@ -69,25 +69,25 @@ void Computing::set(int wanted)
     device = name;
 }
 
-Computing Computing::forTraining(int wanted)
+ComputeDevice ComputeDevice::forTraining(int wanted)
 {
     LTRP_REQUIRE(wanted != TARGET_CPU_INT8, Error::StsNotImplemented, "target is " << wanted
                  << " (TARGET_CPU_INT8), in which no network is trained; expected TARGET_CPU, TARGET_CPU_BF16 or one of TARGET_CUDA");
     const Target& found = available(wanted);
-    Computing made;
+    ComputeDevice made;
     made.backend = found.cuda ? ops::cudaBackend(found.precision, false, &made.device) : ops::trainingCpu(found.precision);
     made.target = wanted;
     made.precision = found.precision;
     return made;
 }
 
-Computing Computing::beside(int wanted) const
+ComputeDevice ComputeDevice::companion(int wanted) const
 {
     const Target& found = available(wanted);
     LTRP_REQUIRE(found.cuda == onCuda(), Error::StsBadArg, "the autoencoder's target is " << wanted << " (" << found.name
                  << "), the ranker's " << target << " (" << find(target).name << "); expected both on the CPU or both on CUDA");
-    Computing made = *this;
-    made.backend = backend->beside(found.precision, true);
+    ComputeDevice made = *this;
+    made.backend = backend->companion(found.precision, true);
     made.target = wanted;
     made.precision = found.precision;
     return made;

@@ -10,17 +10,17 @@
 namespace cv { namespace ltrp {
 
 /// Device and precision of a model.
-struct Computing
+struct ComputeDevice
 {
-    Computing() { set(0); }
+    ComputeDevice() { set(0); }
     /// Sets a cv::ltrp::ComputeTarget for constant weights. @throws Error::StsNotImplemented for any other number and
     /// for a target that this processor or build lacks, Error::GpuNotSupported with the reason if there is no CUDA; the
     /// object is then unchanged.
     void set(int wanted);
     /// For a network in training. @throws as set(), and Error::StsNotImplemented for a target without training
-    static Computing forTraining(int wanted);
+    static ComputeDevice forTraining(int wanted);
     /// For a second, frozen network in the same training. @throws as set(), and Error::StsBadArg for another device
-    Computing beside(int wanted) const;
+    ComputeDevice companion(int wanted) const;
     bool onCuda() const { return !backend->onHost(); }
 
     int target;

@@ -57,7 +57,7 @@ void measure(const vit::Mae& net, const float* pixels, int images, const int* ke
 
 }  // namespace
 
-void requireCuda(const Computing& computing)
+void requireCuda(const ComputeDevice& computing)
 {
     LTRP_REQUIRE(computing.onCuda(), Error::StsBadArg,
                  "the image lies on a GPU (cv::cuda::GpuMat) and the network runs on the CPU: "
@@ -101,12 +101,12 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     requireCuda(model_->computing);
     vit::Workspace& ws = workspace_.of(model_->computing);
     const ops::Backend& ops = ws.ops();
-    const std::shared_ptr<void> visit = ops.visit();
+    const std::shared_ptr<void> guard = ops.deviceGuard();
     const int total = static_cast<int>(images.size()), patches = input.numPatches();
     const int chunk = std::max(1, std::min(total, mostRows / (1 + patches)));
     const size_t image = 3 * static_cast<size_t>(input.size().area());
     WantedScores wanted(scores, total, patches);
-    ops.startBehind(stream);
+    ops.waitForStream(stream);
     float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * image);
     float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * static_cast<size_t>(patches));
     for (int first = 0; first < total; first += chunk)
@@ -117,7 +117,7 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
                   [&] { net.forward(pixels, count, nullptr, patches, part, nullptr, ws); });
         wanted.put(ops, part, first, count);
     }
-    ops.letFollow(stream);
+    ops.makeStreamWait(stream);
 }
 
 void DevicePseudoScoreSession::setImage(const cuda::GpuMat& image)
@@ -126,8 +126,8 @@ void DevicePseudoScoreSession::setImage(const cuda::GpuMat& image)
     vit::Workspace& ws = workspace_.of(model_->computing);
     const vit::InputConfig& input = model_->net.config().input;
     const size_t side = static_cast<size_t>(input.imageSize);
-    const std::shared_ptr<void> visit = ws.ops().visit();
-    ws.ops().startBehind(nullptr);
+    const std::shared_ptr<void> guard = ws.ops().deviceGuard();
+    ws.ops().waitForStream(nullptr);
     prepareDeviceImages(&image, 1, 0, input, ws.ops(), ws.get("device.image", 3 * side * side));
 }
 
@@ -135,7 +135,7 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
 {
     CV_Assert(visible.type() == CV_32S && visible.isContinuous());
     vit::Workspace& ws = workspace_.of(model_->computing);
-    const std::shared_ptr<void> visit = ws.ops().visit();
+    const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     const int batch = visible.rows, each = visible.cols;
     const int step = vit::comparesImages(options) ? 1 : batch;
     const size_t side = static_cast<size_t>(model_->net.config().input.imageSize), image = 3 * side * side;
@@ -157,14 +157,14 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     requireCuda(model_->computing);
     vit::Workspace& ws = workspace_.of(model_->computing);
     const ops::Backend& ops = ws.ops();
-    const std::shared_ptr<void> visit = ops.visit();
+    const std::shared_ptr<void> guard = ops.deviceGuard();
     const vit::InputConfig& input = model_->net.config().input;
     const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
     const int rows = (1 + each) * (1 + input.numPatches());
     const int chunk = vit::comparesImages(options) ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
     const size_t side = static_cast<size_t>(input.imageSize);
     WantedScores wanted(scores, total, each);
-    ops.startBehind(stream);
+    ops.waitForStream(stream);
     float* const pixels = ws.get("device.pixels", static_cast<size_t>(chunk) * 3 * side * side);
     float* const part = ws.get("device.scores", static_cast<size_t>(chunk) * visible.size());
     const int* one = ws.upload("device.mask", visible.data(), visible.size());
@@ -177,7 +177,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
         measure(model_->net, pixels, count, keep, each, options, part, ws);
         wanted.put(ops, part, first, count);
     }
-    ops.letFollow(stream);
+    ops.makeStreamWait(stream);
 }
 
 }}  // namespace

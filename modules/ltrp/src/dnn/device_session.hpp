@@ -12,7 +12,7 @@
 namespace cv { namespace ltrp {
 
 /// @throws Error::StsBadArg with the remedy if the network runs on the CPU
-void requireCuda(const Computing& computing);
+void requireCuda(const ComputeDevice& computing);
 /// Whether the argument is a cv::cuda::GpuMat or a vector of them; the images in it.
 bool isOnDevice(InputArray images);
 std::vector<cuda::GpuMat> deviceImages(InputArray images);

@@ -201,7 +201,7 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     const vit::RankerNet& net = netFor(Size(pixels.size[3], pixels.size[2]));
     const int patches = net.config().input.numPatches();
     vit::Workspace& ws = workspace_.of(model().computing);
-    const std::shared_ptr<void> visit = ws.ops().visit();
+    const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
     const float* const values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int batch = pixels.size[0];
@@ -277,7 +277,7 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
     const int step = scaled ? 1 : batch;
     const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
     vit::Workspace& ws = workspace_.of(model().computing);
-    const std::shared_ptr<void> visit = ws.ops().visit();
+    const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     const float* values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int* keep = ws.upload("layer.visible", ids.ptr<int>(), ids.total());
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());

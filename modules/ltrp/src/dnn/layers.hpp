@@ -31,7 +31,7 @@ typedef std::vector<Shape> Shapes;
 class LayerWorkspace
 {
 public:
-    vit::Workspace& of(const Computing& computing)
+    vit::Workspace& of(const ComputeDevice& computing)
     {
         if (backend_ != computing.backend)
         {
@@ -68,7 +68,7 @@ struct RankerModel
     }
 
     const io::Model file;
-    Computing computing;   ///< changed by the setters, as the input size is, which must not run beside a forward pass
+    ComputeDevice computing;   ///< changed by the setters, as the input size is, which must not run beside a forward pass
 
 private:
     std::unique_ptr<const vit::RankerNet> net_;
@@ -83,7 +83,7 @@ struct MaeModel
 
     const io::Model file;
     const vit::Mae net;
-    Computing computing;   ///< changed by the setters, which must not run beside a forward pass
+    ComputeDevice computing;   ///< changed by the setters, which must not run beside a forward pass
 };
 
 /// Base of both layers: outputs are floats for inputs of any type.

@@ -82,7 +82,7 @@ void requireBackend(int backendId)
                  << int(cv::dnn::DNN_BACKEND_CUDA) << "), found " << backendId << ", which this build of ltrp does not have");
 }
 
-void chooseBackend(int backendId, Computing& computing)
+void chooseBackend(int backendId, ComputeDevice& computing)
 {
     requireBackend(backendId);
     const bool cuda = backendId == cv::dnn::DNN_BACKEND_CUDA;
@@ -149,7 +149,7 @@ std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::Inpu
     return rankings;
 }
 
-std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const Computing& computing)
+std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const ComputeDevice& computing)
 {
     std::ostringstream text;
     text << "model: " << model.path << " (" << io::modelKindName(model.kind) << ", format " << model.format

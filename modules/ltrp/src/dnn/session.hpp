@@ -117,7 +117,7 @@ void requireBackend(int backendId);
 /// forward().
 /// @throws Error::StsNotImplemented naming the requested and the supported backends; Error::GpuNotSupported with the
 /// reason if there is no CUDA
-void chooseBackend(int backendId, Computing& computing);
+void chooseBackend(int backendId, ComputeDevice& computing);
 
 /// Converts an image to normalised planar pixels [3,H,W]. Returns the original size.
 Size prepareImage(InputArray image, const vit::InputConfig& input, float* pixels);
@@ -136,7 +136,7 @@ std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::Inpu
                                       Mat& pixels, const std::function<Mat()>& forward);
 
 /// Lines of info() that Ranker and Scorer share.
-std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const Computing& computing);
+std::string describeRuntime(const io::Model& model, const vit::InputConfig& input, const ComputeDevice& computing);
 
 }}  // namespace
 

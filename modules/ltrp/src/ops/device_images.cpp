@@ -16,7 +16,7 @@ namespace {
 }  // namespace
 
 void Backend::prepareImages(const DeviceImage*, int, Size, const double*, const double*, float*) const { onHostOnly(); }
-void Backend::startBehind(void*) const { onHostOnly(); }
-void Backend::letFollow(void*) const { onHostOnly(); }
+void Backend::waitForStream(void*) const { onHostOnly(); }
+void Backend::makeStreamWait(void*) const { onHostOnly(); }
 
 }}}  // namespace

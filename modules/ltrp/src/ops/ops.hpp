@@ -75,7 +75,7 @@ struct SampledVariants
     LinearWeights head;     ///< predicts the values that are compared
     const float* x0;        ///< [tokens, dim], compared tokens first
     int tokens, compared, heads;
-    const int* flagged;     ///< [variants], host memory: the removed token of each, `compared` or more
+    const int* droppedToken;     ///< [variants], host memory: the removed token of each, `compared` or more
     int variants;
     double share;           ///< in (0, 1]: share of the compared tokens that a variant computes, at least one
     const float* scale;     ///< [compared]: factor of a token's differences, or null
@@ -153,7 +153,7 @@ public:
     virtual bool onHost() const = 0;
     /// RAII guard for public functions that use this backend: restores the calling thread's current CUDA device. Null
     /// if there is nothing to restore.
-    virtual std::shared_ptr<void> visit() const { return nullptr; }
+    virtual std::shared_ptr<void> deviceGuard() const { return nullptr; }
     /// Uninitialised memory, aligned to 64 bytes at least. @throws Error::StsNoMem with the requested and the free size
     virtual void* allocate(size_t bytes) const = 0;
     virtual void release(void* memory) const = 0;   ///< null is allowed
@@ -213,18 +213,18 @@ public:
     /// y [rows, out] = linear(layerNorm(x [rows, in])).
     virtual void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                             int rows) const = 0;
-    /// Runs `count` blocks on x [batch, tokens, dim], in place. flagged [batch] (or null): a masked token, which is no
+    /// Runs `count` blocks on x [batch, tokens, dim], in place. droppedToken [batch] (or null): a masked token, which is no
     /// key and attends to nothing; -1: none. In the last block only the first `queries` tokens of each item are
     /// computed after keys and values; the others keep their values from before it. qkv [batch, tokens, 3*dim] and
     /// attended [batch, tokens, dim] are scratch.
-    virtual void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+    virtual void runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch, int tokens,
                            int heads, int queries, float* qkv, float* attended) const = 0;
     /// Runs the blocks `variants` times from each input x0 [inputs, tokens, dim]: x [inputs, variants, tokens, dim],
-    /// each with its own masked token flagged [inputs, variants]. The first block's queries, keys and values are
+    /// each with its own masked token droppedToken [inputs, variants]. The first block's queries, keys and values are
     /// computed once per input. queries: as for runBlocks(); qkv [inputs, variants, tokens, 3*dim] and attended
     /// [inputs, variants, tokens, dim] are scratch.
     virtual void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
-                             const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                             const int* droppedToken, float* x, int tokens, int heads, int queries, float* qkv,
                              float* attended) const = 0;
     /// The part of a block after its attention, on rows of x [rows, dim] in place: x += proj(attended), then x +=
     /// fc2(gelu(fc1(LN(x)))).
@@ -246,12 +246,12 @@ public:
     virtual int probabilityStride(int tokens) const = 0;
 
     /// Multi-head attention: qkv [batch, tokens, 3*dim] (q, k, v, each head by head) -> out [batch, tokens, dim].
-    /// flagged [batch] (or null): a token that is no key and whose output is zero; -1: none.
+    /// droppedToken [batch] (or null): a token that is no key and whose output is zero; -1: none.
     /// Item b reads the qkv of item b / sharedBy, so that variants of one input share it.
     /// probabilities (or null) [batch, heads, tokens, probabilityStride]: values for the backward pass.
-    virtual void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+    virtual void attention(const float* qkv, const int* droppedToken, float* out, float* probabilities, int batch, int tokens,
                            int dim, int heads, int sharedBy = 1) const = 0;
-    /// dOut [batch, tokens, dim] -> dQkv [batch, tokens, 3*dim] (no flagged tokens in training); out and probabilities as
+    /// dOut [batch, tokens, dim] -> dQkv [batch, tokens, 3*dim] (no droppedToken tokens in training); out and probabilities as
     /// attention() left them.
     virtual void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
                                    int batch, int tokens, int dim, int heads) const = 0;
@@ -281,7 +281,7 @@ public:
     virtual float gradientScale(size_t count) const;
 
     /// Creates a backend for other weights on the same device; operations of both keep their order.
-    virtual std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const;
+    virtual std::shared_ptr<const Backend> companion(Precision precision, bool frozen) const;
     /// Creates the training state on a device; null on the host, which uses train/optimizer.cpp. `pass` runs on this
     /// backend and its companions.
     virtual std::unique_ptr<Training> training(
@@ -300,7 +300,7 @@ public:
     /// Computes the reference of differencesFromReference(): the last layer of `items` anchors, the first `rows` rows
     /// of each; item i begins at x + i * itemStride. reference [items, rows, max(in, out)]: its content depends on the
     /// backend.
-    virtual void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+    virtual void storeAnchor(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
                                int items, int rows, float* reference) const = 0;
     /// means[i] = 1 / count * the sum over rows and outputs of |linear(layerNorm(x of item i)) - that of reference i /
     /// perReference| * scale[i / perReference, row] (squared: of its square), without storing the predictions. Item i
@@ -314,10 +314,10 @@ public:
     /// @throws Error::StsNotImplemented on the host, which uses image/; Error::StsBadArg for memory of another device
     virtual void prepareImages(const DeviceImage* images, int count, Size size, const double mean[3], const double deviation[3],
                                float* pixels) const;
-    /// startBehind: later operations run after the work in `stream` (a cudaStream_t; null: the default one). letFollow:
+    /// waitForStream: later operations run after the work in `stream` (a cudaStream_t; null: the default one). makeStreamWait:
     /// later work in `stream` runs after the operations called so far. Neither waits. @throws as prepareImages()
-    virtual void startBehind(void* stream) const;
-    virtual void letFollow(void* stream) const;
+    virtual void waitForStream(void* stream) const;
+    virtual void makeStreamWait(void* stream) const;
 };
 
 /// The CPU implementation (oneDNN or cv::gemm products, own vectorised kernels).

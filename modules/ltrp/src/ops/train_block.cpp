@@ -5,7 +5,7 @@
 // A transformer block in training, written in the single operations: for devices that have nothing better, and what a
 // better one is held against.
 #include "ops.hpp"
-#include "cutter.hpp"
+#include "bump_allocator.hpp"
 
 namespace cv { namespace ltrp { namespace ops {
 
@@ -26,7 +26,7 @@ struct Tape
     Tape(const Backend& ops, const BlockWeights& block, int batch, int tokens, int heads, float* base)
     {
         const Sizes n(block, batch, tokens);
-        Cutter cut(base);
+        BumpAllocator cut(base);
         x = cut.take(n.rows * n.dim);
         mean1 = cut.take(n.rows);
         rstd1 = cut.take(n.rows);
@@ -51,7 +51,7 @@ struct Scratch
     Scratch(const BlockWeights& block, int batch, int tokens, float* base)
     {
         const Sizes n(block, batch, tokens);
-        Cutter cut(base);
+        BumpAllocator cut(base);
         hidden = cut.take(n.rows * n.hidden);
         qkv = cut.take(n.rows * 3 * n.dim);
         branch = cut.take(n.rows * n.dim);

@@ -14,7 +14,7 @@ namespace train { namespace {
 class MaeObjective CV_FINAL : public Objective
 {
 public:
-    MaeObjective(const vit::MaeConfig& config, uint64_t seed, const Computing& computing, const String& init)
+    MaeObjective(const vit::MaeConfig& config, uint64_t seed, const ComputeDevice& computing, const String& init)
         : start_(init), workspace_(computing.backend), seed_(seed), precision_(computing.precision)
     {
         model_.kind = io::ModelKind::Mae;
@@ -72,15 +72,15 @@ private:
 
 Ptr<Trainer> Trainer::createPretrain(const MaePretrainParams& params)
 {
-    return train::makePretrainer(params, Computing::forTraining(params.target));
+    return train::makePretrainer(params, ComputeDevice::forTraining(params.target));
 }
 
-Ptr<Trainer> train::makePretrainer(const MaePretrainParams& params, const Computing& computing)
+Ptr<Trainer> train::makePretrainer(const MaePretrainParams& params, const ComputeDevice& computing)
 {
     return makeTrainer(params, makePretraining(params, computing), computing.device);
 }
 
-std::unique_ptr<train::Objective> train::makePretraining(const MaePretrainParams& params, const Computing& computing)
+std::unique_ptr<train::Objective> train::makePretraining(const MaePretrainParams& params, const ComputeDevice& computing)
 {
     checkParams(params);
     vit::MaeConfig config;

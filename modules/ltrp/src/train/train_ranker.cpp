@@ -28,7 +28,7 @@ struct RankerOptions
     int listK = 20;
     bool seesAll = false;
     uint64_t seed = 0;
-    Computing ranker, teacher;
+    ComputeDevice ranker, teacher;
 };
 
 /// The paper's teacher: pseudo-scores of the visible patches, computed anew for each batch.
@@ -228,11 +228,11 @@ private:
 
 Ptr<Trainer> Trainer::createRanker(const RankerTrainParams& params)
 {
-    const Computing computing = Computing::forTraining(params.target);
-    return train::makeRankerTrainer(params, computing, computing.beside(params.scoreTarget));
+    const ComputeDevice computing = ComputeDevice::forTraining(params.target);
+    return train::makeRankerTrainer(params, computing, computing.companion(params.scoreTarget));
 }
 
-Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const Computing& computing, const Computing& teacherComputing)
+Ptr<Trainer> train::makeRankerTrainer(const RankerTrainParams& params, const ComputeDevice& computing, const ComputeDevice& teacherComputing)
 {
     checkParams(params);
     RankerOptions options;

@@ -6,7 +6,7 @@
 #include "trainer.hpp"
 #include "clock.hpp"
 #include "run_folder.hpp"
-#include "updates.hpp"
+#include "train_step.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
@@ -128,9 +128,9 @@ public:
         loading.share = share_;
         loading.odd = [this](const std::string& path, const std::string& what) { note({false, path, what}); };
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
-        updates_ = makeUpdates(objective_, optimizer_, loading, params_.accumulate, workers_);
-        updates_->prepare(loading);
-        updates_->begin();
+        trainStep_ = makeTrainStep(objective_, optimizer_, loading, params_.accumulate, workers_);
+        trainStep_->prepare(loading);
+        trainStep_->begin();
         const auto loaderAt = [&](int64_t update)
         {
             return std::unique_ptr<Loader>(new Loader(dataset_, loading, update * share_.own(),
@@ -323,11 +323,11 @@ private:
         adam.weightDecay = params_.weightDecay;
         adam.learningRate = learningRate(rate_, params_.minLearningRate, params_.warmupEpochs, params_.epochs,
                                          static_cast<double>(step) / static_cast<double>(stepsPerEpoch_));
-        const UpdateResult result = updates_->update(loader, adam, step + 1 < steps_, [&](int done)
+        const UpdateResult result = trainStep_->update(loader, adam, step + 1 < steps_, [&](int done)
         { return betweenBatches(step, done, begin); });
         if (result.stopped)
             return Outcome::Stopped;
-        if (result.failed && result.images.empty() && updates_->again())
+        if (result.failed && result.images.empty() && trainStep_->again())
         {
             // The step is that of the update's own line, with which it goes when a resumed run begins before.
             Json line = event("overflow", step + 1);
@@ -351,7 +351,7 @@ private:
     void fetch()
     {
         if (!fetched_)
-            updates_->fetch();
+            trainStep_->fetch();
         fetched_ = true;
     }
 
@@ -482,7 +482,7 @@ private:
     AdamW optimizer_;
     const Makers makers_;
     Share share_;
-    std::unique_ptr<Updates> updates_;
+    std::unique_ptr<TrainStep> trainStep_;
     bool fetched_ = true;
     OptionList options_;
     std::string data_;
@@ -516,7 +516,7 @@ public:
     bool run() CV_OVERRIDE
     {
         const ThreadCount threads(params_.threads);
-        const std::shared_ptr<void> visit = objective_->backend().visit();
+        const std::shared_ptr<void> guard = objective_->backend().deviceGuard();
         return Run(params_, *objective_, device_, progress_, message_, stop_, *workers_).train();
     }
 

@@ -28,10 +28,10 @@ Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> o
 void trainTogether(Trainer& trainer, Workers& workers);
 
 /// Objective of pretraining.
-std::unique_ptr<Objective> makePretraining(const MaePretrainParams& params, const Computing& computing);
+std::unique_ptr<Objective> makePretraining(const MaePretrainParams& params, const ComputeDevice& computing);
 /// The two trainings with given backends; teacher: backend of the frozen autoencoder.
-Ptr<Trainer> makePretrainer(const MaePretrainParams& params, const Computing& computing);
-Ptr<Trainer> makeRankerTrainer(const RankerTrainParams& params, const Computing& computing, const Computing& teacher);
+Ptr<Trainer> makePretrainer(const MaePretrainParams& params, const ComputeDevice& computing);
+Ptr<Trainer> makeRankerTrainer(const RankerTrainParams& params, const ComputeDevice& computing, const ComputeDevice& teacher);
 
 }}}  // namespace
 

@@ -65,7 +65,7 @@ public:
                 else
                     encoderRuns(part, x);
                 if (first == 0)
-                    ops_.keepReference(norm, head, x, static_cast<size_t>(n) * each_, count, hidden_, reference);
+                    ops_.storeAnchor(norm, head, x, static_cast<size_t>(n) * each_, count, hidden_, reference);
                 // Several images: their anchors, which lie between the variants, are compared with themselves.
                 const int skipped = count == 1 && first == 0 ? 1 : 0;
                 float* to = scores + i * static_cast<size_t>(visible_);
@@ -85,8 +85,8 @@ public:
     {
         const int* removed = mae_.removedPlaces(keep, batch, visible_, ws_);
         const float* scale = pixelScale(pixels, removed, batch);
-        std::vector<int> flagged(static_cast<size_t>(visible_));
-        std::iota(flagged.begin(), flagged.end(), hidden_ + 1);
+        std::vector<int> droppedToken(static_cast<size_t>(visible_));
+        std::iota(droppedToken.begin(), droppedToken.end(), hidden_ + 1);
         const std::vector<ops::BlockWeights> blocks = mae_.decoder().blockWeights(ws_);
         for (int i = 0; i < batch; ++i)
         {
@@ -94,7 +94,7 @@ public:
             mae_.decoderInput(latent + static_cast<size_t>(i) * encoded_, 1, keep + i * visible_, removed + i * hidden_, visible_,
                               ops::TokenOrder::HiddenFirst, x0, ws_);
             ops_.sampledDifferences({blocks.data(), config_.decoder.depth, mae_.decoder().finalNormWeights(ws_),
-                                     mae_.predictionWeights(ws_), x0, tokens_, hidden_, config_.decoder.heads, flagged.data(),
+                                     mae_.predictionWeights(ws_), x0, tokens_, hidden_, config_.decoder.heads, droppedToken.data(),
                                      visible_, options_.sampleShare, scale ? scale + i * hidden_ : nullptr,
                                      options_.metric == METRIC_L2}, raw + i * visible_);
         }
@@ -144,7 +144,7 @@ private:
     };
 
     /// Which token each run lacks, the same for all images: `base` + run, and none for the anchor.
-    const int* flagged(const std::string& kind, const Part& part, int base)
+    const int* droppedToken(const std::string& kind, const Part& part, int base)
     {
         // A name for each list, so that those of a batch's parts do not take turns in one buffer and travel each time.
         const std::string name = kind + "." + std::to_string(part.images) + "." + std::to_string(part.first);
@@ -160,7 +160,7 @@ private:
     {
         float* x0 = ws_.get("loo.x0", static_cast<size_t>(part.images) * each_);
         mae_.decoderInput(part.latent, part.images, part.keep, part.removed, visible_, ops::TokenOrder::HiddenFirst, x0, ws_);
-        mae_.decoder().forwardFlagged(x0, part.images, tokens_, part.n, flagged("loo.decoder", part, hidden_), x, ws_, hidden_);
+        mae_.decoder().forwardFlagged(x0, part.images, tokens_, part.n, droppedToken("loo.decoder", part, hidden_), x, ws_, hidden_);
     }
 
     void encoderRuns(const Part& part, float* x)
@@ -177,7 +177,7 @@ private:
         float* e0 = ws_.get("loo.e0", images * encoded_);
         float* latent = ws_.get("loo.latent", images * n * encoded_);
         embedPatches(config_.input, dim, mae_.params(), part.pixels, part.images, part.keep, visible_, e0, nullptr, ws_);
-        mae_.encoder().forwardFlagged(e0, part.images, visible_ + 1, part.n, flagged("loo.encoder", part, 0), latent, ws_);
+        mae_.encoder().forwardFlagged(e0, part.images, visible_ + 1, part.n, droppedToken("loo.encoder", part, 0), latent, ws_);
         mae_.encoder().finalNorm(latent, images * n * static_cast<size_t>(visible_ + 1), latent, ws_);
         int* keeps = ws_.ints("loo.keeps", images * n * static_cast<size_t>(visible_));
         int* removeds = ws_.ints("loo.removeds", images * n * static_cast<size_t>(hidden_));

@@ -21,12 +21,12 @@ void Mae::embed(const float* pixels, int batch, const int* ids, int n, float* to
     ws.ops().gatherRows(x, (count + 1) * d, nullptr, 1, tokens, batch, n, config_.encoder.dim);
 }
 
-void Mae::encode(const float* pixels, int batch, const int* idsKeep, int visible, const int* flagged, float* latent,
+void Mae::encode(const float* pixels, int batch, const int* idsKeep, int visible, const int* droppedToken, float* latent,
                  Workspace& ws) const
 {
     float* x = ws.get("x", static_cast<size_t>(batch) * static_cast<size_t>(visible + 1) * static_cast<size_t>(config_.encoder.dim));
     embedPatches(config_.input, config_.encoder.dim, params_, pixels, batch, idsKeep, visible, x, nullptr, ws);
-    encoder_.forward(x, batch, visible + 1, flagged, latent, ws);
+    encoder_.forward(x, batch, visible + 1, droppedToken, latent, ws);
 }
 
 void Mae::decoderInput(const float* latent, int batch, const int* idsKeep, const int* idsRemoved, int visible,
@@ -63,7 +63,7 @@ void Mae::predict(const float* x, int rows, float* pred, Workspace& ws) const
                     config_.decoder.dim, config_.input.patchValues());
 }
 
-void Mae::decode(const float* latent, int batch, const int* idsKeep, int visible, const int* flagged, float* pred,
+void Mae::decode(const float* latent, int batch, const int* idsKeep, int visible, const int* droppedToken, float* pred,
                  Workspace& ws) const
 {
     const size_t d = static_cast<size_t>(config_.decoder.dim), l = static_cast<size_t>(config_.input.numPatches());
@@ -71,7 +71,7 @@ void Mae::decode(const float* latent, int batch, const int* idsKeep, int visible
     float* x = ws.get("decoder.x", images * (l + 1) * d);
     float* rows = ws.get("decoder.rows", images * l * d);
     decoderInput(latent, batch, idsKeep, removedPlaces(idsKeep, batch, visible, ws), visible, ops::TokenOrder::ByPlace, x, ws);
-    decoder_.forwardBlocks(x, batch, config_.input.numPatches() + 1, flagged, 0, config_.decoder.depth, ws);
+    decoder_.forwardBlocks(x, batch, config_.input.numPatches() + 1, droppedToken, 0, config_.decoder.depth, ws);
     ws.ops().gatherRows(x, (l + 1) * d, nullptr, 1, rows, batch, config_.input.numPatches(), config_.decoder.dim);
     predict(rows, batch * config_.input.numPatches(), pred, ws);
 }

@@ -22,14 +22,14 @@ public:
     /// Patch embedding plus position table of the patches ids (null: all): tokens [B, n, De], no class token.
     void embed(const float* pixels, int batch, const int* ids, int n, float* tokens, Workspace& ws) const;
 
-    /// latent [B, 1+Lv, De] after the final norm. flagged [B]: number (1 + position among the visible) of the token
+    /// latent [B, 1+Lv, De] after the final norm. droppedToken [B]: number (1 + position among the visible) of the token
     /// that is masked in all attention, or -1; null: none.
-    void encode(const float* pixels, int batch, const int* idsKeep, int visible, const int* flagged, float* latent,
+    void encode(const float* pixels, int batch, const int* idsKeep, int visible, const int* droppedToken, float* latent,
                 Workspace& ws) const;
 
-    /// pred [B, L, P]. flagged [B]: number (1 + patch number) of the token that is masked in all attention, or -1;
+    /// pred [B, L, P]. droppedToken [B]: number (1 + patch number) of the token that is masked in all attention, or -1;
     /// null: none.
-    void decode(const float* latent, int batch, const int* idsKeep, int visible, const int* flagged, float* pred,
+    void decode(const float* latent, int batch, const int* idsKeep, int visible, const int* droppedToken, float* pred,
                 Workspace& ws) const;
 
     /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and writes the loss

@@ -139,14 +139,14 @@ std::vector<ops::BlockWeights> Transformer::blockWeights(const Workspace& ws) co
     return blocks;
 }
 
-void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
+void Transformer::forwardBlocks(float* x, int batch, int tokens, const int* droppedToken, int first, int last, Workspace& ws,
                                 int queries) const
 {
     const size_t count = static_cast<size_t>(batch) * static_cast<size_t>(tokens) * static_cast<size_t>(config_.dim);
     std::vector<ops::BlockWeights> blocks;
     for (int i = first; i < last; ++i)
         blocks.push_back(block(ws, i));
-    ws.ops().runBlocks(blocks.data(), last - first, x, flagged, batch, tokens, config_.heads, queries > 0 ? queries : tokens,
+    ws.ops().runBlocks(blocks.data(), last - first, x, droppedToken, batch, tokens, config_.heads, queries > 0 ? queries : tokens,
                        ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 
@@ -156,13 +156,13 @@ void Transformer::finalNorm(const float* x, size_t rows, float* out, Workspace& 
     ws.ops().layerNorm(x, norm.weight, norm.bias, norm.eps, out, static_cast<int>(rows), config_.dim);
 }
 
-void Transformer::forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const
+void Transformer::forward(float* x, int batch, int tokens, const int* droppedToken, float* out, Workspace& ws) const
 {
-    forwardBlocks(x, batch, tokens, flagged, 0, config_.depth, ws);
+    forwardBlocks(x, batch, tokens, droppedToken, 0, config_.depth, ws);
     finalNorm(x, static_cast<size_t>(batch) * static_cast<size_t>(tokens), out, ws);
 }
 
-void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x,
+void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x,
                                  Workspace& ws, int queries) const
 {
     const size_t count = static_cast<size_t>(inputs) * static_cast<size_t>(variants) * static_cast<size_t>(tokens)
@@ -170,7 +170,7 @@ void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int va
     std::vector<ops::BlockWeights> blocks;
     for (int i = 0; i < config_.depth; ++i)
         blocks.push_back(block(ws, i));
-    ws.ops().runVariants(blocks.data(), config_.depth, x0, inputs, variants, flagged, x, tokens, config_.heads,
+    ws.ops().runVariants(blocks.data(), config_.depth, x0, inputs, variants, droppedToken, x, tokens, config_.heads,
                          queries > 0 ? queries : tokens, ws.get("qkv", 3 * count), ws.get("attended", count));
 }
 

@@ -116,21 +116,21 @@ public:
                 const std::string& norm);
 
     /// x [B, T, dim] is overwritten by the blocks; out [B, T, dim] receives LN(x) (may be x itself).
-    /// flagged [B]: token that is neither key nor query, -1 for none; null: none in the batch.
-    void forward(float* x, int batch, int tokens, const int* flagged, float* out, Workspace& ws) const;
+    /// droppedToken [B]: token that is neither key nor query, -1 for none; null: none in the batch.
+    void forward(float* x, int batch, int tokens, const int* droppedToken, float* out, Workspace& ws) const;
 
     /// Blocks first .. last-1, without the final norm. queries: the last of these blocks computes only the first
     /// `queries` tokens of each item (0: all); the others are then undefined.
-    void forwardBlocks(float* x, int batch, int tokens, const int* flagged, int first, int last, Workspace& ws,
+    void forwardBlocks(float* x, int batch, int tokens, const int* droppedToken, int first, int last, Workspace& ws,
                        int queries = 0) const;
     ops::NormWeights finalNormWeights(const Workspace& ws) const { return at(ws, norm_); }
     std::vector<ops::BlockWeights> blockWeights(const Workspace& ws) const;
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
-    /// Runs all blocks `variants` times from each input x0 [inputs, tokens, dim], each with its own flagged token
+    /// Runs all blocks `variants` times from each input x0 [inputs, tokens, dim], each with its own droppedToken token
     /// [inputs, variants]: x [inputs, variants, tokens, dim], without the final norm. The first block's queries, keys
     /// and values are computed once per input. `queries` as for forwardBlocks().
-    void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* flagged, float* x, Workspace& ws,
+    void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x, Workspace& ws,
                         int queries = 0) const;
 
     /// Keeps activations in ws under `tag`.

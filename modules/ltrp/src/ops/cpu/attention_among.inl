@@ -49,7 +49,7 @@ void attentionAmongBf16(const HeadArgs& h)
 
 #endif
 
-/// Query `row` without key h.flagged, from the beginning.
+/// Query `row` without key h.droppedToken, from the beginning.
 LTRP_INLINE void attendOne(const HeadArgs& h, size_t row, float* out)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
@@ -60,14 +60,14 @@ LTRP_INLINE void attendOne(const HeadArgs& h, size_t row, float* out)
         for (size_t j = 0; j < width; ++j)
             score += h.q[row * h.stride + j] * h.k[t * h.stride + j];
         h.scratch[t] = score * h.scale;
-        if (static_cast<int>(t) != h.flagged && h.scratch[t] > largestScore)
+        if (static_cast<int>(t) != h.droppedToken && h.scratch[t] > largestScore)
             largestScore = h.scratch[t];
     }
     for (size_t j = 0; j < width; ++j)
         out[j] = 0;
     for (size_t t = 0; t < tokens; ++t)
     {
-        if (static_cast<int>(t) == h.flagged)
+        if (static_cast<int>(t) == h.droppedToken)
             continue;
         const float e = std::exp(h.scratch[t] - largestScore);
         total += e;
@@ -81,14 +81,14 @@ LTRP_INLINE void attendOne(const HeadArgs& h, size_t row, float* out)
 void withoutKey(const HeadArgs& h)
 {
     const size_t width = static_cast<size_t>(h.width), tp = static_cast<size_t>(paddedTokens(h.tokens));
-    const float* gone = h.v + static_cast<size_t>(h.flagged) * h.stride;
+    const float* gone = h.v + static_cast<size_t>(h.droppedToken) * h.stride;
     for (size_t i = 0; i < static_cast<size_t>(h.live); ++i)
     {
         const size_t row = static_cast<size_t>(h.places[i]);
-        const float weight = h.probabilities[row * tp + static_cast<size_t>(h.flagged)];
+        const float weight = h.probabilities[row * tp + static_cast<size_t>(h.droppedToken)];
         const float* with = h.result + row * h.resultStride;
         float* out = h.out + i * h.outStride;
-        if (static_cast<int>(row) == h.flagged)
+        if (static_cast<int>(row) == h.droppedToken)
             std::memset(out, 0, width * sizeof(float));
         else if (!(weight <= 0.5f))   // little would be left of the digits
             attendOne(h, row, out);

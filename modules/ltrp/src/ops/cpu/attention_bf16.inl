@@ -69,10 +69,10 @@ void productPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow
 }
 
 /// exponentialRow() whose powers, good to 1e-4 like the format they go to, leave as bfloat16.
-LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, size_t padded, float scale, int flagged)
+LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, size_t padded, float scale, int droppedToken)
 {
     const float factor = scale * 1.44269504f;   // powers of 2 from here on
-    const VecF offset = splat(-maskRow(row, tokens, padded, flagged) * factor), magic = splat(12582912.f);
+    const VecF offset = splat(-maskRow(row, tokens, padded, droppedToken) * factor), magic = splat(12582912.f);
     VecF total = VecF{};
     for (size_t i = 0; i < padded; i += W)
     {
@@ -85,8 +85,8 @@ LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, siz
         const VecH half = rounded16(e);
         std::memcpy(out + i, &half, sizeof(half));
     }
-    if (flagged >= 0)
-        out[flagged] = 0;   // padding meets values of zero
+    if (droppedToken >= 0)
+        out[droppedToken] = 0;   // padding meets values of zero
     return 1.f / sum(total);
 }
 
@@ -196,7 +196,7 @@ LTRP_INLINE void attendPairs(const HeadArgsOf<Value>& h, const uint32_t* packed,
                 inverse[r] = 0.f;
                 continue;
             }
-            inverse[r] = exponentialPairs(rows + r * tp, row, tokens, tp, h.scale, h.flagged);
+            inverse[r] = exponentialPairs(rows + r * tp, row, tokens, tp, h.scale, h.droppedToken);
         }
         productPairs<false>(weights, tokenPairs, values, wp, result, wp, n, wp, tokenPairs);
         for (size_t r = 0; r < n; ++r)
@@ -210,5 +210,5 @@ void attentionPairs(const HeadArgsOf<Value>& h)
     uint32_t* packed = reinterpret_cast<uint32_t*>(h.scratch);   // the scratch of the fp32 kernel holds twice what pairs need
     packPairs(h, packed);
     attendPairs(h, packed, packed + static_cast<size_t>(paddedTokens(h.tokens)) * static_cast<size_t>(paddedWidth(h.width)),
-                h.flagged);
+                h.droppedToken);
 }

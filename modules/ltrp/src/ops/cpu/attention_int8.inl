@@ -190,11 +190,11 @@ void packTokenQuads(const float* x, size_t stride, size_t tokens, size_t width, 
         packTokenQuadColumns<1>(x, stride, tokens, width, i, out, wp, scales);
 }
 
-/// Scores that are powers of 2 -> bytes in proportion to the softmax, zero for `flagged` and padding; returns 1 / their sum,
+/// Scores that are powers of 2 -> bytes in proportion to the softmax, zero for `droppedToken` and padding; returns 1 / their sum,
 /// so that rounded weights add up to one, too.
-LTRP_INLINE float exponentialBytes(float* row, uint8_t* out, size_t tokens, size_t padded, int flagged)
+LTRP_INLINE float exponentialBytes(float* row, uint8_t* out, size_t tokens, size_t padded, int droppedToken)
 {
-    const VecF offset = splat(7.99435344f - maskRow(row, tokens, padded, flagged));   // the largest becomes 255
+    const VecF offset = splat(7.99435344f - maskRow(row, tokens, padded, droppedToken));   // the largest becomes 255
     const VecF magic = splat(12582912.f);
     // Rounded up from a place of its own in each lane: beside one large weight many small ones would all vanish if they were
     // rounded to the nearest; so a fair part of them stays.
@@ -249,10 +249,10 @@ void attentionInt8(const HeadArgs& h)
         {
             uint8_t* row = reinterpret_cast<uint8_t*>(weights + r * tp / 4);
             inverse[r] = 0.f;
-            if (static_cast<int>(i + r) == h.flagged)
+            if (static_cast<int>(i + r) == h.droppedToken)
                 std::memset(row, 0, tp);
             else
-                inverse[r] = exponentialBytes(rows + r * tp, row, tokens, tp, h.flagged);
+                inverse[r] = exponentialBytes(rows + r * tp, row, tokens, tp, h.droppedToken);
         }
         float* to = h.out + i * h.outStride;
         if (width == wp)

@@ -125,7 +125,7 @@ void CpuBackend::geluBackward(const float* x, const float* dy, float* dx, size_t
 
 int CpuBackend::probabilityStride(int tokens) const { return paddedTokens(tokens); }
 
-void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens,
+void CpuBackend::attendHead(const float* qkv, const int* droppedToken, float* out, float* probabilities, int item, int tokens,
                             int dim, int heads, int sharedBy, int first, int last) const
 {
     const Kernels& k = kernels();
@@ -139,7 +139,7 @@ void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, fl
     args.q = qkv + b / static_cast<size_t>(sharedBy) * t * 3 * d + head * width;
     args.k = args.q + d;
     args.v = args.k + d;
-    args.flagged = flagged ? flagged[b] : -1;
+    args.droppedToken = droppedToken ? droppedToken[b] : -1;
     args.probabilities = probabilities
         ? probabilities + static_cast<size_t>(item) * t * static_cast<size_t>(paddedTokens(tokens)) : nullptr;
     args.out = out + b * t * d + head * width;
@@ -151,18 +151,18 @@ void CpuBackend::attendHead(const float* qkv, const int* flagged, float* out, fl
         k.attention(args);
 }
 
-void CpuBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+void CpuBackend::attention(const float* qkv, const int* droppedToken, float* out, float* probabilities, int batch, int tokens,
                            int dim, int heads, int sharedBy) const
 {
     parallelRanges(static_cast<size_t>(batch) * static_cast<size_t>(heads), 1, [&](size_t begin, size_t end) {
         for (size_t item = begin; item < end; ++item)
-            attendHead(qkv, flagged, out, probabilities, static_cast<int>(item), tokens, dim, heads, sharedBy, 0, tokens);
+            attendHead(qkv, droppedToken, out, probabilities, static_cast<int>(item), tokens, dim, heads, sharedBy, 0, tokens);
     });
 }
 
 /// The variants of an input have the same queries, keys and values here: a variant's attention is the input's own, with what
 /// its missing key contributed taken out again (a correction of rank one), so that only one a head is computed.
-void CpuBackend::attendVariants(const float* qkv, const int* flagged, float* out, int inputs, int variants, int tokens, int dim,
+void CpuBackend::attendVariants(const float* qkv, const int* droppedToken, float* out, int inputs, int variants, int tokens, int dim,
                                 int heads) const
 {
     const Kernels& k = kernels();
@@ -181,7 +181,7 @@ void CpuBackend::attendVariants(const float* qkv, const int* flagged, float* out
             args.q = qkv + input * t * 3 * d + column;
             args.k = args.q + d;
             args.v = args.k + d;
-            args.flagged = -1;
+            args.droppedToken = -1;
             args.probabilities = args.scratch + working;
             args.out = whole;
             args.outStride = width;
@@ -194,8 +194,8 @@ void CpuBackend::attendVariants(const float* qkv, const int* flagged, float* out
             for (size_t run = input * runs; run < (input + 1) * runs; ++run)
             {
                 args.out = out + run * t * d + column;
-                args.flagged = flagged[run];
-                if (args.flagged >= 0)
+                args.droppedToken = droppedToken[run];
+                if (args.droppedToken >= 0)
                     k.withoutKey(args);
                 else
                     for (size_t token = 0; token < t; ++token)

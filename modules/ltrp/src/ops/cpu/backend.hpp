@@ -76,13 +76,13 @@ public:
     void gelu(const float* x, float* y, size_t count) const CV_OVERRIDE;
     void geluBackward(const float* x, const float* dy, float* dx, size_t count) const CV_OVERRIDE;
     int probabilityStride(int tokens) const CV_OVERRIDE;
-    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens, int dim,
+    void attention(const float* qkv, const int* droppedToken, float* out, float* probabilities, int batch, int tokens, int dim,
                    int heads, int sharedBy) const CV_OVERRIDE;
     void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv, int batch,
                            int tokens, int dim, int heads) const CV_OVERRIDE;
     void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                     int rows) const CV_OVERRIDE;
-    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens, int heads,
+    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch, int tokens, int heads,
                    int queries, float* qkv, float* attended) const CV_OVERRIDE;
     void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
     void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
@@ -92,9 +92,9 @@ public:
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     void sampledDifferences(const SampledVariants& work, double* means) const CV_OVERRIDE;
-    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants, const int* flagged,
+    void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants, const int* droppedToken,
                      float* x, int tokens, int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
-    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
+    void storeAnchor(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride, int items,
                        int rows, float* reference) const CV_OVERRIDE;
     void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
                                   int items, int perReference, int rows, const float* reference, const float* scale,
@@ -103,10 +103,10 @@ public:
 protected:
     friend class SampledRun;
     /// One head of one item of attention(): queries first .. last - 1.
-    void attendHead(const float* qkv, const int* flagged, float* out, float* probabilities, int item, int tokens, int dim,
+    void attendHead(const float* qkv, const int* droppedToken, float* out, float* probabilities, int item, int tokens, int dim,
                     int heads, int sharedBy, int first, int last) const;
-    /// out [inputs * variants, tokens, dim]: each input's attention without its variants' tokens `flagged` (-1: none).
-    void attendVariants(const float* qkv, const int* flagged, float* out, int inputs, int variants, int tokens, int dim,
+    /// out [inputs * variants, tokens, dim]: each input's attention without its variants' tokens `droppedToken` (-1: none).
+    void attendVariants(const float* qkv, const int* droppedToken, float* out, int inputs, int variants, int tokens, int dim,
                         int heads) const;
     /// Precision of the products in normLinear() and finishBlock().
     virtual Precision precision() const { return Precision::FP32; }

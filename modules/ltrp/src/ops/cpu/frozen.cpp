@@ -73,7 +73,7 @@ void Backend::listMle(const ListMle&) const
 
 float Backend::gradientScale(size_t) const { return 1; }
 
-std::shared_ptr<const Backend> Backend::beside(Precision precision, bool frozen) const
+std::shared_ptr<const Backend> Backend::companion(Precision precision, bool frozen) const
 {
     return frozen ? frozenCpu(precision) : trainingCpu(precision);
 }

@@ -23,7 +23,7 @@ struct HeadArgsOf
     int lastQuery = 0;
     int width = 0;        ///< head width
     float scale = 1.f;
-    int flagged = -1;
+    int droppedToken = -1;
     float* probabilities = nullptr;   ///< [tokens, probabilityStride] (forward: written; backward: read) or null
     Value* out = nullptr;             ///< forward: rows `outStride` apart
     size_t outStride = 0;
@@ -79,9 +79,9 @@ struct Kernels
     /// Packs keys and values of all tokens for attentionAmong(): packedKeys() floats.
     void (*packKeys)(const HeadArgs& args, float* packed);
     /// Attention of queries firstQuery .. lastQuery - 1 to the packed keys and values; rows i of k and v replace those
-    /// of token places[i], and key `flagged` is masked.
+    /// of token places[i], and key `droppedToken` is masked.
     void (*attentionAmong)(const HeadArgs& args);
-    /// Result of attention() for queries places[i] with key `flagged` masked (zeros for the query `flagged`), computed
+    /// Result of attention() for queries places[i] with key `droppedToken` masked (zeros for the query `droppedToken`), computed
     /// from the probabilities and the result of the unmasked attention by a rank-one correction.
     void (*withoutKey)(const HeadArgs& args);
     /// attention() with queries, keys, values and weights rounded to 8 bits, exact sums and fp32 softmax; does not

@@ -341,24 +341,24 @@ void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, 
     }
 }
 
-/// Largest of the first `tokens` entries without `flagged`; those, and the ones up to `padded`, become -infinity.
-LTRP_INLINE float maskRow(float* row, size_t tokens, size_t padded, int flagged)
+/// Largest of the first `tokens` entries without `droppedToken`; those, and the ones up to `padded`, become -infinity.
+LTRP_INLINE float maskRow(float* row, size_t tokens, size_t padded, int droppedToken)
 {
     const float lowest = -std::numeric_limits<float>::infinity();
     for (size_t i = tokens; i < padded; ++i)
         row[i] = lowest;
-    if (flagged >= 0)
-        row[flagged] = lowest;
+    if (droppedToken >= 0)
+        row[droppedToken] = lowest;
     VecF top = load(row);
     for (size_t i = W; i < padded; i += W)
         top = maximum(load(row + i), top);
     return largest(top);
 }
 
-/// e^(scale * (row - largest)) without `flagged`, zeros up to `padded`; returns 1 / sum, which makes it the softmax.
-LTRP_INLINE float exponentialRow(float* row, size_t tokens, size_t padded, float scale, int flagged)
+/// e^(scale * (row - largest)) without `droppedToken`, zeros up to `padded`; returns 1 / sum, which makes it the softmax.
+LTRP_INLINE float exponentialRow(float* row, size_t tokens, size_t padded, float scale, int droppedToken)
 {
-    const VecF shift = splat(maskRow(row, tokens, padded, flagged));
+    const VecF shift = splat(maskRow(row, tokens, padded, droppedToken));
     VecF total = VecF{};
     for (size_t i = 0; i < padded; i += W)
     {
@@ -400,7 +400,7 @@ LTRP_INLINE void attendPacked(const HeadArgs& h, const float* kt, const float* v
                 std::memset(row, 0, tp * sizeof(float));
                 continue;
             }
-            inverse[r] = exponentialRow(row, tokens, tp, h.scale, h.flagged);
+            inverse[r] = exponentialRow(row, tokens, tp, h.scale, h.droppedToken);
             if (!h.probabilities)
                 continue;   // then the result, which is narrower, is scaled instead
             for (size_t j = 0; j < tp; j += W)
@@ -426,7 +426,7 @@ void attention(const HeadArgs& h)
 {
     const size_t size = static_cast<size_t>(paddedTokens(h.tokens)) * static_cast<size_t>(paddedWidth(h.width));
     packKeys(h, h.scratch);
-    attendPacked(h, h.scratch, h.scratch + size, h.scratch + 2 * size, h.flagged);
+    attendPacked(h, h.scratch, h.scratch + size, h.scratch + 2 * size, h.droppedToken);
 }
 
 #ifdef LTRP_BF16

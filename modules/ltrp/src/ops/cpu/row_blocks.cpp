@@ -232,7 +232,7 @@ void CpuBackend::finishBlock(const BlockWeights& block, const float* attended, f
     });
 }
 
-void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch, int tokens,
                            int heads, int queries, float* qkv, float* attended) const
 {
     if (count == 0)
@@ -278,7 +278,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         for (int64_t piece = pieces * part / parts; piece < pieces * (part + 1) / parts; ++piece)
         {
             const int item = static_cast<int>(piece / cuts), cut = static_cast<int>(piece % cuts);
-            attendHead(qkv, flagged, attended, nullptr, item, tokens, dimension, heads, 1, last * cut / cuts,
+            attendHead(qkv, droppedToken, attended, nullptr, item, tokens, dimension, heads, 1, last * cut / cuts,
                        last * (cut + 1) / cuts);
         }
     };
@@ -300,7 +300,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
                         block.before(rowsOf + first * dim, own + first * 3 * dim, n);
                     });
                     for (int head = 0; head < heads; ++head)
-                        attendHead(own, flagged ? flagged + item : nullptr, attended + item * t * dim, nullptr, head, tokens,
+                        attendHead(own, droppedToken ? droppedToken + item : nullptr, attended + item * t * dim, nullptr, head, tokens,
                                    dimension, heads, 1, 0, last);
                     if (last == tokens)
                         after(block, item * t, (item + 1) * t);
@@ -351,20 +351,20 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
 }
 
 void CpuBackend::runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
-                             const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                             const int* droppedToken, float* x, int tokens, int heads, int queries, float* qkv,
                              float* attended) const
 {
     const BlockWeights& first = blocks[0];
     const int dim = first.qkv.in;
     normLinear(first.norm1, first.qkv, x0, qkv, inputs * tokens);
-    attendVariants(qkv, flagged, attended, inputs, variants, tokens, dim, heads);
+    attendVariants(qkv, droppedToken, attended, inputs, variants, tokens, dim, heads);
     repeatItems(x0, x, static_cast<size_t>(inputs), static_cast<size_t>(variants),
                 static_cast<size_t>(tokens) * static_cast<size_t>(dim) * sizeof(float));
     finishBlock(first, attended, x, inputs * variants * tokens);
-    runBlocks(blocks + 1, count - 1, x, flagged, inputs * variants, tokens, heads, queries, qkv, attended);
+    runBlocks(blocks + 1, count - 1, x, droppedToken, inputs * variants, tokens, heads, queries, qkv, attended);
 }
 
-void CpuBackend::keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+void CpuBackend::storeAnchor(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
                                int items, int rows, float* reference) const
 {
     for (int i = 0; i < items; ++i)

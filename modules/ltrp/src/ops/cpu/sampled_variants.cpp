@@ -95,7 +95,7 @@ private:
             {
                 double looks = 0;
                 for (size_t h = 0; h < static_cast<size_t>(w_.heads); ++h)
-                    looks += probabilities_[(h * t_ + q) * stride_ + static_cast<size_t>(w_.flagged[v])];
+                    looks += probabilities_[(h * t_ + q) * stride_ + static_cast<size_t>(w_.droppedToken[v])];
                 const double scale = w_.scale ? w_.scale[q] : 1.0;
                 weights[q] = w_.squared ? looks * scale * scale : std::sqrt(looks) * scale;
             }
@@ -107,7 +107,7 @@ private:
                 factors_.push_back(static_cast<float>(scale / (w_.squared ? std::sqrt(p) : p)));
             }
             for (int token = w_.compared; token < w_.tokens; ++token)
-                if (token != w_.flagged[v])
+                if (token != w_.droppedToken[v])
                     places_.push_back(token);
         }
     }
@@ -142,7 +142,7 @@ private:
                     HeadArgs args = headOf(qkv_, h);
                     const size_t head = static_cast<size_t>(h), column = head * static_cast<size_t>(width_);
                     args.scratch = threadBuffer(10, headScratch(w_.tokens, width_));
-                    args.flagged = w_.flagged[v];
+                    args.droppedToken = w_.droppedToken[v];
                     args.probabilities = probabilities_ + head * t_ * stride_;
                     args.result = firstAttended_ + column;
                     args.resultStride = d_;
@@ -179,7 +179,7 @@ private:
                 args.packed = packed;
                 args.places = &places_[v * m_];
                 args.live = live_;
-                args.flagged = w_.flagged[v];
+                args.droppedToken = w_.droppedToken[v];
                 args.lastQuery = queries;
                 args.out = attended_ + v * m_ * d_ + column;
                 (half_ ? kernels_.attentionAmongBf16 : kernels_.attentionAmong)(args);

@@ -8,7 +8,7 @@
 #include "backend.hpp"
 #include "matmul.hpp"
 #include "parallel.hpp"
-#include "../cutter.hpp"
+#include "../bump_allocator.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -48,7 +48,7 @@ struct BlockTape
 {
     BlockTape(const Sizes& n, float* base)
     {
-        Cutter cut(base);
+        BumpAllocator cut(base);
         x = cut.take(n.r * n.d);
         mean1 = cut.take(n.r);
         rstd1 = cut.take(n.r);
@@ -72,7 +72,7 @@ struct BlockScratch
 {
     BlockScratch(const Sizes& n, float* base)
     {
-        Cutter cut(base);
+        BumpAllocator cut(base);
         narrow = cut.take<Value>(n.r * n.d);
         branch = cut.take(n.r * n.d);
         after = cut.take<Value>(n.r * hiddenStep<Value>(n));

@@ -12,14 +12,14 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-Element elementOf(Precision precision)
+DataType elementOf(Precision precision)
 {
     switch (precision)
     {
     case Precision::FP32:
-    case Precision::TF32: return Element::Float32;
-    case Precision::BF16: return Element::BFloat16;
-    case Precision::FP16: return Element::Float16;
+    case Precision::TF32: return DataType::Float32;
+    case Precision::BF16: return DataType::BFloat16;
+    case Precision::FP16: return DataType::Float16;
     default: LTRP_ERROR(Error::StsNotImplemented, precisionName(precision) << " on CUDA: there are no such products");
     }
 }
@@ -70,7 +70,7 @@ DeviceBackend::DeviceBackend(std::shared_ptr<const Device> device, std::shared_p
 {
 }
 
-std::shared_ptr<const Backend> DeviceBackend::beside(Precision precision, bool frozen) const
+std::shared_ptr<const Backend> DeviceBackend::companion(Precision precision, bool frozen) const
 {
     return std::make_shared<DeviceBackend>(device_, scratch_, precision, frozen);
 }
@@ -107,7 +107,7 @@ const float* DeviceBackend::parameters(const float* host, size_t count) const
     Mirror mirror{static_cast<float*>(device_->allocate(count * sizeof(float))), nullptr, count, host, true};
     try
     {
-        if (element_ != Element::Float32)
+        if (element_ != DataType::Float32)
             mirror.half = device_->allocate(count * 2);
         upload(mirror);
         mirrors_[host] = mirror;
@@ -129,9 +129,9 @@ void DeviceBackend::weightsChanged() const
         entry.second.stale = true;
 }
 
-Input DeviceBackend::rounded(const float* x, size_t count, const Scratch& to) const
+Input DeviceBackend::toProductType(const float* x, size_t count, const Scratch& to) const
 {
-    if (element_ == Element::Float32)
+    if (element_ == DataType::Float32)
         return x;
     cast(device_->stream(), x, Output(to.get(), element_), count);
     return Input(to.get(), element_);
@@ -139,7 +139,7 @@ Input DeviceBackend::rounded(const float* x, size_t count, const Scratch& to) co
 
 Input DeviceBackend::weights(const float* w, size_t count, std::unique_ptr<Scratch>& own) const
 {
-    if (element_ == Element::Float32)
+    if (element_ == DataType::Float32)
         return w;
     {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -152,7 +152,7 @@ Input DeviceBackend::weights(const float* w, size_t count, std::unique_ptr<Scrat
         }
     }
     own.reset(new Scratch(*scratch_, count * 2));
-    return rounded(w, count, *own);
+    return toProductType(w, count, *own);
 }
 
 Output DeviceBackend::copyOf(const float* parameters) const
@@ -184,12 +184,12 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     std::unique_ptr<Scratch> ownWeight, ownBias;
     const Input w = weights(linear.weight, z(linear.out) * z(linear.in), ownWeight);
     Input bias(linear.bias);
-    if (linear.bias && y.element != Element::Float32)
+    if (linear.bias && y.element != DataType::Float32)
         bias = weights(linear.bias, z(linear.out), ownBias);
     // The library's GELU is the approximation by tanh: off by 0.02 % (root mean square), an eighth of what rounding a
     // result to bfloat16 is and as much as rounding to half precision. fp32 gets the exact one. Its kernels want rows
     // of whole 16 bytes.
-    const bool fused = gelu && y.element != Element::Float32 && linear.out % 8 == 0;
+    const bool fused = gelu && y.element != DataType::Float32 && linear.out % 8 == 0;
     Product product{x, false, w,          true,     gelu && !fused ? Input(nullptr, y.element) : bias, fused, add,
                     y, rows,  linear.out, linear.in};
     if (fused)
@@ -205,7 +205,7 @@ void DeviceBackend::linear(const float* x, const float* w, const float* b, float
                            Epilogue epilogue) const
 {
     const Scratch half(*scratch_, roundedBytes(z(rows) * z(in)));
-    multiply(rounded(x, z(rows) * z(in), half), {w, b, in, out}, y, rows, epilogue == Epilogue::Add, false);
+    multiply(toProductType(x, z(rows) * z(in), half), {w, b, in, out}, y, rows, epilogue == Epilogue::Add, false);
 }
 
 void DeviceBackend::linearBackwardInput(const float* dy, const float* w, float* dx, int rows, int in, int out) const
@@ -213,7 +213,7 @@ void DeviceBackend::linearBackwardInput(const float* dy, const float* w, float* 
     const Scratch half(*scratch_, roundedBytes(z(rows) * z(out)));
     std::unique_ptr<Scratch> own;
     const Input weight = weights(w, z(out) * z(in), own);
-    multiply(Product{rounded(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows,
+    multiply(Product{toProductType(dy, z(rows) * z(out), half), false, weight, false, Input(nullptr), false, false, dx, rows,
                      in, out});
     device_->check("linearBackwardInput");
 }
@@ -222,7 +222,7 @@ void DeviceBackend::linearBackwardWeight(const float* dy, const float* x, float*
                                          int out) const
 {
     const Scratch halfDy(*scratch_, roundedBytes(z(rows) * z(out))), halfX(*scratch_, roundedBytes(z(rows) * z(in)));
-    multiply(Product{rounded(dy, z(rows) * z(out), halfDy), true, rounded(x, z(rows) * z(in), halfX), false,
+    multiply(Product{toProductType(dy, z(rows) * z(out), halfDy), true, toProductType(x, z(rows) * z(in), halfX), false,
                      Input(nullptr), false, true, dw, out, in, rows});
     if (db)
     {
@@ -254,18 +254,18 @@ void DeviceBackend::finishBlock(const BlockWeights& block, const float* attended
 {
     const size_t count = z(rows) * z(block.proj.in);
     const Scratch half(*scratch_, roundedBytes(count));
-    afterAttention(block, rounded(attended, count, half), x, rows);
+    afterAttention(block, toProductType(attended, count, half), x, rows);
 }
 
-void DeviceBackend::attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim,
+void DeviceBackend::attend(Input qkv, const int* droppedToken, Output out, int batch, int tokens, int queries, int dim,
                            int heads, int sharedBy) const
 {
-    const AttentionArgs args{qkv, out, flagged, nullptr, batch, tokens, queries, dim, heads, sharedBy};
+    const AttentionArgs args{qkv, out, droppedToken, nullptr, batch, tokens, queries, dim, heads, sharedBy};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::attention(device_->stream(), args);
     device_->check("attention");
 }
 
-void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch,
+void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch,
                               int tokens, int heads, int queries, float* qkv, float* attended) const
 {
     if (count == 0)
@@ -281,7 +281,7 @@ void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, c
         const int wanted = i + 1 < count ? tokens : queries;
         norm(block.norm1, x, rows * z(dim), 1, rows, dim, activation(normed.get()));
         multiply(Input(normed.get(), element_), block.qkv, activation(qkv), static_cast<int>(rows), false, false);
-        attend(Input(qkv, element_), flagged, activation(attended), batch, tokens, wanted, dim, heads, 1);
+        attend(Input(qkv, element_), droppedToken, activation(attended), batch, tokens, wanted, dim, heads, 1);
         if (wanted == tokens)
         {
             afterAttention(block, Input(attended, element_), x, static_cast<int>(rows));
@@ -296,7 +296,7 @@ void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, c
 }
 
 void DeviceBackend::runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
-                                const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                                const int* droppedToken, float* x, int tokens, int heads, int queries, float* qkv,
                                 float* attended) const
 {
     const BlockWeights& first = blocks[0];
@@ -306,17 +306,17 @@ void DeviceBackend::runVariants(const BlockWeights* blocks, int count, const flo
         norm(first.norm1, x0, z(rows) * z(dim), 1, z(rows), dim, activation(normed.get()));
         multiply(Input(normed.get(), element_), first.qkv, activation(qkv), rows, false, false);
     }
-    attend(Input(qkv, element_), flagged, activation(attended), inputs * variants, tokens, tokens, dim, heads,
+    attend(Input(qkv, element_), droppedToken, activation(attended), inputs * variants, tokens, tokens, dim, heads,
            variants);
     repeatItems(x0, x, z(inputs), z(variants), z(tokens) * z(dim) * sizeof(float));
     afterAttention(first, Input(attended, element_), x, rows * variants);
-    runBlocks(blocks + 1, count - 1, x, flagged, inputs * variants, tokens, heads, queries, qkv, attended);
+    runBlocks(blocks + 1, count - 1, x, droppedToken, inputs * variants, tokens, heads, queries, qkv, attended);
 }
 
-void DeviceBackend::attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch,
+void DeviceBackend::attention(const float* qkv, const int* droppedToken, float* out, float* probabilities, int batch,
                               int tokens, int dim, int heads, int sharedBy) const
 {
-    const AttentionArgs args{qkv, out, flagged, probabilities, batch, tokens, tokens, dim, heads, sharedBy};
+    const AttentionArgs args{qkv, out, droppedToken, probabilities, batch, tokens, tokens, dim, heads, sharedBy};
     ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE::attention(device_->stream(), args);
     device_->check("attention");
 }
@@ -330,7 +330,7 @@ void DeviceBackend::attentionBackward(const float* qkv, const float* out, const 
     device_->check("attentionBackward");
 }
 
-void DeviceBackend::keepReference(const NormWeights& weights, const LinearWeights& linear, const float* x,
+void DeviceBackend::storeAnchor(const NormWeights& weights, const LinearWeights& linear, const float* x,
                                   size_t itemStride, int items, int rows, float* reference) const
 {
     // The head is linear: predictions differ by the head's product with the difference of the normed tokens.

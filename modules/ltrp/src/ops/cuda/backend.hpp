@@ -64,12 +64,12 @@ public:
     DeviceBackend(std::shared_ptr<const Device> device, std::shared_ptr<ScratchMemory> scratch, Precision precision,
                   bool frozen);
     ~DeviceBackend() CV_OVERRIDE;
-    std::shared_ptr<const Backend> beside(Precision precision, bool frozen) const CV_OVERRIDE;
+    std::shared_ptr<const Backend> companion(Precision precision, bool frozen) const CV_OVERRIDE;
     std::unique_ptr<Training> training(const TrainingSetup& setup, const Training::Pass& pass) const CV_OVERRIDE;
     std::unique_ptr<Replay> replay() const CV_OVERRIDE;
 
     bool onHost() const CV_OVERRIDE { return false; }
-    std::shared_ptr<void> visit() const CV_OVERRIDE { return device_->visit(); }
+    std::shared_ptr<void> deviceGuard() const CV_OVERRIDE { return device_->deviceGuard(); }
     void* allocate(size_t bytes) const CV_OVERRIDE { return device_->allocate(bytes); }
     void release(void* memory) const CV_OVERRIDE { device_->release(memory); }
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE { device_->copy(from, to, bytes); }
@@ -110,10 +110,10 @@ public:
                               int out) const CV_OVERRIDE;
     void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                     int rows) const CV_OVERRIDE;
-    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* flagged, int batch, int tokens,
+    void runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch, int tokens,
                    int heads, int queries, float* qkv, float* attended) const CV_OVERRIDE;
     void runVariants(const BlockWeights* blocks, int count, const float* x0, int inputs, int variants,
-                     const int* flagged, float* x, int tokens, int heads, int queries, float* qkv,
+                     const int* droppedToken, float* x, int tokens, int heads, int queries, float* qkv,
                      float* attended) const CV_OVERRIDE;
     void finishBlock(const BlockWeights& block, const float* attended, float* x, int rows) const CV_OVERRIDE;
     void layerNorm(const float* x, const float* w, const float* b, float eps, float* y, int rows, int dim, float* mean,
@@ -123,7 +123,7 @@ public:
     void gelu(const float* x, float* y, size_t count) const CV_OVERRIDE;
     void geluBackward(const float* x, const float* dy, float* dx, size_t count) const CV_OVERRIDE;
     int probabilityStride(int) const CV_OVERRIDE { return 1; }   // the logarithm of the sum of exp(logits)
-    void attention(const float* qkv, const int* flagged, float* out, float* probabilities, int batch, int tokens,
+    void attention(const float* qkv, const int* droppedToken, float* out, float* probabilities, int batch, int tokens,
                    int dim, int heads, int sharedBy) const CV_OVERRIDE;
     void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut,
                            float* dQkv, int batch, int tokens, int dim, int heads) const CV_OVERRIDE;
@@ -137,15 +137,15 @@ public:
                      float gradientScale) const CV_OVERRIDE;
     void listMle(const ListMle& list) const CV_OVERRIDE;
     float gradientScale(size_t count) const CV_OVERRIDE;
-    void keepReference(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
+    void storeAnchor(const NormWeights& norm, const LinearWeights& linear, const float* x, size_t itemStride,
                        int items, int rows, float* reference) const CV_OVERRIDE;
     void differencesFromReference(const NormWeights& norm, const LinearWeights& linear, const float* x,
                                   size_t itemStride, int items, int perReference, int rows, const float* reference,
                                   const float* scale, bool squared, double count, float* means) const CV_OVERRIDE;
     void prepareImages(const DeviceImage* images, int count, Size size, const double mean[3], const double deviation[3],
                        float* pixels) const CV_OVERRIDE;
-    void startBehind(void* stream) const CV_OVERRIDE { device_->waitFor(stream); }
-    void letFollow(void* stream) const CV_OVERRIDE { device_->letWait(stream); }
+    void waitForStream(void* stream) const CV_OVERRIDE { device_->waitForStream(stream); }
+    void makeStreamWait(void* stream) const CV_OVERRIDE { device_->makeStreamWait(stream); }
 
 private:
     friend class DeviceTraining;
@@ -182,10 +182,10 @@ private:
         bool stale;
     };
 
-    size_t width() const { return element_ == Element::Float32 ? 4 : 2; }   ///< bytes of an activation
+    size_t width() const { return element_ == DataType::Float32 ? 4 : 2; }   ///< bytes of an activation
     /// Returns floats in the type of products: unchanged, or rounded to `to` (activationScratch() bytes).
-    Input rounded(const float* x, size_t count, const Scratch& to) const;
-    size_t roundedBytes(size_t count) const { return element_ == Element::Float32 ? 0 : count * 2; }
+    Input toProductType(const float* x, size_t count, const Scratch& to) const;
+    size_t roundedBytes(size_t count) const { return element_ == DataType::Float32 ? 0 : count * 2; }
     /// Returns parameters in the type of products; `own` receives them if they belong to no Mirror.
     Input weights(const float* w, size_t count, std::unique_ptr<Scratch>& own) const;
     /// The 16-bit copy of parameters(), for code that changes both; data null if products use floats.
@@ -196,7 +196,7 @@ private:
               Output y) const;
     /// before (or data null): receives the input of GELU.
     void multiply(Input x, const LinearWeights& linear, Output y, int rows, bool add, bool gelu,
-                  Output before = Output(nullptr, Element::Float32)) const;
+                  Output before = Output(nullptr, DataType::Float32)) const;
     // Parts of a block in training, in 16 bits. The gradients of a layer's weights and bias are added to `grads`. dx is
     // the gradient of its input, or with `before` that of the input of the GELU in front of it.
     void normKept(const NormWeights& norm, const float* x, Output y, float* mean, float* rstd, int rows, int dim) const;
@@ -205,14 +205,14 @@ private:
     void normGradient(Input dy, const float* x, const NormWeights& norm, const float* mean, const float* rstd,
                       float* dx, const ParamGrads& grads, int rows, int dim) const;
     void afterAttention(const BlockWeights& block, Input attended, float* x, int rows) const;
-    void attend(Input qkv, const int* flagged, Output out, int batch, int tokens, int queries, int dim, int heads,
+    void attend(Input qkv, const int* droppedToken, Output out, int batch, int tokens, int queries, int dim, int heads,
                 int sharedBy) const;
     void upload(Mirror& mirror) const;
 
     const std::shared_ptr<const Device> device_;
     const std::shared_ptr<ScratchMemory> scratch_;
     const Precision precision_;
-    const Element element_;
+    const DataType element_;
     const bool frozen_;
     mutable std::mutex mutex_;   ///< mirrors_
     mutable std::unordered_map<const float*, Mirror> mirrors_;   ///< by the host's address

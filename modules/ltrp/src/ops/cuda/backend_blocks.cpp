@@ -7,7 +7,7 @@
 #if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
 
 #include "backend.hpp"
-#include "../cutter.hpp"
+#include "../bump_allocator.hpp"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
@@ -21,7 +21,7 @@ struct Tape
     Tape(const BlockWeights& block, int batch, int tokens, int heads, float* base)
     {
         const size_t rows = z(batch) * z(tokens), dim = z(block.qkv.in), wide = z(block.fc1.out);
-        Cutter cut(base);
+        BumpAllocator cut(base);
         x = cut.take(rows * dim);
         middle = cut.take(rows * dim);
         mean1 = cut.take(rows);
@@ -48,7 +48,7 @@ struct Gradients
     Gradients(const BlockWeights& block, int batch, int tokens, float* base)
     {
         const size_t rows = z(batch) * z(tokens), dim = z(block.qkv.in);
-        Cutter cut(base);
+        BumpAllocator cut(base);
         stream = cut.take<uint16_t>(rows * dim);
         branch = cut.take<uint16_t>(rows * dim);
         qkv = cut.take<uint16_t>(rows * 3 * dim);
@@ -63,13 +63,13 @@ struct Gradients
 
 size_t DeviceBackend::tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const
 {
-    return element_ == Element::Float32 ? Backend::tapeFloats(block, batch, tokens, heads)
+    return element_ == DataType::Float32 ? Backend::tapeFloats(block, batch, tokens, heads)
                                         : Tape(block, batch, tokens, heads, nullptr).total;
 }
 
 size_t DeviceBackend::blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const
 {
-    return element_ == Element::Float32 ? Backend::blockScratchFloats(block, batch, tokens, heads)
+    return element_ == DataType::Float32 ? Backend::blockScratchFloats(block, batch, tokens, heads)
                                         : Gradients(block, batch, tokens, nullptr).total;
 }
 
@@ -84,7 +84,7 @@ void DeviceBackend::normKept(const NormWeights& norm, const float* x, Output y, 
 void DeviceBackend::trainBlock(const BlockWeights& b, float* x, int batch, int tokens, int heads, float* tape,
                                float* scratch) const
 {
-    if (element_ == Element::Float32)
+    if (element_ == DataType::Float32)
     {
         Backend::trainBlock(b, x, batch, tokens, heads, tape, scratch);
         return;
@@ -136,7 +136,7 @@ void DeviceBackend::inputGradient(Input dy, const LinearWeights& linear, Output 
 void DeviceBackend::backwardBlock(const BlockWeights& b, const BlockGrads& g, const float* tape, float* d, int batch,
                                   int tokens, int heads, float* scratch) const
 {
-    if (element_ == Element::Float32)
+    if (element_ == DataType::Float32)
     {
         Backend::backwardBlock(b, g, tape, d, batch, tokens, heads, scratch);
         return;

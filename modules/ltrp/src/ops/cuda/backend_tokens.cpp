@@ -141,7 +141,7 @@ void DeviceBackend::layerNormBackward(const float* dy, const float* x, const flo
 
 void DeviceBackend::gelu(const float* x, float* y, size_t count) const
 {
-    kernels::gelu(device_->stream(), x, nullptr, Output(nullptr, Element::Float32), y, count, 1);
+    kernels::gelu(device_->stream(), x, nullptr, Output(nullptr, DataType::Float32), y, count, 1);
     device_->check("gelu");
 }
 

@@ -142,7 +142,7 @@ public:
         std::memcpy(control + itemsBytes_, keys.data(), keys.size() * sizeof(SampleKey));
         if (targets)
             std::memcpy(control + targetsAt_, targets, crops.size() * z(setup_.targets) * sizeof(float));
-        device_->uploadBeside(slot.hostImages->get(), slot.images->get(), offsets.back());
+        device_->uploadAsync(slot.hostImages->get(), slot.images->get(), offsets.back());
         ++staged_;
     }
 
@@ -152,7 +152,7 @@ public:
         const int number = static_cast<int>(run_ % 2);
         const Slot& slot = slots_[number];
         std::memcpy(slot.hostControl->get() + factorsAt_, &factors, sizeof(factors));
-        device_->uploadBeside(slot.hostControl->get(), slot.control->get(), controlBytes_);
+        device_->uploadAsync(slot.hostControl->get(), slot.control->get(), controlBytes_);
         device_->awaitUploads();
         // A recording knows one place only.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);

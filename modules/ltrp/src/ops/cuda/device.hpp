@@ -30,7 +30,7 @@ struct Product
     bool tensorFloat = false;   ///< 32-bit a and b may be rounded to TensorFloat-32
     /// [m, n] as d, or null: receives the input of GELU; with geluBackward it provides that input, and the result is
     /// multiplied by GELU's derivative. d is then 16-bit, n a multiple of 8.
-    Output before = Output(nullptr, Element::Float32);
+    Output before = Output(nullptr, DataType::Float32);
     bool geluBackward = false;
 };
 
@@ -48,8 +48,8 @@ class Device
 public:
     virtual ~Device() = default;
     virtual Stream stream() const = 0;
-    /// As Backend::visit().
-    virtual std::shared_ptr<void> visit() const = 0;
+    /// As Backend::deviceGuard().
+    virtual std::shared_ptr<void> deviceGuard() const = 0;
     virtual std::string name() const = 0;   ///< "NVIDIA H100 80GB HBM3, compute capability 9.0, CUDA 13.0"
     virtual void* allocate(size_t bytes) const = 0;   ///< 256-byte aligned
     virtual void release(void* memory) const = 0;     ///< earlier launches may still use it
@@ -58,20 +58,20 @@ public:
     virtual void upload(const void* host, void* to, size_t bytes) const = 0;
     virtual void download(const void* from, void* host, size_t bytes) const = 0;   ///< waits
     virtual void multiply(const Product& product) const = 0;
-    /// As Backend::startBehind() and letFollow().
-    virtual void waitFor(void* stream) const = 0;
-    virtual void letWait(void* stream) const = 0;
+    /// As Backend::waitForStream() and makeStreamWait().
+    virtual void waitForStream(void* stream) const = 0;
+    virtual void makeStreamWait(void* stream) const = 0;
     /// Throws unless kernels of this device can read the memory; `what` names it in the message.
     virtual void requireHere(const void* memory, const std::string& what) const = 0;
     /// Throws if a launch failed since the last call.
     virtual void check(const char* operation) const = 0;
 
-    /// Page-locked host memory, for uploadBeside() and downloadLater().
+    /// Page-locked host memory, for uploadAsync() and downloadLater().
     virtual void* allocateHost(size_t bytes) const = 0;
     virtual void releaseHost(void* memory) const = 0;
     /// Asynchronous upload from allocateHost() memory, which must not change meanwhile, concurrent with the stream.
     /// Calls before awaitUploads() must not use `to`; later ones see the values.
-    virtual void uploadBeside(const void* host, void* to, size_t bytes) const = 0;
+    virtual void uploadAsync(const void* host, void* to, size_t bytes) const = 0;
     virtual void awaitUploads() const = 0;
     /// Asynchronous download to allocateHost() memory, in the stream's order; complete when a later mark() is reached.
     virtual void downloadLater(const void* from, void* host, size_t bytes) const = 0;

@@ -30,22 +30,22 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 typedef CUstream_st* Stream;
 
 /// Type of the values of an Input or Output array. Arithmetic is fp32 except in tensor cores.
-enum class Element : int { Float32 = 0, BFloat16 = 1, Float16 = 2 };
+enum class DataType : int { Float32 = 0, BFloat16 = 1, Float16 = 2 };
 
 struct Input
 {
-    Input(const float* values) : data(values), element(Element::Float32) {}
-    Input(const void* values, Element type) : data(values), element(type) {}
+    Input(const float* values) : data(values), element(DataType::Float32) {}
+    Input(const void* values, DataType type) : data(values), element(type) {}
     const void* data;
-    Element element;
+    DataType element;
 };
 
 struct Output
 {
-    Output(float* values) : data(values), element(Element::Float32) {}
-    Output(void* values, Element type) : data(values), element(type) {}
+    Output(float* values) : data(values), element(DataType::Float32) {}
+    Output(void* values, DataType type) : data(values), element(type) {}
     void* data;
-    Element element;
+    DataType element;
 };
 
 // ---- Norms, activations, casts --------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ struct AttentionArgs
 {
     Input qkv;                 ///< [batch / sharedBy, tokens, 3 * dim]: q, k, v, each head by head
     Output out;                ///< [batch, queries, dim]; element as qkv's
-    const int* flagged;        ///< [batch] or null: token that is no key for anyone and whose own output is 0; -1: none
+    const int* droppedToken;        ///< [batch] or null: token that is no key for anyone and whose own output is 0; -1: none
     float* logSumExp;          ///< [batch, heads, queries] or null: log of the sum of exp(scaled logits), for the
                                ///< backward pass
     int batch, tokens;
@@ -119,7 +119,7 @@ struct AttentionArgs
 };
 void attention(Stream stream, const AttentionArgs& args);
 
-/// No flagged tokens, queries == tokens, sharedBy == 1.
+/// No droppedToken tokens, queries == tokens, sharedBy == 1.
 struct AttentionBackwardArgs
 {
     Input qkv;                 ///< input of the forward pass

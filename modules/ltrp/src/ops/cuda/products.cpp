@@ -18,9 +18,9 @@ void require(cublasStatus_t status, const char* what)
                  "cuBLASLt: " << what << ": " << LTRP_CUBLASLT(GetStatusString)(status));
 }
 
-cudaDataType_t typeOf(Element element)
+cudaDataType_t typeOf(DataType element)
 {
-    return element == Element::Float32 ? CUDA_R_32F : element == Element::BFloat16 ? CUDA_R_16BF : CUDA_R_16F;
+    return element == DataType::Float32 ? CUDA_R_32F : element == DataType::BFloat16 ? CUDA_R_16BF : CUDA_R_16F;
 }
 
 /// The largest power of two up to 256 that divides the address: some algorithms need aligned operands.
@@ -43,7 +43,7 @@ struct Products::Shape
 {
     int m, n, k;
     bool transposeA, transposeB, bias, gelu, add, tensorFloat, before, geluBackward;
-    Element in, out;
+    DataType in, out;
     uint32_t alignA, alignB, alignBias, alignD, alignBefore;
 
     auto all() const
@@ -121,7 +121,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     if (known)
         return *known;
     std::unique_ptr<Plan> plan(new Plan);
-    const bool single = s.in == Element::Float32;
+    const bool single = s.in == DataType::Float32;
     const cublasComputeType_t compute = single && s.tensorFloat ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     require(LTRP_CUBLASLT(MatmulDescCreate)(&plan->operation, compute, CUDA_R_32F), "describing a product");
     const cublasOperation_t opA = s.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
@@ -140,7 +140,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
         set(plan->operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, before);
     }
     const uint64_t m = static_cast<uint64_t>(s.m), n = static_cast<uint64_t>(s.n), k = static_cast<uint64_t>(s.k);
-    const auto layout = [](cublasLtMatrixLayout_t& to, Element element, uint64_t rows, uint64_t columns) {
+    const auto layout = [](cublasLtMatrixLayout_t& to, DataType element, uint64_t rows, uint64_t columns) {
         require(LTRP_CUBLASLT(MatrixLayoutCreate)(&to, typeOf(element), rows, columns, static_cast<int64_t>(rows)),
                 "describing a matrix");
     };
@@ -165,7 +165,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s.alignD);
     // Parts of a long sum are added up in 32 bits, not as 16-bit results, which are rounded and in half precision
     // overflow.
-    if (s.out != Element::Float32)
+    if (s.out != DataType::Float32)
         prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     cublasLtMatmulHeuristicResult_t best;
@@ -175,7 +175,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     LTRP_REQUIRE(status == CUBLAS_STATUS_SUCCESS && found == 1 && best.state == CUBLAS_STATUS_SUCCESS,
                  Error::GpuNotSupported,
                  "cuBLASLt has no way to multiply [" << s.m << "," << s.k << "] by [" << s.k << "," << s.n
-                 << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == Element::Float32 ? 32 : 16)
+                 << "] in " << (single ? 32 : 16) << "-bit floats to " << (s.out == DataType::Float32 ? 32 : 16)
                  << "-bit ones (epilogue " << int(s.epilogue()) << (s.add ? ", added to what is there" : "")
                  << "; addresses are multiples of " << s.alignA << ", " << s.alignB << " and " << s.alignD
                  << " bytes): " << LTRP_CUBLASLT(GetStatusString)(status));

@@ -32,17 +32,17 @@ std::string version(int number)
 }
 
 /// This thread's current device is the same afterwards.
-class KeepDevice
+class DeviceGuard
 {
 public:
-    KeepDevice() : known_(cudaGetDevice(&device_) == cudaSuccess) {}
-    ~KeepDevice()
+    DeviceGuard() : known_(cudaGetDevice(&device_) == cudaSuccess) {}
+    ~DeviceGuard()
     {
         if (known_)
             cudaSetDevice(device_);
     }
-    KeepDevice(const KeepDevice&) = delete;
-    KeepDevice& operator=(const KeepDevice&) = delete;
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
 
 private:
     int device_ = 0;
@@ -109,7 +109,7 @@ public:
         return launches();
     }
 
-    std::shared_ptr<void> visit() const CV_OVERRIDE { return std::make_shared<KeepDevice>(); }
+    std::shared_ptr<void> deviceGuard() const CV_OVERRIDE { return std::make_shared<DeviceGuard>(); }
 
     std::string name() const CV_OVERRIDE
     {
@@ -138,7 +138,7 @@ public:
 
     void release(void* memory) const CV_OVERRIDE
     {
-        const KeepDevice keep;   // called by destructors, wherever those run
+        const DeviceGuard guard;   // called by destructors, wherever those run
         // In the order of the stream: earlier launches may still use it.
         if (memory && cudaSetDevice(id_) == cudaSuccess && cudaFreeAsync(memory, stream_) != cudaSuccess)
             cudaGetLastError();   // what broke the device is reported by the call that it broke
@@ -200,7 +200,7 @@ public:
             cudaGetLastError();
     }
 
-    void uploadBeside(const void* host, void* to, size_t bytes) const CV_OVERRIDE
+    void uploadAsync(const void* host, void* to, size_t bytes) const CV_OVERRIDE
     {
         useNow();
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, uploads_), "copying to the device");
@@ -262,8 +262,8 @@ public:
         return std::unique_ptr<cuda::Recording>(new Graph(graph, id_, stream_));
     }
 
-    void waitFor(void* stream) const CV_OVERRIDE { order(static_cast<cudaStream_t>(stream), stream_); }
-    void letWait(void* stream) const CV_OVERRIDE { order(stream_, static_cast<cudaStream_t>(stream)); }
+    void waitForStream(void* stream) const CV_OVERRIDE { order(static_cast<cudaStream_t>(stream), stream_); }
+    void makeStreamWait(void* stream) const CV_OVERRIDE { order(stream_, static_cast<cudaStream_t>(stream)); }
 
     void requireHere(const void* memory, const std::string& what) const CV_OVERRIDE
     {
@@ -318,7 +318,7 @@ private:
 
     void close()
     {
-        const KeepDevice keep;
+        const DeviceGuard guard;
         // A static object can outlive CUDA's runtime at the end of a process, which frees everything.
         if (cudaSetDevice(id_) != cudaSuccess)
         {
@@ -387,7 +387,7 @@ std::shared_ptr<const Backend> cudaBackend(Precision precision, bool frozen, std
 {
     const std::string lacks = cudaLacks();
     LTRP_REQUIRE(lacks.empty(), Error::GpuNotSupported, precisionName(precision) << " on CUDA: " << lacks);
-    const KeepDevice keep;
+    const DeviceGuard guard;
     std::unique_ptr<CudaDevice> made(new CudaDevice);
     if (device)
         *device = made->name();

@@ -17,7 +17,7 @@ struct PlainAttention
 {
     AnyInput qkv;
     AnyOutput out;
-    const int* flagged;
+    const int* droppedToken;
     float* logSumExp;
     int tokens, queries, dim, heads, sharedBy, width;
     float scale;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
     const size_t dim = static_cast<size_t>(a.dim), stride = 3 * dim;
     const size_t q = b / static_cast<size_t>(a.sharedBy) * static_cast<size_t>(a.tokens) * stride +
                      h * static_cast<size_t>(a.width);
-    const int first = static_cast<int>(part) * ownRows, flagged = a.flagged ? a.flagged[b] : -1;
+    const int first = static_cast<int>(part) * ownRows, droppedToken = a.droppedToken ? a.droppedToken[b] : -1;
     for (int i = static_cast<int>(threadIdx.x); i < ownRows * a.width; i += static_cast<int>(blockDim.x))
     {
         const int row = first + i / a.width;
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
             for (int r = 0; r < perWarp; ++r)
                 s[r] += queries[(warp * perWarp + r) * a.width + c] * k;
         }
-        const bool masked = begin + lane >= a.tokens || begin + lane == flagged;
+        const bool masked = begin + lane >= a.tokens || begin + lane == droppedToken;
 #pragma unroll
         for (int r = 0; r < perWarp; ++r)
         {
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
             if (column < a.width)
                 a.out.set((b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * dim +
                               h * static_cast<size_t>(a.width) + static_cast<size_t>(column),
-                          row == flagged ? 0.f : sums[r][c] * inverse);
+                          row == droppedToken ? 0.f : sums[r][c] * inverse);
         }
         if (a.logSumExp && lane == 0)
             a.logSumExp[head * static_cast<size_t>(a.queries) + static_cast<size_t>(row)] = top[r] + logf(sum);
@@ -142,11 +142,11 @@ void attention(Stream stream, const AttentionArgs& args)
 {
     const int width = args.dim / args.heads;
     const float scale = 1.f / sqrtf(static_cast<float>(width));
-    const bool halves = args.qkv.element != Element::Float32, brain = args.qkv.element == Element::BFloat16;
+    const bool halves = args.qkv.element != DataType::Float32, brain = args.qkv.element == DataType::BFloat16;
     if (halves && (width == 32 || width == 64) && reinterpret_cast<uintptr_t>(args.qkv.data) % 16 == 0 &&
         reinterpret_cast<uintptr_t>(args.out.data) % 16 == 0)
     {
-        const TensorAttention a{args.qkv.data, args.out.data, args.flagged, args.logSumExp, args.tokens,
+        const TensorAttention a{args.qkv.data, args.out.data, args.droppedToken, args.logSumExp, args.tokens,
                                 args.queries,  args.dim,      args.heads,   args.sharedBy,  scale * 1.44269504f};
         if (width == 32)
             brain ? tensorAttention<bf16, 32>(stream, a, args.batch)
@@ -156,7 +156,7 @@ void attention(Stream stream, const AttentionArgs& args)
                   : tensorAttention<half16, 64>(stream, a, args.batch);
         return;
     }
-    const PlainAttention a{any(args.qkv), any(args.out), args.flagged,  args.logSumExp, args.tokens, args.queries,
+    const PlainAttention a{any(args.qkv), any(args.out), args.droppedToken,  args.logSumExp, args.tokens, args.queries,
                            args.dim,      args.heads,    args.sharedBy, width,          scale};
     const int ownRows = warpsPerBlock * (width <= 128 ? 4 : 2), blocksPerHead = (args.queries + ownRows - 1) / ownRows;
     const size_t shared = static_cast<size_t>(width) * static_cast<size_t>(tileStride() + perTile + ownRows) *

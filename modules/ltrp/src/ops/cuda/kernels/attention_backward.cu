@@ -176,14 +176,14 @@ void attentionBackward(Stream stream, const AttentionBackwardArgs& args, void* s
     float* const delta = static_cast<float*>(scratch);
     launch(stream, "attentionBackward", deltaKernel, rows, warpsPerBlock * 32, 0, any(args.out), any(args.dOut),
            delta, args.tokens, args.heads, width);
-    const Element element = args.qkv.element;
+    const DataType element = args.qkv.element;
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-    if (element != Element::Float32 && (width == 32 || width == 64) && args.dOut.element == element &&
+    if (element != DataType::Float32 && (width == 32 || width == 64) && args.dOut.element == element &&
         aligned(args.qkv.data) && aligned(args.dOut.data) && aligned(args.dQkv.data))
     {
         const TensorBackward a{args.qkv.data, args.dOut.data, args.logSumExp, delta, args.dQkv.data,
                                args.tokens,   args.dim,       args.heads,     scale};
-        const bool brain = element == Element::BFloat16;
+        const bool brain = element == DataType::BFloat16;
         if (width == 32)
             brain ? tensorBackward<bf16, 32>(stream, a, args.batch) : tensorBackward<half16, 32>(stream, a, args.batch);
         else

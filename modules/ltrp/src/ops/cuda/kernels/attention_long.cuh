@@ -42,7 +42,7 @@ longAttentionKernel(TensorAttention a, unsigned blocksPerHead)
     const size_t b = own.head / heads, stride = 3 * static_cast<size_t>(a.dim);
     const T* q = static_cast<const T*>(a.qkv) +
                  b / static_cast<size_t>(a.sharedBy) * static_cast<size_t>(a.tokens) * stride + head * WIDTH;
-    const int flagged = a.flagged ? a.flagged[b] : -1;
+    const int droppedToken = a.droppedToken ? a.droppedToken[b] : -1;
     const bool any = own.first < a.queries;   // else this warp only helps to load
     FragmentA tile[WIDTH / 16];
     loadTile<T, WIDTH>(tile, q, stride, own.first, a.queries, lane);
@@ -57,10 +57,10 @@ longAttentionKernel(TensorAttention a, unsigned blocksPerHead)
         loadRows<T, WIDTH>(rows + 2 * a.dim, stride, count, values);
         __syncthreads();
         if (any)
-            attend<T, WIDTH>(state, tile, keys, values, 0, count, flagged - begin, a.scale, lane);
+            attend<T, WIDTH>(state, tile, keys, values, 0, count, droppedToken - begin, a.scale, lane);
     }
     if (any)
-        storeAttended<T, WIDTH>(a, state, b, head, own.first, flagged, lane);
+        storeAttended<T, WIDTH>(a, state, b, head, own.first, droppedToken, lane);
 }
 
 /// Gradients of 16 keys and their values a warp (KEYS), or of 16 queries.

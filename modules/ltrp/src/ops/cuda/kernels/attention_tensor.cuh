@@ -39,7 +39,7 @@ struct TensorAttention
 {
     const void* qkv;
     void* out;
-    const int* flagged;
+    const int* droppedToken;
     float* logSumExp;
     int tokens, queries, dim, heads, sharedBy;
     float scale;   ///< of logits, times log2(e)
@@ -95,10 +95,10 @@ struct RunningSoftmax
     }
 };
 
-/// Keys from .. to - 1 (from a multiple of 16) without `flagged`.
+/// Keys from .. to - 1 (from a multiple of 16) without `droppedToken`.
 template <class T, int WIDTH>
 __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA q[WIDTH / 16], const T* keys,
-                                       const T* values, int from, int to, int flagged, float scale, unsigned lane)
+                                       const T* values, int from, int to, int droppedToken, float scale, unsigned lane)
 {
     const int stride = WIDTH + 8, tiles = keyChunk / 16;
     for (int begin = from; begin < to; begin += keyChunk)
@@ -120,7 +120,7 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
                     multiplyAdd<T>(p[2 * t + 1], q[k], high);
                 }
         }
-        if (begin + keyChunk > to || (flagged >= begin && flagged < begin + keyChunk))
+        if (begin + keyChunk > to || (droppedToken >= begin && droppedToken < begin + keyChunk))
         {
 #pragma unroll
             for (int t = 0; t < 2 * tiles; ++t)
@@ -128,7 +128,7 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
                 for (int i = 0; i < 4; ++i)
                 {
                     const int key = begin + 8 * t + columnOfC(lane, i);
-                    if (key >= to || key == flagged)
+                    if (key >= to || key == droppedToken)
                         p[t].v[i] = -INFINITY;
                 }
         }
@@ -179,10 +179,10 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
     }
 }
 
-/// Results of item b; a flagged query's are zero.
+/// Results of item b; a droppedToken query's are zero.
 template <class T, int WIDTH>
 __device__ __forceinline__ void storeAttended(const TensorAttention& a, const RunningSoftmax<WIDTH>& s, size_t b,
-                                              int head, int first, int flagged, unsigned lane)
+                                              int head, int first, int droppedToken, unsigned lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; ++half)
@@ -192,14 +192,14 @@ __device__ __forceinline__ void storeAttended(const TensorAttention& a, const Ru
         const int row = first + static_cast<int>(lane / 4) + 8 * half;
         if (row >= a.queries)
             continue;
-        const float inverse = row == flagged ? 0.f : 1.f / total;
+        const float inverse = row == droppedToken ? 0.f : 1.f / total;
         T* to = static_cast<T*>(a.out) +
                 (b * static_cast<size_t>(a.queries) + static_cast<size_t>(row)) * static_cast<size_t>(a.dim) +
                 head * WIDTH + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < WIDTH / 8; ++n)
-            storeAs(to + 8 * n, packPair<T>(row == flagged ? 0.f : s.sums[n].v[2 * half] * inverse,
-                                            row == flagged ? 0.f : s.sums[n].v[2 * half + 1] * inverse));
+            storeAs(to + 8 * n, packPair<T>(row == droppedToken ? 0.f : s.sums[n].v[2 * half] * inverse,
+                                            row == droppedToken ? 0.f : s.sums[n].v[2 * half + 1] * inverse));
         if (a.logSumExp && lane % 4 == 0)
             a.logSumExp[(b * static_cast<size_t>(a.heads) + static_cast<size_t>(head)) * static_cast<size_t>(a.queries)
                         + static_cast<size_t>(row)] = s.top[half] * a.scale * 0.69314718f + logf(total);
@@ -228,9 +228,9 @@ __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorAttentionKerne
         common = a.tokens;
         for (int v = 0; v < a.sharedBy; ++v)
         {
-            const int flagged = a.flagged ? a.flagged[item + static_cast<size_t>(v)] : -1;
-            if (flagged >= 0 && flagged < common)
-                common = flagged;
+            const int droppedToken = a.droppedToken ? a.droppedToken[item + static_cast<size_t>(v)] : -1;
+            if (droppedToken >= 0 && droppedToken < common)
+                common = droppedToken;
         }
         common = common / 16 * 16;
     }
@@ -243,19 +243,19 @@ __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorAttentionKerne
         state.clear();
         if (!SHARED)
         {
-            const int flagged = a.flagged ? a.flagged[item] : -1;
-            attend<T, WIDTH>(state, tile, keys, values, 0, a.tokens, flagged, a.scale, lane);
-            storeAttended<T, WIDTH>(a, state, item, head, first, flagged, lane);
+            const int droppedToken = a.droppedToken ? a.droppedToken[item] : -1;
+            attend<T, WIDTH>(state, tile, keys, values, 0, a.tokens, droppedToken, a.scale, lane);
+            storeAttended<T, WIDTH>(a, state, item, head, first, droppedToken, lane);
             continue;
         }
         attend<T, WIDTH>(state, tile, keys, values, 0, common, -1, a.scale, lane);
         for (int v = 0; v < a.sharedBy; ++v)
         {
             const size_t b = item + static_cast<size_t>(v);
-            const int flagged = a.flagged ? a.flagged[b] : -1;
+            const int droppedToken = a.droppedToken ? a.droppedToken[b] : -1;
             RunningSoftmax<WIDTH> own = state;
-            attend<T, WIDTH>(own, tile, keys, values, common, a.tokens, flagged, a.scale, lane);
-            storeAttended<T, WIDTH>(a, own, b, head, first, flagged, lane);
+            attend<T, WIDTH>(own, tile, keys, values, common, a.tokens, droppedToken, a.scale, lane);
+            storeAttended<T, WIDTH>(a, own, b, head, first, droppedToken, lane);
         }
     }
 }

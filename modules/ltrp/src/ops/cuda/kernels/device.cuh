@@ -109,12 +109,12 @@ __device__ __forceinline__ half16 fromFloat<half16>(float x) { return __float2ha
 struct AnyInput
 {
     const void* data;
-    Element element;
+    DataType element;
     __device__ __forceinline__ float operator[](size_t i) const
     {
-        if (element == Element::Float32)
+        if (element == DataType::Float32)
             return static_cast<const float*>(data)[i];
-        if (element == Element::BFloat16)
+        if (element == DataType::BFloat16)
             return toFloat(static_cast<const bf16*>(data)[i]);
         return toFloat(static_cast<const half16*>(data)[i]);
     }
@@ -123,12 +123,12 @@ struct AnyInput
 struct AnyOutput
 {
     void* data;
-    Element element;
+    DataType element;
     __device__ __forceinline__ void set(size_t i, float value) const
     {
-        if (element == Element::Float32)
+        if (element == DataType::Float32)
             static_cast<float*>(data)[i] = value;
-        else if (element == Element::BFloat16)
+        else if (element == DataType::BFloat16)
             static_cast<bf16*>(data)[i] = fromFloat<bf16>(value);
         else
             static_cast<half16*>(data)[i] = fromFloat<half16>(value);

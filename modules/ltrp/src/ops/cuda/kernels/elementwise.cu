@@ -59,7 +59,7 @@ __global__ void geluKernel(AnyInput x, const float* bias, AnyOutput before, AnyO
         addBias4(v, bias, columns, static_cast<int>(run.begin % static_cast<size_t>(columns)), run.n);
     if (before.data)
         store4(before, run.begin, run.whole, run.n, v);
-    if (y.element == Element::Float32)
+    if (y.element == DataType::Float32)
         for (int k = 0; k < 4; ++k)
             v[k] *= normalCdf(v[k]);
     else
@@ -88,9 +88,9 @@ __global__ void repeatKernel(const float* x, float* y, size_t times, size_t coun
     const int n = count - i < 4 ? static_cast<int>(count - i) : 4;
     const bool whole = aligned && n == 4;
     float v[4];
-    load4(AnyInput{x + item * count, Element::Float32}, i, whole, n, v);
+    load4(AnyInput{x + item * count, DataType::Float32}, i, whole, n, v);
     for (size_t k = 0; k < times; ++k)
-        store4(AnyOutput{y + (item * times + k) * count, Element::Float32}, i, whole, n, v);
+        store4(AnyOutput{y + (item * times + k) * count, DataType::Float32}, i, whole, n, v);
 }
 
 unsigned blocksOf(size_t count) { return blocksFor(count, 4 * perBlock); }
@@ -122,7 +122,7 @@ void repeatItems(Stream stream, const float* x, float* y, size_t items, size_t t
 {
     const size_t each = blocksFor(count, 4 * perBlock);
     launch(stream, "repeatItems", repeatKernel, static_cast<unsigned>(items * each), perBlock, 0, x, y, times, count,
-           each, aligned4(x, Element::Float32) && aligned4(y, Element::Float32) && count % 4 == 0);
+           each, aligned4(x, DataType::Float32) && aligned4(y, DataType::Float32) && count % 4 == 0);
 }
 
 }}}}  // namespace

@@ -250,7 +250,7 @@ __global__ void squaresKernel(SquaresArgs a)
         const bool whole = a.aligned && n == 4;
         float x[4], y[4];
         load4(a.prediction, i, whole, n, x);
-        load4(AnyInput{a.target, Element::Float32}, i, whole, n, y);
+        load4(AnyInput{a.target, DataType::Float32}, i, whole, n, y);
         float sum = 0;
         for (int k = 0; k < 4; ++k)
         {
@@ -291,13 +291,13 @@ void productSum(Stream stream, const ProductSumArgs& args, void* scratch)
     ProductArgs a{any(args.x), any(args.weight), args.scale, args.squared, static_cast<float*>(scratch),
                   args.items * args.rows, args.perScale, args.rows, args.in, args.out, 0};
     const auto aligned = [](const void* data) { return reinterpret_cast<uintptr_t>(data) % 16 == 0; };
-    const Element element = args.x.element;
-    const bool tensor = element != Element::Float32 && element == args.weight.element && args.in % 8 == 0 &&
+    const DataType element = args.x.element;
+    const bool tensor = element != DataType::Float32 && element == args.weight.element && args.in % 8 == 0 &&
                         aligned(args.x.data) && aligned(args.weight.data);
     const int tile = tensor ? side : plainSide;
     a.tiles = static_cast<unsigned>((args.out + tile - 1) / tile);
     const unsigned blocks = blocksFor(a.total, static_cast<size_t>(tile)) * a.tiles;
-    launch(stream, "productSum", !tensor ? plainProductKernel : element == Element::BFloat16 ? tensorProductKernel<bf16>
+    launch(stream, "productSum", !tensor ? plainProductKernel : element == DataType::BFloat16 ? tensorProductKernel<bf16>
                                  : tensorProductKernel<half16>, blocks, 256, 0, a);
     launch(stream, "productSum", meanOfRowsKernel, static_cast<unsigned>(args.items), 256, 0, a.partial,
            args.rows * a.tiles, args.count, args.means);
@@ -308,7 +308,7 @@ size_t squaredLossScratch(size_t count) { return lossParts(count) * sizeof(doubl
 void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
                  void* scratch, float gradientScale)
 {
-    const bool aligned = aligned4(prediction.data, prediction.element) && aligned4(target, Element::Float32) &&
+    const bool aligned = aligned4(prediction.data, prediction.element) && aligned4(target, DataType::Float32) &&
                          aligned4(gradient.data, gradient.element);
     const SquaresArgs args{any(prediction), target, any(gradient),
                            static_cast<float>(2.0 / static_cast<double>(count)) * gradientScale, count,

@@ -45,7 +45,7 @@ struct Place
 /// Four values of a row.
 __device__ __forceinline__ void loadRow(const NormArgs& a, const Place& place, int column, int n, float v[4])
 {
-    load4(AnyInput{place.x, Element::Float32}, static_cast<size_t>(column), a.aligned && n == 4, n, v);
+    load4(AnyInput{place.x, DataType::Float32}, static_cast<size_t>(column), a.aligned && n == 4, n, v);
 }
 
 __device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& place, int column, int n, float mean,
@@ -56,14 +56,14 @@ __device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& plac
     const bool whole = a.aligned && n == 4;
     const size_t c = static_cast<size_t>(column);
     float w[4], b[4];
-    load4(AnyInput{a.weight, Element::Float32}, c, whole, n, w);
-    load4(AnyInput{a.bias, Element::Float32}, c, whole, n, b);
+    load4(AnyInput{a.weight, DataType::Float32}, c, whole, n, w);
+    load4(AnyInput{a.bias, DataType::Float32}, c, whole, n, b);
     for (int k = 0; k < 4; ++k)
         v[k] = (v[k] - mean) * rstd * w[k] + b[k];
     if (a.reference)
     {
         float r[4];
-        load4(AnyInput{a.reference, Element::Float32}, place.reference + c, whole, n, r);
+        load4(AnyInput{a.reference, DataType::Float32}, place.reference + c, whole, n, r);
         for (int k = 0; k < 4; ++k)
             v[k] -= r[k];
     }
@@ -154,7 +154,7 @@ __global__ void longNormKernel(NormArgs a)
 
 void launchNorm(Stream stream, const char* name, NormArgs a)
 {
-    const Element f32 = Element::Float32;
+    const DataType f32 = DataType::Float32;
     a.aligned = a.dim % 4 == 0 && a.itemStride % 4 == 0 && aligned4(a.x, f32) &&
                 aligned4(a.weight, f32) && aligned4(a.bias, f32) &&
                 aligned4(a.y.data, a.y.element) && aligned4(a.reference, f32);

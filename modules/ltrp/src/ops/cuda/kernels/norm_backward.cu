@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normBackwardKernel(Backwar
             float w[4];
             load4(a.dy, row * dim + static_cast<size_t>(column), whole, n, g[i]);
             load4(a.x, row * dim + static_cast<size_t>(column), whole, n, h[i]);
-            load4(AnyInput{a.weight, Element::Float32}, static_cast<size_t>(column), whole, n, w);
+            load4(AnyInput{a.weight, DataType::Float32}, static_cast<size_t>(column), whole, n, w);
             for (int k = 0; k < 4; ++k)
             {
                 h[i][k] = k < n ? (h[i][k] - mean) * rstd : 0.f;
@@ -65,10 +65,10 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normBackwardKernel(Backwar
             const int column = (i * 32 + lane) * 4, n = valuesHere(a.dim, column);
             const bool whole = a.aligned && n == 4;
             float d[4];
-            load4(AnyInput{a.dx, Element::Float32}, row * dim + static_cast<size_t>(column), whole, n, d);
+            load4(AnyInput{a.dx, DataType::Float32}, row * dim + static_cast<size_t>(column), whole, n, d);
             for (int k = 0; k < 4; ++k)
                 d[k] += rstd * (g[i][k] - sum - h[i][k] * product);
-            store4(AnyOutput{a.dx, Element::Float32}, row * dim + static_cast<size_t>(column), whole, n, d);
+            store4(AnyOutput{a.dx, DataType::Float32}, row * dim + static_cast<size_t>(column), whole, n, d);
         }
     }
     float* const out = a.partial + static_cast<size_t>(blockIdx.x) * 2 * dim;
@@ -163,7 +163,7 @@ void layerNormBackward(Stream stream, Input dy, Input x, const float* weight, co
 {
     BackwardArgs a{any(dy), any(x), weight, mean, rstd, dx, static_cast<float*>(scratch), rows, dim, false};
     a.aligned = dim % 4 == 0 && aligned4(dy.data, dy.element) && aligned4(x.data, x.element) &&
-                aligned4(weight, Element::Float32) && aligned4(dx, Element::Float32);
+                aligned4(weight, DataType::Float32) && aligned4(dx, DataType::Float32);
     const unsigned parts = static_cast<unsigned>(normParts(rows));
     const char* name = "layerNormBackward";
     if (dim <= 128)

@@ -25,7 +25,7 @@ __global__ void squaresKernel(const float* x, double* partial, size_t count, boo
     {
         const int n = end - i < 4 ? static_cast<int>(end - i) : 4;
         float v[4];
-        load4(AnyInput{x, Element::Float32}, i, aligned && n == 4, n, v);
+        load4(AnyInput{x, DataType::Float32}, i, aligned && n == 4, n, v);
         for (int k = 0; k < n; ++k)
             total += static_cast<double>(v[k]) * static_cast<double>(v[k]);
     }
@@ -70,7 +70,7 @@ void sumOfSquares(Stream stream, const float* x, double* sum, size_t count, void
 {
     double* const partial = static_cast<double*>(scratch);
     launch(stream, "sumOfSquares", squaresKernel, partsOf(count), 256, 0, x, partial, count,
-           aligned4(x, Element::Float32));
+           aligned4(x, DataType::Float32));
     launch(stream, "sumOfSquares", addPartsKernel, 1, 256, 0, partial, partsOf(count), sum);
 }
 

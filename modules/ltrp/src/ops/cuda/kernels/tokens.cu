@@ -37,8 +37,8 @@ __device__ __forceinline__ int rankOf(const int* places, int count, int place)
     return low;
 }
 
-__device__ __forceinline__ AnyInput floats(const float* data) { return AnyInput{data, Element::Float32}; }
-__device__ __forceinline__ AnyOutput floats(float* data) { return AnyOutput{data, Element::Float32}; }
+__device__ __forceinline__ AnyInput floats(const float* data) { return AnyInput{data, DataType::Float32}; }
+__device__ __forceinline__ AnyOutput floats(float* data) { return AnyOutput{data, DataType::Float32}; }
 
 __global__ void embedKernel(AnyInput tokens, const float* classToken, const float* positions, const int* ids, float* x,
                             int n, int dim, bool aligned)
@@ -211,11 +211,11 @@ __global__ void scatterKernel(MoveArgs a)
 }
 
 bool alignedRows(int dim, std::initializer_list<const void*> fp32, const void* other = nullptr,
-                 Element element = Element::Float32)
+                 DataType element = DataType::Float32)
 {
     bool all = dim % 4 == 0 && aligned4(other, element);
     for (const void* pointer : fp32)
-        all = all && aligned4(pointer, Element::Float32);
+        all = all && aligned4(pointer, DataType::Float32);
     return all;
 }
 

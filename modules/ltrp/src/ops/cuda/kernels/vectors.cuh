@@ -13,10 +13,10 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-inline size_t elementSize(Element element) { return element == Element::Float32 ? 4 : 2; }
+inline size_t elementSize(DataType element) { return element == DataType::Float32 ? 4 : 2; }
 
 /// Whether runs of four values from there on may be loaded as one; null may.
-inline bool aligned4(const void* data, Element element)
+inline bool aligned4(const void* data, DataType element)
 {
     return reinterpret_cast<uintptr_t>(data) % (4 * elementSize(element)) == 0;
 }
@@ -65,7 +65,7 @@ __device__ __forceinline__ void load4(const AnyInput& x, size_t i, bool whole, i
             v[k] = k < n ? x[i + static_cast<size_t>(k)] : 0.f;
         return;
     }
-    if (x.element == Element::Float32)
+    if (x.element == DataType::Float32)
     {
         const float4 four = loadAs<float4>(static_cast<const float*>(x.data) + i);
         v[0] = four.x;
@@ -75,7 +75,7 @@ __device__ __forceinline__ void load4(const AnyInput& x, size_t i, bool whole, i
         return;
     }
     const uint2 words = loadAs<uint2>(static_cast<const uint16_t*>(x.data) + i);
-    const bool brain = x.element == Element::BFloat16;
+    const bool brain = x.element == DataType::BFloat16;
     unpack(words.x, brain, v[0], v[1]);
     unpack(words.y, brain, v[2], v[3]);
 }
@@ -89,12 +89,12 @@ __device__ __forceinline__ void store4(const AnyOutput& y, size_t i, bool whole,
                 y.set(i + static_cast<size_t>(k), v[k]);
         return;
     }
-    if (y.element == Element::Float32)
+    if (y.element == DataType::Float32)
     {
         storeAs(static_cast<float*>(y.data) + i, float4{v[0], v[1], v[2], v[3]});
         return;
     }
-    const uint2 words = y.element == Element::BFloat16 ? uint2{pack<bf16>(v[0], v[1]), pack<bf16>(v[2], v[3])}
+    const uint2 words = y.element == DataType::BFloat16 ? uint2{pack<bf16>(v[0], v[1]), pack<bf16>(v[2], v[3])}
                                                        : uint2{pack<half16>(v[0], v[1]), pack<half16>(v[2], v[3])};
     storeAs(static_cast<uint16_t*>(y.data) + i, words);
 }

@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
-#include "updates.hpp"
+#include "train_step.hpp"
 #include "clock.hpp"
 #include "../vit/patches.hpp"
 #include "../vit/transformer.hpp"
@@ -17,10 +17,10 @@ namespace cv { namespace ltrp { namespace train {
 namespace
 {
 
-class HostUpdates CV_FINAL : public Updates
+class HostTrainStep CV_FINAL : public TrainStep
 {
 public:
-    HostUpdates(Objective& objective, AdamW& optimizer, Workers& workers, int visible, int accumulate)
+    HostTrainStep(Objective& objective, AdamW& optimizer, Workers& workers, int visible, int accumulate)
         : objective_(objective), optimizer_(optimizer), workers_(workers), visible_(visible), accumulate_(accumulate),
           gradients_(workers, objective.model().params.layout.total(), accumulate)
     {
@@ -120,11 +120,11 @@ private:
 };
 
 /// The device computes on a batch while the host hands over the next one; the host waits at the end of each update alone.
-class DeviceUpdates CV_FINAL : public Updates
+class DeviceTrainStep CV_FINAL : public TrainStep
 {
 public:
     /// scale: what the pass of `training` multiplies gradients by.
-    DeviceUpdates(Objective& objective, AdamW& optimizer, std::unique_ptr<ops::Training> training, int largestCrop, int accumulate,
+    DeviceTrainStep(Objective& objective, AdamW& optimizer, std::unique_ptr<ops::Training> training, int largestCrop, int accumulate,
                   std::shared_ptr<float> scale)
         : objective_(objective), optimizer_(optimizer), training_(std::move(training)), largestCrop_(largestCrop),
           accumulate_(accumulate), scale_(std::move(scale)), usualScale_(*scale_)
@@ -240,7 +240,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
+std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
                                      Workers& workers)
 {
     const vit::ParamArena& params = objective.model().params;
@@ -270,10 +270,10 @@ std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, con
         setup, [&objective, scale](const ops::Samples& samples, float* gradients, double* loss)
         { objective.pass(samples, gradients, loss, *scale); });
     if (!training)
-        return std::unique_ptr<Updates>(new HostUpdates(objective, optimizer, workers, loading.visible, accumulate));
+        return std::unique_ptr<TrainStep>(new HostTrainStep(objective, optimizer, workers, loading.visible, accumulate));
     LTRP_REQUIRE(workers.alone(), Error::StsNotImplemented, "several workers train on the CPU alone, found " << workers.count()
                  << " on a GPU");
-    return std::unique_ptr<Updates>(new DeviceUpdates(objective, optimizer, std::move(training), setup.largestCrop, accumulate,
+    return std::unique_ptr<TrainStep>(new DeviceTrainStep(objective, optimizer, std::move(training), setup.largestCrop, accumulate,
                                                       scale));
 }
 

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_TRAIN_UPDATES_HPP
-#define OPENCV_LTRP_TRAIN_UPDATES_HPP
+#ifndef OPENCV_LTRP_TRAIN_TRAIN_STEP_HPP
+#define OPENCV_LTRP_TRAIN_TRAIN_STEP_HPP
 
 #include "loader.hpp"
 #include "objective.hpp"
@@ -26,10 +26,10 @@ struct UpdateResult
 
 /// Updates the weights of an objective with batches of a loader: on the host, or on the objective's device, which then
 /// holds weights, gradients and optimizer state.
-class Updates
+class TrainStep
 {
 public:
-    virtual ~Updates() = default;
+    virtual ~TrainStep() = default;
     /// Sets the loader options that these updates need.
     virtual void prepare(LoaderOptions& options) const = 0;
     /// Reads weights and optimizer state from the host.
@@ -48,7 +48,7 @@ public:
 
 /// Creates the updates for the objective's backend. loading: seed, batch, visible patches and crops of the training. With
 /// several workers update() is collective, and its result is the same for all except `waited`.
-std::unique_ptr<Updates> makeUpdates(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
+std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
                                      Workers& workers);
 
 }}}  // namespace

@@ -3,11 +3,11 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // How the library behaves over time and among threads. A program of its own, since each check needs a fresh process:
-//   ltrp_manners threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): the serial scores
-//   ltrp_manners memory [CALLS]       CALLS calls of everything (10000): the heap is as large as before
-//   ltrp_manners one-thread           after cv::setNumThreads(1) no thread is ever started
-//   ltrp_manners signals [IMAGES]     a handler that runs ten thousand times a second while IMAGES images (100) are ranked
-//   ltrp_manners exit                 objects with static storage, and threads that end before and after them
+//   ltrp_lifetime threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): the serial scores
+//   ltrp_lifetime memory [CALLS]       CALLS calls of everything (10000): the heap is as large as before
+//   ltrp_lifetime one-thread           after cv::setNumThreads(1) no thread is ever started
+//   ltrp_lifetime signals [IMAGES]     a handler that runs ten thousand times a second while IMAGES images (100) are ranked
+//   ltrp_lifetime exit                 objects with static storage, and threads that end before and after them
 // Ends with status 0 and one line that says what was measured, or with 1 and what was wrong.
 
 #include "../api_models.hpp"
@@ -345,7 +345,7 @@ int main(int argc, char** argv)
     }
     catch (const std::exception& error)
     {
-        std::cerr << "ltrp_manners " << check << ": " << error.what() << std::endl;
+        std::cerr << "ltrp_lifetime " << check << ": " << error.what() << std::endl;
         return 1;
     }
 }

@@ -2,18 +2,18 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_OPS_CUTTER_HPP
-#define OPENCV_LTRP_OPS_CUTTER_HPP
+#ifndef OPENCV_LTRP_OPS_BUMP_ALLOCATOR_HPP
+#define OPENCV_LTRP_OPS_BUMP_ALLOCATOR_HPP
 
 #include <cstddef>
 
 namespace cv { namespace ltrp { namespace ops {
 
 /// Bump allocator: divides a block of floats into arrays aligned to 64 bytes. With a null base it only counts.
-class Cutter
+class BumpAllocator
 {
 public:
-    explicit Cutter(float* base) : base_(base) {}
+    explicit BumpAllocator(float* base) : base_(base) {}
 
     template <class Value = float>
     Value* take(size_t count)
