@@ -4,7 +4,6 @@
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
 ltrpTestPackages=(libboost-test-dev libgtest-dev ffmpeg openmpi-bin libopenmpi-dev)
 ltrpPythonPackages=(python3-venv python3-dev)
-ltrpCoveragePackages=(clang llvm)
 ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)
 
 # Options of OpenCV's build without what the module does not need.
