@@ -11,6 +11,7 @@
 
 #include "core/random.hpp"
 #include "ops/cuda/kernels.hpp"
+#include "ops/ops.hpp"
 
 #include <boost/test/unit_test.hpp>
 
