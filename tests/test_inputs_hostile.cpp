@@ -271,6 +271,14 @@ BOOST_AUTO_TEST_CASE(text_goes_into_devices_and_pipes)
         BOOST_TEST(text == plain.out);
         BOOST_TEST(fs::is_fifo(pipe));
     }
+    // Photos are decoded ahead meanwhile, with stderr turned away.
+    std::string list;
+    for (int i = 0; i < 150; i++)
+        list += photos()[0] + "\n";
+    testing_tools::writeText(folder.file("many.txt"), list);
+    const std::string lines = tool({"rank", folder.file("many.txt"), "--model", models().ranker, "--batch", "1", "--threads", "2",
+                                    "--jsonl", "/dev/stderr"}).err;
+    BOOST_TEST(std::count(lines.begin(), lines.end(), '{') == 150);
     BOOST_TEST(fs::is_character_file("/dev/null"));
     BOOST_TEST(with({"--json", folder.file("same"), "--jsonl", folder.file("same")}).status == 2);
     BOOST_TEST(!fs::exists(folder.file("same")));

@@ -46,7 +46,8 @@ void rememberSignal(int number)
             errno = before;
         errno = before;
     }
-    for (const int one : {SIGINT, SIGTERM, SIGUSR1, SIGHUP})   // the next one does what it does without a handler
+    // The next one does what it does without a handler. SIGUSR1 only asks, and launchers deliver it more than once.
+    for (const int one : {SIGINT, SIGTERM, SIGHUP})
         if (one != SIGHUP || !hangupIgnored)
             std::signal(one, SIG_DFL);
 }

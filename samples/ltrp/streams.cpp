@@ -3,10 +3,12 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "streams.hpp"
+#include "common.hpp"
 
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <mutex>
 #include <stdexcept>
 
 #include <fcntl.h>
@@ -35,6 +37,7 @@ bool isStandardOutput(const std::string& path)
 
 bool isStream(const std::string& path)
 {
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());   // while a photo is decoded, descriptor 2 is another file
     struct stat info;
     return isStandardOutput(path) || isSame(path, STDERR_FILENO) ||
            (::stat(path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode)));
@@ -42,6 +45,7 @@ bool isStream(const std::string& path)
 
 TextStream::TextStream(const std::string& path) : name_(path)
 {
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     if (isStandardOutput(path))
     {
         std::cout.flush();
@@ -71,6 +75,9 @@ TextStream::~TextStream()
 
 void TextStream::write(const std::string& text)
 {
+    std::unique_lock<std::recursive_mutex> lock(stderrMutex(), std::defer_lock);
+    if (descriptor_ == STDERR_FILENO)
+        lock.lock();
     for (size_t done = 0; done < text.size();)
     {
         const ssize_t written = ::write(descriptor_, text.data() + done, text.size() - done);

@@ -50,6 +50,7 @@ public:
         char host[MPI_MAX_PROCESSOR_NAME] = {};
         int length = 0;
         MPI_Get_processor_name(host, &length);
+        places_.assign(static_cast<size_t>(count_), "place unknown");   // until all have told
         places_ = gather("process " + std::to_string(getpid()) + " on " + host);
         shareProcessors();
     }
@@ -95,13 +96,14 @@ public:
 
     std::vector<std::string> gather(const std::string& text) override
     {
-        const int mine = cv::saturate_cast<int>(text.size());
+        CV_Assert(text.size() < (size_t(1) << 30));
+        const int mine = static_cast<int>(text.size());
         std::vector<int> sizes(static_cast<size_t>(count_)), begins(sizes.size());
         inPieces(1, [&](size_t, int, MPI_Request& request)
         { MPI_Iallgather(&mine, 1, MPI_INT, sizes.data(), 1, MPI_INT, MPI_COMM_WORLD, &request); });
         int64_t all = 0;
         for (size_t w = 0; w < sizes.size(); all += sizes[w], w++)
-            begins[w] = cv::saturate_cast<int>(all);
+            begins[w] = static_cast<int>(std::min<int64_t>(all, INT32_MAX));
         CV_Assert(all <= INT32_MAX);
         std::string joined(static_cast<size_t>(all), '\0');
         inPieces(1, [&](size_t, int, MPI_Request& request)
@@ -294,7 +296,7 @@ int main(int argc, char** argv)
             failure.clear();
         if (!failure.empty())
             complain(workers, failure);
-        if (!failure.empty() && !workers.alone() && !workers.ended())
+        if (status != 0 && !workers.alone() && !workers.ended())   // else the others would wait for this one
             MPI_Abort(MPI_COMM_WORLD, status);
     }
     MPI_Finalize();

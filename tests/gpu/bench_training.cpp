@@ -118,7 +118,7 @@ void trainRanker(const std::string& row, ops::Precision precision, int batch, do
     const vit::RankerNet net(config, params);
     peakMemory();
     const auto backend = ops::cudaBackend(precision, false);
-    vit::Workspace ws(backend), teacherWs(backend->beside(precision, true));
+    vit::Workspace ws(backend), teacherWs(backend->companion(precision, true));
     const int patches = config.input.numPatches(), visible = vit::visibleCount(patches, 0.9);
     const float scale = backend->gradientScale(static_cast<size_t>(batch));
     const auto pass = [&](const ops::Samples& samples, float* gradients, double* loss) {

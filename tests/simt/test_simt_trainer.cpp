@@ -41,7 +41,7 @@ Emulated emulated(Precision precision)
 ComputeDevice teacherBeside(const ComputeDevice& computing, Precision precision)
 {
     ComputeDevice made = computing;
-    made.backend = computing.backend->beside(precision, true);
+    made.backend = computing.backend->companion(precision, true);
     made.precision = precision;
     return made;
 }

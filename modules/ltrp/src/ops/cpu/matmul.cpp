@@ -181,8 +181,11 @@ void rethrow(const dnnl::error& e, int m, int k, int n)
 class ThreadScope
 {
 public:
-    explicit ThreadScope(int wanted) : before_(omp_get_max_threads()), changed_(before_ != wanted)
+    explicit ThreadScope(int wanted)
+        : before_(omp_get_max_threads()), dynamic_(omp_get_dynamic()), changed_(before_ != wanted)
     {
+        if (dynamic_ != 0)
+            omp_set_dynamic(0);   // SignalScope and the product must get the same threads
         if (changed_)
             omp_set_num_threads(wanted);
     }
@@ -190,10 +193,12 @@ public:
     {
         if (changed_)
             omp_set_num_threads(before_);
+        if (dynamic_ != 0)
+            omp_set_dynamic(dynamic_);
     }
 
 private:
-    int before_;
+    int before_, dynamic_;
     bool changed_;
 };
 
