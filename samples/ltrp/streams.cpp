@@ -2,8 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "streams.hpp"
+#include "../../modules/ltrp/src/precomp.hpp"
+
 #include "common.hpp"
+#include "streams.hpp"
 
 #include <cerrno>
 #include <cstring>
