@@ -6,6 +6,7 @@
 
 #include "ops/training.hpp"
 #include "train/optimizer.hpp"
+#include "train/train_step.hpp"
 #include "vit/leave_one_out.hpp"
 #include "vit/ranker_net.hpp"
 
@@ -32,23 +33,10 @@ struct Setting
 
 void run(const std::string& row, ops::Precision precision, const Setting& s, double seconds)
 {
-    ops::TrainingSetup setup;
-    setup.weights = s.params.data();
-    setup.total = s.params.layout.total();
-    setup.kind.assign(setup.total / 16, 0);
-    for (const vit::ParamInfo& info : s.params.layout.tensors())
-        for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
-            setup.kind[i] = info.decay ? 2 : 1;
-    setup.grid = vit::gridOf(s.input);
-    for (int c = 0; c < 3; ++c)
-    {
-        setup.mean[c] = static_cast<float>(s.input.mean[c]);
-        setup.deviation[c] = static_cast<float>(s.input.std[c]);
-    }
+    ops::TrainingSetup setup = train::setupOf(s.params, s.input);
     setup.batch = s.batch;
     setup.visible = s.visible;
     setup.batchesPerStep = 1;
-    setup.largestCrop = 6 * s.input.imageSize;
     setup.seed = 1;
     setup.recordable = true;
     const std::unique_ptr<ops::Training> training = s.backend->training(setup, s.pass);

@@ -240,10 +240,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
-                                     Workers& workers)
+ops::TrainingSetup setupOf(const vit::ParamArena& params, const vit::InputConfig& input)
 {
-    const vit::ParamArena& params = objective.model().params;
     ops::TrainingSetup setup;
     setup.weights = params.data();
     setup.total = params.layout.total();
@@ -251,17 +249,24 @@ std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer,
     for (const vit::ParamInfo& info : params.layout.tensors())
         for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
             setup.kind[i] = info.decay ? 2 : 1;
-    setup.grid = vit::gridOf(loading.input);
+    setup.grid = vit::gridOf(input);
     for (int c = 0; c < 3; ++c)
     {
-        setup.mean[c] = static_cast<float>(loading.input.mean[c]);
-        setup.deviation[c] = static_cast<float>(loading.input.std[c]);
+        setup.mean[c] = static_cast<float>(input.mean[c]);
+        setup.deviation[c] = static_cast<float>(input.std[c]);
     }
+    // Decoded for training, few photos are larger; those that are come at the network's size. It bounds the scratch memory.
+    setup.largestCrop = 6 * input.imageSize;
+    return setup;
+}
+
+std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
+                                         Workers& workers)
+{
+    ops::TrainingSetup setup = setupOf(objective.model().params, loading.input);
     setup.batch = loading.batch;
     setup.visible = loading.visible;
     setup.batchesPerStep = accumulate;
-    // Decoded for training, few photos are larger; those that are come at the network's size. It bounds the scratch memory.
-    setup.largestCrop = 6 * loading.input.imageSize;
     setup.targets = loading.targets ? loading.input.numPatches() : 0;
     setup.seed = loading.seed;
     setup.recordable = objective.recordable();

@@ -9,6 +9,7 @@
 #include "objective.hpp"
 #include "optimizer.hpp"
 #include "workers.hpp"
+#include "../ops/training.hpp"
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -46,10 +47,14 @@ public:
     virtual void fetch() = 0;
 };
 
+/// What a device must know of a network to train it: weights, which of them decay, patch grid, normalisation and the
+/// largest crop. What an update is made of (batch, visible patches, seed) is left to the caller.
+ops::TrainingSetup setupOf(const vit::ParamArena& params, const vit::InputConfig& input);
+
 /// Creates the updates for the objective's backend. loading: seed, batch, visible patches and crops of the training. With
 /// several workers update() is collective, and its result is the same for all except `waited`.
 std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer, const LoaderOptions& loading, int accumulate,
-                                     Workers& workers);
+                                         Workers& workers);
 
 }}}  // namespace
 
