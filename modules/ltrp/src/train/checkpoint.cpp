@@ -152,10 +152,10 @@ void compareOptions(const std::string& path, const Json& stored, const OptionLis
                  << stored.size() << " options, expected " << options.size());
 }
 
-void compareMakers(const std::string& path, const Json& state, const Makers& makers,
+void compareWorkers(const std::string& path, const Json& state, const WorkerSetup& workerSetup,
                    const std::function<void(const std::string&)>& report)
 {
-    Makers old;
+    WorkerSetup old;
     if (state.contains("workers"))
     {
         old.workers = static_cast<int>(wholeNumber(path, state, "workers", 1, 1 << 20));
@@ -163,9 +163,9 @@ void compareMakers(const std::string& path, const Json& state, const Makers& mak
                      path << ": 'ordered' is missing or neither true nor false");
         old.ordered = state["ordered"].get<bool>();
     }
-    if (old.text() != makers.text())
-        report("begun by " + old.text() + ", goes on with " + makers.text() + ": the same samples, " +
-               (old.ordered && makers.ordered ? "the same result" : "sums rounded otherwise"));
+    if (old.text() != workerSetup.text())
+        report("begun by " + old.text() + ", goes on with " + workerSetup.text() + ": the same samples, " +
+               (old.ordered && workerSetup.ordered ? "the same result" : "sums rounded otherwise"));
 }
 
 }  // namespace
@@ -178,7 +178,7 @@ std::string optionsJson(const OptionList& options)
     return json.dump();
 }
 
-std::string Makers::text() const
+std::string WorkerSetup::text() const
 {
     if (workers == 1)
         return "one worker";
@@ -213,7 +213,7 @@ std::vector<int64_t> listCheckpoints(const std::string& folder)
     return steps;
 }
 
-void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const Makers& makers,
+void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const WorkerSetup& workerSetup,
                      const vit::ParamArena& params, const AdamW& optimizer, std::vector<int64_t>& usable)
 {
     Json state = Json::object();
@@ -221,10 +221,10 @@ void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& 
     state["step"] = step;
     state["adam_steps"] = optimizer.steps;
     state["options"] = Json::parse(optionsJson(options));
-    if (makers.workers != 1)
+    if (workerSetup.workers != 1)
     {
-        state["workers"] = makers.workers;
-        state["ordered"] = makers.ordered;
+        state["workers"] = workerSetup.workers;
+        state["ordered"] = workerSetup.ordered;
     }
     const std::string text = state.dump();
 
@@ -270,7 +270,7 @@ std::string storedOption(const std::string& folder, const std::string& name)
     return std::string();
 }
 
-int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, const Makers& makers,
+int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, const WorkerSetup& workerSetup,
                              vit::ParamArena& params, AdamW& optimizer, const std::function<void(const std::string&)>& report)
 {
     std::string reasons;
@@ -289,7 +289,7 @@ int64_t readNewestCheckpoint(const std::string& folder, const OptionList& option
             continue;
         }
         compareOptions(path, checkpoint.state["options"], options, report);
-        compareMakers(path, checkpoint.state, makers, report);
+        compareWorkers(path, checkpoint.state, workerSetup, report);
         const size_t total = params.layout.total();
         const io::TensorView &weights = floats(*checkpoint.file, "params", total), &m = floats(*checkpoint.file, "adam.m", total),
                              &v = floats(*checkpoint.file, "adam.v", total);

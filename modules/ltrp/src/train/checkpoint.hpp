@@ -24,7 +24,7 @@ std::string checkpointPath(const std::string& folder, int64_t step);
 std::vector<int64_t> listCheckpoints(const std::string& folder);
 
 /// Who computes the updates. Part of a checkpoint, but not an option: a training continues with any other.
-struct Makers
+struct WorkerSetup
 {
     int workers = 1;
     bool ordered = true;   ///< gradients are added in the order of the batches, whoever computed them
@@ -35,7 +35,7 @@ struct Makers
 /// Writes a checkpoint atomically: weights, AdamW's state, the step, and the options. Random draws are functions of the
 /// step, so no generator is stored. `usable`: steps of the checkpoints that this run has written or read, oldest first;
 /// the new one is added. If there are two, all others are removed.
-void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const Makers& makers,
+void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const WorkerSetup& workerSetup,
                      const vit::ParamArena& params, const AdamW& optimizer, std::vector<int64_t>& usable);
 
 /// Options of the newest checkpoint in a folder; empty if there is none or it has none.
@@ -43,10 +43,10 @@ std::string storedOption(const std::string& folder, const std::string& name);
 
 /// Reads the newest complete checkpoint into params and optimizer. @return its step, or -1 if there is no checkpoint
 /// file. A truncated one, or one with a wrong checksum, is reported and the previous one is tried. More epochs than in
-/// the checkpoint, and other makers, are reported and allowed.
+/// the checkpoint, and another number of workers, are reported and allowed.
 /// @throws cv::Exception naming the first option that differs, with both values; naming a checkpoint that cannot be
 /// read, has another version, or has values that no training produces; and naming all if none is usable
-int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, const Makers& makers,
+int64_t readNewestCheckpoint(const std::string& folder, const OptionList& options, const WorkerSetup& workerSetup,
                              vit::ParamArena& params, AdamW& optimizer,
                              const std::function<void(const std::string&)>& report);
 

@@ -53,7 +53,7 @@ public:
         const Trainer::Message& message, const Trainer::Stop& stop, Workers& workers)
         : params_(params), objective_(objective), device_(device), progress_(progress), message_(message), stop_(stop),
           workers_(workers), dataset_(listImages({params.data.begin(), params.data.end()})),
-          optimizer_(objective.model().params.layout), makers_{workers.count(), workers.ordered}
+          optimizer_(objective.model().params.layout), workerSetup_{workers.count(), workers.ordered}
     {
         const int64_t count = static_cast<int64_t>(dataset_.paths.size());
         if (workers_.first())
@@ -99,7 +99,7 @@ public:
         objective_.initialise();
         int64_t step = -1;
         if (workers_.first() && params_.resume)
-            step = readNewestCheckpoint(params_.out, options_, makers_, objective_.model().params, optimizer_,
+            step = readNewestCheckpoint(params_.out, options_, workerSetup_, objective_.model().params, optimizer_,
                                         [this](const std::string& line) { say(line); });
         broadcastState(workers_, objective_.model().params, optimizer_, step);
         const bool resumed = step >= 0;
@@ -244,7 +244,7 @@ private:
         text << (resumed ? ", resumed at update " : ", from update ") << step;
         say(text.str());
         if (!workers_.alone())
-            say(makers_.text() + ", compute threads each: " + std::to_string(getNumThreads()) + names);
+            say(workerSetup_.text() + ", compute threads each: " + std::to_string(getNumThreads()) + names);
     }
 
     /// Called by reading threads.
@@ -429,7 +429,7 @@ private:
     void checkpoint(int64_t step)
     {
         fetch();
-        writeCheckpoint(params_.out, step, options_, makers_, objective_.model().params, optimizer_, usable_);
+        writeCheckpoint(params_.out, step, options_, workerSetup_, objective_.model().params, optimizer_, usable_);
         savedAt_ = now();
         log(event("checkpoint", step));
     }
@@ -480,7 +480,7 @@ private:
     const Dataset dataset_;
     std::unique_ptr<RunFolder> folder_;   ///< worker 0's, as the log
     AdamW optimizer_;
-    const Makers makers_;
+    const WorkerSetup workerSetup_;
     Share share_;
     std::unique_ptr<TrainStep> trainStep_;
     bool fetched_ = true;
