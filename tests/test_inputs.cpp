@@ -4,6 +4,7 @@
 
 #include "../modules/ltrp/src/precomp.hpp"
 
+#include "onnx_cases.hpp"
 #include "tool_fixture.hpp"
 
 #include "../modules/ltrp/src/image/jpeg_check.hpp"
@@ -439,13 +440,7 @@ BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
 
     // A training that reads such a file says what it takes it for.
     namespace io = cv::ltrp::io;
-    io::Model model;
-    model.kind = io::ModelKind::Mae;
-    model.mae.input.imageSize = 32;
-    model.mae.input.patchSize = 8;
-    model.mae.encoder = {64, 1, 1, 256};
-    model.mae.decoder = {512, 1, 16, 2048};
-    cv::ltrp::vit::initialiseParams(model.mae, 1, model.params);
+    const io::Model model = untrainedMae(32, 8, {64, 1, 1, 256}, {512, 1, 16, 2048});
     std::vector<io::TensorOut> tensors;
     for (const cv::ltrp::vit::ParamInfo& one : model.params.layout.tensors())
         tensors.push_back({one.name, io::DType::F32, {one.shape.begin(), one.shape.end()}, model.params.data() + one.offset});

@@ -4,6 +4,7 @@
 
 #include "../modules/ltrp/src/precomp.hpp"
 
+#include "onnx_cases.hpp"
 #include "tool_fixture.hpp"
 
 #include "../modules/ltrp/src/io/atomic_file.hpp"
@@ -187,14 +188,7 @@ BOOST_AUTO_TEST_CASE(depth_and_repetition_in_files)
 
 BOOST_AUTO_TEST_CASE(many_patches_take_no_memory_by_their_square)
 {
-    namespace io = cv::ltrp::io;
-    io::Model model;
-    model.kind = io::ModelKind::Ranker;
-    model.ranker.input.imageSize = 1024;
-    model.ranker.input.patchSize = 8;
-    model.ranker.encoder = {8, 1, 2, 16};
-    cv::ltrp::vit::initialiseParams(model.ranker, 1, model.params);
-    io::saveModel(folder.file("fine.safetensors"), model);
+    cv::ltrp::io::saveModel(folder.file("fine.safetensors"), untrainedRanker(1024, 8, {8, 1, 2, 16}));
     const AddressSpace limit(rlim_t(2) << 30);   // one matrix of 16384 x 16384 floats has 1 GiB
     expectOk({"rank", photos()[0], photos()[1], "--model", folder.file("fine.safetensors"), "--threads", "2"});
 }
