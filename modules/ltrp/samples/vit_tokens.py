@@ -22,7 +22,6 @@ from sample_tools import (INTERRUPTED, catch_interrupt, create_ranker, interrupt
                           select_params)
 
 
-# ! [tokens]
 @contextlib.contextmanager
 def kept_tokens(embeddings, indices, front=1):
     """While this is open, the network behind the module `embeddings` runs on some of the patch tokens.
@@ -36,7 +35,6 @@ def kept_tokens(embeddings, indices, front=1):
         yield
     finally:
         hook.remove()
-# ! [tokens]
 
 
 def token_indices(ranking, grid, params):
