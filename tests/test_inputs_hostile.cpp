@@ -279,6 +279,32 @@ BOOST_AUTO_TEST_CASE(text_goes_into_devices_and_pipes)
     expectError({rank[0], rank[1], rank[2], rank[3], "--overlay", "/dev/null"}, 2, {"/dev/null"});
 }
 
+BOOST_AUTO_TEST_CASE(a_pipe_whose_reader_has_gone_ends_the_run)
+{
+    const std::string pipe = folder.file("pipe");
+    BOOST_REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
+    {
+        testing_tools::Process process({LTRP_TOOL, "score", photos()[0], "--mae", models().mae, "--masks", "1000000",
+                                        "--json", pipe});   // would take hours
+        ::close(::open(pipe.c_str(), O_RDONLY));   // waits for the tool to open it
+        const Outcome outcome = process.wait();
+        BOOST_TEST(outcome.status == 1);
+        BOOST_TEST(outcome.err.find(pipe + ": cannot be written: no process reads it any more") != std::string::npos, outcome.err);
+    }
+    // Lines: the first one that cannot be written is the last, with one message and not one for each image.
+    std::string list;
+    for (int i = 0; i < 150; i++)
+        list += photos()[0] + "\n";
+    testing_tools::writeText(folder.file("many.txt"), list);
+    testing_tools::Process process({LTRP_TOOL, "rank", folder.file("many.txt"), "--model", models().ranker, "--jsonl", pipe});
+    ::close(::open(pipe.c_str(), O_RDONLY));
+    const Outcome outcome = process.wait();
+    BOOST_TEST(outcome.status == 1);
+    const std::string complaint = ToolFixture::withoutProgress(outcome.err);
+    BOOST_TEST(complaint.find("ltrp rank: " + pipe + ": cannot be written: ") == 0u, complaint);
+    BOOST_TEST(std::count(complaint.begin(), complaint.end(), '\n') == 1, complaint);
+}
+
 BOOST_AUTO_TEST_CASE(no_room_for_reading_threads)
 {
     cv::ltrp::train::Dataset dataset;

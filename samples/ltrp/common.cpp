@@ -5,6 +5,7 @@
 #include "../../modules/ltrp/src/precomp.hpp"
 
 #include "common.hpp"
+#include "streams.hpp"
 
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
 
@@ -119,6 +120,7 @@ void checkInterrupt()
 {
     if (caughtSignal)
         throw Interrupted();
+    requireReaders();
 }
 
 std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast,

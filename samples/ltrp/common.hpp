@@ -40,7 +40,8 @@ void catchSignals();
 /// What the signal says on stderr when it comes; the text must live on.
 void announceInterrupt(const char* text);
 int interruptSignal();     ///< number of the signal that came, 0 if none
-void checkInterrupt();     ///< throws Interrupted once a signal came
+/// Throws Interrupted once a signal came, OutputError once nobody reads what the results are written into.
+void checkInterrupt();
 
 /// What `ltrp help COMMAND` prints around the table of options.
 struct HelpText

@@ -259,9 +259,10 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
 void checkTextOutput(const std::string& path, const char* option, const std::vector<std::string>& inputs)
 {
     if (!isStream(path))
-        checkOutputFile(path, option, inputs);
-    else if (path != "-")
+        return checkOutputFile(path, option, inputs);
+    if (path != "-")
         refuseInput(path);
+    outputStream(path);
 }
 
 void writeImage(const std::string& path, const cv::Mat& image)
@@ -296,7 +297,7 @@ void writeText(const std::string& path, const std::string& text)
     if (path != "-")
         refuseInput(path);   // some inputs become known later than checkTextOutput() was asked
     if (isStream(path))
-        return TextStream(path).write(text);
+        return outputStream(path).write(text);
     makeFolder(fs::path(path).parent_path());
     cv::ltrp::io::writeTextFile(path, text);
 }
@@ -331,15 +332,15 @@ std::string jsonLine(const Json& value)
 
 void JsonLines::add(const Json& entry)
 {
-    if (!stream_)
+    if (!begun_)
     {
         if (path_ != "-")
             refuseInput(path_);
         if (!isStream(path_))
             makeFolder(fs::path(path_).parent_path());
-        stream_.reset(new TextStream(path_));
+        begun_ = true;
     }
-    stream_->write(jsonLine(entry) + "\n");
+    outputStream(path_).write(jsonLine(entry) + "\n");
 }
 
 void JsonOutput::addOptions(po::options_description& options, const std::string& what)

@@ -69,7 +69,7 @@ public:
 
 private:
     std::string path_;
-    std::unique_ptr<TextStream> stream_;
+    bool begun_ = false;
 };
 
 /// Writes a list with one line per entry, as writeText().

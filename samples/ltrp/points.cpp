@@ -85,6 +85,8 @@ int runPoints(const std::vector<std::string>& args)
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, run.inputs(), "points");
+    else if (!writer.wanted())
+        outputStream("-");
 
     const size_t good = run.rank([&](const RankedPhoto& photo)
     {

@@ -80,6 +80,8 @@ int runRank(const std::vector<std::string>& args)
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, run.inputs(), "rank");
+    else if (!json.wanted())
+        outputStream("-");
 
     run.rank([&](const RankedPhoto& photo)
     {

@@ -182,6 +182,10 @@ void RankingRun::rankAlike(const Ranker& ranker, const std::vector<Photo>& photo
             use_(RankedPhoto{photos[i].input, path, images[i], ranking});
             ++good_;
         }
+        catch (const OutputError&)
+        {
+            throw;
+        }
         catch (const std::exception& error)
         {
             fail(reason(error, path));

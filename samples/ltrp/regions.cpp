@@ -87,6 +87,8 @@ int runRegions(const std::vector<std::string>& args)
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, run.inputs(), "regions");
+    else if (!writer.wanted())
+        outputStream("-");
 
     const size_t good = run.rank([&](const RankedPhoto& photo)
     {

@@ -221,6 +221,8 @@ int runScore(const std::vector<std::string>& args)
     OverlayTarget overlays;
     if (values.count("overlay"))
         overlays = OverlayTarget(overlay, inputs, "score");
+    else if (!json.wanted())
+        outputStream("-");
     const cv::Ptr<Scorer> scorer = createScorer(weights, values);
     checkMaskRatio(params, scorer->getGrid());
     addFeaturePhotos(*scorer, params, values, inputs);
@@ -232,6 +234,7 @@ int runScore(const std::vector<std::string>& args)
         const auto masksDone = [&](int done, int total)
         {
             progress.update(i, "mask " + std::to_string(done) + "/" + std::to_string(total));
+            requireReaders();
             return interruptSignal() == 0;
         };
         Json entry;

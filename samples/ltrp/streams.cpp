@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <cstring>
 #include <iostream>
+#include <map>
+#include <memory>
 #include <mutex>
-#include <stdexcept>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +30,12 @@ bool isSame(const std::string& path, int descriptor)
     struct stat one, other;
     return ::stat(path.c_str(), &one) == 0 && ::fstat(descriptor, &other) == 0 && one.st_dev == other.st_dev &&
            one.st_ino == other.st_ino;
+}
+
+std::map<std::string, std::unique_ptr<TextStream>>& outputStreams()
+{
+    static std::map<std::string, std::unique_ptr<TextStream>> streams;
+    return streams;
 }
 
 }  // namespace
@@ -62,7 +70,7 @@ TextStream::TextStream(const std::string& path) : name_(path)
         descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0666);
         own_ = true;
         if (descriptor_ < 0)
-            throw std::runtime_error(path + ": cannot be written: " + (errno == ENXIO ? "no process reads it" : std::strerror(errno)));
+            throw OutputError(path + ": cannot be written: " + (errno == ENXIO ? "no process reads it" : std::strerror(errno)));
         ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
     }
     if (path == "-")
@@ -86,9 +94,30 @@ void TextStream::write(const std::string& text)
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            throw std::runtime_error(name_ + ": cannot be written: " + std::strerror(errno));
+            throw OutputError(name_ + ": cannot be written: " + std::strerror(errno));
         done += static_cast<size_t>(written);
     }
+}
+
+bool TextStream::hasReader() const
+{
+    pollfd state = {descriptor_, 0, 0};
+    return ::poll(&state, 1, 0) < 0 || !(state.revents & (POLLERR | POLLHUP));
+}
+
+TextStream& outputStream(const std::string& path)
+{
+    std::unique_ptr<TextStream>& stream = outputStreams()[path];
+    if (!stream)
+        stream.reset(new TextStream(path));
+    return *stream;
+}
+
+void requireReaders()
+{
+    for (const auto& stream : outputStreams())
+        if (!stream.second->hasReader())
+            throw OutputError(stream.second->name() + ": cannot be written: no process reads it any more");
 }
 
 }  // namespace tool

@@ -175,6 +175,8 @@ int runTokens(const std::vector<std::string>& args)
     RankingRun run("tokens", values);
     run.open(paths);
     JsonOutput json(values);
+    if (!json.wanted())
+        outputStream("-");
 
     run.rank([&](const RankedPhoto& photo)
     {

@@ -89,7 +89,7 @@ int runTrain(const std::vector<std::string>& args)
         applyGeometry(values, geometry);
         return Trainer::createRanker(params);
     };
-    return runTrainer(prepareTrainer(prepare, {params.mae, params.init}), params);
+    return runTrainer(prepareTrainer(prepare, {params.mae, params.init, params.targets}), params);
 }
 
 }  // namespace tool
