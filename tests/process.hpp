@@ -19,6 +19,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,11 +68,46 @@ inline void writeText(const std::string& path, const std::string& text)
         throw std::runtime_error(path + ": cannot be written");
 }
 
+/// Files may not grow beyond a limit while this lives: writes fail as on a full disk, in the middle.
+class SmallDisk
+{
+public:
+    explicit SmallDisk(rlim_t bytes)
+    {
+        oldHandler_ = std::signal(SIGXFSZ, SIG_IGN);
+        getrlimit(RLIMIT_FSIZE, &old_);
+        rlimit limit = old_;
+        limit.rlim_cur = bytes;
+        if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
+            throw std::runtime_error("setrlimit failed");
+    }
+    ~SmallDisk()
+    {
+        setrlimit(RLIMIT_FSIZE, &old_);
+        std::signal(SIGXFSZ, oldHandler_);
+    }
+
+private:
+    rlimit old_;
+    void (*oldHandler_)(int);
+};
+
 struct Outcome
 {
     int status = -1;   ///< exit status; 1000 + the signal's number for a process that a signal ended
     std::string out, err;
 };
+
+/// The program that a command names. tests/coverage puts a measured tool in the place of the tool.
+inline std::string programOf(const std::string& name)
+{
+#ifdef LTRP_TOOL
+    const char* measured = std::getenv("LTRP_MEASURED_TOOL");
+    if (measured && name == LTRP_TOOL)
+        return measured;
+#endif
+    return name;
+}
 
 /// A program running with its own stdout and stderr files. No shell in between.
 class Process
@@ -85,7 +121,7 @@ public:
         for (const std::string& word : command)
             argv.push_back(const_cast<char*>(word.c_str()));
         argv.push_back(nullptr);
-        const std::string out = folder_.file("out"), err = folder_.file("err");
+        const std::string out = folder_.file("out"), err = folder_.file("err"), program = programOf(command.at(0));
         pid_ = fork();
         if (pid_ < 0)
             throw std::runtime_error("fork failed");
@@ -101,7 +137,7 @@ public:
             dup2(errFile, 2);
             for (const auto& variable : environment)
                 setenv(variable.first.c_str(), variable.second.c_str(), 1);
-            execv(argv[0], argv.data());
+            execv(program.c_str(), argv.data());
             _exit(127);
         }
     }

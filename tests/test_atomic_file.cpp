@@ -10,41 +10,17 @@
 
 #include <functional>
 
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 namespace fs = std::filesystem;
 using cv::ltrp::io::AtomicFile;
 using testing_tools::readText;
+using testing_tools::SmallDisk;
 using testing_tools::TemporaryFolder;
 using testing_tools::writeText;
 
 namespace
 {
-
-/// Files may not grow beyond a limit while this lives: writes fail as on a full disk, in the middle.
-class SmallDisk
-{
-public:
-    explicit SmallDisk(rlim_t bytes)
-    {
-        oldHandler_ = std::signal(SIGXFSZ, SIG_IGN);
-        getrlimit(RLIMIT_FSIZE, &old_);
-        rlimit limit = old_;
-        limit.rlim_cur = bytes;
-        if (setrlimit(RLIMIT_FSIZE, &limit) != 0)
-            throw std::runtime_error("setrlimit failed");
-    }
-    ~SmallDisk()
-    {
-        setrlimit(RLIMIT_FSIZE, &old_);
-        std::signal(SIGXFSZ, oldHandler_);
-    }
-
-private:
-    rlimit old_;
-    void (*oldHandler_)(int);
-};
 
 size_t filesIn(const TemporaryFolder& folder)
 {

@@ -12,6 +12,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cstring>
+#include <functional>
 
 using namespace cv;
 using namespace cv::ltrp;
@@ -110,14 +111,106 @@ BOOST_AUTO_TEST_CASE(damaged_missing_and_other_targets_are_refused)
     checkMentions(messageOf([&] { train::TargetStore(folder).requireData(dataset()); }), {folder, "12 images", "13 images"});
     checkMentions(messageOf([&] { train::TargetStore(file("nothing")); }), {"nothing", "ltrp score --targets"});
     // Metadata of a foreign hand.
-    for (const char* text : {"{}", "[", "{\"format\":2}", "{\"format\":\"1\"}"})
+    const auto refused = [&](const std::string& from, const std::string& to, const std::string& reason)
     {
         TensorBag bag(path);
-        bag.metadata["ltrp.targets"] = text;
+        std::string& text = bag.metadata["ltrp.targets"];
+        BOOST_REQUIRE(text.find(from) != std::string::npos);
+        text.replace(text.find(from), from.empty() ? text.size() : from.size(), to);
         bag.save(path);
-        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path});
+        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path, reason});
         testing_tools::writeText(path, bytes);
+    };
+    for (const std::string text : {"", "[", "[]", "{\"a\":"})
+        refused("", text, "not a JSON object");
+    refused("", "{\"a\":" + std::string(100000, '['), "at most 64 levels");
+    refused("", "{}", "'format' is missing");
+    refused("\"format\":1", "\"format\":2", "targets of format 2, expected 1");
+    refused("\"format\":1", "\"format\":1.5", "'format' is 1.5");
+    refused("\"images\":12", "\"images\":0", "'images' is 0, expected a whole number from 1");
+    refused("\"images\":12", "\"images\":1e300", "'images' is 1e+300");
+    refused("\"patch_size\":8", "\"patch_size\":0", "patch");
+    refused("\"mean\":[", "\"mean\":[7,", "expected three numbers");
+    refused("\"teacher\":{", "\"teacher\":[],\"x\":{", "'teacher' is not a JSON object");
+    refused("\"centre\"", "7", "'teacher' is 7, expected a text");
+    // Tensors of another type or shape, and no checksum.
+    const auto broken = [&](const std::function<void(TensorBag&)>& change, const std::string& reason)
+    {
+        TensorBag bag(path);
+        change(bag);
+        bag.save(path);
+        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path, reason});
+        testing_tools::writeText(path, bytes);
+    };
+    broken([](TensorBag& bag) { bag.metadata.erase("ltrp.targets"); }, "the metadata entry 'ltrp.targets' is missing");
+    broken([](TensorBag& bag) { bag.metadata.erase("ltrp.crc32"); }, "expected one in the metadata");
+    broken([](TensorBag& bag) { bag.metadata["ltrp.crc32"] = "cafe\xc3\xa9"; }, "expected 'cafe\\xc3\\xa9'");
+}
+
+BOOST_AUTO_TEST_CASE(tensors_of_another_type_or_shape_are_refused)
+{
+    const std::string folder = write("t"), path = folder + "/targets-00000.safetensors";
+    const std::shared_ptr<const io::TensorFile> sound = io::TensorFile::open(path);
+    const auto metadata = sound->metadata();
+    const std::vector<float> scores(12 * 9, 0.f);
+    const std::vector<int64_t> right{12, 3, 3};
+    for (const auto& form : std::vector<std::pair<std::vector<io::TensorOut>, std::string>>{
+             {{{"scores", io::DType::I32, right, scores.data()}, {"readable", io::DType::U8, {12}, scores.data()}}, "'scores' has another type"},
+             {{{"scores", io::DType::F32, {12, 9}, scores.data()}, {"readable", io::DType::U8, {12}, scores.data()}}, "'scores' has another type"},
+             {{{"scores", io::DType::F32, right, scores.data()}, {"readable", io::DType::I8, {12}, scores.data()}}, "'readable' has another type"},
+             {{{"scores", io::DType::F32, right, scores.data()}, {"readable", io::DType::U8, {11}, scores.data()}}, "'readable' has another type"},
+             {{{"readable", io::DType::U8, {12}, scores.data()}}, "has no tensor 'scores'"}})
+    {
+        io::writeSafetensors(file("other.safetensors"), form.first, metadata);
+        fs::copy_file(file("other.safetensors"), path, fs::copy_options::overwrite_existing);
+        checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path, form.second});
     }
+}
+
+BOOST_AUTO_TEST_CASE(targets_of_many_images_are_complete_and_of_one_kind)
+{
+    train::Dataset many;
+    many.paths.assign(600, "photo.jpg");
+    train::TargetDescription one = description(), other = description("features");
+    one.data = other.data = train::datasetText(many);
+    const std::vector<Mat> first(512, map()), second(88, map());
+    const std::string folder = file("many"), path = folder + "/targets-00001.safetensors";
+    const train::TargetWriter writer(folder, many, one);
+    BOOST_TEST(writer.files() == 2);
+    writer.write(0, first);
+    BOOST_TEST(writer.has(0));
+    BOOST_TEST(!writer.has(1));
+    checkMentions(messageOf([&] { train::TargetStore store(folder); }), {path, "512 of 600 images", "run the same ltrp score --targets again"});
+    train::TargetWriter(file("others"), many, other).write(1, second);
+    fs::copy_file(file("others/targets-00001.safetensors"), path);
+    checkMentions(messageOf([&] { train::TargetStore store(folder); }),
+                  {path, "other targets than the files before it", "teacher is \"features\", expected \"centre\""});
+    writer.write(1, second);
+    train::TargetStore(folder).requireData(many);
+    testing_tools::writeText(file("file"), "");
+    checkMentions(messageOf([&] { train::TargetWriter(file("file"), many, one); }), {file("file"), "cannot make the folder"});
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_that_an_older_version_began_is_refused_with_the_remedy)
+{
+    // Versions before --norm-pix-loss did not store it.
+    const std::string folder = write("t"), path = folder + "/targets-00000.safetensors", bytes = testing_tools::readText(path);
+    train::TargetDescription newer = description();
+    newer.teacher.emplace(newer.teacher.begin(), "norm-pix-loss", "1");
+    checkMentions(messageOf([&] { train::TargetWriter(folder, dataset(), newer); }),
+                  {path, "of another version: norm-pix-loss is not stored, expected \"1\"; name another folder"});
+    BOOST_TEST((testing_tools::readText(path) == bytes));
+    const train::TargetWriter writer(file("newer"), dataset(), newer);
+    writer.write(0, std::vector<Mat>(12, map()));
+    checkMentions(messageOf([&] { train::TargetWriter(file("newer"), dataset(), description()); }),
+                  {"of another version: norm-pix-loss is \"1\", expected not stored; name another folder"});
+    train::TargetDescription larger = description();
+    larger.input.imageSize = 32;
+    checkMentions(messageOf([&] { train::TargetWriter(folder, dataset(), larger); }), {path, "image_size is 24, expected 32"});
+    TensorBag bag(path);
+    bag.metadata["ltrp.targets"] += " ";
+    bag.save(path);
+    checkMentions(messageOf([&] { train::TargetWriter(folder, dataset(), description()); }), {path, "their descriptions are written otherwise"});
 }
 
 BOOST_AUTO_TEST_CASE(a_ranker_learns_the_order_of_its_targets)

@@ -7,11 +7,9 @@
 #include "train_fixture.hpp"
 #include "io/tensor_file.hpp"
 #include "train/checkpoint.hpp"
-#include "train/checksum.hpp"
-
-#include <sys/resource.h>
 
 #include <clocale>
+#include <limits>
 #include <locale>
 #include <numeric>
 
@@ -96,28 +94,6 @@ template<typename Params> bool runUntilKilled(const Params& params, int updates,
     BOOST_REQUIRE_MESSAGE(!WIFEXITED(state) || WEXITSTATUS(state) == 0, "the training child failed");
     return WIFEXITED(state);
 }
-
-/// A file size limit stands in for a full disk.
-class FileSizeLimit
-{
-public:
-    explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN))
-    {
-        getrlimit(RLIMIT_FSIZE, &before_);
-        rlimit limit = before_;
-        limit.rlim_cur = bytes;
-        setrlimit(RLIMIT_FSIZE, &limit);
-    }
-    ~FileSizeLimit()
-    {
-        setrlimit(RLIMIT_FSIZE, &before_);
-        std::signal(SIGXFSZ, handler_);
-    }
-
-private:
-    void (*handler_)(int);
-    rlimit before_;
-};
 
 }  // namespace
 
@@ -307,7 +283,7 @@ BOOST_AUTO_TEST_CASE(full_disk_leaves_the_earlier_checkpoint)
     BOOST_TEST(!first->run());
     params.resume = true;
     {
-        const FileSizeLimit limit(fs::file_size(checkpointPath(file("full"), 4)) / 2);
+        const testing_tools::SmallDisk limit(fs::file_size(checkpointPath(file("full"), 4)) / 2);
         const std::string message = messageOf([&] { make(params)->run(); });
         BOOST_TEST(contains(message, "checkpoint-00000006"), message);
         BOOST_TEST(contains(message, "File too large"), message);
@@ -318,95 +294,6 @@ BOOST_AUTO_TEST_CASE(full_disk_leaves_the_earlier_checkpoint)
     BOOST_TEST(make(params)->run());
     BOOST_TEST(make(pretrain("whole"))->run());
     BOOST_TEST((bytes("full/final.safetensors") == bytes("whole/final.safetensors")));
-}
-
-BOOST_AUTO_TEST_CASE(damaged_checkpoints_are_recognised_and_the_one_before_is_taken)
-{
-    MaePretrainParams params = pretrain("damaged");
-    cv::Ptr<Trainer> trainer = make(params);
-    trainer->setProgress([](const TrainProgress& state) { return state.step < 8; });
-    BOOST_TEST(!trainer->run());
-    const std::string newest = checkpointPath(file("damaged"), 8);
-    std::string content = testing_tools::readText(newest);
-    content[content.size() - 100] = static_cast<char>(content[content.size() - 100] ^ 4);   // one bit of AdamW's state
-    testing_tools::writeText(newest, content);
-    params.resume = true;
-    std::string said;
-    trainer = make(params);
-    trainer->setMessage([&](const cv::String& line) { said += line + "\n"; });
-    BOOST_TEST(trainer->run());
-    BOOST_TEST(contains(said, "checkpoint-00000008.safetensors: not usable"), said);
-    BOOST_TEST(contains(said, "resumed at update 6"), said);
-    BOOST_TEST(make(pretrain("whole"))->run());
-    BOOST_TEST((bytes("damaged/final.safetensors") == bytes("whole/final.safetensors")));
-    BOOST_TEST(loggedSteps("damaged") == countTo(12), boost::test_tools::per_element());
-    BOOST_TEST(listCheckpoints(file("damaged")) == (std::vector<int64_t>{12, 9}), boost::test_tools::per_element());
-}
-
-BOOST_AUTO_TEST_CASE(checkpoints_of_which_none_is_usable_are_never_lost)
-{
-    MaePretrainParams params = pretrain("lost");
-    cv::Ptr<Trainer> trainer = make(params);
-    trainer->setProgress([](const TrainProgress& state) { return state.step < 8; });
-    BOOST_TEST(!trainer->run());
-    params.resume = true;
-    const std::string newest = checkpointPath(file("lost"), 8), older = checkpointPath(file("lost"), 6);
-    const std::string good = testing_tools::readText(newest), before = testing_tools::readText(older), log = bytes("lost/log.jsonl");
-    const auto refused = [&](const std::string& content, const std::vector<std::string>& parts)
-    {
-        testing_tools::writeText(newest, content);
-        const std::string message = messageOf([&] { make(params)->run(); });
-        for (const std::string& part : parts)
-            BOOST_TEST(contains(message, part), message);
-        BOOST_TEST((testing_tools::readText(newest) == content));
-        BOOST_TEST((testing_tools::readText(older) == before));
-        BOOST_TEST((bytes("lost/log.jsonl") == log));
-        BOOST_TEST(listCheckpoints(file("lost")) == (std::vector<int64_t>{8, 6}), boost::test_tools::per_element());
-    };
-    // What is whole and yet not usable: of a newer version, of another type, with values that no training leaves.
-    const auto rewritten = [&](const std::string& from, const std::string& to)
-    {
-        const std::shared_ptr<const io::TensorFile> old = io::TensorFile::open(older);
-        std::string state = old->metadata().at("ltrp.checkpoint");
-        state.replace(state.find("\"step\":6"), 8, "\"step\":8");
-        state.replace(state.find("\"adam_steps\":6"), 14, "\"adam_steps\":8");
-        BOOST_REQUIRE(state.find(from) != std::string::npos);
-        state.replace(state.find(from), from.size(), to);
-        cv::ltrp::train::Crc32 sum;
-        sum.add(state);
-        std::vector<io::TensorOut> tensors;
-        for (const io::TensorView& view : old->tensors())
-        {
-            tensors.push_back({view.name, view.dtype, view.shape, view.data});
-            sum.add(view.data, view.bytes);
-        }
-        char text[9];
-        std::snprintf(text, sizeof(text), "%08x", sum.value());
-        io::writeSafetensors(file("made"), tensors, {{"ltrp.checkpoint", state}, {"ltrp.crc32", text}});
-        return bytes("made");
-    };
-    refused(rewritten("\"version\":1", "\"version\":2"), {"checkpoint-00000008", "version 2", "reads version 1"});
-    refused(rewritten("\"step\":8", "\"step\":\"8\""), {"checkpoint-00000008", "'step' is"});
-    refused(rewritten("\"adam_steps\":8", "\"adam_steps\":-1"), {"checkpoint-00000008", "'adam_steps' is -1"});
-    refused(rewritten("\"adam_steps\":8", "\"adam_steps\":99999"), {"checkpoint-00000008", "expected a whole number from 0 to 8"});
-    refused(rewritten("\"options\":{", "\"options\":7,\"o\":{"), {"checkpoint-00000008", "'options' is not"});
-    if (geteuid() != 0)   // root reads everything
-    {
-        fs::permissions(newest, fs::perms::none);
-        BOOST_TEST(contains(messageOf([&] { make(params)->run(); }), "checkpoint-00000008"));
-        fs::permissions(newest, fs::perms::owner_all);
-    }
-    // Both damaged: refused, and each named.
-    testing_tools::writeText(older, before.substr(0, before.size() / 2));
-    testing_tools::writeText(newest, good.substr(0, good.size() - 1));
-    const std::string message = messageOf([&] { make(params)->run(); });
-    for (const char* part : {"none of its checkpoints can be used", "checkpoint-00000008", "checkpoint-00000006"})
-        BOOST_TEST(contains(message, part), message);
-    BOOST_TEST(listCheckpoints(file("lost")) == (std::vector<int64_t>{8, 6}), boost::test_tools::per_element());
-    BOOST_TEST((bytes("lost/log.jsonl") == log));
-    testing_tools::writeText(older, before);
-    testing_tools::writeText(newest, good);
-    BOOST_TEST(make(params)->run());
 }
 
 BOOST_AUTO_TEST_CASE(a_stop_within_an_update_leaves_the_one_before)

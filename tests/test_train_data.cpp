@@ -5,7 +5,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include "train_fixture.hpp"
-#include "train/checksum.hpp"
+#include "io/checksum.hpp"
 #include "train/loader.hpp"
 #include "vit/config.hpp"
 
@@ -22,10 +22,10 @@ BOOST_FIXTURE_TEST_SUITE(train_data, TrainFixture)
 
 BOOST_AUTO_TEST_CASE(crc32_of_the_standard_check_text)
 {
-    Crc32 crc;
+    io::Crc32 crc;
     crc.add(std::string("123456789"));
     BOOST_TEST(crc.value() == 0xcbf43926u);
-    Crc32 pieces;
+    io::Crc32 pieces;
     for (const char* piece : {"12345678", "", "9"})
         pieces.add(std::string(piece));
     BOOST_TEST(pieces.value() == 0xcbf43926u);

@@ -30,7 +30,7 @@ endfunction()
 # AddressSanitizer and UndefinedBehaviorSanitizer over the library. Training runs and the tool stay with the plain build:
 # instrumented they take long, and the code they share with the loaders and the API is reached from there. So do tests that
 # limit memory or make calls fail, which the sanitizers need for themselves.
-set(_left_out "train|golden|gradients|tool.*|samples|faults|inputs|inputs_hostile|targets")
+set(_left_out "train|train_runs|golden|gradients|tool.*|samples|faults|inputs|inputs_hostile|targets")
 ltrp_variant(sanitize TARGET ltrp_sanitized -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON
   -DLTRP_BUILD_TOOL=OFF "-DLTRP_LEAVE_OUT_TESTS=${_left_out}")
 foreach(_suite ${LTRP_SUITES})

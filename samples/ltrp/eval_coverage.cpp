@@ -8,7 +8,7 @@
 
 #include "../../modules/ltrp/src/eval/baselines.hpp"
 #include "../../modules/ltrp/src/eval/coverage.hpp"
-#include "../../modules/ltrp/src/train/checksum.hpp"
+#include "../../modules/ltrp/src/io/checksum.hpp"
 
 #include <opencv2/core/utility.hpp>
 
@@ -32,7 +32,7 @@ int column(size_t method, size_t keep)
 
 uint32_t checksum(const std::string& text)
 {
-    train::Crc32 sum;
+    io::Crc32 sum;
     sum.add(text);
     return sum.value();
 }

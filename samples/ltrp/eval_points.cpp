@@ -9,7 +9,7 @@
 #include "../../modules/ltrp/src/core/random.hpp"
 #include "../../modules/ltrp/src/eval/baselines.hpp"
 #include "../../modules/ltrp/src/eval/bootstrap.hpp"
-#include "../../modules/ltrp/src/train/checksum.hpp"
+#include "../../modules/ltrp/src/io/checksum.hpp"
 
 #include <opencv2/imgproc.hpp>
 #include <opencv2/ltrp/prompts.hpp>
@@ -44,7 +44,7 @@ std::vector<eval::Baseline> scoredBaselines()
 
 uint32_t checksum(const std::string& text)
 {
-    train::Crc32 sum;
+    io::Crc32 sum;
     sum.add(text.data(), text.size());
     return sum.value();
 }

@@ -8,7 +8,7 @@
 #include "eval_sets.hpp"
 #include "photos.hpp"
 
-#include "../../modules/ltrp/src/train/checksum.hpp"
+#include "../../modules/ltrp/src/io/checksum.hpp"
 
 #include <opencv2/core/utility.hpp>
 
@@ -178,7 +178,7 @@ void keepHalf(ImageSet& set, Half half)
 {
     const auto other = [&](const ImagePair& pair)
     {
-        cv::ltrp::train::Crc32 sum;
+        cv::ltrp::io::Crc32 sum;
         sum.add(fs::path(pair.image).filename().string());
         // CRC-32 alone puts neighbouring numbers into one half: its bits are mixed (Knuth's multiplicative hashing).
         const bool report = (sum.value() * 0x9E3779B1u) >> 31;

@@ -11,7 +11,7 @@
 #include "../ltrp/train_options.hpp"
 
 #include "../../modules/ltrp/src/ops/cpu/matmul.hpp"
-#include "../../modules/ltrp/src/train/checksum.hpp"
+#include "../../modules/ltrp/src/io/checksum.hpp"
 #include "../../modules/ltrp/src/train/clock.hpp"
 #include "../../modules/ltrp/src/train/workers.hpp"
 
@@ -67,7 +67,7 @@ public:
     /// The executable's checksum, and the versions of the libraries that compute.
     std::string program() const override
     {
-        cv::ltrp::train::Crc32 sum;
+        cv::ltrp::io::Crc32 sum;
         std::ifstream file("/proc/self/exe", std::ios::binary);
         std::vector<char> block(1 << 20);
         while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0)

@@ -7,8 +7,9 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <set>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -19,12 +20,10 @@ namespace cv { namespace ltrp { namespace io {
 namespace
 {
 
+/// The folder of a file, with a slash at its end; empty for the working folder.
 std::string folderOf(const std::string& path)
 {
-    const size_t slash = path.rfind('/');
-    if (slash == std::string::npos)
-        return ".";
-    return slash == 0 ? "/" : path.substr(0, slash);
+    return path.substr(0, path.rfind('/') + 1);
 }
 
 /// Where a write to `path` ends up: symbolic links stay links, and only regular files are replaced (never a device
@@ -40,15 +39,14 @@ std::string resolveTarget(const std::string& path)
     }
     LTRP_REQUIRE(!S_ISDIR(info.st_mode), Error::StsBadArg, path << ": cannot write, this is a folder");
     LTRP_REQUIRE(S_ISREG(info.st_mode), Error::StsBadArg, path << ": cannot write, this is not a regular file");
-    const std::unique_ptr<char, void (*)(void*)> resolved(::realpath(path.c_str(), nullptr), std::free);
-    return resolved ? std::string(resolved.get()) : path;
+    return std::filesystem::canonical(path).string();
 }
 
 /// A name in the target's folder that does not grow with the target's own name (names have a length limit).
 std::string temporaryName(const std::string& folder)
 {
     static std::atomic<unsigned> counter{0};
-    return folder + "/.ltrp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    return folder + ".ltrp-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
 }
 
 [[noreturn]] void throwSystemError(const std::string& path, const char* what, int error)
@@ -66,7 +64,7 @@ std::string descriptorPath(int fd)
 /// (needed to give it its name later) does not allow it.
 int openNameless(const std::string& folder)
 {
-    const int fd = ::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    const int fd = ::open((folder + ".").c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
     if (fd >= 0 && ::access(descriptorPath(fd).c_str(), F_OK) != 0)
     {
         ::close(fd);
@@ -109,10 +107,9 @@ void AtomicFile::keepOwner() const
     struct stat info;
     if (::stat(path_.c_str(), &info) != 0)
         return;
-    if (::fchown(fd_, info.st_uid, info.st_gid) != 0)
-        errno = 0;   // for root and for members of the group alone
-    if (::fchmod(fd_, info.st_mode & 07777) != 0)
-        errno = 0;   // file systems without modes
+    // The owner changes for root and members of the group alone, and some file systems have no modes: no error either way.
+    static_cast<void>(!::fchown(fd_, info.st_uid, info.st_gid));
+    static_cast<void>(!::fchmod(fd_, info.st_mode & 07777));
 }
 
 AtomicFile::~AtomicFile()
@@ -171,15 +168,15 @@ void AtomicFile::commit()
         throwSystemError(path_, "replace", errno);
     temporary_.clear();
 
-    // Without this the rename itself may be lost with the power. Some file systems have no fsync of folders.
-    const int folderFd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folderFd >= 0)
-    {
-        const int failed = ::fsync(folderFd) != 0 ? errno : 0;
-        ::close(folderFd);
-        if (failed != 0 && failed != EINVAL && failed != ENOTSUP && failed != EROFS)
-            throwSystemError(path_, "write its folder to the disk", failed);
-    }
+    // Without this the rename itself may be lost with the power.
+    const int folderFd = ::open((folder + ".").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folderFd < 0)
+        return;   // a folder that may be written but not read
+    const int failed = ::fsync(folderFd) != 0 ? errno : 0;
+    ::close(folderFd);
+    static const std::set<int> harmless{0, EINVAL, ENOTSUP, EROFS};   // some file systems have no fsync of folders
+    if (!harmless.count(failed))
+        throwSystemError(path_, "write its folder to the disk", failed);
 }
 
 void writeTextFile(const std::string& path, const std::string& text)

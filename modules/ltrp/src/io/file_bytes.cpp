@@ -3,6 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "descriptor.hpp"
 #include "file_bytes.hpp"
 
 #include <algorithm>
@@ -11,25 +12,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace cv { namespace ltrp { namespace io {
 
 namespace
 {
-
-struct Descriptor
-{
-    int fd;
-    explicit Descriptor(int f) : fd(f) {}
-    ~Descriptor()
-    {
-        if (fd >= 0)
-            ::close(fd);
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-};
 
 class MappedBytes : public FileBytes
 {

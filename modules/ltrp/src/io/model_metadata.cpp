@@ -9,8 +9,6 @@
 #include "../core/decimal.hpp"
 
 #include <filesystem>
-#include <fstream>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -22,66 +20,16 @@ namespace
 using Json = nlohmann::json;
 
 const int metadataVersion = 1;
-const uintmax_t maxConfigBytes = 1 << 20; // published config.json files have about 1 KB
-
-Json parseObject(const std::string& text, const std::string& where)
-{
-    Json json = parseJsonText<Json>(text);
-    LTRP_REQUIRE(!json.is_discarded() && json.is_object(), Error::StsParseError, where << ": not a JSON object"
-                 << (nestedTooDeep(text) ? " of at most 64 levels" : ""));
-    return json;
-}
-
-const Json& member(const Json& object, const char* key, const std::string& where)
-{
-    const auto it = object.find(key);
-    LTRP_REQUIRE(it != object.end(), Error::StsParseError, where << ": '" << key << "' is missing");
-    return *it;
-}
+const size_t maxConfigBytes = 1 << 20; // published config.json files have about 1 KB
 
 int integer(const Json& object, const char* key, const std::string& where)
 {
-    const Json& value = member(object, key, where);
-    // Compared as a double: a 64-bit number must not be narrowed before it is checked.
-    LTRP_REQUIRE(value.is_number_integer() && value.get<double>() >= 0 &&
-                     value.get<double>() <= std::numeric_limits<int>::max(),
-                 Error::StsParseError,
-                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected a whole number");
-    return value.get<int>();
-}
-
-double number(const Json& object, const char* key, const std::string& where)
-{
-    const Json& value = member(object, key, where);
-    LTRP_REQUIRE(value.is_number(), Error::StsParseError,
-                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected a number");
-    return value.get<double>();
-}
-
-bool boolean(const Json& object, const char* key, const std::string& where)
-{
-    const Json& value = member(object, key, where);
-    LTRP_REQUIRE(value.is_boolean(), Error::StsParseError,
-                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected true or false");
-    return value.get<bool>();
-}
-
-void triple(const Json& object, const char* key, const std::string& where, double* out)
-{
-    const Json& value = member(object, key, where);
-    bool good = value.is_array() && value.size() == 3;
-    for (size_t i = 0; good && i < 3; i++)
-        good = value[i].is_number();
-    LTRP_REQUIRE(good, Error::StsParseError,
-                 where << ": '" << key << "' is " << value.dump().substr(0, 40) << ", expected three numbers");
-    for (size_t i = 0; i < 3; i++)
-        out[i] = value[i].get<double>();
+    return static_cast<int>(jsonInteger(object, key, where));
 }
 
 vit::StackConfig stack(const Json& object, const char* key, const std::string& where)
 {
-    const Json& value = member(object, key, where);
-    LTRP_REQUIRE(value.is_object(), Error::StsParseError, where << ": '" << key << "' is not a JSON object");
+    const Json& value = jsonObject(object, key, where);
     const std::string inside = where + ": " + key;
     vit::StackConfig config;
     config.dim = integer(value, "dim", inside);
@@ -108,6 +56,11 @@ double shortestDecimal(float value)
     return parseDecimal(decimal(value, 9));
 }
 
+std::string_view textOf(const FileBytes& bytes)
+{
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
 /// The JSON object in a file beside the weights; empty where there is no such file.
 Json neighbour(const std::string& path, const char* name, std::string& where)
 {
@@ -116,15 +69,10 @@ Json neighbour(const std::string& path, const char* name, std::string& where)
     std::error_code error;
     if (std::filesystem::symlink_status(file, error).type() == std::filesystem::file_type::not_found)
         return Json::object();
-    LTRP_REQUIRE(std::filesystem::is_regular_file(file, error), Error::StsBadArg,
-                 where << ": is no regular file, nor a link to one");
-    const uintmax_t bytes = std::filesystem::file_size(file, error);
-    LTRP_REQUIRE(!error && bytes <= maxConfigBytes, Error::StsBadArg,
-                 where << ": " << bytes << " bytes, expected at most " << maxConfigBytes);
-    std::ifstream stream(file, std::ios::binary);
-    std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-    LTRP_REQUIRE(stream.good() || stream.eof(), Error::StsError, where << ": cannot be read");
-    return parseObject(text, where);
+    const std::shared_ptr<const FileBytes> bytes = FileBytes::map(where);
+    LTRP_REQUIRE(bytes->size() <= maxConfigBytes, Error::StsBadArg,
+                 where << ": " << bytes->size() << " bytes, expected at most " << maxConfigBytes);
+    return parseJsonObject<Json>(textOf(*bytes), where);
 }
 
 /// transformers writes only what differs from its class defaults.
@@ -148,10 +96,10 @@ void applyHuggingFaceConfig(const std::string& path, vit::MaeConfig& mae)
     if (!config.empty())
     {
         LTRP_REQUIRE(!config.contains("model_type") || config["model_type"] == "vit_mae", Error::StsBadArg,
-                     where << ": 'model_type' is " << config["model_type"].dump().substr(0, 40)
+                     where << ": 'model_type' is " << jsonExcerpt(config["model_type"])
                            << ", expected \"vit_mae\"");
         LTRP_REQUIRE(!config.contains("hidden_act") || config["hidden_act"] == "gelu", Error::StsBadArg,
-                     where << ": 'hidden_act' is " << config["hidden_act"].dump().substr(0, 40)
+                     where << ": 'hidden_act' is " << jsonExcerpt(config["hidden_act"])
                            << ", only \"gelu\" is supported");
         checkAgainst(config, "hidden_size", 768, mae.encoder.dim, where, path);
         checkAgainst(config, "num_hidden_layers", 12, mae.encoder.depth, where, path);
@@ -165,14 +113,14 @@ void applyHuggingFaceConfig(const std::string& path, vit::MaeConfig& mae)
         mae.encoder.heads = integerOr(config, "num_attention_heads", 12, where);
         mae.decoder.heads = integerOr(config, "decoder_num_attention_heads", 16, where);
         mae.layerNormEps =
-            static_cast<float>(config.contains("layer_norm_eps") ? number(config, "layer_norm_eps", where) : 1e-12);
-        mae.normPixLoss = config.contains("norm_pix_loss") && boolean(config, "norm_pix_loss", where);
+            static_cast<float>(config.contains("layer_norm_eps") ? jsonNumber(config, "layer_norm_eps", where) : 1e-12);
+        mae.normPixLoss = config.contains("norm_pix_loss") && jsonBoolean(config, "norm_pix_loss", where);
     }
     const Json preprocessor = neighbour(path, "preprocessor_config.json", where);
     if (preprocessor.contains("image_mean"))
-        triple(preprocessor, "image_mean", where, mae.input.mean);
+        jsonTriple(preprocessor, "image_mean", where, mae.input.mean);
     if (preprocessor.contains("image_std"))
-        triple(preprocessor, "image_std", where, mae.input.std);
+        jsonTriple(preprocessor, "image_std", where, mae.input.std);
 }
 
 /// timm's config.json says how images were normalised in training, and what the outputs of a classifier are.
@@ -188,9 +136,9 @@ void applyTimmConfig(const std::string& path, bool mae, vit::InputConfig& input)
     if (it == config.end() || !it->is_object())
         return;
     if (it->contains("mean"))
-        triple(*it, "mean", where, input.mean);
+        jsonTriple(*it, "mean", where, input.mean);
     if (it->contains("std"))
-        triple(*it, "std", where, input.std);
+        jsonTriple(*it, "std", where, input.std);
 }
 
 /// The pretraining script's own options, which its checkpoints carry; the released weights have lost them.
@@ -262,18 +210,18 @@ namespace
 
 Json parseCommon(const std::string& text, const std::string& where, ModelKind& kindOut, vit::InputConfig& input)
 {
-    Json json = parseObject(text, where);
+    Json json = parseJsonObject<Json>(text, where);
     const int version = integer(json, "format", where);
     LTRP_REQUIRE(version == metadataVersion, Error::StsBadArg,
                  where << ": format version " << version << ", expected " << metadataVersion);
-    const Json& kind = member(json, "kind", where);
+    const Json& kind = jsonMember(json, "kind", where);
     LTRP_REQUIRE(kind == "mae" || kind == "ranker", Error::StsBadArg,
-                 where << ": 'kind' is " << kind.dump().substr(0, 40) << ", expected \"mae\" or \"ranker\"");
+                 where << ": 'kind' is " << jsonExcerpt(kind) << ", expected \"mae\" or \"ranker\"");
     kindOut = kind == "mae" ? ModelKind::Mae : ModelKind::Ranker;
     input.imageSize = integer(json, "image_size", where);
     input.patchSize = integer(json, "patch_size", where);
-    triple(json, "mean", where, input.mean);
-    triple(json, "std", where, input.std);
+    jsonTriple(json, "mean", where, input.mean);
+    jsonTriple(json, "std", where, input.std);
     return json;
 }
 
@@ -287,10 +235,10 @@ void parseInputMetadata(const std::string& text, const std::string& path, ModelK
     if (size == json.end())
         return;
     LTRP_REQUIRE(size->is_array() && size->size() == 2, Error::StsParseError,
-                 where << ": 'input_size' is " << size->dump().substr(0, 40) << ", expected [width, height]");
+                 where << ": 'input_size' is " << jsonExcerpt(*size) << ", expected [width, height]");
     const Json sides = {{"width", (*size)[0]}, {"height", (*size)[1]}};
     input.otherSize = Size(integer(sides, "width", where), integer(sides, "height", where));
-    LTRP_REQUIRE(!input.otherSize.empty(), Error::StsParseError, where << ": 'input_size' is " << size->dump().substr(0, 40)
+    LTRP_REQUIRE(!input.otherSize.empty(), Error::StsParseError, where << ": 'input_size' is " << jsonExcerpt(*size)
                  << ", expected sides of 1 pixel or more");
 }
 
@@ -299,14 +247,14 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
     const std::string where = path + ": metadata 'ltrp'";
     vit::InputConfig input;
     const Json json = parseCommon(text, where, model.kind, input);
-    const float eps = static_cast<float>(number(json, "layer_norm_eps", where));
+    const float eps = static_cast<float>(jsonNumber(json, "layer_norm_eps", where));
     if (model.kind == ModelKind::Mae)
     {
         model.mae.input = input;
         model.mae.layerNormEps = eps;
         model.mae.encoder = stack(json, "encoder", where);
         model.mae.decoder = stack(json, "decoder", where);
-        model.mae.normPixLoss = boolean(json, "norm_pix_loss", where);
+        model.mae.normPixLoss = jsonBoolean(json, "norm_pix_loss", where);
     }
     else
     {
@@ -316,15 +264,13 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         if (json.contains("head"))   // files older than the token head have none
         {
             LTRP_REQUIRE(json["head"].is_string(), Error::StsParseError, where << ": 'head' is "
-                         << json["head"].dump().substr(0, 40) << ", expected \"token\" or \"class\"");
+                         << jsonExcerpt(json["head"]) << ", expected \"token\" or \"class\"");
             model.ranker.head = vit::parseHead(json["head"].get<std::string>(), where);
         }
     }
     if (json.contains("provenance"))
     {
-        LTRP_REQUIRE(json["provenance"].is_object(), Error::StsParseError,
-                     where << ": 'provenance' is not a JSON object");
-        for (const auto& item : json["provenance"].items())
+        for (const auto& item : jsonObject(json, "provenance", where).items())
         {
             LTRP_REQUIRE(item.value().is_string(), Error::StsParseError,
                          where << ": provenance of " << printable(item.key()) << " is not a text");
@@ -336,14 +282,14 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
 std::vector<std::string> indexedFiles(const std::string& path)
 {
     const std::shared_ptr<const FileBytes> bytes = FileBytes::map(path);
-    const Json index = parseObject(std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()), path);
-    const Json& map = member(index, "weight_map", path);
+    const Json index = parseJsonObject<Json>(textOf(*bytes), path);
+    const Json& map = jsonMember(index, "weight_map", path);
     LTRP_REQUIRE(map.is_object() && !map.empty(), Error::StsParseError, path << ": 'weight_map' is not a JSON object with entries");
     std::set<std::string> names;
     for (const auto& entry : map.items())
     {
         LTRP_REQUIRE(entry.value().is_string(), Error::StsParseError, path << ": the file of tensor " << printable(entry.key())
-                     << " is " << entry.value().dump().substr(0, 40) << ", expected a text");
+                     << " is " << jsonExcerpt(entry.value()) << ", expected a text");
         const std::string name = entry.value().get<std::string>();
         LTRP_REQUIRE(!name.empty() && name[0] != '.' && name.find_first_of("/\\") == std::string::npos, Error::StsBadArg,
                      path << ": names the file " << printable(name) << ", expected one beside it");

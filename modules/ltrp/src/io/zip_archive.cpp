@@ -3,10 +3,10 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "checksum.hpp"
 #include "zip_archive.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace cv { namespace ltrp { namespace io {
 
@@ -56,42 +56,7 @@ bool applyZip64(const uint8_t* extra, size_t extraBytes, std::initializer_list<u
     return false;
 }
 
-/// Eight tables: table k advances the checksum of a byte over k more zero bytes, so that eight bytes go at once.
-using CrcTables = std::array<std::array<uint32_t, 256>, 8>;
-
-CrcTables makeCrcTables()
-{
-    CrcTables tables{};
-    for (uint32_t byte = 0; byte < 256; ++byte)
-    {
-        uint32_t crc = byte;
-        for (int bit = 0; bit < 8; ++bit)
-            crc = crc >> 1 ^ (crc & 1u ? 0xedb88320u : 0u);
-        tables[0][byte] = crc;
-    }
-    for (size_t k = 1; k < tables.size(); ++k)
-        for (size_t byte = 0; byte < 256; ++byte)
-            tables[k][byte] = tables[k - 1][byte] >> 8 ^ tables[0][tables[k - 1][byte] & 0xffu];
-    return tables;
-}
-
 }  // namespace
-
-uint32_t crc32(const uint8_t* data, size_t size)
-{
-    static const CrcTables tables = makeCrcTables();
-    uint32_t crc = 0xffffffffu;
-    for (; size >= 8; size -= 8, data += 8)
-    {
-        const uint64_t next = readLittleEndian(data, 8) ^ crc;
-        crc = 0;
-        for (size_t k = 0; k < 8; ++k)
-            crc ^= tables[7 - k][next >> (8 * k) & 0xffu];
-    }
-    for (; size > 0; --size, ++data)
-        crc = crc >> 8 ^ tables[0][(crc ^ *data) & 0xffu];
-    return ~crc;
-}
 
 ZipArchive::ZipArchive(const FileBytes& file) : file_(file)
 {
@@ -252,10 +217,11 @@ const uint8_t* ZipArchive::data(const ZipEntry& entry)
     const size_t i = static_cast<size_t>(&entry - entries_.data());
     if (!verified_[i])
     {
-        const uint32_t found = crc32(bytes, static_cast<size_t>(entry.size));
-        LTRP_REQUIRE(found == entry.crc, Error::StsParseError,
+        Crc32 found;
+        found.add(bytes, static_cast<size_t>(entry.size));
+        LTRP_REQUIRE(found.value() == entry.crc, Error::StsParseError,
                      file_.path() << ": zip entry " << printable(entry.name) << " is damaged: its CRC-32 is "
-                                  << std::hex << found << ", expected " << entry.crc);
+                                  << std::hex << found.value() << ", expected " << entry.crc);
         verified_[i] = true;
     }
     return bytes;

@@ -47,9 +47,6 @@ private:
     std::unordered_map<std::string, size_t> index_;
 };
 
-/// CRC-32 of zip files.
-uint32_t crc32(const uint8_t* data, size_t size);
-
 }}}  // namespace
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "../precomp.hpp"
 #include "checkpoint.hpp"
-#include "checksum.hpp"
 #include "../core/decimal.hpp"
+#include "../io/checksum.hpp"
 #include "../io/file_bytes.hpp"
 #include "../io/json_text.hpp"
 #include "../io/tensor_file.hpp"
@@ -32,13 +32,6 @@ const char* const stateKey = "ltrp.checkpoint";
 const char* const crcKey = "ltrp.crc32";
 const int checkpointVersion = 1;
 
-std::string hex(uint32_t value)
-{
-    char text[9];
-    std::snprintf(text, sizeof(text), "%08x", value);
-    return text;
-}
-
 /// A checkpoint file, checked whole: the mapping and what its header says.
 struct OpenCheckpoint
 {
@@ -64,19 +57,6 @@ const io::TensorView& floats(const io::TensorFile& file, const char* name, size_
     return view;
 }
 
-int64_t wholeNumber(const std::string& path, const Json& state, const char* key, int64_t least, int64_t most)
-{
-    const auto found = state.find(key);
-    const bool whole = found != state.end() && found->is_number_integer();
-    const int64_t value = whole && found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX ? -1
-                          : whole                                                                   ? found->get<int64_t>()
-                                                                                                    : 0;
-    LTRP_REQUIRE(whole && value >= least && value <= most, Error::StsBadArg, path << ": '" << key << "' is "
-                 << (found == state.end() ? "missing" : found->dump().substr(0, 40)) << ", expected a whole number from "
-                 << least << " to " << most);
-    return value;
-}
-
 /// @throws Damaged, or cv::Exception for what is whole and yet not usable
 OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
 {
@@ -97,26 +77,23 @@ OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
                  path << ": not a training checkpoint");
     result.state = io::parseJsonText<Json>(state->second);
     // First of all: what another version has written need not fit what follows.
-    if (result.state.is_object())
-        LTRP_REQUIRE(wholeNumber(path, result.state, "version", 1, INT64_MAX) == checkpointVersion, Error::StsBadArg,
-                     path << ": a checkpoint of version " << result.state["version"] << ", this program reads version "
-                          << checkpointVersion);
-    Crc32 sum;
+    const Json version = result.state.is_object() ? result.state.value("version", Json()) : Json();
+    LTRP_REQUIRE(!version.is_number() || version == checkpointVersion, Error::StsBadArg, path << ": a checkpoint of version "
+                 << version << ", this program reads version " << checkpointVersion);
+    io::Crc32 sum;
     sum.add(state->second);
     for (const char* name : {"params", "adam.m", "adam.v"})
     {
         const io::TensorView& view = result.file->at(name);
         sum.add(view.data, view.bytes);
     }
-    if (hex(sum.value()) != crc->second)
-        throw Damaged(path + ": damaged: the checksum is " + hex(sum.value()) + ", expected " + io::printable(crc->second));
-    LTRP_REQUIRE(result.state.is_object(), Error::StsBadArg, path << ": the checkpoint's state is not a JSON object");
-    LTRP_REQUIRE(wholeNumber(path, result.state, "step", 0, INT64_MAX) == step, Error::StsBadArg, path
+    if (sum.text() != crc->second)
+        throw Damaged(path + ": damaged: the checksum is " + sum.text() + ", expected " + io::printable(crc->second));
+    LTRP_REQUIRE(version.is_number(), Error::StsBadArg, path << ": the checkpoint's state is no JSON object with a version");
+    LTRP_REQUIRE(io::jsonInteger(result.state, "step", path, 0, INT64_MAX) == step, Error::StsBadArg, path
                  << ": the file's name and the step inside differ");
-    result.adamSteps = wholeNumber(path, result.state, "adam_steps", 0, step);
-    const auto options = result.state.find("options");
-    LTRP_REQUIRE(options != result.state.end() && options->is_object(), Error::StsBadArg,
-                 path << ": 'options' is not a JSON object");
+    result.adamSteps = io::jsonInteger(result.state, "adam_steps", path, 0, step);
+    io::jsonObject(result.state, "options", path);
     return result;
 }
 
@@ -158,10 +135,8 @@ void compareWorkers(const std::string& path, const Json& state, const WorkerSetu
     WorkerSetup old;
     if (state.contains("workers"))
     {
-        old.workers = static_cast<int>(wholeNumber(path, state, "workers", 1, 1 << 20));
-        LTRP_REQUIRE(state.contains("ordered") && state["ordered"].is_boolean(), Error::StsBadArg,
-                     path << ": 'ordered' is missing or neither true nor false");
-        old.ordered = state["ordered"].get<bool>();
+        old.workers = static_cast<int>(io::jsonInteger(state, "workers", path, 1, 1 << 20));
+        old.ordered = io::jsonBoolean(state, "ordered", path);
     }
     if (old.text() != workerSetup.text())
         report("begun by " + old.text() + ", goes on with " + workerSetup.text() + ": the same samples, " +
@@ -194,21 +169,14 @@ std::string checkpointPath(const std::string& folder, int64_t step)
 
 std::vector<int64_t> listCheckpoints(const std::string& folder)
 {
-    const std::string head = "checkpoint-", tail = ".safetensors";
     std::vector<int64_t> steps;
-    std::error_code error;
-    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
     {
-        const std::string name = it->path().filename().string();
-        if (name.size() <= head.size() + tail.size() || name.compare(0, head.size(), head) != 0 ||
-            name.compare(name.size() - tail.size(), tail.size(), tail) != 0)
-            continue;
-        const std::string digits = name.substr(head.size(), name.size() - head.size() - tail.size());
-        if (digits.size() <= 18 && digits.find_first_not_of("0123456789") == std::string::npos &&
-            checkpointPath(folder, std::stoll(digits)) == (fs::path(folder) / name).string())
-            steps.push_back(std::stoll(digits));
+        long long step = 0;
+        if (std::sscanf(entry.path().filename().c_str(), "checkpoint-%18lld", &step) == 1 && step >= 0 &&
+            entry.path() == checkpointPath(folder, step))
+            steps.push_back(step);
     }
-    LTRP_REQUIRE(!error, Error::StsError, folder << ": cannot read the folder: " << error.message());
     std::sort(steps.rbegin(), steps.rend());
     return steps;
 }
@@ -232,11 +200,11 @@ void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& 
     const std::vector<io::TensorOut> tensors{{"params", io::DType::F32, shape, params.data()},
                                              {"adam.m", io::DType::F32, shape, optimizer.m.ptr<float>()},
                                              {"adam.v", io::DType::F32, shape, optimizer.v.ptr<float>()}};
-    Crc32 sum;
+    io::Crc32 sum;
     sum.add(text);
     for (const io::TensorOut& tensor : tensors)
         sum.add(tensor.data, params.layout.total() * sizeof(float));
-    io::writeSafetensors(checkpointPath(folder, step), tensors, {{stateKey, text}, {crcKey, hex(sum.value())}});
+    io::writeSafetensors(checkpointPath(folder, step), tensors, {{stateKey, text}, {crcKey, sum.text()}});
 
     usable.erase(std::remove(usable.begin(), usable.end(), step), usable.end());
     usable.push_back(step);

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
+#include <string>
 #include <utility>
 
 namespace cv { namespace ltrp { namespace train {
@@ -23,6 +24,18 @@ inline double wallClock()
 {
     const auto time = std::chrono::system_clock::now().time_since_epoch();
     return std::round(std::chrono::duration<double>(time).count() * 1000) / 1000;
+}
+
+/// What is said of a run that will take so many seconds: nothing below an hour, above a day also what would shorten it.
+inline std::string lengthText(double seconds)
+{
+    const double hours = seconds / 3600;
+    if (hours < 1)
+        return std::string();
+    const bool days = hours > 24;
+    const long long count = std::llround(days ? hours / 24 : hours);
+    return "at this rate the run will take about " + std::to_string(count) + (days ? " day" : " hour") + (count > 1 ? "s" : "") +
+           (days ? "; fewer epochs, a smaller preset (tiny), a smaller size or a GPU shorten it" : "");
 }
 
 /// Images per second over the last minute: a single slow update (a checkpoint) does not shake the estimate.

@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "dataset.hpp"
-#include "checksum.hpp"
+#include "../io/checksum.hpp"
 #include "../image/photo_list.hpp"
 #include "../image/preprocess.hpp"
 
@@ -23,7 +23,7 @@ Dataset listImages(const std::vector<std::string>& data)
     LTRP_REQUIRE(list.photos.size() <= size_t(INT32_MAX), Error::StsBadArg, "data: " << list.photos.size()
                  << " images, at most " << INT32_MAX << " can be told apart");
     Dataset dataset;
-    Crc32 crc;
+    io::Crc32 crc;
     for (const image::PhotoEntry& entry : list.photos)
     {
         std::error_code error;

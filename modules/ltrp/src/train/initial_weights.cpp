@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "initial_weights.hpp"
-#include "checksum.hpp"
+#include "../io/checksum.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -45,7 +45,7 @@ bool startsWith(const std::string& text, const char* start)
 
 std::string weightsText(const io::Model& model)
 {
-    Crc32 crc;
+    io::Crc32 crc;
     crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
     const bool mae = model.kind == io::ModelKind::Mae;
     if (mae)

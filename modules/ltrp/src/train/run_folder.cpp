@@ -17,44 +17,37 @@
 #include <filesystem>
 #include <set>
 
-#ifndef _WIN32
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#endif
 
 namespace cv { namespace ltrp { namespace train {
 
 namespace fs = std::filesystem;
 
-RunFolder::RunFolder(const std::string& path, bool resume) : path_(path)
+namespace
+{
+
+int openFolder(const std::string& path)
 {
     LTRP_REQUIRE(!path.empty(), Error::StsBadArg, "out: no folder given");
     std::error_code error;
     fs::create_directories(path, error);
-    LTRP_REQUIRE(!error && fs::is_directory(path), Error::StsError, path << ": cannot make the folder: "
-                 << (error ? error.message() : "a file of that name exists"));
-#ifndef _WIN32
-    // The system releases the lock when the process ends, however it ends.
-    lock_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    LTRP_REQUIRE(lock_ >= 0, Error::StsError, path << ": cannot be opened: " << std::strerror(errno));
-    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)   // a file system without locks does no harm
-    {
-        ::close(lock_);
-        LTRP_ERROR(Error::StsError, path << ": another process trains into this folder");
-    }
-#endif
-    try
-    {
-        checkContents(resume);
-        removeLeftovers();
-    }
-    catch (...)
-    {
-        release();
-        throw;
-    }
+    LTRP_REQUIRE(!error, Error::StsError, path << ": cannot make the folder: " << error.message());
+    return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const std::string& path, bool resume) : path_(path), lock_(openFolder(path))
+{
+    LTRP_REQUIRE(lock_.fd >= 0, Error::StsError, path << ": cannot be opened: " << std::strerror(errno));
+    // The system releases the lock when the process ends, however it ends. A file system without locks does no harm.
+    LTRP_REQUIRE(::flock(lock_.fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, Error::StsError, path
+                 << ": another process trains into this folder");
+    checkContents(resume);
+    removeLeftovers();
 }
 
 void RunFolder::checkContents(bool resume) const
@@ -69,11 +62,9 @@ void RunFolder::checkContents(bool resume) const
 /// What io::AtomicFile leaves when its process is killed in the middle of a write.
 void RunFolder::removeLeftovers() const
 {
-#ifndef _WIN32
-    std::error_code error;
-    for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error))
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_))
     {
-        const std::string name = it->path().filename().string();
+        const std::string name = entry.path().filename().string();
         long process = 0;
         int counter = 0, length = 0;
         if (std::sscanf(name.c_str(), ".ltrp-%ld-%d.tmp%n", &process, &counter, &length) != 2 ||
@@ -81,40 +72,22 @@ void RunFolder::removeLeftovers() const
             continue;
         std::error_code ignored;
         if (process == ::getpid() || (::kill(static_cast<pid_t>(process), 0) != 0 && errno == ESRCH))
-            fs::remove(it->path(), ignored);
+            fs::remove(entry.path(), ignored);
     }
-#endif
-}
-
-void RunFolder::release()
-{
-#ifndef _WIN32
-    if (lock_ >= 0)
-        ::close(lock_);
-    lock_ = -1;
-#endif
-}
-
-RunFolder::~RunFolder()
-{
-    release();
 }
 
 void RunFolder::refuseInputs(const std::vector<std::string>& read) const
 {
     std::set<std::pair<uint64_t, uint64_t>> own;
     struct stat info;
-    std::error_code error;
-    for (fs::directory_iterator it(path_, error), end; !error && it != end; it.increment(error))
-        if (::stat(it->path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_))
+        if (::stat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
             own.emplace(info.st_dev, info.st_ino);
+    if (own.empty())
+        return;
     for (const std::string& input : read)
-    {
-        if (own.empty())
-            return;
         LTRP_REQUIRE(::stat(input.c_str(), &info) != 0 || !own.count({info.st_dev, info.st_ino}), Error::StsBadArg,
                      input << ": lies in " << path_ << ", where the training writes; choose another folder");
-    }
 }
 
 std::string RunFolder::file(const std::string& name) const
@@ -135,8 +108,8 @@ RunLog::RunLog(const std::string& path, int64_t keep) : path_(path)
         while (std::getline(old, line))
         {
             const nlohmann::json json = io::parseJsonText<nlohmann::json>(line);
-            if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
-                json["step"].get<int64_t>() <= keep)
+            if (json.is_object() && json.value("step", nlohmann::json()).is_number_integer() &&
+                json["step"].get<double>() <= static_cast<double>(keep))   // as a double: larger than any int64 is no negative number
                 kept.write(line + "\n");
         }
         kept.commit();

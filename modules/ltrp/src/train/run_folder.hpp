@@ -7,6 +7,8 @@
 
 #include "../precomp.hpp"
 
+#include "../io/descriptor.hpp"
+
 #include <fstream>
 #include <mutex>
 
@@ -19,9 +21,6 @@ public:
     /// Creates the folder if it does not exist. @throws if another process trains into it, or if it has files of a run
     /// and `resume` is false
     RunFolder(const std::string& path, bool resume);
-    ~RunFolder();
-    RunFolder(const RunFolder&) = delete;
-    RunFolder& operator=(const RunFolder&) = delete;
 
     const std::string& path() const { return path_; }
     /// Refuses a training that reads a file of this folder, by any name or link.
@@ -31,10 +30,9 @@ public:
 private:
     void checkContents(bool resume) const;
     void removeLeftovers() const;
-    void release();
 
     std::string path_;
-    int lock_ = -1;
+    io::Descriptor lock_;
 };
 
 /// log.jsonl: one JSON object per line, each with the step it belongs to.

@@ -4,7 +4,9 @@
 
 #include "../precomp.hpp"
 #include "targets.hpp"
-#include "checksum.hpp"
+#include "../io/checksum.hpp"
+#include "../io/file_bytes.hpp"
+#include "../io/json_text.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -23,13 +25,6 @@ namespace {
 
 const char* const descriptionKey = "ltrp.targets";
 const char* const crcKey = "ltrp.crc32";
-
-std::string hex(uint32_t value)
-{
-    char text[16];
-    std::snprintf(text, sizeof(text), "%08x", value);
-    return text;
-}
 
 std::string filePath(const std::string& folder, int file)
 {
@@ -72,30 +67,22 @@ Header readHeader(const io::TensorFile& file)
                  file.path() << ": holds no targets: the metadata entry '" << descriptionKey << "' is missing");
     Header header;
     header.text = found->second;
-    try
-    {
-        const Json json = Json::parse(header.text);
-        LTRP_REQUIRE(json.at("format").get<int>() == 1, Error::StsBadArg, file.path() << ": targets of format "
-                     << json.at("format").get<int>() << ", expected 1: made by a newer version?");
-        header.images = json.at("images").get<int>();
-        header.description.data = json.at("data").get<std::string>();
-        header.description.input.imageSize = json.at("image_size").get<int>();
-        header.description.input.patchSize = json.at("patch_size").get<int>();
-        for (size_t c = 0; c < 3; ++c)
-        {
-            header.description.input.mean[c] = json.at("mean").at(c).get<double>();
-            header.description.input.std[c] = json.at("std").at(c).get<double>();
-        }
-        for (const auto& option : json.at("teacher").items())
-            header.description.teacher.emplace_back(option.key(), option.value().get<std::string>());
-    }
-    catch (const nlohmann::json::exception& error)
-    {
-        LTRP_ERROR(Error::StsBadArg, file.path() << ": '" << descriptionKey << "' cannot be read: " << error.what());
-    }
-    LTRP_REQUIRE(header.images >= 1, Error::StsBadArg, file.path() << ": targets of " << header.images << " images");
+    const std::string where = file.path() + ": metadata '" + descriptionKey + "'";
+    const Json json = io::parseJsonObject<Json>(header.text, where);
+    const int64_t format = io::jsonInteger(json, "format", where);
+    LTRP_REQUIRE(format == 1, Error::StsBadArg, where << ": targets of format " << format << ", expected 1: made by a newer version?");
+    header.images = static_cast<int>(io::jsonInteger(json, "images", where, 1));
+    header.description.data = io::jsonString(json, "data", where);
+    vit::InputConfig& input = header.description.input;
+    input.imageSize = static_cast<int>(io::jsonInteger(json, "image_size", where));
+    input.patchSize = static_cast<int>(io::jsonInteger(json, "patch_size", where));
+    io::jsonTriple(json, "mean", where, input.mean);
+    io::jsonTriple(json, "std", where, input.std);
+    const Json& teacher = io::jsonObject(json, "teacher", where);
+    for (const auto& option : teacher.items())
+        header.description.teacher.emplace_back(option.key(), io::jsonString(teacher, option.key().c_str(), where));
     vit::RankerConfig ranker;
-    ranker.input = header.description.input;
+    ranker.input = input;
     vit::checkConfig(ranker, file.path());
     return header;
 }
@@ -110,32 +97,35 @@ void checkFile(const io::TensorFile& file, const Header& header, int count)
                  << "]");
     LTRP_REQUIRE(readable.dtype == io::DType::U8 && readable.shape == std::vector<int64_t>({count}), Error::StsBadArg,
                  file.path() << ": tensor 'readable' has another type or shape, expected U8 [" << count << "]");
-    Crc32 sum;
+    io::Crc32 sum;
     sum.add(scores.data, scores.bytes);
     sum.add(readable.data, readable.bytes);
     const auto crc = file.metadata().find(crcKey);
-    LTRP_REQUIRE(crc != file.metadata().end() && crc->second == hex(sum.value()), Error::StsBadArg, file.path()
-                 << ": damaged: the checksum is " << hex(sum.value()) << ", expected "
-                 << (crc == file.metadata().end() ? "one in the metadata" : crc->second) << "; remove the file and compute it again");
+    LTRP_REQUIRE(crc != file.metadata().end() && crc->second == sum.text(), Error::StsBadArg, file.path()
+                 << ": damaged: the checksum is " << sum.text() << ", expected "
+                 << (crc == file.metadata().end() ? std::string("one in the metadata") : io::printable(crc->second)) << "; remove the file and compute it again");
 }
 
-/// The first thing in which two descriptions differ, in words.
+/// The first thing in which two descriptions that were read differ, in words.
 std::string difference(const std::string& expected, const std::string& found)
 {
-    Json a = Json::parse(expected), b = Json::parse(found);
-    const Json teacher = a["teacher"], otherTeacher = b["teacher"];
-    a.erase("teacher");
-    b.erase("teacher");
-    const auto compare = [](const Json& x, const Json& y)
+    // The teacher's options beside the others: one object has no objects within it.
+    const auto flat = [](const std::string& text)
     {
-        for (const auto& item : x.items())
-            if (!y.contains(item.key()) || y[item.key()] != item.value())
-                return item.key() + " is " + (y.contains(item.key()) ? y[item.key()].dump() : "absent") + ", expected " +
-                       item.value().dump();
-        return std::string();
+        Json json = Json::parse(text), teacher = json["teacher"];
+        json.erase("teacher");
+        json.update(teacher);
+        return json;
     };
-    const std::string text = compare(a, b);
-    return text.empty() ? compare(teacher, otherTeacher) : text;
+    const Json a = flat(expected), b = flat(found);
+    for (const Json* keys : {&a, &b})
+        for (const auto& item : keys->items())
+        {
+            const auto said = [&](const Json& json) { return json.contains(item.key()) ? json[item.key()].dump() : std::string("not stored"); };
+            if (said(a) != said(b))
+                return io::harmless(item.key()) + " is " + io::harmless(said(b)) + ", expected " + io::harmless(said(a));
+        }
+    return "their descriptions are written otherwise";
 }
 
 }  // namespace
@@ -153,8 +143,7 @@ TargetWriter::TargetWriter(const std::string& folder, const Dataset& dataset, co
 {
     std::error_code error;
     fs::create_directories(folder, error);
-    LTRP_REQUIRE(!error && fs::is_directory(folder), Error::StsError, folder << ": cannot be made a folder: "
-                 << (error ? error.message() : "it is a file"));
+    LTRP_REQUIRE(!error, Error::StsError, folder << ": cannot make the folder: " << error.message());
     for (int file = 0; file < files(); ++file)
         has(file);
 }
@@ -166,8 +155,8 @@ bool TargetWriter::has(int file) const
         return false;
     const std::shared_ptr<const io::TensorFile> opened = io::TensorFile::open(path);
     const Header header = readHeader(*opened);
-    LTRP_REQUIRE(header.text == description_, Error::StsBadArg, path << ": holds other targets: "
-                 << difference(description_, header.text) << "; name another folder");
+    LTRP_REQUIRE(header.text == description_, Error::StsBadArg, path
+                 << ": holds other targets, of other options or of another version: " << difference(description_, header.text) << "; name another folder");
     checkFile(*opened, header, last(file) - first(file));
     return true;
 }
@@ -186,13 +175,13 @@ void TargetWriter::write(int file, const std::vector<Mat>& maps) const
         std::copy(maps[i].ptr<float>(), maps[i].ptr<float>() + each, scores.begin() + static_cast<std::ptrdiff_t>(i * each));
         readable[i] = 1;
     }
-    Crc32 sum;
+    io::Crc32 sum;
     sum.add(scores.data(), scores.size() * sizeof(float));
     sum.add(readable.data(), readable.size());
     const int64_t n = static_cast<int64_t>(count);
     io::writeSafetensors(filePath(folder_, file), {{"scores", io::DType::F32, {n, grid_, grid_}, scores.data()},
                                                    {"readable", io::DType::U8, {n}, readable.data()}},
-                         {{descriptionKey, description_}, {crcKey, hex(sum.value())}});
+                         {{descriptionKey, description_}, {crcKey, sum.text()}});
 }
 
 TargetStore::TargetStore(const std::string& folder) : folder_(folder)
@@ -200,7 +189,7 @@ TargetStore::TargetStore(const std::string& folder) : folder_(folder)
     LTRP_REQUIRE(fs::is_regular_file(filePath(folder, 0)), Error::StsObjectNotFound, folder
                  << ": holds no targets (no " << fs::path(filePath(folder, 0)).filename().string()
                  << "); make them with ltrp score --targets");
-    Crc32 sum;
+    io::Crc32 sum;
     Header first;
     for (int file = 0;; ++file)
     {
@@ -225,7 +214,7 @@ TargetStore::TargetStore(const std::string& folder) : folder_(folder)
             break;
     }
     description_ = first.description;
-    text_ = optionsJson(description_.teacher) + ", checksum " + hex(sum.value());
+    text_ = optionsJson(description_.teacher) + ", checksum " + sum.text();
 }
 
 void TargetStore::requireData(const Dataset& dataset) const

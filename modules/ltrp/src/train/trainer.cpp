@@ -303,14 +303,11 @@ private:
     void estimate(int64_t step, double secondsPerUpdate)
     {
         estimated_ = true;
-        const double hours = secondsPerUpdate * static_cast<double>(steps_ - step) / 3600;
-        if (hours < 1)
-            return;
-        const bool long_ = hours > 24;
-        char text[64];
-        std::snprintf(text, sizeof(text), long_ ? "%lld days" : "%lld hours", std::llround(long_ ? hours / 24 : hours));
-        say(std::string(long_ ? "warning: " : "") + "at this rate the run will take about " + text +
-                (long_ ? "; fewer epochs, a smaller preset (tiny), a smaller size or a GPU shorten it" : ""), long_);
+        const double seconds = secondsPerUpdate * static_cast<double>(steps_ - step);
+        const std::string text = lengthText(seconds);
+        const bool warning = seconds > 24 * 3600;
+        if (!text.empty())
+            say((warning ? "warning: " : "") + text, warning);
     }
 
     /// One update of the weights. Throws before anything is changed when a value is not finite.

@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "workers.hpp"
-#include "checksum.hpp"
+#include "../io/checksum.hpp"
 
 #include <algorithm>
 
@@ -182,7 +182,7 @@ void requireEqualWeights(Workers& workers, const vit::ParamArena& params, int64_
 {
     if (workers.alone())
         return;
-    Crc32 sum;
+    io::Crc32 sum;
     sum.add(params.data(), params.layout.total() * sizeof(float));
     const std::vector<std::string> sums = workers.gather(std::to_string(sum.value()));
     for (size_t w = 1; w < sums.size(); w++)

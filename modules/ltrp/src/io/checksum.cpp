@@ -6,8 +6,9 @@
 #include "checksum.hpp"
 
 #include <array>
+#include <cstdio>
 
-namespace cv { namespace ltrp { namespace train {
+namespace cv { namespace ltrp { namespace io {
 
 namespace
 {
@@ -46,6 +47,13 @@ void Crc32::add(const void* data, size_t bytes)
     for (; bytes > 0; bytes--, p++)
         r = (r >> 8) ^ t[0][(r ^ *p) & 0xffu];
     state_ = r;
+}
+
+std::string Crc32::text() const
+{
+    char digits[9];
+    std::snprintf(digits, sizeof(digits), "%08x", value());
+    return digits;
 }
 
 }}}  // namespace
