@@ -26,11 +26,12 @@ struct FaultsFixture : ToolFixture
         return !*LTRP_FAULT_SHIM;
     }
 
-    static Outcome run(std::vector<std::string> command, const std::string& kind, long at, const std::string& count = std::string())
+    static Outcome run(std::vector<std::string> command, const std::string& kind, long at, const std::string& count = std::string(),
+                       std::map<std::string, std::string> environment = {})
     {
         command.insert(command.begin(), LTRP_TOOL);
-        std::map<std::string, std::string> environment{{"LD_PRELOAD", LTRP_FAULT_SHIM}, {"LTRP_FAULT_KIND", kind},
-                                                       {"LTRP_FAULT_AT", std::to_string(at)}, {"OMP_WAIT_POLICY", "passive"}};
+        environment.insert({{"LD_PRELOAD", LTRP_FAULT_SHIM}, {"LTRP_FAULT_KIND", kind}, {"LTRP_FAULT_AT", std::to_string(at)},
+                            {"OMP_WAIT_POLICY", "passive"}});
         if (!count.empty())
             environment["LTRP_FAULT_COUNT"] = count;
         return runProcess(command, environment);
@@ -134,6 +135,78 @@ BOOST_AUTO_TEST_CASE(a_training_that_fails_anywhere_goes_on_to_the_same_bytes)
         }
         BOOST_TEST(errors > 0);
     }
+}
+
+/// One call of one function that has to do with the folder "there", what it fails with, and what is said; nothing: it does no harm.
+BOOST_AUTO_TEST_CASE(each_call_that_writes_a_file_says_what_failed)
+{
+    if (without())
+        return;
+    struct Fault
+    {
+        const char* function;
+        int at, times, error;
+        const char* message;
+    };
+    const std::vector<Fault> faults = {
+        {"open", 1, 1, EOPNOTSUPP, ""},                  // no files without names: a temporary one
+        {"open", 1, 3, EEXIST, ""},                      // its name is taken twice
+        {"open", 1, 2, EROFS, "cannot write: "},
+        {"open", 2, 1, EACCES, ""},                      // the folder may be written, not read
+        {"access", 1, 1, ENOENT, ""},                    // no /proc
+        {"write", 1, 1, EINTR, ""},
+        {"write", 2, 1, ENOSPC, "cannot write: "},
+        {"fsync", 1, 1, EIO, "cannot write to the disk: "},
+        {"fsync", 2, 1, EIO, "cannot write its folder to the disk: "},
+        {"fsync", 2, 1, EINVAL, ""},                     // a file system without fsync of folders
+        {"linkat", 1, 1, EEXIST, ""},
+        {"linkat", 1, 1, EACCES, "cannot name the finished file: "},
+        {"close", 1, 1, EIO, "cannot close: "},
+        {"rename", 1, 1, EACCES, "cannot replace: "}};
+    const std::string there = folder.file("there"), out = there + "/m.safetensors";
+    for (const Fault& fault : faults)
+        BOOST_TEST_CONTEXT(fault.function << " " << fault.at << ": " << std::strerror(fault.error))
+        {
+            fs::remove_all(there);
+            fs::create_directory(there);
+            // "access" is asked for the descriptor of the file that has no name.
+            const std::string path = fault.function == std::string("access") ? "/proc/self/fd" : there;
+            const Outcome outcome = run({"convert", models().mae, out}, fault.function, fault.at, "",
+                                        {{"LTRP_FAULT_PATH", path}, {"LTRP_FAULT_ERRNO", std::to_string(fault.error)},
+                                         {"LTRP_FAULT_TIMES", std::to_string(fault.times)}});
+            const bool harmless = !*fault.message, renamed = fault.function == std::string("fsync") && fault.at == 2;
+            BOOST_TEST(outcome.status == (harmless ? 0 : 1), outcome.err);
+            if (!harmless)
+                BOOST_TEST(outcome.err == "ltrp convert: " + out + ": " + fault.message + std::strerror(fault.error) + "\n");
+            BOOST_TEST(namesIn(there) == (harmless || renamed ? std::vector<std::string>{"m.safetensors"} : std::vector<std::string>{}),
+                       boost::test_tools::per_element());
+            if (harmless || renamed)
+                BOOST_TEST(expectOk({"info", out}).find("mae") != std::string::npos);
+        }
+}
+
+BOOST_AUTO_TEST_CASE(each_call_that_opens_a_file_or_run_folder_says_what_failed)
+{
+    if (without())
+        return;
+    const auto environment = [](const std::string& path, int error)
+    { return std::map<std::string, std::string>{{"LTRP_FAULT_PATH", path}, {"LTRP_FAULT_ERRNO", std::to_string(error)}}; };
+    const std::string mae = models().mae, out = folder.file("run");
+    for (const auto& fault : {std::make_pair("open", ": cannot open: "), std::make_pair("mmap", ": cannot map: ")})
+    {
+        const Outcome outcome = run({"score", photos()[0], "--mae", mae}, fault.first, 1, "", environment(mae, EMFILE));
+        BOOST_TEST(outcome.status == 1);
+        BOOST_TEST(outcome.err.find(mae + fault.second + std::strerror(EMFILE) + "\n") != std::string::npos, outcome.err);
+    }
+    // The folder's lock: one that cannot be opened, a file system without locks, and another process.
+    const Outcome opened = run(pretrain(out), "open", 1, "", environment(out, EACCES));
+    BOOST_TEST(opened.status == 1);
+    BOOST_TEST(opened.err.find(out + ": cannot be opened: " + std::strerror(EACCES)) != std::string::npos, opened.err);
+    const Outcome other = run(pretrain(out), "flock", 1, "", environment(out, EWOULDBLOCK));
+    BOOST_TEST(other.status == 1);
+    BOOST_TEST(other.err.find(out + ": another process trains into this folder") != std::string::npos, other.err);
+    const Outcome unlocked = run(pretrain(out), "flock", 1, "", environment(out, ENOLCK));
+    BOOST_TEST(unlocked.status == 0, unlocked.err);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,7 +4,8 @@
 # of this distribution and at http://opencv.org/license.html.
 """Runs suites of a test program and prints which branches of the sources compiled for coverage they take.
 
-A branch is one outcome of a condition of the source; what a compiler adds (exceptions, destructors) is none.
+What the processes that the tests start take counts too. A branch is one outcome of a condition of the source; what a compiler adds
+(exceptions, destructors) is none. Of a function template the outcomes of all its instances count together.
 Exit status 1 when a suite fails or the share of branches is below --least.
 """
 import argparse
@@ -18,7 +19,7 @@ import tempfile
 
 def measured(options, folder):
     """Files of llvm-cov's report after the suites have run."""
-    environment = dict(os.environ, LLVM_PROFILE_FILE=os.path.join(folder, '%p.profraw'))
+    environment = dict(os.environ, LLVM_PROFILE_FILE=os.path.join(folder, '%p.profraw'), LTRP_MEASURED_TOOL=options.tool)
     for suite in options.suites:
         command = [options.program, '--run_test=' + suite, '--log_level=error', '--report_level=no']
         if subprocess.run(command, env=environment).returncode != 0:
@@ -28,15 +29,35 @@ def measured(options, folder):
     subprocess.run([options.llvm_profdata, 'merge', '-o', merged] + [name for name in profiles if os.path.getsize(name)], check=True)
     text = subprocess.run([options.llvm_cov, 'export', '--instr-profile', merged, options.program], check=True,
                           stdout=subprocess.PIPE).stdout
-    sources = os.path.realpath(options.sources) + os.sep
-    return sorted((os.path.realpath(file['filename'])[len(sources):], file) for file in json.loads(text)['data'][0]['files']
-                  if os.path.realpath(file['filename']).startswith(sources) and file['filename'].endswith('.cpp'))
+    return outcomes(json.loads(text)['data'][0]['functions'], os.path.realpath(options.sources) + os.sep)
 
 
-def missing(file):
+def outcomes(functions, sources):
+    """{file: {place: [how often true, how often false]}}; a place is where a condition stands, in a macro first where that is used."""
+    files, macros = {}, set()
+    for function in functions:
+        expansions = {region[6]: region for region in function['regions'] if region[7] == 1}
+        for line, column, _, _, true, false, file, *_ in function['branches']:
+            place = (line, column)
+            while file in expansions:
+                place, file = tuple(expansions[file][:2]) + place, expansions[file][5]
+            path = os.path.realpath(function['filenames'][file])
+            if not path.startswith(sources) or os.path.dirname(path[len(sources):]) not in ('io', 'train'):
+                continue
+            counts = files.setdefault(path[len(sources):], {}).setdefault(place, [0, 0])
+            counts[0] += true
+            counts[1] += false
+            if true or false:
+                macros.add(place[2:])
+    # A condition of a macro that is nowhere true or false is none: the end of "do ... while (0)".
+    return {name: {place: counts for place, counts in branches.items() if len(place) == 2 or place[2:] in macros}
+            for name, branches in sorted(files.items())}
+
+
+def missing(branches):
     """Where which outcome is missing: line:column, T (never true) or F (never false)."""
-    return ' '.join('%d:%d%s' % (branch[0], branch[1], 'TF'[outcome]) for branch in file['branches'] for outcome in (0, 1)
-                    if branch[4 + outcome] == 0)
+    return ['%d:%d%s' % (place[:2] + (which,)) for place, counts in sorted(branches.items())
+            for which, count in zip('TF', counts) if count == 0]
 
 
 def main():
@@ -45,6 +66,7 @@ def main():
     parser.add_argument('--llvm-profdata', default='llvm-profdata')
     parser.add_argument('--sources', required=True, help='folder of the sources')
     parser.add_argument('--least', type=float, default=0, help='share in percent that is enough')
+    parser.add_argument('--tool', required=True, help='the measured tool, which takes the place of the tool in the tests')
     parser.add_argument('program')
     parser.add_argument('suites', nargs='+')
     options = parser.parse_args()
@@ -52,12 +74,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix='ltrp-coverage-') as folder:
         files = measured(options, folder)
     count = covered = 0
-    for name, file in files:
-        branches = file['summary']['branches']
-        count, covered = count + branches['count'], covered + branches['covered']
-        print('%-28s %5d of %5d branches  %5.1f %%' % (name, branches['covered'], branches['count'], branches['percent']))
-        if branches['notcovered']:
-            print('    not taken: ' + missing(file))
+    for name, branches in files.items():
+        left, both = missing(branches), 2 * len(branches)
+        count, covered = count + both, covered + both - len(left)
+        print('%-28s %5d of %5d branches  %5.1f %%' % (name, both - len(left), both, 100.0 * (both - len(left)) / both))
+        if left:
+            print('    not taken: ' + ' '.join(left))
     if not count:
         sys.exit('no branch was found')
     print('%-28s %5d of %5d branches  %5.1f %%' % ('all', covered, count, 100.0 * covered / count))

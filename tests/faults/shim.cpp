@@ -3,9 +3,11 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Preloaded (LD_PRELOAD) by tests/test_faults.cpp: one call of an allocation or a system call fails, the one whose number
-// LTRP_FAULT_AT says, of the kind in LTRP_FAULT_KIND ("memory", "system"). With LTRP_FAULT_COUNT the number of calls is written
-// to that file when the program ends. Two libraries end the process where they get no memory, GDAL and oneDNN 2, which no
-// caller can help: a failure that would hit them is put off to the next call from elsewhere.
+// LTRP_FAULT_AT says, of the kind in LTRP_FAULT_KIND: "memory", "system", or one function by its name, "fsync" say. Of one
+// function only calls count whose file's path holds LTRP_FAULT_PATH, and LTRP_FAULT_ERRNO is the error, where they are given;
+// LTRP_FAULT_TIMES: so many calls fail one after the other. With LTRP_FAULT_COUNT the number of calls is written to that file
+// when the program ends. Two libraries end the process where they get no memory, GDAL and oneDNN 2, which no caller can help:
+// a failure that would hit them is put off to the next call from elsewhere.
 
 #include <atomic>
 #include <cerrno>
@@ -16,6 +18,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -26,6 +29,10 @@ namespace
 std::atomic<long> calls{0};
 std::atomic<long> failing{-1};
 bool memory = false, ready = false;
+const char* function = nullptr;   // of which alone calls fail; null: of all
+const char* within = "";          // a part of the paths
+long times = 1;
+int reason = 0;
 
 int (*programMain)(int, char**, char**) = nullptr;
 
@@ -36,6 +43,11 @@ int countedMain(int argc, char** argv, char** environment)
     const char* kind = std::getenv("LTRP_FAULT_KIND");
     failing = at ? std::atol(at) : -1;
     memory = kind && std::strcmp(kind, "memory") == 0;
+    function = kind && !memory && std::strcmp(kind, "system") != 0 ? kind : nullptr;
+    const char *path = std::getenv("LTRP_FAULT_PATH"), *count = std::getenv("LTRP_FAULT_TIMES"), *error = std::getenv("LTRP_FAULT_ERRNO");
+    within = path ? path : "";
+    times = count ? std::atol(count) : 1;
+    reason = error ? std::atoi(error) : 0;
     ready = true;
     return programMain(argc, argv, environment);
 }
@@ -59,14 +71,35 @@ bool endsWithoutMemory(const void* caller)
     return std::strstr(where.dli_fname, "libgdal.so") || std::strstr(where.dli_fname, "libdnnl.so");
 }
 
-bool fails(bool ofMemory, const void* caller)
+bool memoryFails(const void* caller)
 {
-    if (!ready || memory != ofMemory)
+    if (!ready || !memory)
         return false;
     long call = calls.fetch_add(1) + 1;
-    if (call != failing)
+    return call == failing && (!endsWithoutMemory(caller) || !failing.compare_exchange_strong(call, call + 1));
+}
+
+/// Of a call of the function `name`, for the file of a descriptor or path; `error` is what it fails with.
+bool fails(const char* name, int file, const char* path, int error, bool always = true)
+{
+    if (!ready || memory || (function ? std::strcmp(function, name) != 0 : !always))
         return false;
-    return !ofMemory || !endsWithoutMemory(caller) || !failing.compare_exchange_strong(call, call + 1);
+    char of[4096] = "";
+    if (function && !path)
+    {
+        char link[64];
+        std::snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+        const ssize_t length = readlink(link, of, sizeof of - 1);
+        of[length < 0 ? 0 : length] = 0;
+        path = of;
+    }
+    if (function && !std::strstr(path, within))
+        return false;
+    const long call = calls.fetch_add(1) + 1;
+    if (failing < 1 || call < failing || call >= failing + times)
+        return false;
+    errno = reason ? reason : error;
+    return true;
 }
 
 template <class Function>
@@ -95,7 +128,7 @@ void* __libc_memalign(size_t, size_t);
 
 void* malloc(size_t size)
 {
-    if (!fails(true, __builtin_return_address(0)))
+    if (!memoryFails(__builtin_return_address(0)))
         return __libc_malloc(size);
     errno = ENOMEM;
     return nullptr;
@@ -103,7 +136,7 @@ void* malloc(size_t size)
 
 void* calloc(size_t count, size_t size)
 {
-    if (!fails(true, __builtin_return_address(0)))
+    if (!memoryFails(__builtin_return_address(0)))
         return __libc_calloc(count, size);
     errno = ENOMEM;
     return nullptr;
@@ -111,7 +144,7 @@ void* calloc(size_t count, size_t size)
 
 void* realloc(void* old, size_t size)
 {
-    if (!fails(true, __builtin_return_address(0)))
+    if (!memoryFails(__builtin_return_address(0)))
         return __libc_realloc(old, size);
     errno = ENOMEM;
     return nullptr;
@@ -119,7 +152,7 @@ void* realloc(void* old, size_t size)
 
 int posix_memalign(void** out, size_t alignment, size_t size)
 {
-    if (fails(true, __builtin_return_address(0)))
+    if (memoryFails(__builtin_return_address(0)))
         return ENOMEM;
     *out = __libc_memalign(alignment, size);
     return *out ? 0 : ENOMEM;
@@ -132,64 +165,67 @@ int open(const char* path, int flags, ...)
     va_start(rest, flags);
     const mode_t mode = va_arg(rest, mode_t);
     va_end(rest);
-    if (!fails(false, nullptr))
-        return real(path, flags, mode);
-    errno = EIO;
+    return fails("open", -1, path, EIO) ? -1 : real(path, flags, mode);
+}
+
+// Of these no run of "system" looks at each: there are many, and their failures are those of the others.
+int access(const char* path, int mode) noexcept
+{
+    static const auto real = next<int (*)(const char*, int)>("access");
+    return fails("access", -1, path, EACCES, false) ? -1 : real(path, mode);
+}
+
+int close(int file)
+{
+    static const auto real = next<int (*)(int)>("close");
+    const bool failed = fails("close", file, nullptr, EIO, false);
+    const int error = errno, result = real(file);
+    if (!failed)
+        return result;
+    errno = error;
     return -1;
 }
 
 ssize_t read(int file, void* data, size_t size)
 {
     static const auto real = next<ssize_t (*)(int, void*, size_t)>("read");
-    if (!fails(false, nullptr))
-        return real(file, data, size);
-    errno = EIO;
-    return -1;
+    return fails("read", file, nullptr, EIO) ? -1 : real(file, data, size);
 }
 
 ssize_t write(int file, const void* data, size_t size)
 {
     static const auto real = next<ssize_t (*)(int, const void*, size_t)>("write");
-    if (!fails(false, nullptr))
-        return real(file, data, size);
-    errno = ENOSPC;
-    return -1;
+    return fails("write", file, nullptr, ENOSPC) ? -1 : real(file, data, size);
 }
 
 int fsync(int file)
 {
     static const auto real = next<int (*)(int)>("fsync");
-    if (!fails(false, nullptr))
-        return real(file);
-    errno = EIO;
-    return -1;
+    return fails("fsync", file, nullptr, EIO) ? -1 : real(file);
 }
 
 int rename(const char* from, const char* to) noexcept
 {
     static const auto real = next<int (*)(const char*, const char*)>("rename");
-    if (!fails(false, nullptr))
-        return real(from, to);
-    errno = EACCES;
-    return -1;
+    return fails("rename", -1, to, EACCES) ? -1 : real(from, to);
 }
 
 int linkat(int fromFolder, const char* from, int toFolder, const char* to, int flags) noexcept
 {
     static const auto real = next<int (*)(int, const char*, int, const char*, int)>("linkat");
-    if (!fails(false, nullptr))
-        return real(fromFolder, from, toFolder, to, flags);
-    errno = EACCES;
-    return -1;
+    return fails("linkat", -1, to, EACCES) ? -1 : real(fromFolder, from, toFolder, to, flags);
+}
+
+int flock(int file, int operation) noexcept
+{
+    static const auto real = next<int (*)(int, int)>("flock");
+    return fails("flock", file, nullptr, ENOLCK, false) ? -1 : real(file, operation);
 }
 
 void* mmap(void* at, size_t size, int protection, int flags, int file, off_t offset) noexcept
 {
     static const auto real = next<void* (*)(void*, size_t, int, int, int, off_t)>("mmap");
-    if (file < 0 || !fails(false, nullptr))
-        return real(at, size, protection, flags, file, offset);
-    errno = ENOMEM;
-    return MAP_FAILED;
+    return file >= 0 && fails("mmap", file, nullptr, ENOMEM) ? MAP_FAILED : real(at, size, protection, flags, file, offset);
 }
 
 }  // extern "C"

@@ -3,6 +3,7 @@
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
 ltrpTestPackages=(libboost-test-dev libgtest-dev ffmpeg openmpi-bin libopenmpi-dev)
+ltrpCoveragePackages=(clang llvm libclang-rt-dev)
 ltrpPythonPackages=(python3-venv python3-dev)
 ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)
 
