@@ -138,6 +138,15 @@ BOOST_AUTO_TEST_CASE(what_is_no_photo_is_left_out_and_damage_is_named)
     BOOST_TEST(large.skipped[0].place == "b.jpg");
     BOOST_TEST(has(large.skipped[0].reason, "1099511627776 bytes"));
 
+    // Five bytes by the records of a pax header, but a thousand in the archive.
+    const std::string records = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=5\n";
+    const image::ShardIndex apart = read(
+        member("pax", records, 'x') + member("s.jpg", "1\n0\n5\n" + std::string(506, '\0') + std::string(1000, 's')) +
+        member("a.jpg", photo) + ending());
+    BOOST_TEST(apart.photos.size() == 1u);
+    BOOST_REQUIRE(apart.skipped.size() == 1u);
+    BOOST_TEST(has(apart.skipped[0].reason, "do not lie together"), apart.skipped[0].reason);
+
     // Archives appended to each other are read to the end.
     BOOST_TEST(read(member("a.jpg", photo) + ending() + member("b.jpg", photo) + ending()).photos.size() == 2u);
     BOOST_TEST(read(ending()).skipped.size() == 1u);
