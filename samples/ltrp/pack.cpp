@@ -57,6 +57,8 @@ const HelpText HELP = {
     "A training on shards of more than 8192 photos shuffles the shards, and photos within 8192: give --shuffle where photos\n"
     "in the same folder are alike.\n"};
 
+#ifdef HAVE_LTRP_ARCHIVE
+
 /// "a/b.c.jpg" as the name of a member: relative, without "..", with one point after the last /.
 std::string memberName(const std::string& name, bool recoded)
 {
@@ -122,8 +124,6 @@ std::vector<uchar> reduced(const std::vector<uchar>& bytes, int side)
         throw image::PhotoError("cannot be encoded as JPEG");
     return jpeg;
 }
-
-#ifdef HAVE_LTRP_ARCHIVE
 
 /// Writes shards of at most so many bytes; a photo that is larger has one of its own.
 class ShardWriter
