@@ -20,6 +20,7 @@ int runPoints(const std::vector<std::string>& args);
 int runRegions(const std::vector<std::string>& args);
 int runRoi(const std::vector<std::string>& args);
 int runScore(const std::vector<std::string>& args);
+int runPack(const std::vector<std::string>& args);
 int runPretrain(const std::vector<std::string>& args);
 int runTrain(const std::vector<std::string>& args);
 int runEval(const std::vector<std::string>& args);

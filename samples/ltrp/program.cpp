@@ -39,6 +39,7 @@ const Command COMMANDS[] = {
     {"regions", "outline the kept areas as boxes and polygons", tool::runRegions},
     {"roi", "write where a video encoder shall spend its bits", tool::runRoi},
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
+    {"pack", "put photos into shards, for large trainings", tool::runPack},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
     {"eval", "evaluate: the foreground that kept patches cover and points hit", tool::runEval},

@@ -176,6 +176,7 @@ int runScore(const std::vector<std::string>& args)
             "estimate the scores: for each patch taken away look at this share of the hidden ones only, for example 0.3\n"
             "(goes with decoder removal and l1 or l2)")
         ("targets", po::value<std::string>()->value_name("DIR"), "keep the maps for 'ltrp train --targets'")
+        ("part", po::value<std::string>()->value_name("I/N"), "with --targets: compute the I-th of N parts, one process each")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per line; the "
             "command line goes first")
         ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
@@ -212,8 +213,9 @@ int runScore(const std::vector<std::string>& args)
             throw UsageError("--targets does not go with --keep");
         return scoreTargets(paths, values["targets"].as<std::string>(), findModel(mae, "mae", "--mae"), params, values);
     }
-    if (values["mirror"].as<bool>())
-        throw UsageError("--mirror goes with --targets");
+    for (const char* option : {"mirror", "part"})
+        if (values.count(option) && !values[option].defaulted())
+            throw UsageError(std::string("--") + option + " goes with --targets");
     size_t failed = 0, left = 0;
     const std::vector<std::string> inputs = expandImages(paths, overlay, &left);
     const std::string weights = findModel(mae, "mae", "--mae");

@@ -44,12 +44,13 @@ std::vector<int> blockNumbers(const std::string& text)
 }  // namespace
 
 void addFeaturePhotos(Scorer& scorer, const ScoreParams& params, const po::variables_map& values,
-                      const std::vector<std::string>& scored)
+                      const std::vector<std::string>& scored, const std::function<cv::Mat(size_t)>& read)
 {
     if (!teach::Teacher::parse(params.teacher).has(teach::Cue::Features))
         return;
     std::vector<std::string> photos = scored;
-    if (values.count("feature-photos"))
+    const bool others = values.count("feature-photos") > 0;
+    if (others)
         photos = expandImages(values["feature-photos"].as<std::vector<std::string>>());
     const size_t wanted = std::min(photos.size(), FEATURE_PHOTOS);
     Progress progress("mean features: photo", wanted);
@@ -57,10 +58,11 @@ void addFeaturePhotos(Scorer& scorer, const ScoreParams& params, const po::varia
     for (size_t i = 0; i < wanted; ++i)
     {
         checkInterrupt();
-        const std::string& path = photos[i * photos.size() / wanted];   // evenly from all folders
+        const size_t number = i * photos.size() / wanted;   // evenly from all folders
+        const std::string& path = photos[number];
         try
         {
-            scorer.addFeaturePhoto(readPhoto(path));
+            scorer.addFeaturePhoto(read && !others ? read(number) : readPhoto(path));
             ++used;
         }
         catch (const std::exception& error)

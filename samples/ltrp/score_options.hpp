@@ -9,6 +9,8 @@
 
 #include <opencv2/ltrp/scorer.hpp>
 
+#include <functional>
+
 namespace tool
 {
 
@@ -23,8 +25,9 @@ cv::Ptr<cv::ltrp::Scorer> createScorer(const std::string& file, const po::variab
 void checkMaskRatio(const cv::ltrp::ScoreParams& params, cv::Size grid);
 
 /// Where the teacher has the cue `features`: gives the scorer the photos of --feature-photos, else of those to be scored.
+/// read: reads number i of those to be scored, which may be no file of its own; null: readPhoto().
 void addFeaturePhotos(cv::ltrp::Scorer& scorer, const cv::ltrp::ScoreParams& params, const po::variables_map& values,
-                      const std::vector<std::string>& scored);
+                      const std::vector<std::string>& scored, const std::function<cv::Mat(size_t)>& read = nullptr);
 
 }  // namespace tool
 

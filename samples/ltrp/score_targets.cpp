@@ -5,6 +5,7 @@
 #include "../../modules/ltrp/src/precomp.hpp"
 
 #include "score_targets.hpp"
+#include "photos.hpp"
 #include "score_options.hpp"
 #include "weights.hpp"
 
@@ -15,6 +16,8 @@
 #include "../../modules/ltrp/src/train/trainer.hpp"
 
 #include <opencv2/imgproc.hpp>
+
+#include <cstdio>
 
 namespace tool
 {
@@ -49,12 +52,30 @@ train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params
             {"precision", values["precision"].as<std::string>()}};
 }
 
+/// "2/8": every eighth file, beginning with the second. @throws UsageError
+struct Part
+{
+    int number = 1, of = 1;
+
+    explicit Part(const po::variables_map& values)
+    {
+        if (!values.count("part"))
+            return;
+        const std::string text = values["part"].as<std::string>();
+        int length = 0;
+        if (std::sscanf(text.c_str(), "%d/%d%n", &number, &of, &length) != 2 || length != static_cast<int>(text.size()) ||
+            number < 1 || of < number)
+            throw UsageError("--part: '" + text + "' is no part, expected I/N with I from 1 to N");
+    }
+    bool holds(int file) const { return file % of == number - 1; }
+};
+
 /// An image as the scorer reads it: channels in the order B, G, R, no larger than is needed.
-cv::Mat readScaled(const std::string& path, int side)
+cv::Mat readScaled(const train::Dataset& dataset, int image, int side)
 {
     std::string why;
     const train::AugmentOptions whole{1, 1, 3.0 / 4, 4.0 / 3, 0};
-    const cv::Mat rgb = train::readImage(path, why, [&](cv::Size size) { return train::reductionFor(size, 2 * side, whole); });
+    const cv::Mat rgb = train::readImage(dataset, image, why, [&](cv::Size size) { return train::reductionFor(size, 2 * side, whole); });
     if (rgb.empty())
         throw std::runtime_error(why);
     cv::Mat bgr;
@@ -81,8 +102,11 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
 {
     if (folder.empty())
         throw UsageError("--targets: empty name");
+    const Part part(values);
     const bool mirror = values["mirror"].as<bool>();
     const train::Dataset dataset = train::listImages(data);
+    for (const image::Skipped& skipped : dataset.skipped)
+        complain(skipped.place + ": " + skipped.reason);
     io::LoadHints hints;
     hints.normPixLoss = targetsOption(values);
     const io::Model model = io::loadModel(mae, io::ModelKind::Mae, hints);
@@ -93,15 +117,26 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     const train::TargetWriter writer(folder, dataset, description);
 
     std::vector<int> missing;
+    size_t files = 0;
     for (int file = 0; file < writer.files(); ++file)
-        if (!writer.has(file))
+    {
+        files += part.holds(file);
+        if (part.holds(file) && !writer.has(file))
             missing.push_back(file);
-    if (missing.size() < static_cast<size_t>(writer.files()))
-        complain(folder + ": " + std::to_string(static_cast<size_t>(writer.files()) - missing.size()) + " of " +
-                 std::to_string(writer.files()) + " files are there already");
+    }
+    if (missing.size() < files)
+        complain(folder + ": " + std::to_string(files - missing.size()) + " of " + std::to_string(files) +
+                 " files are there already");
     if (missing.empty())
         return 0;
-    addFeaturePhotos(*scorer, params, values, dataset.paths);
+    addFeaturePhotos(*scorer, params, values, dataset.paths, [&](size_t i)
+    {
+        const image::PhotoPlace place = dataset.place(static_cast<int>(i));
+        if (place.shard < 0)
+            return readPhoto(dataset.paths[i]);
+        std::string warning;
+        return image::decodePhoto(image::readPhotoBytes(dataset.paths[i], place, dataset.shards), {}, warning);
+    });
     size_t images = 0, done = 0, failed = 0;
     for (int file : missing)
         images += static_cast<size_t>(writer.last(file) - writer.first(file));
@@ -116,7 +151,7 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
             cv::Mat photo;
             try
             {
-                photo = readScaled(path, scorer->getInputSize().width);
+                photo = readScaled(dataset, i, scorer->getInputSize().width);
             }
             catch (const std::exception& error)
             {

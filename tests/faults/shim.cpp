@@ -192,6 +192,15 @@ ssize_t read(int file, void* data, size_t size)
     return fails("read", file, nullptr, EIO) ? -1 : real(file, data, size);
 }
 
+ssize_t pread(int file, void* data, size_t size, off_t offset)
+{
+    static const auto real = next<ssize_t (*)(int, void*, size_t, off_t)>("pread");
+    if (!fails(false, nullptr))
+        return real(file, data, size, offset);
+    errno = EIO;
+    return -1;
+}
+
 ssize_t write(int file, const void* data, size_t size)
 {
     static const auto real = next<ssize_t (*)(int, const void*, size_t)>("write");

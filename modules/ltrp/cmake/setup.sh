@@ -1,7 +1,8 @@
 # Shared by samples/rank-photos, tests/run, tests/intree/run and tests/gpu/pack: to be sourced by bash, not run.
 # Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
 
-ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libboost-program-options-dev nlohmann-json3-dev)
+ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libarchive-dev libboost-program-options-dev
+    nlohmann-json3-dev)
 ltrpTestPackages=(libboost-test-dev libgtest-dev ffmpeg openmpi-bin libopenmpi-dev)
 ltrpCoveragePackages=(clang llvm libclang-rt-dev)
 ltrpPythonPackages=(python3-venv python3-dev)

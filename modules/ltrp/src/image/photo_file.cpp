@@ -24,9 +24,6 @@ namespace cv { namespace ltrp { namespace image {
 
 namespace {
 
-/// Larger files are no photographs; reading one would only take the memory.
-const int64_t maxFileBytes = int64_t(1) << 30;
-
 std::atomic<int64_t> pixelLimit{100000000};
 
 int reducedFlag(int reduction)
@@ -113,35 +110,37 @@ int64_t maxPixels()
     return pixelLimit;
 }
 
-std::vector<uchar> readPhotoBytes(const std::string& path)
+RegularFile::RegularFile(const std::string& path)
+    : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // a pipe would be waited for
 {
-    struct Descriptor
-    {
-        int fd;
-        ~Descriptor()
-        {
-            if (fd >= 0)
-                ::close(fd);
-        }
-    } const file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};   // a pipe would be waited for
-    if (file.fd < 0)
+    if (descriptor_ < 0)
         throw PhotoError(errno == ENOENT   ? "no such file"
                          : errno == EACCES ? "no permission to read"
                                            : std::strerror(errno));
     struct stat info;
-    if (::fstat(file.fd, &info) != 0)
-        throw PhotoError(std::strerror(errno));
-    if (!S_ISREG(info.st_mode))
-        throw PhotoError("not a regular file");
-    if (info.st_size == 0)
-        throw PhotoError("the file is empty");
-    if (info.st_size > maxFileBytes)
-        throw PhotoError("the file is larger than 1 GiB");
-    std::vector<uchar> bytes(static_cast<size_t>(info.st_size));
-    size_t done = 0;
-    while (done < bytes.size())
+    const char* const damage = ::fstat(descriptor_, &info) != 0 ? std::strerror(errno)
+                             : !S_ISREG(info.st_mode)           ? "not a regular file"
+                             : info.st_size == 0                ? "the file is empty"
+                                                                : nullptr;
+    if (damage)
     {
-        const ssize_t got = ::read(file.fd, bytes.data() + done, bytes.size() - done);
+        ::close(descriptor_);
+        throw PhotoError(damage);
+    }
+    state_.bytes = info.st_size;
+    state_.modified = int64_t(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec;
+}
+
+RegularFile::~RegularFile()
+{
+    ::close(descriptor_);
+}
+
+void RegularFile::read(uchar* to, size_t bytes, int64_t offset) const
+{
+    for (size_t done = 0; done < bytes;)
+    {
+        const ssize_t got = ::pread(descriptor_, to + done, bytes - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -149,7 +148,26 @@ std::vector<uchar> readPhotoBytes(const std::string& path)
                                      : "the file became shorter while it was read");
         done += static_cast<size_t>(got);
     }
+}
+
+std::vector<uchar> readPhotoBytes(const std::string& path)
+{
+    const RegularFile file(path);
+    if (file.state().bytes > maxPhotoBytes)
+        throw PhotoError("the file is larger than 1 GiB");
+    std::vector<uchar> bytes(static_cast<size_t>(file.state().bytes));
+    file.read(bytes.data(), bytes.size(), 0);
     return bytes;
+}
+
+std::vector<uchar> readPhotoBytes(const std::string& path, const FileState& state, int64_t offset, int64_t bytes)
+{
+    const RegularFile file(path);
+    if (file.state().bytes != state.bytes || file.state().modified != state.modified)
+        throw PhotoError("the shard was changed after it was listed");
+    std::vector<uchar> part(static_cast<size_t>(bytes));
+    file.read(part.data(), part.size(), offset);
+    return part;
 }
 
 Mat decodePhoto(const std::vector<uchar>& bytes, const PhotoOptions& options, std::string& warning)

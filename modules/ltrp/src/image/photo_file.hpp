@@ -33,8 +33,45 @@ struct PhotoOptions
 void setMaxPixels(int64_t pixels);
 int64_t maxPixels();
 
+/// Larger files are no photographs; reading one would only take the memory.
+const int64_t maxPhotoBytes = int64_t(1) << 30;
+
+/// What tells that a file was changed.
+struct FileState
+{
+    int64_t bytes = 0, modified = 0;   ///< modified: nanoseconds
+};
+
+/// A regular file, open for reading.
+class RegularFile
+{
+public:
+    /// @throws PhotoError
+    explicit RegularFile(const std::string& path);
+    ~RegularFile();
+    RegularFile(const RegularFile&) = delete;
+    RegularFile& operator=(const RegularFile&) = delete;
+
+    int descriptor() const { return descriptor_; }
+    FileState state() const { return state_; }
+    /// @throws PhotoError where the file has fewer bytes
+    void read(uchar* to, size_t bytes, int64_t offset) const;
+
+private:
+    int descriptor_;
+    FileState state_;
+};
+
+/// Something that was not used, and why.
+struct Skipped
+{
+    std::string place, reason;
+};
+
 /// Reads a regular file of at most 1 GiB. @throws PhotoError
 std::vector<uchar> readPhotoBytes(const std::string& path);
+/// Reads a part of a file that is still as it was. @throws PhotoError
+std::vector<uchar> readPhotoBytes(const std::string& path, const FileState& state, int64_t offset, int64_t bytes);
 
 /// Decodes an image at its own depth, as BGR (rarely grey), rotated according to EXIF, transparent pixels on white.
 /// Damaged, truncated, too large and unknown files are refused. `warning`: an irregularity of a usable image, or empty.

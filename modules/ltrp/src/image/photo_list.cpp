@@ -68,6 +68,28 @@ bool isOverlay(const fs::path& path)
            startOf(path.string(), 64).find(overlayMark) != std::string::npos;
 }
 
+/// The photos of a shard; one that cannot be read at all is skipped as a whole.
+void addShard(const std::string& path, PhotoList& list)
+{
+    ShardIndex index;
+    try
+    {
+        index = readShard(path);
+    }
+    catch (const PhotoError& error)
+    {
+        list.skipped.push_back({path, error.what()});
+        return;
+    }
+    for (const ShardMember& member : index.photos)
+        list.photos.push_back({member.name, path + "/" + member.name,
+                               {static_cast<int>(list.shards.size()), member.offset, member.bytes}});
+    for (const Skipped& skipped : index.skipped)
+        list.skipped.push_back({path + "/" + skipped.place, skipped.reason});
+    list.shards.push_back({path, index.state});
+    list.lists.push_back(path);
+}
+
 class FolderScan
 {
 public:
@@ -97,7 +119,11 @@ public:
                                      ", which holds it; left out");
         }
         std::sort(found_.begin(), found_.end(), [](const PhotoEntry& a, const PhotoEntry& b) { return a.name < b.name; });
-        list_.photos.insert(list_.photos.end(), found_.begin(), found_.end());
+        for (const PhotoEntry& found : found_)
+            if (hasImageExtension(found.path))
+                list_.photos.push_back(found);
+            else
+                addShard(found.path, list_);
     }
 
 private:
@@ -141,8 +167,8 @@ private:
                     else
                         folders.emplace_back(it->path(), name + "/");
                 }
-                else if (hasImageExtension(file) && !isOverlay(it->path()))
-                    found_.push_back({name, it->path().string()});
+                else if ((hasImageExtension(file) && !isOverlay(it->path())) || (list_.takesShards && isShardName(file)))
+                    found_.push_back({name, it->path().string(), {}});
             }
             std::sort(links.begin(), links.end(), [](const Link& a, const Link& b) { return a.name < b.name; });
             links_.insert(links_.end(), links.begin(), links.end());
@@ -229,9 +255,19 @@ void addLines(const std::string& text, const std::string& where, const std::stri
         std::error_code error;
         if (exists && fs::is_directory(path, error))
             addFolder(path, std::string(), list);
+        else if (exists && list.takesShards && isShardName(path))
+            addShard(path, list);
         else
             list.photos.push_back({name, path});
     }
+}
+
+std::vector<uchar> readPhotoBytes(const std::string& path, const PhotoPlace& place, const std::vector<ShardFile>& shards)
+{
+    if (place.shard < 0)
+        return readPhotoBytes(path);
+    const ShardFile& shard = shards[static_cast<size_t>(place.shard)];
+    return readPhotoBytes(shard.path, shard.state, place.offset, place.bytes);
 }
 
 void addArgument(const std::string& argument, const std::string& skip, PhotoList& list)
@@ -247,6 +283,15 @@ void addArgument(const std::string& argument, const std::string& skip, PhotoList
     {
         LTRP_REQUIRE(fs::exists(status), Error::StsObjectNotFound, argument << ": no such file or folder");
         LTRP_REQUIRE(fs::is_regular_file(status), Error::StsBadArg, argument << ": not a regular file or folder");
+        LTRP_REQUIRE(list.takesShards || !isShardName(argument), Error::StsBadArg, argument << ": is a shard, which 'ltrp pretrain', "
+                     "'train', 'pack' and 'score --targets' read; for this command unpack it (tar -xf)");
+        if (isShardName(argument))
+        {
+            addShard(argument, list);
+            LTRP_REQUIRE(list.photos.size() > before, Error::StsBadArg, argument << ": no images in this shard ("
+                         << list.skipped.back().place << ": " << list.skipped.back().reason << ")");
+            return;
+        }
         const std::string start = startOf(argument, 64);
         if (readPhotoHeader(std::vector<uchar>(start.begin(), start.end())).format != PhotoFormat::Unknown || start.empty())
             list.photos.push_back({fs::path(argument).filename().string(), argument});
@@ -261,7 +306,9 @@ void addArgument(const std::string& argument, const std::string& skip, PhotoList
     }
     LTRP_REQUIRE(list.photos.size() > before, Error::StsBadArg,
                  argument << ": no images in this " << (fs::is_directory(status) ? "folder" : "list")
-                          << (list.left.empty() ? std::string() : " (" + list.left.front() + ")"));
+                          << (!list.left.empty()      ? " (" + list.left.front() + ")"
+                              : !list.skipped.empty() ? " (" + list.skipped.front().place + ": " + list.skipped.front().reason + ")"
+                                                      : std::string()));
 }
 
 std::vector<uchar> markOverlay(const std::vector<uchar>& jpeg)

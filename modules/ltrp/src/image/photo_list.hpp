@@ -5,21 +5,41 @@
 #ifndef OPENCV_LTRP_IMAGE_PHOTO_LIST_HPP
 #define OPENCV_LTRP_IMAGE_PHOTO_LIST_HPP
 
-#include "../precomp.hpp"
+#include "shard.hpp"
 
 namespace cv { namespace ltrp { namespace image {
 
+/// Where a photo's bytes are.
+struct PhotoPlace
+{
+    int shard = -1;                  ///< number of the shard that holds it; -1: a file of its own
+    int64_t offset = 0, bytes = 0;   ///< in the shard
+};
+
 struct PhotoEntry
 {
-    std::string name, path;   ///< name: relative to the folder or list; path: to open the file
+    std::string name, path;   ///< name: relative to the folder, list or shard; path: to open the file, or SHARD/name
+    PhotoPlace place = {};
+};
+
+struct ShardFile
+{
+    std::string path;
+    FileState state;   ///< when it was listed
 };
 
 struct PhotoList
 {
     std::vector<PhotoEntry> photos;
     std::vector<std::string> left;    ///< "FOLDER: why it was omitted"
-    std::vector<std::string> lists;   ///< list files that were read
+    std::vector<std::string> lists;   ///< list files and shards that were read
+    bool takesShards = false;         ///< shards stand for their photos; else those of folders are left out
+    std::vector<ShardFile> shards;
+    std::vector<Skipped> skipped;     ///< of shards; place: SHARD, or SHARD/member
 };
+
+/// The bytes of a photo of a list. path: PhotoEntry::path. @throws PhotoError
+std::vector<uchar> readPhotoBytes(const std::string& path, const PhotoPlace& place, const std::vector<ShardFile>& shards);
 
 /// All images below a folder, by extension, sorted by relative name. Omitted: names that begin with a dot, the folder
 /// `skip`, and overlays written by `ltrp`. Linked folders are entered once each. A link to a parent folder, and a
@@ -32,7 +52,7 @@ void addFolder(const std::string& folder, const std::string& skip, PhotoList& li
 /// @throws cv::Exception if it is not text or none of its first lines names a file
 void addLines(const std::string& text, const std::string& where, const std::string& folder, PhotoList& list);
 
-/// One argument of a command: an image (by extension or by its first bytes), a folder, or a list file.
+/// One argument of a command: an image (by extension or by its first bytes), a folder, a shard, or a list file.
 /// @throws cv::Exception naming an argument that does not exist or holds no image
 void addArgument(const std::string& argument, const std::string& skip, PhotoList& list);
 

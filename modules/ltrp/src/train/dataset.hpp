@@ -5,20 +5,34 @@
 #ifndef OPENCV_LTRP_TRAIN_DATASET_HPP
 #define OPENCV_LTRP_TRAIN_DATASET_HPP
 
-#include "../image/photo_file.hpp"
+#include "../image/photo_list.hpp"
 
 namespace cv { namespace ltrp { namespace train {
 
 /// The images of a training, in an order independent of the file system.
 struct Dataset
 {
-    std::vector<std::string> paths;   ///< to open the files
-    uint32_t fingerprint = 0;         ///< of all names (relative to their argument) and file sizes
-    std::vector<std::string> lists;   ///< list files that were read
+    std::vector<std::string> paths;   ///< to open the files; of members of shards SHARD/name, for messages
+    uint32_t fingerprint = 0;         ///< of all names (relative to their argument or shard) and sizes in bytes
+    std::vector<std::string> lists;   ///< list files and shards that were read
     std::vector<std::string> left;    ///< "FOLDER: why it was omitted"
+    std::vector<image::PhotoPlace> places;   ///< of all images; empty without shards
+    std::vector<image::ShardFile> shards;
+    std::vector<image::Skipped> skipped;     ///< shards, and members of shards, that cannot be used
+
+    image::PhotoPlace place(int image) const { return places.empty() ? image::PhotoPlace() : places[static_cast<size_t>(image)]; }
+    /// Number of the first image of each shard and of each file, where epochOrder() goes by shards; else empty.
+    std::vector<int> groups() const;
 };
 
-/// Images of folders (recursive, sorted by relative name), single image files, and list files: image::addArgument().
+/// So many images of shards are shuffled with each other: they are read from places near each other, and the page cache
+/// holds them.
+const int shuffleWindow = 8192;
+
+/// What the order of the images in an epoch depends on besides seed and their number, as an option's text; empty without groups.
+std::string orderText(const Dataset& dataset);
+
+/// Images of folders (recursive, sorted by relative name), single image files, shards, and list files: image::addArgument().
 /// @throws cv::Exception naming an argument that does not exist or has no image
 Dataset listImages(const std::vector<std::string>& data);
 
@@ -28,6 +42,9 @@ using image::Reduction;
 /// image `reason` is an irregularity, or empty. `reduction`, if given, reduces JPEG files when they are decoded.
 /// checked: see image::PhotoOptions.
 Mat readImage(const std::string& path, std::string& reason, const Reduction& reduction = nullptr, bool checked = false);
+/// The same for image number `image` of a data set.
+Mat readImage(const Dataset& dataset, int image, std::string& reason, const Reduction& reduction = nullptr,
+              bool checked = false);
 
 }}}  // namespace
 

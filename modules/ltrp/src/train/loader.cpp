@@ -8,6 +8,7 @@
 #include "../vit/mae.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <system_error>
 
 namespace cv { namespace ltrp { namespace train {
@@ -20,17 +21,40 @@ const size_t batchesAhead = 4;
 
 }  // namespace
 
-std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count)
+std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count, const std::vector<int>& groups, int window)
 {
-    std::vector<int> order(static_cast<size_t>(count));
-    for (int i = 0; i < count; i++)
-        order[static_cast<size_t>(i)] = i;
-    RandomStream(seed, RandomPurpose::Shuffle, epoch).shuffle(order);
-    return order;
+    const auto ascending = [](size_t size)
+    {
+        std::vector<int> numbers(size);
+        std::iota(numbers.begin(), numbers.end(), 0);
+        return numbers;
+    };
+    RandomStream random(seed, RandomPurpose::Shuffle, epoch);
+    std::vector<int> order = ascending(groups.empty() ? static_cast<size_t>(count) : groups.size());
+    random.shuffle(order);
+    if (groups.empty())
+        return order;
+    std::vector<int> images;
+    for (const int group : order)
+    {
+        const size_t next = static_cast<size_t>(group) + 1;
+        const int end = next < groups.size() ? groups[next] : count;
+        for (int image = groups[static_cast<size_t>(group)]; image < end; image++)
+            images.push_back(image);
+    }
+    const int64_t windows = (int64_t(count) + window - 1) / window;   // of equal sizes
+    for (int64_t w = 0; w < windows; w++)
+    {
+        const auto first = images.begin() + static_cast<std::ptrdiff_t>(w * count / windows);
+        std::vector<int> part(first, images.begin() + static_cast<std::ptrdiff_t>((w + 1) * count / windows));
+        random.shuffle(part);
+        std::copy(part.begin(), part.end(), first);
+    }
+    return images;
 }
 
 Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t firstBatch, const Skipped& skipped)
-    : dataset_(dataset), options_(options), onSkipped_(skipped), nextBatch_(firstBatch), consumed_(firstBatch),
+    : dataset_(dataset), groups_(dataset.groups()), options_(options), onSkipped_(skipped), nextBatch_(firstBatch), consumed_(firstBatch),
       claimBatch_(firstBatch), cache_(dataset.paths.size()), state_(dataset.paths.size(), State::New)
 {
     CV_Assert(!dataset.paths.empty() && options.batch > 0 && options.batchesPerEpoch > 0 && firstBatch >= 0);
@@ -228,7 +252,7 @@ Mat Loader::imageAt(int index)
         checked = state_[i] == State::Good;
     }
     std::string reason;
-    Mat rgb = readImage(dataset_.paths[i], reason, options_.reduceJpegs ? Reduction([this](Size size) {
+    Mat rgb = readImage(dataset_, index, reason, options_.reduceJpegs ? Reduction([this](Size size) {
         return reductionFor(size, options_.input.imageSize, options_.augment);
     }) : Reduction(), checked);
     bool report = false;
@@ -270,7 +294,7 @@ std::shared_ptr<const std::vector<int>> Loader::order(uint32_t epoch)
     if (!entry)
     {
         entry = std::make_shared<const std::vector<int>>(
-            epochOrder(options_.seed, epoch, static_cast<int>(dataset_.paths.size())));
+            epochOrder(options_.seed, epoch, static_cast<int>(dataset_.paths.size()), groups_));
         orders_.erase(orders_.begin(), orders_.lower_bound(epoch > 1 ? epoch - 1 : 0));
     }
     return entry;

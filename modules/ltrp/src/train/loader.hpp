@@ -52,7 +52,10 @@ struct LoaderOptions
 };
 
 /// Index of the image at each position of an epoch: a permutation, a function of (seed, epoch).
-std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count);
+/// groups: ascending numbers of first images, from 0 (Dataset::groups()). If there are any, the groups follow each other in a
+/// random order, and images are shuffled within windows of at most `window` images of that sequence.
+std::vector<int> epochOrder(uint64_t seed, uint32_t epoch, int count, const std::vector<int>& groups = {},
+                            int window = shuffleWindow);
 
 /// Delivers the batches of a training in order, read ahead by worker threads.
 ///
@@ -95,6 +98,7 @@ private:
     std::shared_ptr<const std::vector<int>> order(uint32_t epoch);
 
     const Dataset& dataset_;
+    const std::vector<int> groups_;
     const LoaderOptions options_;
     const Skipped onSkipped_;
 

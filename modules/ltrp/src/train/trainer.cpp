@@ -83,7 +83,7 @@ public:
         rate_ = params.learningRate > 0 ? params.learningRate : params.baseLearningRate * effectiveBatch_ / 256.0;
         LTRP_REQUIRE(params.minLearningRate <= rate_, Error::StsOutOfRange, "min-lr is " << params.minLearningRate
                      << ", expected at most the learning rate " << rate_);
-        data_ = datasetText(dataset_);
+        data_ = datasetText(dataset_) + orderText(dataset_);
         if (objective.targets())
             objective.targets()->requireData(dataset_);
         options_ = runOptions(params_, objective, rate_, data_);
@@ -112,6 +112,8 @@ public:
         announce(step, resumed);
         for (const std::string& folder : dataset_.left)
             say(folder, true);
+        for (const image::Skipped& skipped : dataset_.skipped)
+            report({true, skipped.place, skipped.reason});
         for (const std::string& warning : objective_.warnings())
             say("warning: " + warning, true);
 

@@ -27,8 +27,8 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
 {
     CV_WRAP TrainParams();
 
-    CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, or list files (one path per
-                                           //!< line, relative to the list file; lines that begin with # are comments)
+    CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, shards (.tar), or list files
+                                           //!< (one path per line, relative to the list file; # begins a comment line)
     CV_PROP_RW String out;                 //!< folder for checkpoints, log.jsonl, final.safetensors; created if needed
     /// Weight file with the initial weights; empty: random values. For an autoencoder, one of the same geometry; for a
     /// ranker, one of the same geometry or an autoencoder whose encoder has the same width, number of heads, image and

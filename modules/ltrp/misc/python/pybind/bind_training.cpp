@@ -22,7 +22,7 @@ void bindTrainParams(py::module_& module)
         .def(py::init<>())
         .def_property("data", [](const P& self) { return py::tuple(py::cast(self.data)); },
                       [](P& self, const std::vector<std::string>& data) { self.data.assign(data.begin(), data.end()); },
-                      "folders (searched recursively), image files, or list files (one path per line)")
+                      "folders (searched recursively), image files, shards (.tar), or list files (one path per line)")
         .def_readwrite("out", &P::out, "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
         .def_readwrite("init", &P::init,
                        "weight file that the weights start from, empty (default): random values. An autoencoder starts\n"
