@@ -41,6 +41,8 @@ const Command COMMANDS[] = {
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
+    {"finetune", "train a classifier that sees the kept patches of images", tool::runFinetune},
+    {"predict", "classify images with such a classifier", tool::runPredict},
     {"eval", "evaluate: the foreground that kept patches cover and points hit", tool::runEval},
     {"plot", "draw the course of trainings from their logs", tool::runPlot},
     {"convert", "convert a weight file to safetensors or ONNX", tool::runConvert},

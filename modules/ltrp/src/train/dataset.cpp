@@ -5,7 +5,6 @@
 #include "../precomp.hpp"
 #include "dataset.hpp"
 #include "checksum.hpp"
-#include "../image/photo_list.hpp"
 #include "../image/preprocess.hpp"
 
 #include <filesystem>
@@ -13,6 +12,26 @@
 namespace cv { namespace ltrp { namespace train {
 
 namespace fs = std::filesystem;
+
+Dataset datasetOf(const image::PhotoList& list, const std::vector<std::string>& labels)
+{
+    Dataset dataset;
+    Crc32 crc;
+    for (size_t i = 0; i < list.photos.size(); i++)
+    {
+        const image::PhotoEntry& entry = list.photos[i];
+        std::error_code error;
+        const uintmax_t bytes = fs::file_size(entry.path, error);
+        crc.add(entry.name + "\n" + (error ? std::string("absent") : std::to_string(bytes)) + "\n");
+        if (!labels.empty())
+            crc.add(labels[i] + "\n");
+        dataset.paths.push_back(entry.path);
+    }
+    dataset.fingerprint = crc.value();
+    dataset.lists = list.lists;
+    dataset.left = list.left;
+    return dataset;
+}
 
 Dataset listImages(const std::vector<std::string>& data)
 {
@@ -22,19 +41,7 @@ Dataset listImages(const std::vector<std::string>& data)
         image::addArgument(argument, std::string(), list);
     LTRP_REQUIRE(list.photos.size() <= size_t(INT32_MAX), Error::StsBadArg, "data: " << list.photos.size()
                  << " images, at most " << INT32_MAX << " can be told apart");
-    Dataset dataset;
-    Crc32 crc;
-    for (const image::PhotoEntry& entry : list.photos)
-    {
-        std::error_code error;
-        const uintmax_t bytes = fs::file_size(entry.path, error);
-        crc.add(entry.name + "\n" + (error ? std::string("absent") : std::to_string(bytes)) + "\n");
-        dataset.paths.push_back(entry.path);
-    }
-    dataset.fingerprint = crc.value();
-    dataset.lists = list.lists;
-    dataset.left = list.left;
-    return dataset;
+    return datasetOf(list, {});
 }
 
 Mat readImage(const std::string& path, std::string& reason, const Reduction& reduction, bool checked)
