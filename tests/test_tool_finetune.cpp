@@ -99,7 +99,7 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     BOOST_TEST(labels == (Words{"dark", "light", "light", "light"}), boost::test_tools::per_element());
 
     writeText(folder.file("unknown.csv"), "data/dark/1.png,dark\ndata/dark/3.png,grey\n");
-    expectError({"predict", model, folder.file("unknown.csv"), "--labels"}, 1, {"3.png", "label \"grey\" is none of the 2 classes"});
+    expectError({"predict", model, folder.file("unknown.csv"), "--labels"}, 1, {"3.png", "label 'grey' is none of the 2 classes"});
     expectError({"predict", models().ranker, folder.file("data")}, 1, {"a classifier is needed"});
     expectError({"rank", folder.file("data"), "--model", model}, 1, {"this is a classifier", "a ranker is needed"});
     expectError({"predict", model, folder.file("data"), "--keep", "0"}, 2, {"--keep"});
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_begin_leaves_nothing)
     expectError({"finetune", folder.file("data"), "--out", out, "--init", models().ranker}, 1, {"is a ranker, expected an autoencoder"});
     expectError({"finetune", folder.file("data/dark"), "--out", out, "--init", "none"}, 1, {"an image without label"});
     std::filesystem::create_directories(folder.path() / "data/none");
-    expectError(finetune("out"), 1, {"class \"none\" holds no image"});
+    expectError(finetune("out"), 1, {"class 'none' holds no image"});
     BOOST_TEST(!std::filesystem::exists(out));
 }
 
