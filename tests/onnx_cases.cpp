@@ -4,6 +4,8 @@
 
 #include "onnx_cases.hpp"
 #include "core/random.hpp"
+#include "io/onnx_file.hpp"
+#include "vit/classifier.hpp"
 #include "vit/mae.hpp"
 #include "vit/ranker_net.hpp"
 
@@ -77,7 +79,7 @@ io::Model untrainedMae(int imageSize, int patchSize, const vit::StackConfig& enc
 io::Model perturbed(io::Model model)
 {
     // Large enough to be seen when it is lost.
-    (model.kind == io::ModelKind::Mae ? model.mae.layerNormEps : model.ranker.layerNormEps) = 1e-3f;
+    model.mae.layerNormEps = model.ranker.layerNormEps = model.classifier.layerNormEps = 1e-3f;
     RandomStream random(3, RandomPurpose::Init, 9);
     for (const vit::ParamInfo& info : model.params.layout.tensors())
         for (size_t i = 0; i < info.count; i++)
@@ -124,6 +126,31 @@ std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& nam
     return {encoder, decoder};
 }
 
+OnnxCase classifierCase(const std::string& folder, const std::string& name, int imageSize, int patchSize,
+                        const vit::StackConfig& stack, vit::Pooling pooling, int classes, int visible, int batch)
+{
+    io::Model model;
+    model.kind = io::ModelKind::Classifier;
+    model.classifier.input.imageSize = imageSize;
+    model.classifier.input.patchSize = patchSize;
+    model.classifier.encoder = stack;
+    model.classifier.pooling = pooling;
+    model.classifier.classes = classes;
+    for (int i = 0; i < classes; i++)
+        model.classes.push_back("class " + std::to_string(i));
+    vit::initialiseParams(model.classifier, 23, model.params);
+    model = perturbed(model);
+    const OnnxCase::Tensor images = randomImages(batch, model.input().size()),
+                           masks = randomMasks(batch, model.input().numPatches(), visible);
+    OnnxCase result{name, folder + "/" + name + ".onnx", {images, masks}, {"logits", {batch, classes}, {}, {}}};
+    io::exportClassifierOnnx(result.file, model, visible);
+    result.want.floats.resize(countOf(result.want.shape));
+    vit::Workspace workspace;
+    vit::Classifier(model.classifier, model.params)
+        .forward(images.floats.data(), batch, masks.integers.data(), visible, result.want.floats.data(), workspace);
+    return result;
+}
+
 std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string& shippedModels)
 {
     std::vector<OnnxCase> cases;
@@ -143,5 +170,8 @@ std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string&
     add(maeCases(folder, "mae-untrained", untrainedMae(64, 16, {96, 3, 3, 384}, {64, 2, 4, 256}), 13));
     add(maeCases(folder, "mae-random", perturbed(untrainedMae(224, 16, {192, 4, 3, 768}, {128, 2, 4, 512})), 49));
     add(maeCases(folder, "mae-patch14", perturbed(untrainedMae(84, 14, {80, 2, 5, 112}, {96, 1, 1, 64})), 1));
+    add({classifierCase(folder, "classifier-class", 64, 8, {96, 3, 3, 384}, vit::Pooling::Class, 5, 16)});
+    add({classifierCase(folder, "classifier-mean", 84, 14, {80, 2, 5, 112}, vit::Pooling::Mean, 21, 13)});
+    add({classifierCase(folder, "classifier-whole", 64, 16, {48, 2, 3, 96}, vit::Pooling::Mean, 13, 16)});
     return cases;
 }

@@ -41,6 +41,10 @@ OnnxCase rankerCase(const std::string& folder, const std::string& name, const cv
 std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& name, const cv::ltrp::io::Model& model,
                                int visible, int batch = 3);
 
+/// An untrained classifier of three classes or more on `visible` patches.
+OnnxCase classifierCase(const std::string& folder, const std::string& name, int imageSize, int patchSize,
+                        const cv::ltrp::vit::StackConfig& stack, cv::ltrp::vit::Pooling pooling, int classes, int visible, int batch = 3);
+
 /// The cases that every runtime is asked: the shipped models and random ones of several geometries.
 std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string& shippedModels);
 

@@ -99,10 +99,14 @@ GradientCase attentionGradient(int batch, int tokens, int dim, int heads)
 
 std::vector<GradientCase> gradientCases()
 {
-    return {linearGradient(1, 3, 2), linearGradient(23, 17, 11), linearGradient(150, 5, 9), layerNormGradient(3, 5),
+    std::vector<GradientCase> all = {
+            linearGradient(1, 3, 2), linearGradient(23, 17, 11), linearGradient(150, 5, 9), layerNormGradient(3, 5),
             layerNormGradient(9, 48), layerNormGradient(130, 7), geluGradient(), attentionGradient(1, 3, 2, 1),
             attentionGradient(2, 19, 12, 3), attentionGradient(1, 33, 10, 2),
             attentionGradient(1, 2, 120, 1)};   // a GPU's shared memory: more than what a kernel has unasked
+    const std::vector<GradientCase> ofClassifiers = classifyGradients();
+    all.insert(all.end(), ofClassifiers.begin(), ofClassifiers.end());
+    return all;
 }
 
 std::vector<GradientError> gradientErrors(const Backend& backend)

@@ -95,6 +95,8 @@ std::vector<OpCase> rowCases();         ///< linear, norms, GELU
 std::vector<OpCase> attentionCases();
 std::vector<OpCase> blockCases();
 std::vector<OpCase> metricCases();
+std::vector<OpCase> classifyCases();    ///< mean of tokens, cross entropy
+std::vector<GradientCase> classifyGradients();
 
 }  // namespace opcases
 

@@ -7,6 +7,7 @@
 
 #include "precomp.hpp"
 #include "core/random.hpp"
+#include "vit/classifier.hpp"
 #include "vit/mae.hpp"
 #include "vit/ranker_net.hpp"
 
@@ -171,21 +172,22 @@ Matrix embed(const Config& config, const Params& params, const float* pixels, co
     return x;
 }
 
-inline Matrix rankerTokens(const RankerConfig& config, const Params& params, const float* pixels,
-                           const std::vector<int>& ids)
+/// Of a ranker or classifier, after the final norm; the class token first.
+template <class Config>
+Matrix encoderTokens(const Config& config, const Params& params, const float* pixels, const std::vector<int>& ids)
 {
     return transformer(params, "blocks", "norm", embed(config, params, pixels, ids), config.encoder, config.layerNormEps, -1);
 }
 
 inline Vector classToken(const RankerConfig& config, const Params& params, const float* pixels, const std::vector<int>& ids)
 {
-    return rankerTokens(config, params, pixels, ids)[0];
+    return encoderTokens(config, params, pixels, ids)[0];
 }
 
 inline Vector rankerScores(const RankerConfig& config, const Params& params, const float* pixels,
                            const std::vector<int>& ids)
 {
-    const Matrix x = rankerTokens(config, params, pixels, ids);
+    const Matrix x = encoderTokens(config, params, pixels, ids);
     if (config.head == cv::ltrp::vit::Head::Class)
         return linear(params, "head", x[0]);
     Vector scores(config.input.numPatches(), 0.0);

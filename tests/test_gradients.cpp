@@ -171,6 +171,62 @@ void checkRanker(vit::Head head, const std::vector<int>& ids, int n)
     });
 }
 
+/// Loss and gradients of a training pass, and the logits of inference, on the kept patches ids [2, n].
+void checkClassifier(vit::Pooling pooling, const std::vector<int>& ids, int n)
+{
+    vit::ClassifierConfig config;
+    config.input.imageSize = 15;
+    config.input.patchSize = 5;
+    config.encoder = {12, 2, 2, 24};
+    config.pooling = pooling;
+    config.classes = 5;
+    vit::ParamArena arena(vit::classifierLayout(config)), grads(vit::classifierLayout(config));
+    reference::randomise(arena, 41);
+    const int batch = 2, labels[] = {4, 1};
+    const double smoothing = 0.125;
+    const size_t image = 3 * 15 * 15;
+    const std::vector<float> pixels = reference::randomPixels(batch * image, 42);
+    const auto logitsOf = [&](const reference::Params& params, int b)
+    {
+        const reference::Matrix tokens = reference::encoderTokens(config, params, &pixels[b * image], reference::row(ids, b, n));
+        reference::Vector pooled = tokens[0];
+        if (pooling == vit::Pooling::Mean)
+            for (size_t c = 0; c < pooled.size(); c++)
+            {
+                pooled[c] = 0;
+                for (int t = 1; t <= n; t++)
+                    pooled[c] += tokens[t][c] / n;
+            }
+        return reference::linear(params, "head", pooled);
+    };
+    const auto lossOf = [&](const reference::Params& params)
+    {
+        double loss = 0;
+        for (int b = 0; b < batch; b++)
+        {
+            const reference::Vector logits = logitsOf(params, b);
+            double sum = 0;
+            for (const double logit : logits)
+                sum += std::exp(logit);
+            for (int c = 0; c < config.classes; c++)
+                loss -= (smoothing / config.classes + (c == labels[b] ? 1 - smoothing : 0)) * (logits[c] - std::log(sum)) / batch;
+        }
+        return loss;
+    };
+    const vit::Classifier net(config, arena);
+    vit::Workspace ws;
+    double loss = 0;
+    net.trainPass(pixels.data(), batch, ids.data(), n, labels, static_cast<float>(smoothing), grads.data(), &loss, ws);
+    BOOST_TEST(std::abs(loss - lossOf(reference::toDouble(arena))) < 1e-5);
+    std::vector<double> wanted;
+    for (int b = 0; b < batch; b++)
+        append(wanted, {logitsOf(reference::toDouble(arena), b)});
+    std::vector<float> logits(wanted.size());
+    net.forward(pixels.data(), batch, ids.data(), n, logits.data(), ws);
+    checkClose(logits, wanted, 2e-5, "inference");
+    checkGradients(arena, grads, lossOf);
+}
+
 }  // namespace
 
 BOOST_FIXTURE_TEST_SUITE(gradients, reference::OneThread)
@@ -203,6 +259,16 @@ BOOST_AUTO_TEST_CASE(ranker_visible_patches)
 BOOST_AUTO_TEST_CASE(ranker_visible_patches_token_head)
 {
     checkRanker(vit::Head::Token, reference::randomMask(2, 9, 4, 24), 4);
+}
+
+BOOST_AUTO_TEST_CASE(classifier_kept_patches_class_token)
+{
+    checkClassifier(vit::Pooling::Class, reference::randomMask(2, 9, 4, 44), 4);
+}
+
+BOOST_AUTO_TEST_CASE(classifier_kept_patches_mean_of_tokens)
+{
+    checkClassifier(vit::Pooling::Mean, reference::randomMask(2, 9, 4, 44), 4);
 }
 
 BOOST_AUTO_TEST_CASE(mae_forward)

@@ -23,6 +23,8 @@ int runScore(const std::vector<std::string>& args);
 int runPack(const std::vector<std::string>& args);
 int runPretrain(const std::vector<std::string>& args);
 int runTrain(const std::vector<std::string>& args);
+int runFinetune(const std::vector<std::string>& args);
+int runPredict(const std::vector<std::string>& args);
 int runEval(const std::vector<std::string>& args);
 int runPlot(const std::vector<std::string>& args);
 int runConvert(const std::vector<std::string>& args);

@@ -9,6 +9,10 @@
 #include "photos.hpp"
 #include "weights.hpp"
 
+#include "../../modules/ltrp/src/io/onnx_file.hpp"
+
+#include <opencv2/ltrp/select.hpp>
+
 
 #include <filesystem>
 #include <iostream>
@@ -32,8 +36,9 @@ const HelpText HELP = {
     "  ranker              OUT.onnx          image [N,3,H,W] -> scores [N,L], L patches row by row\n"
     "  autoencoder, two    OUT-encoder.onnx  image [N,3,S,S], visible [N,V] -> latent [N,1+V,width]\n"
     "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
+    "  classifier          OUT.onnx          image [N,3,S,S], visible [N,V] -> logits [N,classes]\n"
     "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is fixed,\n"
-    "int(L times 1 - mask ratio). The first row of latent is the class token. pred: every patch's pixels by row, column\n"
+    "int(L times 1 - mask ratio), of a classifier int(L times --keep). The first row of latent is the class token. pred: every patch's pixels by row, column\n"
     "and channel, normalised per patch where the autoencoder was trained so. 'ltrp rank' runs a ranker's .onnx, too.\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
@@ -41,6 +46,7 @@ const HelpText HELP = {
     "  ltrp convert ranker.safetensors ranker.onnx\n"
     "  ltrp convert ranker.safetensors wide.onnx --size 448x336\n"
     "  ltrp convert mae-base.safetensors mae-base.onnx --mask-ratio 0.75\n"
+    "  ltrp convert runs/quarter/final.safetensors quarter.onnx --keep 0.25\n"
     "  ltrp convert timm-tiny.safetensors ranker.safetensors --heads 3\n",
     true};
 
@@ -62,6 +68,8 @@ std::vector<std::string> writeOnnx(const std::string& in, const std::string& out
                                    const po::variables_map& values)
 {
     const bool given = values.count("mask-ratio") && !values["mask-ratio"].defaulted();
+    if (values.count("keep") && model.kind != io::ModelKind::Classifier)
+        throw UsageError("--keep: " + in + " is no classifier");
     if (model.kind == io::ModelKind::Ranker)
     {
         if (given)
@@ -72,7 +80,15 @@ std::vector<std::string> writeOnnx(const std::string& in, const std::string& out
         return {out};
     }
     if (values.count("size"))
-        throw UsageError("--size: " + in + " is an autoencoder, which takes images of its own size");
+        throw UsageError("--size: " + in + " takes images of its own size");
+    if (model.kind == io::ModelKind::Classifier)
+    {
+        if (given)
+            throw UsageError("--mask-ratio: " + in + " is a classifier; --keep says how many patches it sees");
+        const double keep = values.count("keep") ? values["keep"].as<double>() : 1;
+        io::exportClassifierOnnx(out, model, keepCount(model.input().numPatches(), keep));
+        return {out};
+    }
     const double ratio = values["mask-ratio"].as<double>();
     const int patches = model.mae.input.numPatches(), visible = vit::visibleCount(patches, ratio);
     if (visible < 1 || visible >= patches)
@@ -110,6 +126,8 @@ int runConvert(const std::vector<std::string>& args)
     options.add_options()("size", po::value<std::string>()->value_name("WxH"),
                           "pixels of the images that a ranker's .onnx takes, multiples of the patch size (default: as in training); "
                           "token heads");
+    options.add_options()("keep", po::value<double>()->value_name("X"), "share of patches that a classifier's .onnx sees, above 0 and up "
+                          "to 1 (default: 1)");
     addHintOptions(options);
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "file", 2, values))
@@ -127,6 +145,10 @@ int runConvert(const std::vector<std::string>& args)
         throw UsageError("--mask-ratio: " + plain(ratio) + " is outside (0, 1)");
     if (!onnx && !values["mask-ratio"].defaulted())
         throw UsageError("--mask-ratio: only .onnx files are made for one");
+    if (values.count("keep") && !(values["keep"].as<double>() > 0 && values["keep"].as<double>() <= 1))
+        throw UsageError("--keep: " + plain(values["keep"].as<double>()) + " is outside (0, 1]");
+    if (!onnx && values.count("keep"))
+        throw UsageError("--keep: only .onnx files are made for one");
     if (!onnx && values.count("size"))
         throw UsageError("--size: only .onnx files are made for one; a .safetensors takes any ('ltrp rank --size')");
     checkOutputFile(out, "OUT", {});

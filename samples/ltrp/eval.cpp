@@ -6,6 +6,7 @@
 
 #include "commands.hpp"
 #include "eval_coverage.hpp"
+#include "eval_downstream.hpp"
 #include "eval_points.hpp"
 #include "score_options.hpp"
 
@@ -16,12 +17,13 @@ namespace
 {
 
 const HelpText HELP = {
-    "ltrp eval coverage|points DIR... [options]",
+    "ltrp eval coverage|points DIR... [options]; ltrp eval downstream CONFIG (its own help: --help)",
     "Measures how much of the foreground the best patches cover. Each DIR holds images/ and foreground/: for every\n"
     "image a mask of the same size and relative path (images/a/1.jpg: foreground/a/1.png). For 10, 25, 50 and 75 %\n"
     "of the patches kept, the share of foreground pixels kept (mean over the images) is printed for every model,\n"
     "named by its file's stem, and for\n"
     "  random               a random order, mean of 20 seeds\n"
+    "  uniform              patches spread evenly\n"
     "  centre               nearness to the centre\n"
     "  gradient             energy of the image gradient; gradient_smooth: smoothed over neighbouring patches\n"
     "  fine_grained         OpenCV's fine-grained saliency\n"
@@ -55,8 +57,10 @@ const HelpText HELP = {
 
 int runEval(const std::vector<std::string>& args)
 {
+    if (!args.empty() && args[0] == "downstream")
+        return runDownstream({args.begin() + 1, args.end()});
     po::options_description options("Options");
-    std::vector<std::string> models, autoencoders;
+    std::vector<std::string> models, autoencoders, selectors;
     std::string json, half, foreground, report;
     // clang-format off
     options.add_options()
@@ -64,6 +68,9 @@ int runEval(const std::vector<std::string>& args)
             "a ranker's weight file (default: the installed one); may be given several times")
         ("mae", po::value(&autoencoders)->composing()->value_name("FILE"),
             "an autoencoder, measured by its score maps; may be given several times, and beside --model")
+        ("selector", po::value(&selectors)->composing()->value_name("NAME"), "coverage: a selector of 'ltrp finetune' that has a "
+            "network, own_error, leave_one_out, ranker or ranker_sample (one draw), with the first --mae or --model, else the installed "
+            "one; may be given several times")
         ("half", po::value(&half)->value_name("NAME")->default_value("all"),
             "images: all, or by a checksum of the file's name one half (select) or the other (report)")
         ("foreground", po::value(&foreground)->value_name("RULE")->default_value("auto"),
@@ -83,13 +90,15 @@ int runEval(const std::vector<std::string>& args)
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "what", -1, values))
         return 0;
-    const std::vector<std::string> words = positionals(values, "what", 1, "what to evaluate: coverage or points");
+    const std::vector<std::string> words = positionals(values, "what", 1, "what to evaluate: coverage, points or downstream");
     const bool ofPoints = words[0] == "points";
     if (words[0] != "coverage" && !ofPoints)
-        throw UsageError("'" + words[0].substr(0, 64) + "' cannot be evaluated: only coverage and points can");
+        throw UsageError("'" + words[0].substr(0, 64) + "' cannot be evaluated: only coverage, points and downstream can");
     for (const char* option : {"count", "spread"})
         if (!ofPoints && values.count(option))
             throw UsageError(std::string("--") + option + " goes with 'ltrp eval points'");
+    if (ofPoints && values.count("selector"))
+        throw UsageError("--selector goes with 'ltrp eval coverage'");
     if (ofPoints && values.count("report"))
         throw UsageError("--report goes with 'ltrp eval coverage'");
     const std::vector<int> counts =
@@ -126,7 +135,7 @@ int runEval(const std::vector<std::string>& args)
 
     if (ofPoints)
     {
-        PointsEvaluation evaluation(makeJudges(models, autoencoders, values), counts, spread);
+        PointsEvaluation evaluation(makeJudges(models, autoencoders, {}, values), counts, spread);
         for (const ImageSet& set : sets)
             evaluation.measure(set, failed);
         if (!isStandardOutput(json))
@@ -138,7 +147,7 @@ int runEval(const std::vector<std::string>& args)
                      std::to_string(evaluation.images()) + " others");
         return failed > 0 ? 1 : 0;
     }
-    const Methods methods = makeMethods(makeJudges(models, autoencoders, values));
+    const Methods methods = makeMethods(makeJudges(models, autoencoders, selectors, values));
     std::vector<SetResult> results;
     for (const ImageSet& set : sets)
         results.push_back(measureSet(set, methods, failed));

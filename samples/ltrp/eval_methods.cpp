@@ -9,6 +9,7 @@
 #include "score_options.hpp"
 
 #include "../../modules/ltrp/src/eval/baselines.hpp"
+#include "../../modules/ltrp/src/select/selector.hpp"
 
 #include <opencv2/ltrp/ranker.hpp>
 
@@ -63,6 +64,25 @@ Judge autoencoderJudge(const std::string& file, const po::variables_map& values)
     return judge;
 }
 
+Judge selectorJudge(const std::string& name, const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
+                    cv::Size grid, const po::variables_map& values)
+{
+    const std::string kind = select::selectorModel(name);
+    if (kind.empty())
+        throw UsageError("--selector: '" + name.substr(0, 64) + "' is no selector with a network (own_error, leave_one_out, ranker, "
+                         "ranker_sample); the simple ones are measured anyway");
+    const std::vector<std::string>& named = kind == "rank" ? models : autoencoders;
+    Judge judge;
+    judge.name = name;
+    judge.kind = "selector";
+    judge.file = findModel(named.empty() ? std::string() : named.front(), kind, kind == "rank" ? "--model" : "--mae");
+    judge.grid = grid;
+    const std::shared_ptr<const select::Selector> selector =
+        select::makeSelector(name, {judge.file, judge.file, targetOption(values)});
+    judge.rank = [selector, grid](const cv::Mat& photo) { return selector->rank(photo, grid, {}); };
+    return judge;
+}
+
 }  // namespace
 
 std::vector<std::string> shortNames(const std::vector<std::string>& paths, bool stems,
@@ -106,7 +126,7 @@ std::vector<std::string> shortNames(const std::vector<std::string>& paths, bool 
 }
 
 std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
-                              const po::variables_map& values)
+                              const std::vector<std::string>& selectors, const po::variables_map& values)
 {
     std::vector<std::string> files = models, taken = {PERFECT};
     if (models.empty() && autoencoders.empty())
@@ -118,6 +138,7 @@ std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std:
             throw UsageError("--model, --mae: empty name");
     for (const eval::Baseline baseline : eval::baselines())
         taken.push_back(eval::baselineName(baseline));
+    taken.insert(taken.end(), selectors.begin(), selectors.end());
     const std::vector<std::string> names = shortNames(files, true, taken);
 
     std::vector<Judge> judges;
@@ -133,6 +154,8 @@ std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std:
                                      std::to_string(first.width) + "x" + std::to_string(first.height) +
                                      ": shares of different grids cannot be compared; evaluate them apart");
     }
+    for (const std::string& name : selectors)
+        judges.push_back(selectorJudge(name, models, autoencoders, judges.front().grid, values));
     return judges;
 }
 

@@ -18,7 +18,7 @@ namespace tool
 struct Judge
 {
     std::string name;   ///< of its column: the file's stem, with folders before it where that is taken
-    std::string kind;   ///< "ranker" or "autoencoder"
+    std::string kind;   ///< "ranker", "autoencoder" or "selector"
     std::string file;
     std::function<cv::ltrp::PatchRanking(const cv::Mat& photo)> rank;   ///< serial: uses all threads itself
     cv::Size grid;
@@ -28,9 +28,10 @@ struct Judge
 extern const char* const PERFECT;
 
 /// Loads the models and autoencoders that were named, the installed ranker where none is. All share one grid.
+/// selectors: names of selectors with a network, which use the first of the models or autoencoders, else the installed one.
 /// values: --device, --precision and the options of score maps.
 std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
-                              const po::variables_map& values);
+                              const std::vector<std::string>& selectors, const po::variables_map& values);
 
 /// Short names for files or folders: the last part of each path, with the folders above where the name is not of its
 /// own or among `taken`. stems: without the extension, where that suffices. @throws UsageError when a path is there

@@ -49,7 +49,8 @@ int runPretrain(const std::vector<std::string>& args)
                                            "decoder blocks", "decoder attention heads"});
     options.add_options()("raw-pixels", po::bool_switch(&rawPixels),
                           "predict pixels as they are instead of normalised per patch");
-    addTrainOptions(options, params);
+    addMaskOptions(options, params);
+    addTrainOptions(options, params, "start from these weights, those of the same network, instead of random ones");
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "data", -1, values))
         return 0;

@@ -42,6 +42,8 @@ const Command COMMANDS[] = {
     {"pack", "put photos into shards, for large trainings", tool::runPack},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
     {"train", "train a ranker on an autoencoder's pseudo-scores", tool::runTrain},
+    {"finetune", "train a classifier that sees the kept patches of images", tool::runFinetune},
+    {"predict", "classify images with such a classifier", tool::runPredict},
     {"eval", "evaluate: the foreground that kept patches cover and points hit", tool::runEval},
     {"plot", "draw the course of trainings from their logs", tool::runPlot},
     {"convert", "convert a weight file to safetensors or ONNX", tool::runConvert},

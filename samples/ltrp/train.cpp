@@ -68,7 +68,9 @@ int runTrain(const std::vector<std::string>& args)
         ("score-precision", po::value<std::string>()->value_name("NAME"), "of the autoencoder's matrix products, where "
             "most of the time goes: fp32, bf16 or int8, on cuda as --precision (default: as --precision)");
     // clang-format on
-    addTrainOptions(options, params);
+    addMaskOptions(options, params);
+    addTrainOptions(options, params, "start from these weights instead of random ones: those of the same network, or the first "
+                                     "blocks of an autoencoder's encoder of its width");
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "data", -1, values))
         return 0;

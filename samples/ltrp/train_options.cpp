@@ -140,7 +140,7 @@ void setTrainingWorkers(train::Workers* workers)
     trainingWorkers = workers;
 }
 
-void addTrainOptions(po::options_description& options, TrainParams& p)
+void addTrainOptions(po::options_description& options, TrainParams& p, const char* initHelp)
 {
     if (trainingWorkers)
         options.add_options()
@@ -152,15 +152,12 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
             "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
-        ("init", po::value(&p.init)->value_name("FILE"), "start from these weights instead of random ones: those of the same "
-            "network, or for a ranker the first blocks of an autoencoder's encoder of its width")
+        ("init", po::value(&p.init)->value_name("FILE"), initHelp)
         ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; "
             "starts fresh where there is none")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "
             "line; the command line goes first")
         ("epochs", number(p.epochs), "passes over the data")
-        ("recipe", po::value<std::string>()->value_name("NAME"), "paper: what is not given as the paper has it, 64 batches "
-            "of 64 images an update and 40 epochs of warm-up; without it both follow data, device and --epochs")
         ("warmup-epochs", po::value(&p.warmupEpochs)->value_name("X"), "epochs in which the learning rate rises from 0 (default: "
             "a tenth of --epochs, at most 40)")
         ("batch", count(p.batch), "images computed at a time")
@@ -172,7 +169,6 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("weight-decay", number(p.weightDecay), "AdamW's weight decay (not on biases and norms)")
         ("beta1", number(p.beta1), "AdamW's first moment")
         ("beta2", number(p.beta2), "AdamW's second moment")
-        ("mask-ratio", number(p.maskRatio), "share of patches hidden")
         ("scale-min", number(p.scaleMin), "random crop: smallest share of the image's area")
         ("scale-max", number(p.scaleMax), "random crop: largest share of the image's area")
         ("ratio-min", number(p.ratioMin), "random crop: smallest width / height")
@@ -202,6 +198,16 @@ void addTrainOptions(po::options_description& options, TrainParams& p)
         ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
     // clang-format on
     addMaxPixels(options);
+}
+
+void addMaskOptions(po::options_description& options, TrainParams& params)
+{
+    // clang-format off
+    options.add_options()
+        ("mask-ratio", number(params.maskRatio), "share of patches hidden")
+        ("recipe", po::value<std::string>()->value_name("NAME"), "paper: what is not given as the paper has it, 64 batches "
+            "of 64 images an update and 40 epochs of warm-up; without it both follow data, device and --epochs");
+    // clang-format on
 }
 
 void addGeometryOptions(po::options_description& options, const Geometry& geometry,

@@ -23,8 +23,11 @@ void setTrainingWorkers(cv::ltrp::train::Workers* workers);
 /// Options of a network's shape: (name, where the value goes), applied over a preset by applyGeometry().
 typedef std::vector<std::pair<const char*, int*>> Geometry;
 
-/// --out --resume --config and every hyper-parameter that both trainings share, with the defaults found in `params`.
-void addTrainOptions(po::options_description& options, cv::ltrp::TrainParams& params);
+/// --out --resume --config and every hyper-parameter that all trainings share, with the defaults found in `params`.
+/// initHelp: what --init is
+void addTrainOptions(po::options_description& options, cv::ltrp::TrainParams& params, const char* initHelp);
+/// Of the trainings that hide patches at random: --mask-ratio and --recipe.
+void addMaskOptions(po::options_description& options, cv::ltrp::TrainParams& params);
 /// One option per entry, with its default in the help text.
 void addGeometryOptions(po::options_description& options, const Geometry& geometry,
                         const std::vector<const char*>& meanings);

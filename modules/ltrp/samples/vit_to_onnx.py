@@ -6,7 +6,7 @@
 
 In comes any classifier of timm's class VisionTransformer that reads its result from the class token, saved by
 safetensors.torch.save_file(model.state_dict(), "vit.safetensors"): vit_tiny_patch16_224, vit_small_patch16_224,
-vit_base_patch16_224, deit_small_patch16_224 and their like. Out come OUT.onnx and, beside it, OUT.yml with the input's
+vit_base_patch16_224, deit_small_patch16_224 and their like; or one that ltrp finetune --pool class has trained. Out come OUT.onnx and, beside it, OUT.yml with the input's
 size, the patch grid and the names of the classes.
 
 The network's inputs are "image" [1,3,S,S] (R, G, B in [0, 1]) and "keep" [1,T,1+L]: one row with a single 1 per token
@@ -261,6 +261,8 @@ def main():
             tensors, metadata = random_weights(28, 7, 16, 2, 5, 0), {"heads": "2"}
         else:
             tensors, metadata = read_safetensors(args.weights)
+            if json.loads(metadata.get("ltrp", "{}")).get("pool", "class") != "class":
+                raise Unusable("its head reads the mean of the tokens, not the class token; 'ltrp convert' exports it")
         mean = args.mean or json.loads(metadata.get("mean", "[0.485, 0.456, 0.406]"))
         std = args.std or json.loads(metadata.get("std", "[0.229, 0.224, 0.225]"))
         channels = tensors["cls_token"].shape[-1] if "cls_token" in tensors else 64

@@ -5,9 +5,9 @@
 #include "precomp.hpp"
 #include "opencv2/ltrp/select.hpp"
 
-#include "core/random.hpp"
 #include "image/preprocess.hpp"
 #include "select/dpc_knn.hpp"
+#include "select/sampled_order.hpp"
 
 #include <algorithm>
 #include <cfloat>
@@ -128,22 +128,11 @@ int countByScores(const Mat& scores, const std::vector<int>& order, const Select
     return std::min(std::max(static_cast<int>(count), fewest), keepCount(patches, params.maxRatio));
 }
 
-/// SELECT_SAMPLE: the patches that arrive first, where each arrives after an exponentially distributed time whose rate
-/// is its weight: the next to arrive is one of those left, with probabilities as their weights (Efraimidis and Spirakis,
-/// IPL 2006; the logarithms of such times make the Gumbel top-k trick). order: all patches by descending score.
+/// SELECT_SAMPLE. order: all patches by descending score.
 std::vector<int> bySampling(const Mat& scores, const SelectParams& params, const std::vector<int>& order)
 {
     const auto keep = fixedCount(order.size(), params);
-    const std::vector<double> weights = logWeights(valuesOf(scores, order), params.temperature);
-    RandomStream random(params.seed, RandomPurpose::Sample);
-    std::vector<double> logTimes(order.size());   // by patch number: the noise of a place does not follow its rank
-    for (double& time : logTimes)
-        time = std::log(std::max(-std::log1p(-random.uniform(0., 1.)), DBL_MIN));
-    for (size_t i = 0; i < order.size(); ++i)
-        logTimes[static_cast<size_t>(order[i])] -= weights[i];
-    std::vector<int> kept = order;   // sorted stably: where a tiny temperature makes times infinite, the best are first
-    std::stable_sort(kept.begin(), kept.end(), [&](int a, int b)
-                     { return logTimes[static_cast<size_t>(a)] < logTimes[static_cast<size_t>(b)]; });
+    std::vector<int> kept = select::sampledOrder(scores, order, params.temperature, RandomStream(params.seed, RandomPurpose::Sample));
     kept.resize(static_cast<size_t>(keep));
     return kept;
 }
@@ -185,6 +174,23 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
 }
 
 }  // namespace
+
+/// Patches in the order of their arrival, where each arrives after an exponentially distributed time whose rate is its
+/// weight: the next to arrive is one of those left, with probabilities as their weights (Efraimidis and Spirakis, IPL 2006;
+/// the logarithms of such times make the Gumbel top-k trick).
+std::vector<int> select::sampledOrder(const Mat& scores, const std::vector<int>& order, double temperature, RandomStream random)
+{
+    const std::vector<double> weights = logWeights(valuesOf(scores, order), temperature);
+    std::vector<double> logTimes(order.size());   // by patch number: the noise of a place does not follow its rank
+    for (double& time : logTimes)
+        time = std::log(std::max(-std::log1p(-random.uniform(0., 1.)), DBL_MIN));
+    for (size_t i = 0; i < order.size(); ++i)
+        logTimes[static_cast<size_t>(order[i])] -= weights[i];
+    std::vector<int> kept = order;   // sorted stably: where a tiny temperature makes times infinite, the best are first
+    std::stable_sort(kept.begin(), kept.end(), [&](int a, int b)
+                     { return logTimes[static_cast<size_t>(a)] < logTimes[static_cast<size_t>(b)]; });
+    return kept;
+}
 
 int keepCount(int numPatches, double keepRatio)
 {

@@ -16,7 +16,7 @@ void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4
 enum class RandomPurpose : uint32_t
 {
     Mask = 1, Augment = 2, Shuffle = 3, Loss = 4, Init = 5, Cluster = 6, Baseline = 7, Bootstrap = 8,
-    Sample = 9
+    Sample = 9, KeepRatio = 10, Selector = 11
 };
 
 /// Counter-based random numbers (Philox 4x32-10, Salmon et al., SC 2011): a stream is a function of

@@ -128,6 +128,8 @@ void registerLayerModel(const String& name, const String& file)
         io::Model loaded = io::loadModel(file);
         for (const std::string& warning : loaded.warnings)
             CV_LOG_WARNING(NULL, warning);
+        LTRP_REQUIRE(loaded.kind != io::ModelKind::Classifier, Error::StsBadArg,
+                     file << ": this is a classifier, the layers run rankers and autoencoders");
         if (loaded.kind == io::ModelKind::Ranker)
             model.ranker = std::make_shared<const RankerModel>(std::move(loaded));
         else

@@ -11,6 +11,8 @@
 
 #include <opencv2/imgproc.hpp>
 #include <opencv2/opencv_modules.hpp>
+#include <algorithm>
+
 #ifdef HAVE_OPENCV_SALIENCY
 #include <opencv2/saliency.hpp>
 #endif
@@ -68,13 +70,33 @@ Mat ranksWithCentre(const Mat& scores, double weight)
     return teach::toRanks(scores) + weight * teach::toRanks(nearness(scores.size()));
 }
 
-Mat shuffled(Size grid, uint64_t seed, uint32_t sample)
+/// Minus the place of each patch in a matrix of ordered dithering (Bayer, ICC 1973) of maxSide x maxSide: bits of row and
+/// column interleaved, the lowest first. Any number of first patches is spread evenly.
+Mat evenlySpread(Size grid)
+{
+    Mat result(grid, CV_32F);
+    std::vector<std::pair<uint32_t, int>> places;
+    for (int y = 0; y < grid.height; ++y)
+        for (int x = 0; x < grid.width; ++x)
+        {
+            uint32_t place = 0;
+            for (int bit = 1; bit < maxSide; bit *= 2)
+                place = 4 * place + ((x ^ y) & bit ? 2 : 0) + (y & bit ? 1 : 0);
+            places.emplace_back(place, y * grid.width + x);
+        }
+    std::sort(places.begin(), places.end());   // ranks: a float holds them all
+    for (size_t i = 0; i < places.size(); ++i)
+        result.at<float>(places[i].second / grid.width, places[i].second % grid.width) = -static_cast<float>(i);
+    return result;
+}
+
+Mat shuffled(Size grid, uint64_t seed, uint32_t sample, uint32_t epoch)
 {
     // Ranks rather than draws: no two patches are equal, so that no place of the grid is preferred.
     std::vector<int> places(static_cast<size_t>(grid.area()));
     for (size_t i = 0; i < places.size(); ++i)
         places[i] = static_cast<int>(i);
-    RandomStream(seed, RandomPurpose::Baseline, 0, sample).shuffle(places);
+    RandomStream(seed, RandomPurpose::Baseline, epoch, sample).shuffle(places);
     Mat result;
     Mat(places, true).reshape(1, grid.height).convertTo(result, CV_32F);
     return result;
@@ -102,7 +124,7 @@ Mat saliencyMap(const Mat& rgb, Baseline baseline)
 const std::vector<Baseline>& baselines()
 {
     static const std::vector<Baseline> all = {
-        Baseline::Random,      Baseline::Centre,   Baseline::Gradient,       Baseline::GradientSmooth,
+        Baseline::Random,      Baseline::Uniform,  Baseline::Centre,         Baseline::Gradient, Baseline::GradientSmooth,
         Baseline::FineGrained, Baseline::Spectral, Baseline::SpectralSmooth, Baseline::SpectralCentre3,
         Baseline::SpectralCentre6};
     return all;
@@ -113,6 +135,7 @@ const char* baselineName(Baseline baseline)
     switch (baseline)
     {
     case Baseline::Random: return "random";
+    case Baseline::Uniform: return "uniform";
     case Baseline::Centre: return "centre";
     case Baseline::Gradient: return "gradient";
     case Baseline::GradientSmooth: return "gradient_smooth";
@@ -143,11 +166,11 @@ BaselineRanker::BaselineRanker(InputArray image, Size grid) : image_(image.getMa
                                   << int(maxSide) << " of each");
 }
 
-PatchRanking BaselineRanker::rank(Baseline baseline, uint64_t seed, uint32_t sample)
+PatchRanking BaselineRanker::rank(Baseline baseline, uint64_t seed, uint32_t sample, uint32_t epoch)
 {
     PatchRanking ranking;
     ranking.imageSize = image_.size();
-    ranking.scores = scores(baseline, seed, sample).clone();
+    ranking.scores = scores(baseline, seed, sample, epoch).clone();
     return ranking;
 }
 
@@ -171,11 +194,12 @@ const Mat& BaselineRanker::once(Baseline baseline)
     return kept;
 }
 
-Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample)
+Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample, uint32_t epoch)
 {
     switch (baseline)
     {
-    case Baseline::Random: return shuffled(grid_, seed, sample);
+    case Baseline::Random: return shuffled(grid_, seed, sample, epoch);
+    case Baseline::Uniform: return evenlySpread(grid_);
     case Baseline::Centre: return nearness(grid_);
     case Baseline::Gradient: return once(Baseline::Gradient);
     case Baseline::GradientSmooth: return smoothed(once(Baseline::Gradient));

@@ -14,6 +14,7 @@ namespace cv { namespace ltrp { namespace eval {
 enum class Baseline
 {
     Random,             ///< a random order, a function of (seed, sample)
+    Uniform,            ///< an order whose first patches are spread evenly over the image: that of ordered dithering
     Centre,             ///< nearness to the image's centre, in widths and heights of the image
     Gradient,           ///< mean squared Sobel gradient of the grey image
     GradientSmooth,     ///< the same, smoothed over neighbouring patches
@@ -37,12 +38,12 @@ class BaselineRanker
 public:
     /// image: as for Ranker::rank; not copied, and must not change. grid: 1 to 1024 columns and rows.
     BaselineRanker(InputArray image, Size grid);
-    /// @param seed, sample choose the order of Baseline::Random
+    /// @param seed, sample, epoch choose the order of Baseline::Random
     /// @throws Error::StsNotImplemented where the baseline is not available
-    PatchRanking rank(Baseline baseline, uint64_t seed = 0, uint32_t sample = 0);
+    PatchRanking rank(Baseline baseline, uint64_t seed = 0, uint32_t sample = 0, uint32_t epoch = 0);
 
 private:
-    Mat scores(Baseline baseline, uint64_t seed, uint32_t sample);
+    Mat scores(Baseline baseline, uint64_t seed, uint32_t sample, uint32_t epoch);
     const Mat& pixels();
     const Mat& once(Baseline baseline);
 

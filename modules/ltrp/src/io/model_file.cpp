@@ -7,6 +7,7 @@
 #include "model_names.hpp"
 #include "onnx_file.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <unordered_set>
@@ -155,10 +156,10 @@ std::shared_ptr<const TensorFile> openWeights(const std::string& path)
 
 void requireKind(const Model& model, ModelKind wanted)
 {
-    static const char* const what[] = {"a masked autoencoder", "a ranker"};
+    static const char* const what[] = {"a masked autoencoder", "a ranker", "a classifier"};
     LTRP_REQUIRE(model.kind == wanted, Error::StsBadArg,
-                 model.path << ": this is " << what[model.kind == ModelKind::Ranker] << " (format " << model.format
-                            << "), " << what[wanted == ModelKind::Ranker] << " is needed");
+                 model.path << ": this is " << what[static_cast<int>(model.kind)] << " (format " << model.format
+                            << "), " << what[static_cast<int>(wanted)] << " is needed");
 }
 
 Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hints)
@@ -207,11 +208,16 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
         if (!own)
             guessTargets(*file, network, hints, model);
     }
-    else
+    else if (model.kind == ModelKind::Ranker)
     {
         vit::checkConfig(model.ranker, file->path());
         checkHead(*file, network, model.ranker);
         readParams(*file, network, vit::rankerLayout(model.ranker), own, model);
+    }
+    else
+    {
+        vit::checkConfig(model.classifier, file->path());
+        readParams(*file, network, vit::classifierLayout(model.classifier), own, model);
     }
     return model;
 }
@@ -242,7 +248,48 @@ void describeStack(std::ostream& out, const char* name, const vit::StackConfig& 
 
 const char* modelKindName(ModelKind kind)
 {
-    return kind == ModelKind::Mae ? "mae" : "ranker";
+    return kind == ModelKind::Mae ? "mae" : kind == ModelKind::Ranker ? "ranker" : "classifier";
+}
+
+const vit::InputConfig& Model::input() const
+{
+    return kind == ModelKind::Mae ? mae.input : kind == ModelKind::Ranker ? ranker.input : classifier.input;
+}
+
+const vit::StackConfig& Model::encoder() const
+{
+    return kind == ModelKind::Mae ? mae.encoder : kind == ModelKind::Ranker ? ranker.encoder : classifier.encoder;
+}
+
+float Model::layerNormEps() const
+{
+    return kind == ModelKind::Mae ? mae.layerNormEps : kind == ModelKind::Ranker ? ranker.layerNormEps : classifier.layerNormEps;
+}
+
+vit::ParamLayout Model::layout() const
+{
+    return kind == ModelKind::Mae      ? vit::maeLayout(mae)
+           : kind == ModelKind::Ranker ? vit::rankerLayout(ranker)
+                                       : vit::classifierLayout(classifier);
+}
+
+void checkClasses(const std::vector<std::string>& names, const std::string& where)
+{
+    LTRP_REQUIRE(names.size() >= 2, Error::StsBadArg, where << ": " << names.size() << " class"
+                 << (names.empty() ? "es" : " (" + printable(names[0]) + ")") << ", expected two or more");
+    std::unordered_set<std::string> known;
+    for (const std::string& name : names)
+    {
+        bool plain = true;
+        for (size_t i = 0, length = 1; plain && i < name.size(); i += length)
+        {
+            length = utf8Length(std::string_view(name).substr(i));
+            plain = length > 0 && static_cast<uchar>(name[i]) >= 32 && name[i] != 127;
+        }
+        LTRP_REQUIRE(!name.empty() && name.size() <= 255 && plain, Error::StsBadArg, where << ": class " << printable(name)
+                     << " is no name, expected 1 to 255 bytes of UTF-8 without control characters");
+        LTRP_REQUIRE(known.insert(name).second, Error::StsBadArg, where << ": class " << printable(name) << " occurs twice");
+    }
 }
 
 Model loadModel(const std::string& path, const LoadHints& hints)
@@ -259,8 +306,7 @@ void saveModel(const std::string& path, const Model& model, DType storage)
 {
     LTRP_REQUIRE(storage == DType::F32 || storage == DType::F16 || storage == DType::BF16, Error::StsBadArg,
                  path << ": weights cannot be stored as " << dtypeName(storage) << ", expected F32, F16 or BF16");
-    const vit::ParamLayout layout =
-        model.kind == ModelKind::Mae ? vit::maeLayout(model.mae) : vit::rankerLayout(model.ranker);
+    const vit::ParamLayout layout = model.layout();
     LTRP_REQUIRE(
         !model.params.values.empty() && model.params.layout.total() == layout.total(), Error::StsUnmatchedSizes,
         path << ": the model has " << model.params.layout.total() << " values, its geometry needs " << layout.total());
@@ -282,7 +328,10 @@ void saveModel(const std::string& path, const Model& model, DType storage)
         }
         tensors.push_back(std::move(out));
     }
-    writeSafetensors(path, tensors, {{"ltrp", modelMetadata(model)}});
+    std::map<std::string, std::string> metadata{{"ltrp", modelMetadata(model)}};
+    if (model.kind == ModelKind::Classifier)
+        addClassifierMetadata(model, metadata);
+    writeSafetensors(path, tensors, metadata);
 }
 
 std::string describeModel(const Model& model, bool tensors)
@@ -290,22 +339,27 @@ std::string describeModel(const Model& model, bool tensors)
     const bool mae = model.kind == ModelKind::Mae;
     const vit::InputConfig& input = model.input();
     std::ostringstream out;
-    out << "kind        " << (mae ? "mae (masked autoencoder)" : "ranker") << "\n";
+    out << "kind        " << (mae ? "mae (masked autoencoder)" : modelKindName(model.kind)) << "\n";
     out << "format      " << model.format << ", weights " << model.storage << "\n";
     out << "input       " << input.imageSize << " x " << input.imageSize << " pixels, " << input.grid() << " x "
         << input.grid() << " patches of " << input.patchSize << " x " << input.patchSize << "\n";
     out << "mean        " << input.mean[0] << " " << input.mean[1] << " " << input.mean[2] << "   std " << input.std[0]
         << " " << input.std[1] << " " << input.std[2] << "   (R, G, B)\n";
-    describeStack(out, "encoder     ", mae ? model.mae.encoder : model.ranker.encoder);
+    describeStack(out, "encoder     ", model.encoder());
     if (mae)
     {
         describeStack(out, "decoder     ", model.mae.decoder);
         out << "targets     " << (model.mae.normPixLoss ? "normalised per patch" : "plain") << " pixels\n";
     }
+    else if (model.kind == ModelKind::Classifier)
+        out << "head        linear, on " << (model.classifier.pooling == vit::Pooling::Mean ? "the mean of the patches' tokens"
+                                                                                            : "the class token") << "\n"
+            << "classes     " << model.classes.size() << ": " << harmless(model.classes.front()) << " ... "
+            << harmless(model.classes.back()) << "\n";
     else
         out << "head        " << (model.ranker.head == vit::Head::Token ? "token: one score from each patch's token"
                                                                          : "class: all scores from the class token") << "\n";
-    out << "norm eps    " << (mae ? model.mae.layerNormEps : model.ranker.layerNormEps) << "\n";
+    out << "norm eps    " << model.layerNormEps() << "\n";
     out << "parameters  " << model.params.layout.parameterCount() << " in " << model.params.layout.tensors().size()
         << " tensors\n";
     for (const auto& item : model.provenance)

@@ -10,8 +10,8 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-enum class ModelKind { Mae, Ranker };
-const char* modelKindName(ModelKind kind);   ///< "mae", "ranker"
+enum class ModelKind { Mae, Ranker, Classifier };
+const char* modelKindName(ModelKind kind);   ///< "mae", "ranker", "classifier"
 
 /// Geometry and weights of a network, for all file formats.
 struct Model
@@ -19,13 +19,18 @@ struct Model
     ModelKind kind = ModelKind::Ranker;
     vit::MaeConfig mae;         ///< valid for ModelKind::Mae
     vit::RankerConfig ranker;   ///< valid for ModelKind::Ranker
-    vit::ParamArena params;     ///< in maeLayout() / rankerLayout() order
+    vit::ClassifierConfig classifier;    ///< valid for ModelKind::Classifier
+    std::vector<std::string> classes;    ///< names of a classifier's outputs, in their order
+    vit::ParamArena params;     ///< in layout() order
     std::map<std::string, std::string> provenance;   ///< free text ("training", "data", "seed", ...)
     std::string path;           ///< file it was read from
     std::string format;         ///< "ltrp", "facebook-mae", "huggingface-mae", "timm", "ltrp-paper"
     std::string storage;        ///< dtype of the weights in the file, "F32"
     std::vector<std::string> warnings;   ///< assumptions about missing information, each with the file's name
-    const vit::InputConfig& input() const { return kind == ModelKind::Mae ? mae.input : ranker.input; }
+    const vit::InputConfig& input() const;
+    const vit::StackConfig& encoder() const;
+    float layerNormEps() const;
+    vit::ParamLayout layout() const;   ///< of its geometry
 };
 
 /// Information that the shapes in a foreign file do not give. Zero: from metadata, from config.json beside the file,
@@ -45,6 +50,10 @@ struct LoadHints
 Model loadModel(const std::string& path, const LoadHints& hints = LoadHints());
 /// The same; refuses a model of another kind. The message names the kind of the file and the required one.
 Model loadModel(const std::string& path, ModelKind wanted, const LoadHints& hints = LoadHints());
+
+/// @throws Error::StsBadArg beginning with `where` for names that are empty, longer than 255 bytes, no UTF-8, hold control
+/// characters or occur twice, and for fewer than two
+void checkClasses(const std::vector<std::string>& names, const std::string& where);
 
 /// Own format: safetensors with the geometry as JSON in the metadata entry "ltrp". storage: F32, F16 or BF16
 /// (position tables that equal the sine-cosine ones are stored like the rest).

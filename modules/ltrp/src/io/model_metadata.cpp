@@ -27,6 +27,16 @@ int integer(const Json& object, const char* key, const std::string& where)
     return static_cast<int>(jsonInteger(object, key, where));
 }
 
+std::vector<std::string> texts(const Json& value, const char* key, const std::string& where)
+{
+    bool good = value.is_array();
+    for (size_t i = 0; good && i < value.size(); i++)
+        good = value[i].is_string();
+    LTRP_REQUIRE(good, Error::StsParseError, where << ": '" << key << "' is " << value.dump(-1, ' ', false,
+                 Json::error_handler_t::replace).substr(0, 40) << ", expected texts");
+    return value.get<std::vector<std::string>>();
+}
+
 vit::StackConfig stack(const Json& object, const char* key, const std::string& where)
 {
     const Json& value = jsonObject(object, key, where);
@@ -189,20 +199,36 @@ std::string modelMetadata(const Model& model)
     json["patch_size"] = input.patchSize;
     json["mean"] = {input.mean[0], input.mean[1], input.mean[2]};
     json["std"] = {input.std[0], input.std[1], input.std[2]};
-    json["layer_norm_eps"] = shortestDecimal(mae ? model.mae.layerNormEps : model.ranker.layerNormEps);
-    json["encoder"] = stackJson(mae ? model.mae.encoder : model.ranker.encoder);
+    json["layer_norm_eps"] = shortestDecimal(model.layerNormEps());
+    json["encoder"] = stackJson(model.encoder());
     if (mae)
     {
         json["decoder"] = stackJson(model.mae.decoder);
         json["norm_pix_loss"] = model.mae.normPixLoss;
     }
-    else
+    else if (model.kind == ModelKind::Ranker)
         json["head"] = vit::headName(model.ranker.head);
+    else
+    {
+        json["pool"] = vit::poolingName(model.classifier.pooling);
+        json["classes"] = model.classes;
+    }
     if (!input.otherSize.empty())
         json["input_size"] = {input.otherSize.width, input.otherSize.height};
     json["provenance"] = model.provenance;
     // Provenance may hold file names, which need not be UTF-8.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void addClassifierMetadata(const Model& model, std::map<std::string, std::string>& metadata)
+{
+    const vit::InputConfig& input = model.input();
+    std::string& lines = metadata["classes"];
+    for (const std::string& name : model.classes)
+        lines += (lines.empty() ? "" : "\n") + name;
+    metadata["heads"] = std::to_string(model.classifier.encoder.heads);
+    metadata["mean"] = Json(input.mean).dump();
+    metadata["std"] = Json(input.std).dump();
 }
 
 namespace
@@ -215,9 +241,9 @@ Json parseCommon(const std::string& text, const std::string& where, ModelKind& k
     LTRP_REQUIRE(version == metadataVersion, Error::StsBadArg,
                  where << ": format version " << version << ", expected " << metadataVersion);
     const Json& kind = jsonMember(json, "kind", where);
-    LTRP_REQUIRE(kind == "mae" || kind == "ranker", Error::StsBadArg,
-                 where << ": 'kind' is " << jsonExcerpt(kind) << ", expected \"mae\" or \"ranker\"");
-    kindOut = kind == "mae" ? ModelKind::Mae : ModelKind::Ranker;
+    LTRP_REQUIRE(kind == "mae" || kind == "ranker" || kind == "classifier", Error::StsBadArg,
+                 where << ": 'kind' is " << jsonExcerpt(kind) << ", expected \"mae\", \"ranker\" or \"classifier\"");
+    kindOut = kind == "mae" ? ModelKind::Mae : kind == "ranker" ? ModelKind::Ranker : ModelKind::Classifier;
     input.imageSize = integer(json, "image_size", where);
     input.patchSize = integer(json, "patch_size", where);
     jsonTriple(json, "mean", where, input.mean);
@@ -255,6 +281,17 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         model.mae.encoder = stack(json, "encoder", where);
         model.mae.decoder = stack(json, "decoder", where);
         model.mae.normPixLoss = jsonBoolean(json, "norm_pix_loss", where);
+    }
+    else if (model.kind == ModelKind::Classifier)
+    {
+        model.classifier.input = input;
+        model.classifier.layerNormEps = eps;
+        model.classifier.encoder = stack(json, "encoder", where);
+        const std::vector<std::string> pool = texts(Json::array({jsonMember(json, "pool", where)}), "pool", where);
+        model.classifier.pooling = vit::parsePooling(pool[0], where);
+        model.classes = texts(jsonMember(json, "classes", where), "classes", where);
+        checkClasses(model.classes, where);
+        model.classifier.classes = static_cast<int>(model.classes.size());
     }
     else
     {

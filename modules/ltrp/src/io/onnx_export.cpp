@@ -70,6 +70,20 @@ std::vector<float> classRow(const vit::ParamArena& params, size_t dim)
     return row;
 }
 
+/// Norm and head of the class token: x [1, N*tokens, D] -> `name` [N, outputs].
+void classHead(VitGraph& graph, std::string x, int64_t tokens, int64_t dim, int64_t outputs, const std::string& name)
+{
+    // Only the class token is read. For OpenCV 5.0.0's classic engine to survive a batch that grows, each product needs
+    // more than 12 rows of every image: for up to 12 it chooses, once, a kernel whose buffers hold no more.
+    const int64_t rows = std::min<int64_t>(tokens, 13);
+    x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, rows), "cls.rows");
+    VitGraph::Linear head = graph.layer("head", dim, outputs);
+    head.norm = "norm";
+    x = graph.linear(graph.normalise(x, "norm"), head);
+    x = graph.slice(graph.reshape(x, name + ".rows", {-1, rows, outputs}), name + ".cls", 0, 1);
+    graph.reshape(x, name, {-1, outputs});
+}
+
 void buildRanker(OnnxWriter& writer, const Model& model)
 {
     const vit::RankerConfig& config = model.ranker;
@@ -95,15 +109,7 @@ void buildRanker(OnnxWriter& writer, const Model& model)
         writer.addOutput("scores", {"N", patches});
         return;
     }
-    // Only the class token is read. For OpenCV 5.0.0's classic engine to survive a batch that grows, each product needs
-    // more than 12 rows of every image: for up to 12 it chooses, once, a kernel whose buffers hold no more.
-    const int64_t rows = std::min<int64_t>(tokens, 13);
-    x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, rows), "cls.rows");
-    VitGraph::Linear head = graph.layer("head", dim, patches);
-    head.norm = "norm";
-    x = graph.linear(graph.normalise(x, "norm"), head);
-    x = graph.slice(graph.reshape(x, "scores.rows", {-1, rows, patches}), "scores.cls", 0, 1);
-    graph.reshape(x, "scores", {-1, patches});
+    classHead(graph, x, tokens, dim, patches, "scores");
     writer.addOutput("scores", {"N", patches});
 }
 
@@ -131,14 +137,13 @@ std::string oneHot(OnnxWriter& writer, VitGraph& graph, int64_t visible, int64_t
     return graph.reshape(x, "visible.one_hot", {-1, visible, patches});
 }
 
-void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
+/// "image" and "visible" -> the tokens after the last block, [1, N*(1+V), D].
+std::string encodeVisible(OnnxWriter& writer, VitGraph& graph, const vit::InputConfig& input, int64_t dim,
+                          const vit::ParamArena& params, int64_t visible)
 {
-    const vit::MaeConfig& config = model.mae;
-    const int64_t patches = config.input.numPatches(), tokens = visible + 1, dim = config.encoder.dim;
-    const vit::ParamArena& params = model.params;
-    VitGraph graph(writer, params, config.encoder, config.layerNormEps);
-    addImage(writer, config.input);
-    std::string x = embedPatches(writer, graph, config.input, dim, params);
+    const int64_t patches = input.numPatches(), tokens = visible + 1;
+    addImage(writer, input);
+    std::string x = embedPatches(writer, graph, input, dim, params);
     const float* positions = params.at("pos_embed");
     x = graph.addCentred(x, "placed", {positions + dim, positions + (patches + 1) * dim}, patches);
     // While importing, cv::dnn knows no batch size: both factors must have lost it in the same way.
@@ -147,7 +152,16 @@ void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
     std::vector<float> table = classRow(params, static_cast<size_t>(dim));
     table.resize(static_cast<size_t>(tokens * dim), 0.f);
     x = graph.addCentred(padFront(writer, x), "embedded", std::move(table), tokens);
-    x = graph.blocks(graph.rows(x, "embedded.rows"), "blocks.", tokens);
+    return graph.blocks(graph.rows(x, "embedded.rows"), "blocks.", tokens);
+}
+
+void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
+{
+    const vit::MaeConfig& config = model.mae;
+    const int64_t tokens = visible + 1, dim = config.encoder.dim;
+    const vit::ParamArena& params = model.params;
+    VitGraph graph(writer, params, config.encoder, config.layerNormEps);
+    std::string x = encodeVisible(writer, graph, config.input, dim, params, visible);
     // Nothing follows that could take the final norm's weight; 4.6 multiplies by a vector only along the second axis.
     x = graph.reshape(graph.normalise(x, "norm"), "norm.flat", {-1, dim});
     writer.addInitializer("norm.weight", {dim}, params.at("norm.weight"));
@@ -156,6 +170,26 @@ void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
     x = writer.addNode("Add", "norm.shifted", {x, "norm.bias"});
     graph.images(x, "latent", tokens);
     writer.addOutput("latent", {"N", tokens, dim});
+}
+
+void buildClassifier(OnnxWriter& writer, const Model& model, int64_t visible)
+{
+    const vit::ClassifierConfig& config = model.classifier;
+    const int64_t dim = config.encoder.dim, classes = config.classes, tokens = visible + 1;
+    VitGraph graph(writer, model.params, config.encoder, config.layerNormEps);
+    std::string x = encodeVisible(writer, graph, config.input, dim, model.params, visible);
+    writer.addOutput("logits", {"N", classes});
+    if (config.pooling == vit::Pooling::Class)
+        return classHead(graph, x, tokens, dim, classes, "logits");
+    // The mean of the tokens' logits is the logits of their mean.
+    VitGraph::Linear head = graph.layer("head", dim, classes);
+    head.norm = "norm";
+    x = graph.linear(graph.normalise(x, "norm"), head);
+    x = graph.slice(graph.reshape(x, "logits.tokens", {-1, tokens, classes}), "logits.patches", 1, tokens);
+    x = graph.reshape(graph.transpose(x, "logits.spread", {0, 2, 1}), "logits.columns", {1, -1, visible});
+    const std::vector<float> share(static_cast<size_t>(visible), 1 / static_cast<float>(visible));
+    writer.addInitializer("logits.share", {visible, 1}, share.data());
+    graph.reshape(writer.addNode("MatMul", "logits.mean", {x, "logits.share"}), "logits", {-1, classes});
 }
 
 void buildDecoder(OnnxWriter& writer, const Model& model, int64_t visible)
@@ -218,6 +252,21 @@ void exportOnnx(const std::string& path, const Model& ranker)
     buildRanker(writer, ranker);
     AtomicFile file(path);
     writer.write(file, path, "ltrp_ranker", opset, {{"ltrp", modelMetadata(ranker)}});
+    file.commit();
+}
+
+void exportClassifierOnnx(const std::string& path, const Model& classifier, int visible)
+{
+    LTRP_REQUIRE(classifier.kind == ModelKind::Classifier, Error::StsBadArg, path << ": a classifier is needed, this is a "
+                 << modelKindName(classifier.kind));
+    vit::checkConfig(classifier.classifier, path);
+    const int patches = classifier.input().numPatches();
+    LTRP_REQUIRE(visible >= 1 && visible <= patches, Error::StsOutOfRange,
+                 path << ": " << visible << " visible patches, expected 1 to " << patches);
+    OnnxWriter writer;
+    buildClassifier(writer, classifier, visible);
+    AtomicFile file(path);
+    writer.write(file, path, "ltrp_classifier", opset, {{"ltrp", modelMetadata(classifier)}});
     file.commit();
 }
 

@@ -292,6 +292,7 @@ private:
         ModelKind kind = ModelKind::Ranker;
         parseInputMetadata(text->second, path(), kind, file_->input);
         const auto part = metadata_.find("ltrp.part");
+        LTRP_REQUIRE(kind != ModelKind::Classifier, Error::StsBadArg, path() << ": this is a classifier, a ranker is needed");
         LTRP_REQUIRE(kind == ModelKind::Ranker, Error::StsBadArg,
                      path() << ": this is a masked autoencoder's "
                             << (part != metadata_.end() ? printable(part->second) : std::string("network"))

@@ -97,6 +97,18 @@ struct ListMle
     double* loss;            ///< NaN if a target is not finite or a score is NaN
 };
 
+/// The cross entropy of a batch with label smoothing, and its gradient. All arrays are in the backend's memory.
+struct CrossEntropy
+{
+    const float* logits;     ///< [batch, classes]
+    const int* labels;       ///< [batch], each 0 to classes - 1
+    int batch, classes;
+    float smoothing;         ///< in [0, 1): share of the target that all classes have alike; the label has the rest
+    float gradientScale;
+    float* dLogits;          ///< [batch, classes]: the gradient times gradientScale; may be logits
+    double* loss;            ///< mean over the batch; not finite if a logit is not
+};
+
 struct TrainingSetup;
 struct Samples;
 class Training;
@@ -198,6 +210,11 @@ public:
     /// Scatters rows: x [items, n, dim] to the rows base + ids[i, j] of y; other rows of y are not changed.
     virtual void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
                              int dim) const = 0;
+    /// mean [items, dim] of the n rows of each item of x that begin with row `base`; n is 1 or more.
+    virtual void meanRows(const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim) const = 0;
+    /// The gradient of meanRows(): each of these n rows of dx becomes dMean / n; other rows of dx are not changed.
+    virtual void meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
+                                  int dim) const = 0;
     /// Repeats each item of x [items, bytes] `times` times. bytes is a multiple of 4.
     virtual void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const = 0;
 
@@ -275,6 +292,7 @@ public:
     /// / d prediction; may be prediction.
     virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                              float gradientScale = 1) const = 0;
+    virtual void crossEntropy(const CrossEntropy& args) const = 0;
     /// @throws Error::StsNotImplemented on the host, where train/losses.cpp does it
     virtual void listMle(const ListMle& list) const;
     /// Scale for gradients of about 1 / count, a power of two, so that half precision neither overflows nor underflows.

@@ -43,6 +43,7 @@ struct Samples
     const SampleKey* keys;    ///< [images]
     int images, visible;
     const float* targets;     ///< [images, patches], or null
+    const int* labels = nullptr;   ///< [images] classes, or null; on the host alone
 };
 
 struct StepReport

@@ -13,23 +13,19 @@ namespace cv { namespace ltrp { namespace train {
 
 namespace fs = std::filesystem;
 
-Dataset listImages(const std::vector<std::string>& data)
+Dataset datasetOf(const image::PhotoList& list, const std::vector<std::string>& labels)
 {
-    LTRP_REQUIRE(!data.empty(), Error::StsBadArg, "no data: name at least one folder, image or list file");
-    image::PhotoList list;
-    list.takesShards = true;
-    for (const std::string& argument : data)
-        image::addArgument(argument, std::string(), list);
-    LTRP_REQUIRE(list.photos.size() <= size_t(INT32_MAX), Error::StsBadArg, "data: " << list.photos.size()
-                 << " images, at most " << INT32_MAX << " can be told apart");
     Dataset dataset;
     io::Crc32 crc;
-    for (const image::PhotoEntry& entry : list.photos)
+    for (size_t i = 0; i < list.photos.size(); i++)
     {
+        const image::PhotoEntry& entry = list.photos[i];
         std::error_code error;
         const bool alone = entry.place.shard < 0;
         const uintmax_t bytes = alone ? fs::file_size(entry.path, error) : static_cast<uintmax_t>(entry.place.bytes);
         crc.add(entry.name + "\n" + (error ? std::string("absent") : std::to_string(bytes)) + "\n");
+        if (!labels.empty())
+            crc.add(labels[i] + "\n");
         dataset.paths.push_back(entry.path);
         if (!list.shards.empty())
             dataset.places.push_back(entry.place);
@@ -40,6 +36,18 @@ Dataset listImages(const std::vector<std::string>& data)
     dataset.shards = list.shards;
     dataset.skipped = list.skipped;
     return dataset;
+}
+
+Dataset listImages(const std::vector<std::string>& data)
+{
+    LTRP_REQUIRE(!data.empty(), Error::StsBadArg, "no data: name at least one folder, image or list file");
+    image::PhotoList list;
+    list.takesShards = true;
+    for (const std::string& argument : data)
+        image::addArgument(argument, std::string(), list);
+    LTRP_REQUIRE(list.photos.size() <= size_t(INT32_MAX), Error::StsBadArg, "data: " << list.photos.size()
+                 << " images, at most " << INT32_MAX << " can be told apart");
+    return datasetOf(list, {});
 }
 
 std::vector<int> Dataset::groups() const

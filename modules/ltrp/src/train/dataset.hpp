@@ -19,6 +19,8 @@ struct Dataset
     std::vector<image::PhotoPlace> places;   ///< of all images; empty without shards
     std::vector<image::ShardFile> shards;
     std::vector<image::Skipped> skipped;     ///< shards, and members of shards, that cannot be used
+    std::vector<int> labels;                 ///< class of each image; empty without labels
+    std::vector<std::string> classes;        ///< their names
 
     image::PhotoPlace place(int image) const { return places.empty() ? image::PhotoPlace() : places[static_cast<size_t>(image)]; }
     /// Number of the first image of each shard and of each file, where epochOrder() goes by shards; else empty.
@@ -32,9 +34,20 @@ const int shuffleWindow = 8192;
 /// What the order of the images in an epoch depends on besides seed and their number, as an option's text; empty without groups.
 std::string orderText(const Dataset& dataset);
 
+/// The images of a list, with the fingerprint of names, sizes and labels. labels: one per image, or none
+Dataset datasetOf(const image::PhotoList& list, const std::vector<std::string>& labels);
+
 /// Images of folders (recursive, sorted by relative name), single image files, shards, and list files: image::addArgument().
 /// @throws cv::Exception naming an argument that does not exist or has no image
 Dataset listImages(const std::vector<std::string>& data);
+
+/// Images with their classes. data: a folder with a folder of images for each class (searched recursively), or a CSV file
+/// with lines "path,label", the path relative to the file; a first line of names (path, file or image; label or class) is
+/// skipped, and fields may be quoted. classes: the names to be used, in their order; empty: those found, sorted by byte.
+/// The fingerprint includes the labels.
+/// @throws cv::Exception naming the file or line, for an image without a label, one that is missing or named twice, a
+/// folder without images, a label that is not among `classes`, and fewer than two classes where they are found
+Dataset listLabelled(const std::string& data, const std::vector<std::string>& classes = {});
 
 using image::Reduction;
 

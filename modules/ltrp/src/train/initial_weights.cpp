@@ -47,15 +47,11 @@ std::string weightsText(const io::Model& model)
 {
     io::Crc32 crc;
     crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
-    const bool mae = model.kind == io::ModelKind::Mae;
-    if (mae)
-    {
-        const int heads[] = {model.mae.encoder.heads, model.mae.decoder.heads};
-        crc.add(heads, sizeof(heads));
-    }
-    else
-        crc.add(&model.ranker.encoder.heads, sizeof(int));
-    crc.add(mae ? &model.mae.layerNormEps : &model.ranker.layerNormEps, sizeof(float));
+    crc.add(&model.encoder().heads, sizeof(int));
+    if (model.kind == io::ModelKind::Mae)
+        crc.add(&model.mae.decoder.heads, sizeof(int));
+    const float eps = model.layerNormEps();
+    crc.add(&eps, sizeof(eps));
     char text[64];
     std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
     return text;
@@ -78,26 +74,25 @@ void InitialWeights::apply(io::Model& model) const
 void copyInitialWeights(const io::Model& from, io::Model& to)
 {
     const std::string where = "init: " + from.path;
-    const bool toRanker = to.kind == io::ModelKind::Ranker, fromRanker = from.kind == io::ModelKind::Ranker;
-    LTRP_REQUIRE(toRanker || !fromRanker, Error::StsBadArg,
-                 where << ": is a ranker, expected the weights of an autoencoder");
-    const vit::StackConfig& have = fromRanker ? from.ranker.encoder : from.mae.encoder;
-    const vit::StackConfig& want = toRanker ? to.ranker.encoder : to.mae.encoder;
+    const bool toMae = to.kind == io::ModelKind::Mae, fromMae = from.kind == io::ModelKind::Mae;
+    LTRP_REQUIRE(fromMae || (from.kind == io::ModelKind::Ranker && to.kind == io::ModelKind::Ranker), Error::StsBadArg,
+                 where << ": is a " << io::modelKindName(from.kind) << ", expected the weights of an autoencoder");
+    const vit::StackConfig &have = from.encoder(), &want = to.encoder();
     requireEqual(where, {{"image size", to.input().imageSize, from.input().imageSize},
                          {"patch size", to.input().patchSize, from.input().patchSize},
                          {"embed dim", want.dim, have.dim}, {"number of heads", want.heads, have.heads},
                          {"MLP width", want.hidden, have.hidden}});
-    if (toRanker && !fromRanker)
+    if (!toMae && fromMae)
         LTRP_REQUIRE(have.depth >= want.depth, Error::StsBadArg, where << ": its encoder has " << have.depth
-                     << " blocks, expected at least the ranker's " << want.depth);
+                     << " blocks, expected at least the " << io::modelKindName(to.kind) << "'s " << want.depth);
     else
         requireEqual(where, {{"depth", want.depth, have.depth}});
-    if (!toRanker)
+    if (toMae)
         requireEqual(where, {{"decoder embed dim", to.mae.decoder.dim, from.mae.decoder.dim},
                              {"decoder depth", to.mae.decoder.depth, from.mae.decoder.depth},
                              {"number of decoder heads", to.mae.decoder.heads, from.mae.decoder.heads},
                              {"norm-pix-loss", to.mae.normPixLoss, from.mae.normPixLoss}});
-    const bool sameStack = toRanker == fromRanker;
+    const bool sameStack = toMae == fromMae;
     for (const vit::ParamInfo& target : to.params.layout.tensors())
         if (sameStack || !(startsWith(target.name, "head.") || (startsWith(target.name, "norm.") && have.depth != want.depth)))
             copyTensor(from, to, target, where);

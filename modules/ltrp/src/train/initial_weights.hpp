@@ -18,6 +18,7 @@ class InitialWeights
 public:
     explicit InitialWeights(const String& file);
     bool given() const { return !model_.path.empty(); }
+    const io::Model& model() const { return model_; }   ///< of the file
     /// Replaces the model's values if a file was given, see copyInitialWeights().
     void apply(io::Model& model) const;
     /// weightsText() of the file, or "random"; compared when a training is resumed.
@@ -29,8 +30,9 @@ private:
 };
 
 /// Copies weights to a network before its training: to an autoencoder from one of the same geometry; to a ranker from
-/// one of the same geometry, or from the first blocks of an autoencoder's encoder of the same width, number of heads,
-/// image and patch size. The ranker's head, and its norm if it has fewer blocks, then keep their random values.
+/// one of the same geometry; to a ranker or classifier from the first blocks of an autoencoder's encoder of the same
+/// width, number of heads, image and patch size. Its head, and its norm if it has fewer blocks, then keep their random
+/// values.
 /// @throws Error::StsBadArg naming the file, what differs, the expected and the found
 void copyInitialWeights(const io::Model& from, io::Model& to);
 

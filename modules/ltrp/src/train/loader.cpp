@@ -72,6 +72,8 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
         }
         if (options.targets)
             slot.batch.targets.resize(samples * static_cast<size_t>(options.input.numPatches()));
+        if (!dataset.labels.empty())
+            slot.batch.labels.resize(samples);
         slot.batch.keys.resize(samples);
         slot.batch.images.resize(samples);
     }
@@ -128,6 +130,7 @@ const Batch& Loader::next()
     Slot& slot = slots_[static_cast<size_t>(number) % slots_.size()];
     if (threads_.empty())
     {
+        slot.batch.visible = visibleIn(number);
         for (int place = 0; place < options_.batch; place++)
             makeSample(number, place, slot.batch);
         nextBatch_++;
@@ -159,6 +162,7 @@ void Loader::work()
         {
             slot.number = number;
             slot.done = 0;
+            slot.batch.visible = visibleIn(number);
         }
         if (++claimPlace_ == options_.batch)
         {
@@ -189,6 +193,15 @@ void Loader::work()
     }
 }
 
+int Loader::visibleIn(int64_t numberInShare) const
+{
+    if (!options_.visibleOf)
+        return options_.visible;
+    const int64_t number = options_.share.number(numberInShare);
+    return options_.visibleOf(static_cast<uint32_t>(number / options_.batchesPerEpoch),
+                              static_cast<uint32_t>(number % options_.batchesPerEpoch));
+}
+
 void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
 {
     const int64_t batchNumber = options_.share.number(numberInShare);
@@ -199,6 +212,8 @@ void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
     const int64_t position = batchNumber % options_.batchesPerEpoch * options_.batch + place;
     batch.keys[p] = {epoch, static_cast<uint32_t>(position)};
     const Mat rgb = usableImage((*order(epoch))[static_cast<size_t>(position % count)], batch.images[p]);
+    if (!dataset_.labels.empty())
+        batch.labels[p] = dataset_.labels[static_cast<size_t>(batch.images[p])];
 
     const size_t side = static_cast<size_t>(options_.input.imageSize), patches = static_cast<size_t>(options_.input.numPatches());
     RandomStream augmentation(options_.seed, RandomPurpose::Augment, epoch, static_cast<uint32_t>(position));
@@ -219,12 +234,20 @@ void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
     }
     resizeCrop(drawn, options_.input, batch.pixels.data() + p * 3 * side * side);
 
+    int* const keep = batch.idsKeep.data() + p * static_cast<size_t>(batch.visible);
+    if (options_.choose)
+    {
+        Mat mirrored;   // not into drawn.pixels, which is a part of an image that others use
+        if (drawn.mirrored)
+            flip(drawn.pixels, mirrored, 1);
+        options_.choose(drawn.mirrored ? mirrored : drawn.pixels, batch.keys[p], batch.visible, keep);
+        return;
+    }
     std::vector<float> noise(patches);
     RandomStream mask(options_.seed, RandomPurpose::Mask, epoch, static_cast<uint32_t>(position));
     for (float& value : noise)
         value = mask.uniform();
-    vit::maskFromNoise(noise.data(), options_.input.numPatches(), options_.visible,
-                       batch.idsKeep.data() + p * static_cast<size_t>(options_.visible));
+    vit::maskFromNoise(noise.data(), options_.input.numPatches(), batch.visible, keep);
 }
 
 Mat Loader::usableImage(int index, int& used)

@@ -24,11 +24,13 @@ namespace cv { namespace ltrp { namespace train {
 struct Batch
 {
     std::vector<float> pixels;           ///< [B, 3, S, S], normalised; empty with LoaderOptions::largestCrop
-    std::vector<int> idsKeep;            ///< [B, visible], ascending in each row; likewise
+    int visible = 0;                     ///< patches that stay visible
+    std::vector<int> idsKeep;            ///< [B, visible] and more, ascending in each row; as pixels
     std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
     std::vector<ops::SampleKey> keys;    ///< [B] epoch and position of each sample: keys of its random streams
     std::vector<float> targets;          ///< [B, L] with LoaderOptions::targets
     std::vector<int> images;             ///< [B] index of the image in the data set
+    std::vector<int> labels;             ///< [B] with Dataset::labels
 };
 
 struct LoaderOptions
@@ -37,7 +39,12 @@ struct LoaderOptions
     AugmentOptions augment;
     uint64_t seed = 0;
     int batch = 1;
-    int visible = 1;              ///< patches that stay visible
+    int visible = 1;              ///< patches that stay visible, at most
+    /// Visible patches of a batch, 1 to `visible`, by epoch and number in it; null: `visible`.
+    std::function<int(uint32_t, uint32_t)> visibleOf;
+    /// Chooses the visible patches of a sample by its crop, 8-bit RGB, mirrored if the sample is: keep [visible],
+    /// ascending. Called by all reading threads. Null: drawn at random
+    std::function<void(const Mat& crop, const ops::SampleKey& key, int visible, int* keep)> choose;
     int64_t batchesPerEpoch = 1;
     Share share;                  ///< which batches of each update are returned
     int workers = 2;              ///< 0: next() reads in the calling thread
@@ -93,6 +100,7 @@ private:
     void startThreads(int wanted);
     void stop();
     void makeSample(int64_t numberInShare, int place, Batch& batch);
+    int visibleIn(int64_t numberInShare) const;
     Mat usableImage(int index, int& used);
     Mat imageAt(int index);        ///< empty when unreadable
     std::shared_ptr<const std::vector<int>> order(uint32_t epoch);

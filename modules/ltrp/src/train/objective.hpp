@@ -11,6 +11,8 @@
 
 namespace cv { namespace ltrp { namespace train {
 
+struct LoaderOptions;
+
 /// Network and loss of a training; the loop is the same for both trainings.
 class Objective
 {
@@ -21,8 +23,14 @@ public:
     virtual io::Model& model() = 0;
     /// Sets the initial weights, a function of the seed.
     virtual void initialise() = 0;
+    /// The images of TrainParams::data.
+    virtual Dataset images(const std::vector<std::string>& data) { return listImages(data); }
     /// Stored score maps that this training learns from; null: none.
     virtual const TargetStore* targets() const { return nullptr; }
+    /// Whether patches are masked by TrainParams::maskRatio, which is then one of its options.
+    virtual bool masks() const { return true; }
+    /// Sets how the patches that the network sees are chosen, other than at random.
+    virtual void prepare(LoaderOptions&) const {}
     /// Number of visible, or compared, patches per image.
     virtual int visible(double maskRatio) { return vit::visibleCount(model().input().numPatches(), maskRatio); }
     /// Warnings about the files that it reads.

@@ -22,11 +22,12 @@ struct Piece
 {
     size_t begin, count;
     bool decay;
+    float rate;   ///< factor of the learning rate
 };
 
 /// Loops without calls or branches, so that the compiler vectorises them; the square root is OpenCV's vectorised one
 /// because the compiler's own keeps errno and stays scalar.
-void updatePiece(float* w, float* g, float* m, float* v, size_t count, float keep, const ops::AdamWFactors& f,
+void updatePiece(float* w, float* g, float* m, float* v, size_t count, float keep, float rate, const ops::AdamWFactors& f,
                  bool clear)
 {
     const size_t block = 1024;
@@ -43,7 +44,7 @@ void updatePiece(float* w, float* g, float* m, float* v, size_t count, float kee
         }
         hal::sqrt32f(vb, root, static_cast<int>(n));
         for (size_t i = 0; i < n; i++)
-            wb[i] = keep * wb[i] - f.rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
+            wb[i] = keep * wb[i] - rate * mb[i] / (root[i] * f.inverseRoot2 + f.eps);
         if (clear)
             std::fill_n(g + start, n, 0.f);
     }
@@ -93,18 +94,21 @@ void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& optio
     const ops::AdamWFactors factors = adamWFactors(options, steps + 1);
     steps++;
 
+    // What weight decay leaves of a weight.
+    const auto kept = [&](float rate) { return rate == 1 ? factors.decayed : 1 - (1 - factors.decayed) * rate; };
     const size_t longest = 1 << 16;
     std::vector<Piece> pieces;
     for (const vit::ParamInfo& info : params.layout.tensors())
         for (size_t begin = 0; info.trainable && begin < info.count; begin += longest)
-            pieces.push_back({info.offset + begin, std::min(longest, info.count - begin), info.decay});
+            pieces.push_back({info.offset + begin, std::min(longest, info.count - begin), info.decay, info.rate});
 
     float *weights = params.data(), *first = m.ptr<float>(), *second = v.ptr<float>();
     ops::parallelRanges(pieces.size(), 1, [&](size_t begin, size_t end)
     {
         for (size_t i = begin; i < end; i++)
             updatePiece(weights + pieces[i].begin, grads + pieces[i].begin, first + pieces[i].begin,
-                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? factors.decayed : 1.f, factors, clear);
+                        second + pieces[i].begin, pieces[i].count, pieces[i].decay ? kept(pieces[i].rate) : 1.f,
+                        factors.rate * pieces[i].rate, factors, clear);
     });
 }
 

@@ -88,7 +88,8 @@ OptionList runOptions(const TrainParams& params, const Objective& objective, dou
         {"mask-ratio", params.maskRatio}, {"scale-min", params.scaleMin}, {"scale-max", params.scaleMax},
         {"ratio-min", params.ratioMin}, {"ratio-max", params.ratioMax}, {"flip", params.flip}};
     for (const auto& number : numbers)
-        options.emplace_back(number.first, optionText(number.second));
+        if (number.first != std::string("mask-ratio") || objective.masks())
+            options.emplace_back(number.first, optionText(number.second));
     options.emplace_back("seed", std::to_string(params.seed));
     options.emplace_back("jpeg", params.reduceJpegs ? "reduced" : "full");
     options.emplace_back("data", data);

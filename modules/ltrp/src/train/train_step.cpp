@@ -20,8 +20,8 @@ namespace
 class HostTrainStep CV_FINAL : public TrainStep
 {
 public:
-    HostTrainStep(Objective& objective, AdamW& optimizer, Workers& workers, int visible, int accumulate)
-        : objective_(objective), optimizer_(optimizer), workers_(workers), visible_(visible), accumulate_(accumulate),
+    HostTrainStep(Objective& objective, AdamW& optimizer, Workers& workers, int accumulate)
+        : objective_(objective), optimizer_(optimizer), workers_(workers), accumulate_(accumulate),
           gradients_(workers, objective.model().params.layout.total(), accumulate)
     {
     }
@@ -88,7 +88,8 @@ private:
         try
         {
             objective_.pass({batch.pixels.data(), batch.idsKeep.data(), batch.keys.data(), static_cast<int>(batch.images.size()),
-                             visible_, batch.targets.empty() ? nullptr : batch.targets.data()},
+                             batch.visible, batch.targets.empty() ? nullptr : batch.targets.data(),
+                             batch.labels.empty() ? nullptr : batch.labels.data()},
                             gradients_.batch(), &loss, 1);
         }
         catch (const vit::Stopped&)
@@ -115,7 +116,7 @@ private:
     Objective& objective_;
     AdamW& optimizer_;
     Workers& workers_;
-    const int visible_, accumulate_;
+    const int accumulate_;
     GradientSum gradients_;
 };
 
@@ -275,7 +276,7 @@ std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer,
         setup, [&objective, scale](const ops::Samples& samples, float* gradients, double* loss)
         { objective.pass(samples, gradients, loss, *scale); });
     if (!training)
-        return std::unique_ptr<TrainStep>(new HostTrainStep(objective, optimizer, workers, loading.visible, accumulate));
+        return std::unique_ptr<TrainStep>(new HostTrainStep(objective, optimizer, workers, accumulate));
     LTRP_REQUIRE(workers.alone(), Error::StsNotImplemented, "several workers train on the CPU alone, found " << workers.count()
                  << " on a GPU");
     return std::unique_ptr<TrainStep>(new DeviceTrainStep(objective, optimizer, std::move(training), setup.largestCrop, accumulate,

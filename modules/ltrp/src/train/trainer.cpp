@@ -52,7 +52,7 @@ public:
     Run(const TrainParams& params, Objective& objective, const std::string& device, const Trainer::Progress& progress,
         const Trainer::Message& message, const Trainer::Stop& stop, Workers& workers)
         : params_(params), objective_(objective), device_(device), progress_(progress), message_(message), stop_(stop),
-          workers_(workers), dataset_(listImages({params.data.begin(), params.data.end()})),
+          workers_(workers), dataset_(objective.images({params.data.begin(), params.data.end()})),
           optimizer_(objective.model().params.layout), workerSetup_{workers.count(), workers.ordered}
     {
         const int64_t count = static_cast<int64_t>(dataset_.paths.size());
@@ -130,6 +130,7 @@ public:
         loading.share = share_;
         loading.odd = [this](const std::string& path, const std::string& what) { note({false, path, what}); };
         loading.cacheBytes = static_cast<size_t>(params_.cacheMegabytes) << 20;
+        objective_.prepare(loading);
         trainStep_ = makeTrainStep(objective_, optimizer_, loading, params_.accumulate, workers_);
         trainStep_->prepare(loading);
         trainStep_->begin();

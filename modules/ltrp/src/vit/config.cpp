@@ -16,6 +16,7 @@ namespace
 
 // Far above every published model (ViT-G: 1664 wide, 48 blocks), far below what could overflow a size computation.
 const int maxDim = 16384, maxHidden = 65536, maxDepth = 256, maxHeads = 512;
+const int maxClasses = 65536;
 const int maxImageSize = 8192, maxPatchSize = 512, maxGrid = 256;
 // An arena is one cv::Mat row, whose length is an int.
 const double maxParameters = 2.0e9;
@@ -120,6 +121,17 @@ void checkConfig(const RankerConfig& config, const std::string& where)
     checkMemory(config.input, config.encoder.dim, where, Error::StsBadArg);
 }
 
+void checkConfig(const ClassifierConfig& config, const std::string& where)
+{
+    checkInput(config.input, where);
+    checkRange("number of classes", config.classes, 2, maxClasses, where);
+    double total = checkStack(config.encoder, "", where);
+    const double patches = config.input.trainedPatches(), values = config.input.patchValues(), d = config.encoder.dim;
+    total += d * (patches + 3 + values) + config.classes * (d + 1);
+    checkTotal(total, config.layerNormEps, where);
+    checkMemory(config.input, config.encoder.dim, where, Error::StsBadArg);
+}
+
 void setInputSize(RankerConfig& config, Size size, const std::string& where)
 {
     LTRP_REQUIRE(size.width > 0 && size.height > 0, Error::StsOutOfRange,
@@ -167,6 +179,18 @@ Head parseHead(const std::string& name, const std::string& where)
     LTRP_REQUIRE(name == "token" || name == "class", Error::StsBadArg,
                  where << ": 'head' is '" << name.substr(0, 40) << "', expected token or class");
     return name == "token" ? Head::Token : Head::Class;
+}
+
+const char* poolingName(Pooling pooling)
+{
+    return pooling == Pooling::Mean ? "mean" : "class";
+}
+
+Pooling parsePooling(const std::string& name, const std::string& where)
+{
+    LTRP_REQUIRE(name == "mean" || name == "class", Error::StsBadArg,
+                 where << ": 'pool' is '" << name.substr(0, 40) << "', expected class or mean");
+    return name == "mean" ? Pooling::Mean : Pooling::Class;
 }
 
 int visibleCount(int numPatches, double maskRatio)

@@ -68,9 +68,30 @@ struct RankerConfig
     int headOutputs() const { return head == Head::Token ? 1 : input.trainedPatches(); }   ///< rows of head.weight
 };
 
+/// What the head of a classifier reads, after the final norm.
+enum class Pooling
+{
+    Class,   ///< the class token
+    Mean     ///< the mean of the patches' tokens
+};
+const char* poolingName(Pooling pooling);   ///< "class", "mean"
+/// @throws Error::StsBadArg beginning with `where`
+Pooling parsePooling(const std::string& name, const std::string& where);
+
+/// Classifier: a ViT that sees the kept patches of an image, and one linear layer.
+struct ClassifierConfig
+{
+    InputConfig input;
+    StackConfig encoder{192, 12, 3, 768};
+    float layerNormEps = 1e-6f;
+    Pooling pooling = Pooling::Class;
+    int classes = 0;   ///< 2 or more
+};
+
 /// Throw Error::StsBadArg naming the invalid value (`where`, a file name or "options", begins the message).
 void checkConfig(const MaeConfig& config, const std::string& where);
 void checkConfig(const RankerConfig& config, const std::string& where);
+void checkConfig(const ClassifierConfig& config, const std::string& where);
 
 /// Sets the input size of a ranker in pixels.
 /// @throws cv::Exception beginning with `where`: Error::StsOutOfRange if a side is not a multiple of the patch size or

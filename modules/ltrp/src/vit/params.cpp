@@ -49,6 +49,19 @@ void addPatchEmbed(ParamLayout& layout, const InputConfig& input, int dim)
     layout.add("patch_embed.proj.bias", {dim});
 }
 
+/// An encoder with a final norm and a linear head.
+ParamLayout encoderLayout(const InputConfig& input, const StackConfig& encoder, int outputs)
+{
+    ParamLayout layout;
+    layout.add("cls_token", {1, 1, encoder.dim});
+    layout.add("pos_embed", {1, input.trainedPatches() + 1, encoder.dim}, false);
+    addPatchEmbed(layout, input, encoder.dim);
+    addBlocks(layout, "blocks.", encoder);
+    addNorm(layout, "norm", encoder.dim);
+    addLinear(layout, "head", outputs, encoder.dim);
+    return layout;
+}
+
 bool endsWith(const std::string& text, const std::string& end)
 {
     return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -105,6 +118,20 @@ void ParamLayout::add(const std::string& name, std::vector<int> shape, bool trai
     tensors_.push_back(std::move(info));
 }
 
+void ParamLayout::decayRates(int depth, float decay)
+{
+    const std::string blocks = "blocks.";
+    for (ParamInfo& info : tensors_)
+    {
+        int behind = depth + 1;   // blocks from these tensors to the head, of embeddings
+        if (info.name.compare(0, blocks.size(), blocks) == 0)
+            behind = depth - std::stoi(info.name.substr(blocks.size()));
+        else if (info.name.compare(0, 5, "norm.") == 0 || info.name.compare(0, 5, "head.") == 0)
+            behind = 0;
+        info.rate = static_cast<float>(std::pow(decay, behind));
+    }
+}
+
 const ParamInfo* ParamLayout::find(const std::string& name) const
 {
     const auto it = index_.find(name);
@@ -148,15 +175,13 @@ ParamLayout maeLayout(const MaeConfig& config)
 ParamLayout rankerLayout(const RankerConfig& config)
 {
     checkConfig(config, "ranker");
-    const int patches = config.input.trainedPatches(), dim = config.encoder.dim;
-    ParamLayout layout;
-    layout.add("cls_token", {1, 1, dim});
-    layout.add("pos_embed", {1, patches + 1, dim}, false);
-    addPatchEmbed(layout, config.input, dim);
-    addBlocks(layout, "blocks.", config.encoder);
-    addNorm(layout, "norm", dim);
-    addLinear(layout, "head", config.headOutputs(), dim);
-    return layout;
+    return encoderLayout(config.input, config.encoder, config.headOutputs());
+}
+
+ParamLayout classifierLayout(const ClassifierConfig& config)
+{
+    checkConfig(config, "classifier");
+    return encoderLayout(config.input, config.encoder, config.classes);
 }
 
 ParamArena::ParamArena(ParamLayout l) : layout(std::move(l))
@@ -175,6 +200,11 @@ void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params
 void initialiseParams(const RankerConfig& config, uint64_t seed, ParamArena& params)
 {
     initialise(rankerLayout(config), seed, config.input.grid(), params);
+}
+
+void initialiseParams(const ClassifierConfig& config, uint64_t seed, ParamArena& params)
+{
+    initialise(classifierLayout(config), seed, config.input.grid(), params);
 }
 
 }}}  // namespace

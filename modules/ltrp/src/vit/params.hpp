@@ -19,6 +19,7 @@ struct ParamInfo
     size_t count = 0;
     bool trainable = true;    ///< false for the fixed position tables
     bool decay = true;        ///< weight decay applies: tensors of two or more dimensions
+    float rate = 1;           ///< factor of the learning rate; only the host's optimizer reads it
 };
 
 /// Order, names and offsets of all tensors. Gradients and optimizer state use the same layout.
@@ -26,6 +27,9 @@ class ParamLayout
 {
 public:
     void add(const std::string& name, std::vector<int> shape, bool trainable = true);
+    /// Sets ParamInfo::rate: the last tensors (final norm and head) keep 1, each block before them, and the embeddings
+    /// before the first, has `decay` times the rate of the one behind it. "blocks." begins the names of the blocks.
+    void decayRates(int depth, float decay);
     const std::vector<ParamInfo>& tensors() const { return tensors_; }
     const ParamInfo* find(const std::string& name) const;   ///< null when absent
     const ParamInfo& at(const std::string& name) const;     ///< throws when absent
@@ -40,6 +44,7 @@ private:
 
 ParamLayout maeLayout(const MaeConfig& config);
 ParamLayout rankerLayout(const RankerConfig& config);
+ParamLayout classifierLayout(const ClassifierConfig& config);
 
 /// A layout and its values in one 64-byte aligned block; padding is zero.
 struct ParamArena
@@ -59,6 +64,7 @@ struct ParamArena
 /// A function of the seed alone.
 void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params);
 void initialiseParams(const RankerConfig& config, uint64_t seed, ParamArena& params);
+void initialiseParams(const ClassifierConfig& config, uint64_t seed, ParamArena& params);
 
 }}}  // namespace
 

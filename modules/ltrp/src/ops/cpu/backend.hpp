@@ -61,6 +61,10 @@ public:
     void scatterRows(const float* x, const int* ids, int base, float* y, size_t itemStride, int items, int n,
                      int dim) const CV_OVERRIDE;
     void repeatItems(const void* x, void* y, size_t items, size_t times, size_t bytes) const CV_OVERRIDE;
+    void meanRows(const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim) const CV_OVERRIDE;
+    void meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
+                          int dim) const CV_OVERRIDE;
+    void crossEntropy(const CrossEntropy& args) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                      float gradientScale) const CV_OVERRIDE;
 

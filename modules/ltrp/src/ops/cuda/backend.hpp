@@ -133,6 +133,10 @@ public:
                        int tokens, int heads, float* scratch) const CV_OVERRIDE;
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
     size_t blockScratchFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE;
+    void meanRows(const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim) const CV_OVERRIDE;
+    void meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
+                          int dim) const CV_OVERRIDE;
+    void crossEntropy(const CrossEntropy& args) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                      float gradientScale) const CV_OVERRIDE;
     void listMle(const ListMle& list) const CV_OVERRIDE;

@@ -159,6 +159,27 @@ void DeviceBackend::squaredLoss(const float* prediction, const float* target, si
     device_->check("squaredLoss");
 }
 
+void DeviceBackend::meanRows(const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim) const
+{
+    kernels::meanRows(device_->stream(), x, itemStride, base, mean, items, n, dim);
+    device_->check("meanRows");
+}
+
+void DeviceBackend::meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
+                                     int dim) const
+{
+    kernels::meanRowsBackward(device_->stream(), dMean, dx, itemStride, base, items, n, dim);
+    device_->check("meanRowsBackward");
+}
+
+void DeviceBackend::crossEntropy(const CrossEntropy& args) const
+{
+    const Scratch scratch(*scratch_, crossEntropyScratch(args.batch));
+    kernels::crossEntropy(device_->stream(), {args.logits, args.labels, args.batch, args.classes, args.smoothing, args.gradientScale,
+                                              args.dLogits, args.loss}, scratch.get());
+    device_->check("crossEntropy");
+}
+
 void DeviceBackend::listMle(const ListMle& list) const
 {
     const int k = list.drawn > 0 ? list.drawn : list.n;

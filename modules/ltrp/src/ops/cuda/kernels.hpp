@@ -213,6 +213,21 @@ size_t squaredLossScratch(size_t count);
 void squaredLoss(Stream stream, Input prediction, const float* target, Output gradient, double* loss, size_t count,
                  void* scratch, float gradientScale = 1);
 
+/// The head of a classifier: as Backend::meanRows(), meanRowsBackward() and crossEntropy().
+void meanRows(Stream stream, const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim);
+void meanRowsBackward(Stream stream, const float* dMean, float* dx, size_t itemStride, int base, int items, int n, int dim);
+struct CrossEntropyArgs
+{
+    const float* logits;    ///< [batch, classes]
+    const int* labels;      ///< [batch]
+    int batch, classes;
+    float smoothing, gradientScale;
+    float* dLogits;         ///< [batch, classes]; may be logits
+    double* loss;
+};
+size_t crossEntropyScratch(int batch);
+void crossEntropy(Stream stream, const CrossEntropyArgs& args, void* scratch);
+
 using ops::AdamWFactors;
 using ops::SampleKey;
 /// keep [batch, visible]: equal to the loader's masks bit for bit (RandomStream(seed, Mask, epoch, sample): one

@@ -1,0 +1,192 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "selector.hpp"
+#include "sampled_order.hpp"
+
+#include "../core/random.hpp"
+#include "../eval/baselines.hpp"
+#include "../io/file_bytes.hpp"
+#include "../train/checksum.hpp"
+#include "opencv2/ltrp/ranker.hpp"
+#include "opencv2/ltrp/scorer.hpp"
+#include "opencv2/ltrp/tokens.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace cv { namespace ltrp { namespace select {
+
+namespace {
+
+const char all[] = "all", ownError[] = "own_error", leaveOneOut[] = "leave_one_out", ranker[] = "ranker",
+           rankerSample[] = "ranker_sample";
+
+/// Scores that have this order.
+Mat scoresOf(const std::vector<int>& order, Size grid)
+{
+    Mat scores(grid, CV_32F);
+    for (size_t i = 0; i < order.size(); ++i)
+        scores.at<float>(order[i] / grid.width, order[i] % grid.width) = -static_cast<float>(i);
+    return scores;
+}
+
+class RasterSelector CV_FINAL : public Selector
+{
+public:
+    RasterSelector() : Selector(all) {}
+    PatchRanking rank(const Mat& image, Size grid, const Draw&) const CV_OVERRIDE
+    {
+        std::vector<int> order(static_cast<size_t>(grid.area()));
+        std::iota(order.begin(), order.end(), 0);
+        PatchRanking ranking;
+        ranking.imageSize = image.size();
+        ranking.scores = scoresOf(order, grid);
+        return ranking;
+    }
+};
+
+class BaselineSelector CV_FINAL : public Selector
+{
+public:
+    explicit BaselineSelector(eval::Baseline baseline) : Selector(eval::baselineName(baseline)), baseline_(baseline)
+    {
+        LTRP_REQUIRE(eval::baselineAvailable(baseline), Error::StsNotImplemented, "selector " << name()
+                     << " needs OpenCV's saliency module (opencv_contrib)");
+    }
+    PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
+    {
+        return eval::BaselineRanker(image, grid).rank(baseline_, draw.seed, draw.sample, draw.epoch);
+    }
+
+private:
+    const eval::Baseline baseline_;
+};
+
+/// A network's score map, on the grid that is asked for.
+class ModelSelector : public Selector
+{
+public:
+    PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
+    {
+        PatchRanking ranking = scores(image, draw);
+        if (ranking.grid() != grid)
+        {
+            Mat resampled;
+            resampleScores(ranking.scores, grid, resampled);
+            ranking.scores = resampled;
+        }
+        return ranking;
+    }
+    std::string text() const CV_OVERRIDE { return text_; }
+
+protected:
+    ModelSelector(const std::string& name, const std::string& file) : Selector(name)
+    {
+        const std::shared_ptr<const io::FileBytes> bytes = io::FileBytes::map(file);
+        train::Crc32 crc;
+        crc.add(bytes->data(), bytes->size());
+        text_ = format("%s %08x", name.c_str(), crc.value());
+    }
+    virtual PatchRanking scores(const Mat& image, const Draw& draw) const = 0;
+
+private:
+    std::string text_;
+};
+
+class RankerSelector CV_FINAL : public ModelSelector
+{
+public:
+    RankerSelector(const std::string& name, const SelectorModels& models)
+        : ModelSelector(name, models.ranker), ranker_(Ranker::create(models.ranker)), sampled_(name == rankerSample)
+    {
+        ranker_->setPreferableTarget(models.target);
+    }
+    PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
+    {
+        PatchRanking ranking = ModelSelector::rank(image, grid, draw);
+        if (sampled_)   // drawn on the wanted grid
+            ranking.scores = scoresOf(sampledOrder(ranking.scores, ranking.order(), 1,
+                                                   RandomStream(draw.seed, RandomPurpose::Sample, draw.epoch, draw.sample)), grid);
+        return ranking;
+    }
+
+private:
+    PatchRanking scores(const Mat& image, const Draw&) const CV_OVERRIDE { return ranker_->rank(image); }
+
+    const Ptr<Ranker> ranker_;
+    const bool sampled_;
+};
+
+class ScorerSelector CV_FINAL : public ModelSelector
+{
+public:
+    ScorerSelector(const std::string& name, const SelectorModels& models)
+        : ModelSelector(name, models.mae), scorer_(Scorer::create(models.mae))
+    {
+        params_.teacher = name == ownError ? "own-error" : "leave-one-out";
+        scorer_->setPreferableTarget(models.target);
+    }
+
+private:
+    PatchRanking scores(const Mat& image, const Draw& draw) const CV_OVERRIDE
+    {
+        ScoreParams params = params_;
+        params.seed = static_cast<size_t>(draw.seed);
+        return scorer_->scoreMap(image, params);
+    }
+
+    const Ptr<Scorer> scorer_;
+    ScoreParams params_;
+};
+
+}  // namespace
+
+const std::vector<std::string>& selectorNames()
+{
+    static const std::vector<std::string> names = []()
+    {
+        std::vector<std::string> list = {all};
+        for (const eval::Baseline baseline : eval::baselines())
+            list.push_back(eval::baselineName(baseline));
+        list.insert(list.end(), {ownError, leaveOneOut, ranker, rankerSample});
+        return list;
+    }();
+    return names;
+}
+
+std::string selectorModel(const std::string& name)
+{
+    return name == ranker || name == rankerSample ? "rank" : name == ownError || name == leaveOneOut ? "mae" : "";
+}
+
+std::shared_ptr<const Selector> makeSelector(const std::string& name, const SelectorModels& models)
+{
+    if (name == all)
+        return std::make_shared<RasterSelector>();
+    for (const eval::Baseline baseline : eval::baselines())
+        if (name == eval::baselineName(baseline))
+            return std::make_shared<BaselineSelector>(baseline);
+    if (selectorModel(name) == "rank")
+        return std::make_shared<RankerSelector>(name, models);
+    if (selectorModel(name) == "mae")
+        return std::make_shared<ScorerSelector>(name, models);
+    std::string known;
+    for (const std::string& one : selectorNames())
+        known += (known.empty() ? "" : ", ") + one;
+    LTRP_ERROR(Error::StsBadArg, "selector '" << name.substr(0, 64) << "' is not known, expected one of " << known);
+}
+
+std::vector<int> firstPatches(const Selector& selector, const Mat& image, Size grid, int count, const Draw& draw)
+{
+    std::vector<int> patches = selector.rank(image, grid, draw).order();
+    LTRP_REQUIRE(count >= 1 && static_cast<size_t>(count) <= patches.size(), Error::StsOutOfRange, "patches to keep: " << count
+                 << ", expected 1 to " << patches.size());
+    patches.resize(static_cast<size_t>(count));
+    std::sort(patches.begin(), patches.end());
+    return patches;
+}
+
+}}}  // namespace

@@ -1,0 +1,61 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_SELECT_SELECTOR_HPP
+#define OPENCV_LTRP_SELECT_SELECTOR_HPP
+
+#include "../precomp.hpp"
+#include "opencv2/ltrp/types.hpp"
+
+#include <memory>
+
+namespace cv { namespace ltrp { namespace select {
+
+/// Keys of a selector's random numbers. An image has the same order whenever it is drawn with the same ones.
+struct Draw
+{
+    uint64_t seed = 0;
+    uint32_t epoch = 0, sample = 0;
+};
+
+/// Orders the patches of an image: those to be kept come first. Thread-safe.
+class Selector
+{
+public:
+    virtual ~Selector() = default;
+    const std::string& name() const { return name_; }
+    /// What the order depends on beside the image, for the options of a training: the name, and a checksum of the weights.
+    virtual std::string text() const { return name_; }
+    /// PatchRanking::order() is the order. image: as for Ranker::rank; grid: columns and rows of the result.
+    virtual PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const = 0;
+
+protected:
+    explicit Selector(const std::string& name) : name_(name) {}
+
+private:
+    std::string name_;
+};
+
+/// What selectors with a network need.
+struct SelectorModels
+{
+    std::string ranker, mae;   ///< weight files
+    int target = 0;            ///< cv::ltrp::ComputeTarget
+};
+
+/// The names of all selectors: "all" (raster order), those of eval::baselines(), "own_error" and "leave_one_out" (score maps of
+/// an autoencoder), "ranker" and "ranker_sample" (SELECT_SAMPLE with temperature 1).
+const std::vector<std::string>& selectorNames();
+/// The weights that a selector needs: "rank", "mae" or "".
+std::string selectorModel(const std::string& name);
+/// @throws Error::StsBadArg listing the names, Error::StsNotImplemented if the build lacks it, and as Ranker::create and
+/// Scorer::create
+std::shared_ptr<const Selector> makeSelector(const std::string& name, const SelectorModels& models);
+
+/// Numbers of the first `count` patches in a selector's order, ascending.
+std::vector<int> firstPatches(const Selector& selector, const Mat& image, Size grid, int count, const Draw& draw);
+
+}}}  // namespace
+
+#endif

@@ -1,0 +1,170 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../precomp.hpp"
+#include "dataset.hpp"
+#include "../io/file_bytes.hpp"
+#include "../io/model_file.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+namespace cv { namespace ltrp { namespace train {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+const size_t mostCsvBytes = size_t(256) << 20;
+
+struct Labelled
+{
+    image::PhotoList list;
+    std::vector<std::string> labels;   ///< of list.photos
+};
+
+/// The names of the folders directly in a folder, sorted; hidden ones are omitted.
+std::vector<std::string> foldersIn(const std::string& folder)
+{
+    std::vector<std::string> names;
+    std::error_code error;
+    for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    {
+        std::error_code ignored;
+        const std::string name = it->path().filename().string();
+        if (name[0] != '.' && it->is_directory(ignored))
+            names.push_back(name);
+    }
+    LTRP_REQUIRE(!error, Error::StsError, folder << ": cannot be read: " << error.message());
+    std::sort(names.begin(), names.end());
+    return names;
+}
+
+Labelled fromFolder(const std::string& folder)
+{
+    Labelled data;
+    image::addFolder(folder, std::string(), data.list);
+    std::set<std::string> used;
+    for (const image::PhotoEntry& entry : data.list.photos)
+    {
+        const size_t slash = entry.name.find('/');
+        LTRP_REQUIRE(slash != std::string::npos, Error::StsBadArg, entry.path << ": an image without label: expected a folder for "
+                     "each class in " << folder << ", and all images in these");
+        data.labels.push_back(entry.name.substr(0, slash));
+        used.insert(data.labels.back());
+    }
+    for (const std::string& name : foldersIn(folder))
+        LTRP_REQUIRE(used.count(name), Error::StsBadArg, (fs::path(folder) / name).string() << ": the folder of class "
+                     << io::printable(name) << " holds no image; remove it, or add images");
+    return data;
+}
+
+/// The fields of a line; a quote within a quoted field is doubled. False: a quote is not closed or stands within a field.
+bool splitLine(const std::string& line, std::vector<std::string>& fields)
+{
+    fields.assign(1, std::string());
+    bool quoted = false, closed = false;
+    for (size_t i = 0; i < line.size(); i++)
+    {
+        const char c = line[i];
+        if (quoted && c == '"' && i + 1 < line.size() && line[i + 1] == '"')
+            fields.back() += line[++i];
+        else if (quoted && c == '"')
+        {
+            quoted = false;
+            closed = true;
+        }
+        else if (!quoted && c == ',')
+        {
+            fields.emplace_back();
+            closed = false;
+        }
+        else if (!quoted && c == '"' && fields.back().empty() && !closed)
+            quoted = true;
+        else if (!quoted && (c == '"' || closed))
+            return false;
+        else
+            fields.back() += c;
+    }
+    return !quoted;
+}
+
+bool isHeader(const std::vector<std::string>& fields)
+{
+    const std::string label = toLowerCase(fields[1]), path = toLowerCase(fields[0]);
+    return (path == "path" || path == "file" || path == "image") && (label == "label" || label == "class");
+}
+
+Labelled fromCsv(const std::string& file)
+{
+    Labelled data;
+    data.list.lists.push_back(file);
+    const std::shared_ptr<const io::FileBytes> bytes = io::FileBytes::map(file);
+    LTRP_REQUIRE(bytes->size() <= mostCsvBytes, Error::StsOutOfRange, file << ": " << bytes->size()
+                 << " bytes, expected a CSV file of at most " << mostCsvBytes);
+    const std::string text(reinterpret_cast<const char*>(bytes->data()), bytes->size());
+    LTRP_REQUIRE(text.find('\0') == std::string::npos, Error::StsParseError, file << ": is no text; expected lines \"path,label\"");
+    std::istringstream lines(text.compare(0, 3, "\xef\xbb\xbf") == 0 ? text.substr(3) : text);
+    std::set<std::string> known;
+    int number = 0;
+    for (std::string line; std::getline(lines, line);)
+    {
+        number++;
+        if (!line.empty() && line.back() == '\r')
+            line.pop_back();
+        if (line.empty())
+            continue;
+        const std::string where = file + ", line " + std::to_string(number);
+        std::vector<std::string> fields;
+        LTRP_REQUIRE(splitLine(line, fields), Error::StsParseError, where << ": quotes do not pair up: " << io::printable(line));
+        LTRP_REQUIRE(fields.size() == 2, Error::StsParseError, where << ": " << fields.size() << " field"
+                     << (fields.size() == 1 ? "" : "s") << " in " << io::printable(line)
+                     << ", expected two, path and label (a path with a comma in quotes)");
+        if (number == 1 && isHeader(fields))
+            continue;
+        LTRP_REQUIRE(!fields[0].empty(), Error::StsParseError, where << ": the path is empty");
+        LTRP_REQUIRE(!fields[1].empty(), Error::StsBadArg, where << ": image " << io::printable(fields[0]) << " has no label");
+        const fs::path path = fs::path(file).parent_path() / fields[0];
+        std::error_code error;
+        LTRP_REQUIRE(fs::is_regular_file(path, error), Error::StsObjectNotFound, where << ": " << path.string()
+                     << " is no file; paths are relative to the CSV file");
+        LTRP_REQUIRE(known.insert(path.lexically_normal().string()).second, Error::StsBadArg, where << ": image "
+                     << io::printable(fields[0]) << " is named twice");
+        data.list.photos.push_back({fields[0], path.string()});
+        data.labels.push_back(fields[1]);
+    }
+    LTRP_REQUIRE(!data.labels.empty(), Error::StsBadArg, file << ": names no image; expected lines \"path,label\"");
+    return data;
+}
+
+}  // namespace
+
+Dataset listLabelled(const std::string& data, const std::vector<std::string>& classes)
+{
+    std::error_code error;
+    const Labelled labelled = fs::is_directory(data, error) ? fromFolder(data) : fromCsv(data);
+    Dataset dataset = datasetOf(labelled.list, labelled.labels);
+    dataset.classes = classes;
+    if (classes.empty())
+    {
+        const std::set<std::string> names(labelled.labels.begin(), labelled.labels.end());
+        dataset.classes.assign(names.begin(), names.end());
+        io::checkClasses(dataset.classes, data);
+    }
+    std::map<std::string, int> numbers;
+    for (size_t i = 0; i < dataset.classes.size(); i++)
+        numbers[dataset.classes[i]] = static_cast<int>(i);
+    for (size_t i = 0; i < labelled.labels.size(); i++)
+    {
+        const auto found = numbers.find(labelled.labels[i]);
+        LTRP_REQUIRE(found != numbers.end(), Error::StsBadArg, labelled.list.photos[i].path << ": its label "
+                     << io::printable(labelled.labels[i]) << " is none of the " << classes.size() << " classes of the network, "
+                     << io::printable(classes.front()) << " ... " << io::printable(classes.back()));
+        dataset.labels.push_back(found->second);
+    }
+    return dataset;
+}
+
+}}}  // namespace

@@ -1,0 +1,99 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "classifier_run.hpp"
+
+#include "../../modules/ltrp/src/image/preprocess.hpp"
+#include "../../modules/ltrp/src/io/checksum.hpp"
+
+#include <opencv2/ltrp/select.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+ComputeDevice deviceOf(int target)
+{
+    ComputeDevice computing;
+    computing.set(target);
+    return computing;
+}
+
+/// Logits to probabilities, row by row.
+void softmax(cv::Mat& rows)
+{
+    for (int y = 0; y < rows.rows; ++y)
+    {
+        float* values = rows.ptr<float>(y);
+        const float largest = *std::max_element(values, values + rows.cols);
+        double sum = 0;
+        for (int x = 0; x < rows.cols; ++x)
+            sum += std::exp(static_cast<double>(values[x] - largest));
+        for (int x = 0; x < rows.cols; ++x)
+            values[x] = static_cast<float>(std::exp(static_cast<double>(values[x] - largest)) / sum);
+    }
+}
+
+}  // namespace
+
+ClassifierRun::ClassifierRun(const std::string& model, int target, std::shared_ptr<const select::Selector> selector, double keep)
+    : model_(io::loadModel(model, io::ModelKind::Classifier)), selector_(std::move(selector)),
+      classifier_(model_.classifier, model_.params), computing_(deviceOf(target)), workspace_(computing_.backend),
+      grid_(model_.input().columns(), model_.input().rows()), count_(keepCount(grid_.area(), keep))
+{
+}
+
+ClassifierRun::Prepared ClassifierRun::prepare(const cv::Mat& photo, const select::Draw& draw) const
+{
+    const vit::InputConfig& input = model_.input();
+    Prepared result;
+    cv::Mat rgb, resized;
+    image::toRgb8(photo, rgb);
+    image::resizeAntialiasedCubic(rgb, resized, input.size());
+    result.pixels.resize(3 * resized.total());
+    image::normalise(resized, input, result.pixels.data());
+    result.patches = select::firstPatches(*selector_, photo, grid_, count_, draw);
+    return result;
+}
+
+cv::Mat ClassifierRun::run(const std::vector<Prepared>& images)
+{
+    const std::shared_ptr<void> guard = computing_.backend->deviceGuard();
+    std::vector<float> pixels;
+    std::vector<int> keep;
+    for (const Prepared& one : images)
+    {
+        pixels.insert(pixels.end(), one.pixels.begin(), one.pixels.end());
+        keep.insert(keep.end(), one.patches.begin(), one.patches.end());
+    }
+    cv::Mat rows(static_cast<int>(images.size()), static_cast<int>(classes().size()), CV_32F);
+    float* const logits = workspace_.result("logits", rows.ptr<float>(), rows.total());
+    classifier_.forward(workspace_.upload("pixels", pixels.data(), pixels.size()), rows.rows,
+                        workspace_.upload("keep", keep.data(), keep.size()), count_, logits, workspace_);
+    workspace_.finish(logits, rows.ptr<float>(), rows.total());
+    if (!cv::checkRange(rows))
+        throw std::runtime_error(model_.path + ": the network gives NaN or infinite logits");
+    softmax(rows);
+    return rows;
+}
+
+select::Draw drawOf(uint64_t seed, const std::string& path)
+{
+    const std::filesystem::path file(path);
+    io::Crc32 crc;
+    crc.add((file.parent_path().filename() / file.filename()).generic_string());
+    return {seed, 0, crc.value()};
+}
+
+}  // namespace tool

@@ -1,0 +1,54 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_CLASSIFIER_RUN_HPP
+#define LTRP_TOOL_CLASSIFIER_RUN_HPP
+
+#include "common.hpp"
+
+#include "../../modules/ltrp/src/core/target.hpp"
+#include "../../modules/ltrp/src/io/model_file.hpp"
+#include "../../modules/ltrp/src/select/selector.hpp"
+#include "../../modules/ltrp/src/vit/classifier.hpp"
+
+namespace tool
+{
+
+/// A trained classifier, and which patches it sees.
+class ClassifierRun
+{
+public:
+    /// target: cv::ltrp::ComputeTarget; keep: share of the patches, in (0, 1]
+    ClassifierRun(const std::string& model, int target, std::shared_ptr<const cv::ltrp::select::Selector> selector, double keep);
+
+    const std::vector<std::string>& classes() const { return model_.classes; }
+    cv::Size grid() const { return grid_; }
+
+    /// An image as the network sees it.
+    struct Prepared
+    {
+        std::vector<float> pixels;   ///< [3, S, S]
+        std::vector<int> patches;    ///< kept ones, ascending
+    };
+    /// Thread-safe. photo: as for Ranker::rank; the whole photo is resized to the network's square.
+    Prepared prepare(const cv::Mat& photo, const cv::ltrp::select::Draw& draw) const;
+    /// Probabilities, CV_32FC1, a row for each image.
+    cv::Mat run(const std::vector<Prepared>& images);
+
+private:
+    cv::ltrp::io::Model model_;
+    std::shared_ptr<const cv::ltrp::select::Selector> selector_;
+    cv::ltrp::vit::Classifier classifier_;
+    cv::ltrp::ComputeDevice computing_;
+    cv::ltrp::vit::Workspace workspace_;
+    cv::Size grid_;
+    int count_;
+};
+
+/// Keys of a photo's random selections: seed, and a checksum of the names of the file and its folder.
+cv::ltrp::select::Draw drawOf(uint64_t seed, const std::string& path);
+
+}  // namespace tool
+
+#endif

@@ -1,0 +1,297 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "eval_downstream.hpp"
+
+#include "commands.hpp"
+#include "photos.hpp"
+#include "selector_options.hpp"
+
+#include "../../modules/ltrp/src/io/json_text.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+namespace tool
+{
+
+namespace fs = std::filesystem;
+
+namespace
+{
+
+const HelpText HELP = {
+    "ltrp eval downstream CONFIG [options]",
+    "Measures what kept patches are worth: for every selector, share of patches and seed (a cell) a classifier is trained\n"
+    "and tested on the patches that the selector keeps. A cell is the two commands 'ltrp finetune' and 'ltrp predict',\n"
+    "which its file OUT/cells/SELECTOR-KEEP-SEED.json names beside the accuracy. Cells that are there are not computed\n"
+    "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
+    "patches by these selectors, and tested with each. CONFIG holds the options, one \"name = value\" per line.\n"
+    "The table has the accuracy and the mean of classes: mean over seeds with its standard error.\n",
+    "Example of CONFIG:\n"
+    "  train = caltech101/train\n"
+    "  test = caltech101/val\n"
+    "  selector = ranker,random,centre\n"
+    "  keep = 0.25,0.5\n"
+    "  seed = 0,1,2\n"
+    "  finetune = --epochs 20 --batch 64\n"
+    "  out = runs/grid\n"};
+
+struct Cell
+{
+    std::string selector, keep, seed;
+    std::string name() const { return selector + "-" + keep + "-" + seed; }
+};
+
+std::vector<std::string> split(const std::string& text, char at)
+{
+    std::vector<std::string> parts;
+    std::istringstream stream(text);
+    for (std::string part; std::getline(stream, part, at);)
+        if (!part.empty())
+            parts.push_back(part);
+    return parts;
+}
+
+std::vector<std::string> listOption(const po::variables_map& values, const char* option)
+{
+    const std::vector<std::string> list = split(values[option].as<std::string>(), ',');
+    if (list.empty())
+        throw UsageError(std::string("--") + option + ": the list is empty");
+    if (std::set<std::string>(list.begin(), list.end()).size() != list.size())
+        throw UsageError(std::string("--") + option + ": " + values[option].as<std::string>() + " names something twice");
+    return list;
+}
+
+/// The lists hold what ends up in names of files.
+void checkNumbers(const std::vector<std::string>& list, const char* option, bool whole)
+{
+    for (const std::string& text : list)
+    {
+        size_t end = 0;
+        double value = -1;
+        if (text.size() <= 20 && text.find_first_not_of(whole ? "0123456789" : "0123456789.") == std::string::npos)
+            try
+            {
+                value = std::stod(text, &end);
+            }
+            catch (const std::exception&)
+            {
+            }
+        if (end != text.size() || value < 0 || (!whole && !(value > 0 && value <= 1)))
+            throw UsageError(std::string("--") + option + ": '" + text.substr(0, 40) + "' is no " +
+                             (whole ? "whole number" : "share above 0 and up to 1"));
+    }
+}
+
+/// The JSON of a finished cell; null where there is none.
+Json finished(const std::string& file)
+{
+    std::error_code error;
+    if (!fs::exists(file, error))
+        return nullptr;
+    std::ifstream stream(file, std::ios::binary);
+    const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+    const Json cell = cv::ltrp::io::parseJsonText<Json>(text);
+    for (const char* key : {"accuracy", "class_mean"})
+        if (!cell.is_object() || !cell.contains(key) || !cell[key].is_number())
+            throw std::runtime_error(file + ": is no cell of this command ('" + key + "' is missing); remove it to compute it again");
+    if (!cell.contains("commands"))
+        throw std::runtime_error(file + ": is no cell of this command ('commands' is missing); remove it to compute it again");
+    return cell;
+}
+
+double seconds(std::chrono::steady_clock::time_point since)
+{
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+/// Mean and standard error over seeds; one seed has no error.
+std::string meanText(const std::vector<double>& values)
+{
+    double mean = 0, squares = 0;
+    const double n = static_cast<double>(values.size());
+    for (const double value : values)
+        mean += value / n;
+    for (const double value : values)
+        squares += (value - mean) * (value - mean);
+    char text[64];
+    if (values.size() > 1)
+        std::snprintf(text, sizeof text, "%.4f +- %.4f", mean, std::sqrt(squares / (n - 1) / n));
+    else
+        std::snprintf(text, sizeof text, "%.4f          ", mean);
+    return text;
+}
+
+class Grid
+{
+public:
+    explicit Grid(const po::variables_map& values)
+        : train_(values["train"].as<std::string>()), test_(values["test"].as<std::string>()), out_(values["out"].as<std::string>()),
+          selectors_(listOption(values, "selector")), keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
+          finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
+    {
+        if (values.count("train-selector"))
+            shared_ = values["train-selector"].as<std::string>();
+        checkNumbers(keeps_, "keep", false);
+        checkNumbers(seeds_, "seed", true);
+        const std::vector<std::string>& known = cv::ltrp::select::selectorNames();
+        for (const std::string& name : selectors_)
+        {
+            if (std::find(known.begin(), known.end(), name) == known.end())
+                throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + knownSelectors());
+            for (const std::string& keep : keeps_)
+                if (name == "all" && std::stod(keep) < 1)
+                    throw UsageError("--selector: all keeps every patch and goes with --keep 1, not " + keep);
+        }
+    }
+
+    /// The commands that make a cell, each without "ltrp".
+    std::vector<std::vector<std::string>> commands(const Cell& cell) const
+    {
+        const std::string run = runOf(cell);
+        std::vector<std::string> train = {"finetune", train_, "--out", run, "--keep", cell.keep, "--selector",
+                                          shared_.empty() ? cell.selector : shared_, "--seed", cell.seed, "--resume"};
+        std::vector<std::string> test = {"predict", run + "/final.safetensors", test_, "--labels", "--keep", cell.keep, "--selector",
+                                         cell.selector, "--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
+                                         fileOf(cell, ".accuracy.json")};
+        train.insert(train.end(), finetune_.begin(), finetune_.end());
+        test.insert(test.end(), predict_.begin(), predict_.end());
+        return {train, test};
+    }
+
+    int run()
+    {
+        fs::create_directories(fs::path(out_) / "cells");
+        int status = 0;
+        for (const std::string& keep : keeps_)
+            for (const std::string& selector : selectors_)
+                for (const std::string& seed : seeds_)
+                {
+                    checkInterrupt();
+                    status = std::max(status, compute({selector, keep, seed}));
+                }
+        print();
+        return status;
+    }
+
+private:
+    std::string runOf(const Cell& cell) const
+    {
+        return (fs::path(out_) / "runs" / (shared_.empty() ? cell.name() : "shared-" + cell.keep + "-" + cell.seed)).string();
+    }
+    std::string fileOf(const Cell& cell, const char* end) const { return (fs::path(out_) / "cells" / (cell.name() + end)).string(); }
+
+    /// The exit status of the commands.
+    int compute(const Cell& cell)
+    {
+        const std::string file = fileOf(cell, ".json");
+        const std::vector<std::vector<std::string>> both = commands(cell);
+        Json entry = finished(file);
+        if (!entry.is_null())
+        {
+            if (entry["commands"] != Json(both))
+                throw std::runtime_error(file + ": was made by other commands than those of this configuration (see its 'commands'); "
+                                                "choose another --out, or remove it");
+            cells_[cell.name()] = entry;
+            return 0;
+        }
+        complain("cell " + cell.name());
+        entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", both}};
+        const auto begin = std::chrono::steady_clock::now();
+        const auto arguments = [&](size_t i) { return std::vector<std::string>(both[i].begin() + 1, both[i].end()); };
+        if (trained_.insert(runOf(cell)).second)
+        {
+            const int status = runFinetune(arguments(0));
+            if (status != 0)
+                return status;
+            entry["train_seconds"] = seconds(begin);
+        }
+        const auto tested = std::chrono::steady_clock::now();
+        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many were measured
+        entry["test_seconds"] = seconds(tested);
+        const Json accuracy = finishedReport(fileOf(cell, ".accuracy.json"));
+        for (const auto& item : accuracy.items())
+            entry[item.key()] = item.value();
+        writeJson(file, entry);
+        fs::remove(fileOf(cell, ".accuracy.json"));
+        cells_[cell.name()] = entry;
+        return status;
+    }
+
+    static Json finishedReport(const std::string& file)
+    {
+        std::ifstream stream(file, std::ios::binary);
+        const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+        const Json report = cv::ltrp::io::parseJsonText<Json>(text);
+        if (!report.is_object())
+            throw std::runtime_error(file + ": 'ltrp predict' has written no accuracy");
+        return report;
+    }
+
+    void print() const
+    {
+        std::printf("%-20s %6s %6s   %-18s   %-18s\n", "selector", "keep", "seeds", "accuracy", "mean of classes");
+        for (const std::string& keep : keeps_)
+            for (const std::string& selector : selectors_)
+            {
+                std::vector<double> overall, classes;
+                for (const std::string& seed : seeds_)
+                {
+                    const auto found = cells_.find(Cell{selector, keep, seed}.name());
+                    if (found == cells_.end())
+                        continue;
+                    overall.push_back(found->second["accuracy"]);
+                    classes.push_back(found->second["class_mean"]);
+                }
+                if (!overall.empty())
+                    std::printf("%-20s %6s %6zu   %-18s   %-18s\n", selector.c_str(), keep.c_str(), overall.size(),
+                                meanText(overall).c_str(), meanText(classes).c_str());
+            }
+        std::fflush(stdout);
+    }
+
+    std::string train_, test_, out_, shared_;
+    std::vector<std::string> selectors_, keeps_, seeds_, finetune_, predict_;
+    std::map<std::string, Json> cells_;
+    std::set<std::string> trained_;   ///< runs that this process has trained or found complete
+};
+
+}  // namespace
+
+int runDownstream(std::vector<std::string> args)
+{
+    if (!args.empty() && args[0].compare(0, 1, "-") != 0)
+        args.insert(args.begin(), "--config");
+    po::options_description options("Options");
+    // clang-format off
+    options.add_options()
+        ("config", po::value<std::string>()->value_name("FILE")->required(), "CONFIG; the command line goes first")
+        ("train", po::value<std::string>()->value_name("DATA")->required(), "labelled data to train on, as for 'ltrp finetune'")
+        ("test", po::value<std::string>()->value_name("DATA")->required(), "labelled data to test on")
+        ("selector", po::value<std::string>()->value_name("NAMES")->required(), "selectors, with commas between them")
+        ("keep", po::value<std::string>()->value_name("SHARES")->default_value("0.1,0.25,0.5,0.75"), "shares of patches to keep")
+        ("seed", po::value<std::string>()->value_name("SEEDS")->default_value("0,1,2"), "seeds of training and selection")
+        ("train-selector", po::value<std::string>()->value_name("NAMES"), "train one network per share and seed on patches by these "
+            "selectors, and test it with each of --selector (default: a network for each cell)")
+        ("finetune", po::value<std::string>()->value_name("OPTIONS")->default_value(""), "further options of 'ltrp finetune'")
+        ("predict", po::value<std::string>()->value_name("OPTIONS")->default_value(""), "further options of 'ltrp predict'")
+        ("out", po::value<std::string>()->value_name("DIR")->required(), "folder of cells and runs; made if absent");
+    // clang-format on
+    po::variables_map values;
+    if (!parseArguments(args, HELP, options, nullptr, 0, values))
+        return 0;
+    return Grid(values).run();
+}
+
+}  // namespace tool

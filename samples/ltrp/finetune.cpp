@@ -1,0 +1,115 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../../modules/ltrp/src/precomp.hpp"
+
+#include "commands.hpp"
+#include "selector_options.hpp"
+#include "train_options.hpp"
+
+#include "../../modules/ltrp/src/train/trainer.hpp"
+
+namespace tool
+{
+
+using namespace cv::ltrp;
+
+namespace
+{
+
+const HelpText HELP = {
+    "ltrp finetune DATA --out DIR [options]",
+    "Trains a classifier, a vision transformer that sees only the kept patches of each image, each with its position.\n"
+    "DATA: a folder with a folder of images for each class, or a CSV file with lines \"path,label\". The transformer\n"
+    "begins as the encoder of an autoencoder (--init). The head is one linear layer; the loss is cross entropy.\n"
+    "The result, DIR/final.safetensors, holds the names of the classes; 'ltrp predict' runs it. Log, checkpoints and\n"
+    "--resume are as for 'ltrp pretrain'.\n",
+    "Examples:\n"
+    "  ltrp finetune photos/ --out runs/all --epochs 30\n"
+    "  ltrp finetune photos/ --keep 0.25 --selector ranker --out runs/quarter\n"
+    "  ltrp finetune labels.csv --keep 0.1..0.75 --selector random,centre,ranker --out runs/mixed\n"
+    "\n"
+    "With several selectors, one is drawn for each image. Selectors with a network take time: own_error and leave_one_out\n"
+    "about that of 'ltrp score' for each image of each epoch.\n"};
+
+/// "0.25" or "0.1..0.5".
+void parseKeep(const std::string& text, double& low, double& high)
+{
+    const size_t dots = text.find("..");
+    const auto number = [&](const std::string& part)
+    {
+        size_t end = 0;
+        double value = 0;
+        try
+        {
+            value = std::stod(part, &end);
+        }
+        catch (const std::exception&)
+        {
+        }
+        if (end == 0 || end != part.size() || !(value > 0 && value <= 1))
+            throw UsageError("--keep: '" + text.substr(0, 40) + "' is neither a share above 0 and up to 1 nor a range A..B of them");
+        return value;
+    };
+    low = number(text.substr(0, dots));
+    high = dots == std::string::npos ? low : number(text.substr(dots + 2));
+    if (low > high)
+        throw UsageError("--keep: " + text + " is a range from the larger to the smaller share");
+}
+
+}  // namespace
+
+int runFinetune(const std::vector<std::string>& args)
+{
+    train::ClassifierTrainParams params;
+    const Geometry geometry = {{"size", &params.imageSize}, {"patch", &params.patchSize}, {"embed-dim", &params.embedDim},
+                               {"depth", &params.depth}, {"heads", &params.heads}};
+    po::options_description options("Options");
+    // clang-format off
+    options.add_options()
+        ("task", po::value<std::string>()->value_name("NAME")->default_value("classify"), "classify: one class per image")
+        ("keep", po::value<std::string>()->value_name("X|A..B")->default_value("1"), "share of patches to keep, above 0 and up to 1; "
+            "A..B: drawn for each batch");
+    addSelectorOptions(options);
+    options.add_options()
+        ("pool", po::value(&params.pool)->value_name("NAME")->default_value(params.pool), "what the head reads: class (the class "
+            "token) or mean (the mean of the patches' tokens)")
+        ("smoothing", po::value(&params.smoothing)->value_name("X")->default_value(params.smoothing, plain(params.smoothing)),
+            "label smoothing: share of the target that all classes have alike, 0 or more and below 1")
+        ("layer-decay", po::value(&params.layerDecay)->value_name("X")->default_value(params.layerDecay, plain(params.layerDecay)),
+            "factor of the learning rate from each block to the one before it, above 0 and up to 1");
+    // clang-format on
+    addGeometryOptions(options, geometry, {"with --init none: input side in pixels (224)", "patch side in pixels (16)",
+                                           "width (192)", "blocks (12)", "attention heads (3)"});
+    addTrainOptions(options, params, "autoencoder's weight file whose encoder the network begins as, or none: random weights (default: "
+                                     "the installed one)");
+    po::variables_map values;
+    if (!parseArguments(args, HELP, options, "data", 1, values))
+        return 0;
+    if (values["task"].as<std::string>() != "classify")
+        throw UsageError("--task: '" + values["task"].as<std::string>().substr(0, 40) + "' is not known, expected classify");
+    finishTrainParams(values, params);
+    if (params.target != TARGET_CPU && params.target != TARGET_CPU_BF16)
+        throw UsageError("--device: classifiers are trained on cpu alone");
+    parseKeep(values["keep"].as<std::string>(), params.keepMin, params.keepMax);
+    params.selectors = selectorNames(values, params.keepMin);
+    params.selectorModels = selectorModels(values, params.selectors, TARGET_CPU);
+    if (params.init == "none")
+    {
+        params.init.clear();
+        applyGeometry(values, geometry);
+    }
+    else
+    {
+        for (const auto& entry : geometry)
+            if (values.count(entry.first))
+                throw UsageError(std::string("--") + entry.first + " goes with --init none: the geometry is the autoencoder's");
+        params.init = findModel(params.init, "mae", "--init");
+    }
+    const auto prepare = [&]() { return train::makeClassifierTrainer(params, ComputeDevice::forTraining(params.target)); };
+    return runTrainer(prepareTrainer(prepare, {params.init, params.data[0], params.selectorModels.ranker, params.selectorModels.mae}),
+                      params);
+}
+
+}  // namespace tool

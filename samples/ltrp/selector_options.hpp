@@ -1,0 +1,27 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef LTRP_TOOL_SELECTOR_OPTIONS_HPP
+#define LTRP_TOOL_SELECTOR_OPTIONS_HPP
+
+#include "common.hpp"
+
+#include "../../modules/ltrp/src/select/selector.hpp"
+
+namespace tool
+{
+
+/// --selector, --ranker and --mae, of commands that keep patches by one or several selectors.
+void addSelectorOptions(po::options_description& options);
+/// "NAME,NAME": the names in --selector, checked; without it "all" where keep is 1, else "ranker".
+/// @throws UsageError listing the names, and for "all" with a smaller keep
+std::vector<std::string> selectorNames(const po::variables_map& values, double keep);
+/// The weights that these selectors need: the named ones, else the installed ones.
+cv::ltrp::select::SelectorModels selectorModels(const po::variables_map& values, const std::vector<std::string>& names, int target);
+/// The names of all selectors, for help texts: "all, random, ...".
+std::string knownSelectors();
+
+}  // namespace tool
+
+#endif

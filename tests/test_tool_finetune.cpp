@@ -1,0 +1,199 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#include "../modules/ltrp/src/precomp.hpp"
+
+#include "tool_fixture.hpp"
+
+#include <opencv2/imgcodecs.hpp>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+namespace
+{
+
+using testing_tools::Outcome;
+using testing_tools::Process;
+using testing_tools::readText;
+using testing_tools::writeText;
+
+using Words = std::vector<std::string>;
+
+Words operator+(Words a, const Words& b)
+{
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+}
+
+/// Two classes of small pictures, and networks that learn them in a second.
+struct FinetuneFixture : ToolFixture
+{
+    FinetuneFixture()
+    {
+        for (int i = 0; i < 12; i++)
+        {
+            const std::string name = i % 2 ? "data/dark" : "data/light";
+            std::filesystem::create_directories(folder.path() / name);
+            cv::Mat image(40, 40 + i, CV_8UC3, cv::Scalar::all(i % 2 ? 30 + i : 220 - i));
+            image(cv::Rect(4, 4, 9, 9)).setTo(cv::Scalar(0, 128, 255));
+            cv::imwrite(folder.file(name + "/" + std::to_string(i) + ".png"), image);
+        }
+    }
+
+    Words finetune(const std::string& out, const Words& more = {}) const
+    {
+        return Words{"finetune", folder.file("data"), "--out", folder.file(out), "--init", "none", "--size", "32", "--patch", "8",
+                     "--embed-dim", "24", "--depth", "1", "--heads", "2", "--batch", "4", "--accumulate", "1", "--lr", "0.003",
+                     "--warmup-epochs", "0", "--threads", "1", "--log-every", "1", "--layer-decay", "1", "--smoothing", "0"} + more;
+    }
+    std::string trained(const Words& more) const
+    {
+        const Outcome outcome = tool(finetune("run", more));
+        BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+        return folder.file("run/final.safetensors");
+    }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_SUITE(tool_finetune, FinetuneFixture)
+
+BOOST_AUTO_TEST_CASE(from_labelled_folders_to_classes)
+{
+    const std::string model = trained({"--epochs", "20", "--keep", "0.3..0.6", "--selector", "random,centre"});
+    BOOST_TEST(expectOk({"info", model}).find("classes     2: dark ... light") != std::string::npos);
+
+    const std::string line = expectOk({"predict", model, folder.file("data/dark/1.png"), "--top", "2"});
+    BOOST_TEST(line.find("1.png: dark 0.9") != std::string::npos, line);
+    BOOST_TEST(line.find(", light 0.0") != std::string::npos, line);
+    const Json entry = expectJson({"predict", model, folder.file("data/light/0.png"), "--keep", "0.25", "--selector", "centre", "--json", "-"})[0];
+    BOOST_TEST(entry["class"] == "light");
+    BOOST_TEST(entry["probability"] == entry["top"][0]["probability"]);
+    BOOST_TEST(entry["grid"] == Json::parse("[4, 4]"));
+    BOOST_TEST(entry["keep"] == Json::parse("[5, 6, 9, 10]"));
+    BOOST_TEST(!entry.contains("label"));
+
+    const std::string lines = expectOk({"predict", model, folder.file("data"), "--labels", "--keep", "0.5", "--selector", "random", "--seed", "3",
+                                        "--report", folder.file("report.json")});
+    BOOST_TEST(lines.find("accuracy 1.0000 +- 0.0000 (12 of 12 images), mean of classes 1.0000 +- 0.0000") != std::string::npos, lines);
+    const Json report = Json::parse(readText(folder.file("report.json")));
+    BOOST_TEST(report["accuracy"] == 1.0);
+    BOOST_TEST(report["classes"][0] == Json::parse(R"({"class": "dark", "images": 6, "right": 6})"));
+}
+
+BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
+{
+    const std::string model = trained({"--epochs", "20"});
+    writeText(folder.file("labels.csv"), "data/dark/1.png,dark\ndata/dark/3.png,light\ndata/light/0.png,light\ndata/light/2.png,light\n");
+    const Json all = Json::parse(expectOk({"predict", model, folder.file("labels.csv"), "--labels", "--report", "-", "--jsonl", folder.file("all.jsonl")}));
+    BOOST_TEST(all["images"] == 4);
+    BOOST_TEST(all["accuracy"] == 0.75);
+    BOOST_TEST(std::abs(all["class_mean"].get<double>() - (1 + 2 / 3.) / 2) < 1e-12);
+    std::istringstream text(readText(folder.file("all.jsonl")));
+    std::vector<std::string> labels;
+    for (std::string one; std::getline(text, one);)
+        labels.push_back(Json::parse(one)["label"]);
+    BOOST_TEST(labels == (Words{"dark", "light", "light", "light"}), boost::test_tools::per_element());
+
+    writeText(folder.file("unknown.csv"), "data/dark/1.png,dark\ndata/dark/3.png,grey\n");
+    expectError({"predict", model, folder.file("unknown.csv"), "--labels"}, 1, {"3.png", "label 'grey' is none of the 2 classes"});
+    expectError({"predict", models().ranker, folder.file("data")}, 1, {"a classifier is needed"});
+    expectError({"rank", folder.file("data"), "--model", model}, 1, {"this is a classifier", "a ranker is needed"});
+    expectError({"predict", model, folder.file("data"), "--keep", "0"}, 2, {"--keep"});
+    expectError({"predict", model, folder.file("data"), "--selector", "best"}, 2, {"--selector", "ranker_sample"});
+    expectError({"predict", model, folder.file("data"), "--selector", "all", "--keep", "0.5"}, 2, {"--selector", "--keep 1"});
+    expectError({"predict", model, folder.file("data"), "--report", "r.json"}, 2, {"--labels"});
+    expectError({"predict", model}, 2, {"MODEL and IMAGES"});
+}
+
+BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)
+{
+    const Words more = {"--epochs", "200", "--keep", "0.2..0.9", "--selector", "random,gradient"};
+    const std::string whole = readText(trained(more));
+    const std::string log = folder.file("parts/log.jsonl");
+    {
+        Process process(Words{LTRP_TOOL} + finetune("parts", more), {{"OMP_WAIT_POLICY", "passive"}});
+        const auto begun = [&]() { return std::filesystem::exists(log) && readText(log).find("\"loss\"") != std::string::npos; };
+        while (process.running() && !begun())
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        process.signal(SIGTERM);
+        BOOST_TEST(process.wait().status == 143);
+        BOOST_TEST(!std::filesystem::exists(folder.file("parts/final.safetensors")));
+    }
+    const Outcome rest = tool(finetune("parts", more + Words{"--resume"}));
+    BOOST_TEST(rest.status == 0, rest.err);
+    BOOST_TEST((readText(folder.file("parts/final.safetensors")) == whole));
+}
+
+BOOST_AUTO_TEST_CASE(what_cannot_begin_leaves_nothing)
+{
+    const std::string out = folder.file("out");
+    expectError(finetune("out", {"--task", "segment"}), 2, {"--task", "expected classify"});
+    expectError(finetune("out", {"--keep", "0.5..0.2"}), 2, {"--keep"});
+    expectError(finetune("out", {"--keep", "half"}), 2, {"--keep", "'half'"});
+    expectError(finetune("out", {"--keep", "0.5", "--selector", "random,best"}), 2, {"--selector", "best"});
+    expectError(finetune("out", {"--keep", "0.5", "--selector", "random", "--mae", models().mae}), 2, {"--mae", "no selector"});
+    expectError(finetune("out", {"--pool", "max"}), 2, {"'pool' is 'max'"});
+    expectError({"finetune", folder.file("data"), "--out", out, "--init", models().mae, "--depth", "2"}, 2, {"--depth", "--init none"});
+    expectError({"finetune", folder.file("data"), "--out", out, "--init", models().ranker}, 1, {"is a ranker, expected an autoencoder"});
+    expectError({"finetune", folder.file("data/dark"), "--out", out, "--init", "none"}, 1, {"an image without label"});
+    std::filesystem::create_directories(folder.path() / "data/none");
+    expectError(finetune("out"), 1, {"class 'none' holds no image"});
+    BOOST_TEST(!std::filesystem::exists(out));
+}
+
+BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
+{
+    const std::string config = folder.file("grid.cfg");
+    const auto write = [&](const std::string& more)
+    {
+        writeText(config, "train = " + folder.file("data") + "\ntest = " + folder.file("data") + "\nkeep = 0.5\nout = " + folder.file("grid") +
+                              "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 "
+                              "--threads 1 --lr 0.003\n" + more);
+    };
+    write("selector = centre,random\nseed = 0,1\n");
+    const Outcome first = tool({"eval", "downstream", config});
+    BOOST_REQUIRE_MESSAGE(first.status == 0, first.err);
+    const Json cell = Json::parse(readText(folder.file("grid/cells/centre-0.5-1.json")));
+    BOOST_TEST(cell["images"] == 12);
+    BOOST_TEST(cell["commands"][0][0] == "finetune");
+    BOOST_TEST(readText(folder.file("grid/cells/random-0.5-0.images.jsonl")).find("\"label\"") != std::string::npos);
+
+    // The table: mean and standard error over the seeds, of what the cells say.
+    const auto accuracy = [&](const std::string& name)
+    { return Json::parse(readText(folder.file("grid/cells/" + name + ".json")))["accuracy"].get<double>(); };
+    const double a = accuracy("centre-0.5-0"), b = accuracy("centre-0.5-1");
+    char row[64];
+    std::snprintf(row, sizeof row, "%.4f +- %.4f", (a + b) / 2, std::abs(a - b) / 2);
+    const size_t place = first.out.find("\ncentre");
+    BOOST_REQUIRE(place != std::string::npos);
+    BOOST_TEST(first.out.substr(place, first.out.find('\n', place + 1) - place).find(row) != std::string::npos, first.out << row);
+
+    // One cell lost: it alone is computed again, to the same accuracy.
+    std::filesystem::remove(folder.file("grid/cells/random-0.5-1.json"));
+    const auto before = std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json"));
+    const Outcome second = tool({"eval", "downstream", config});
+    BOOST_TEST(second.status == 0, second.err);
+    BOOST_TEST(second.out == first.out);
+    BOOST_TEST(second.err.find("cell random-0.5-1") != std::string::npos);
+    BOOST_TEST(second.err.find("cell centre") == std::string::npos);
+    BOOST_TEST((std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json")) == before));
+
+    write("selector = centre,random\nseed = 0,1\npredict = --batch 2\n");
+    expectError({"eval", "downstream", config}, 1, {"centre-0.5-0.json", "was made by other commands"});
+    write("selector = best\n");
+    expectError({"eval", "downstream", config}, 2, {"--selector", "best"});
+    write("selector = all\n");
+    expectError({"eval", "downstream", config}, 2, {"--selector", "--keep 1"});
+    write("selector = random\nseed = 0,../x\n");
+    expectError({"eval", "downstream", config}, 2, {"--seed", "../x"});
+    write("selector = random,centre\nseed = 3\ntrain-selector = random\n");
+    const Outcome shared = tool({"eval", "downstream", config});
+    BOOST_TEST(shared.status == 0, shared.err);
+    BOOST_TEST(namesIn(folder.file("grid/runs")).back() == "shared-0.5-3");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
