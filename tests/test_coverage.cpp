@@ -324,12 +324,13 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
         BOOST_CHECK(ranking.imageSize == size);
         BOOST_CHECK(ranking.grid() == Size(14, 14));
         const double share = keptForeground(mask, ranking, {0.15})[0];   // the disc covers 6.5 %
-        if (baseline == Baseline::Random || baseline == Baseline::Centre)
+        if (baseline == Baseline::Random || baseline == Baseline::Uniform || baseline == Baseline::Centre)
             BOOST_CHECK_MESSAGE(share < 0.5, name << " " << share);   // they cannot see it
         else
             BOOST_CHECK_MESSAGE(share > 0.8, name << " " << share);
     }
     const std::set<std::string> want = {"random",
+                                        "uniform",
                                         "centre",
                                         "gradient",
                                         "gradient_smooth",
