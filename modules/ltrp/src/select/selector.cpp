@@ -9,7 +9,7 @@
 #include "../core/random.hpp"
 #include "../eval/baselines.hpp"
 #include "../io/file_bytes.hpp"
-#include "../train/checksum.hpp"
+#include "../io/checksum.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 #include "opencv2/ltrp/tokens.hpp"
@@ -86,7 +86,7 @@ protected:
     ModelSelector(const std::string& name, const std::string& file) : Selector(name)
     {
         const std::shared_ptr<const io::FileBytes> bytes = io::FileBytes::map(file);
-        train::Crc32 crc;
+        io::Crc32 crc;
         crc.add(bytes->data(), bytes->size());
         text_ = format("%s %08x", name.c_str(), crc.value());
     }
