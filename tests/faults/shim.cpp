@@ -195,10 +195,7 @@ ssize_t read(int file, void* data, size_t size)
 ssize_t pread(int file, void* data, size_t size, off_t offset)
 {
     static const auto real = next<ssize_t (*)(int, void*, size_t, off_t)>("pread");
-    if (!fails(false, nullptr))
-        return real(file, data, size, offset);
-    errno = EIO;
-    return -1;
+    return fails("pread", file, nullptr, EIO) ? -1 : real(file, data, size, offset);
 }
 
 ssize_t write(int file, const void* data, size_t size)
