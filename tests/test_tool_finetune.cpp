@@ -107,6 +107,11 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     expectError({"predict", model, folder.file("data"), "--selector", "all", "--keep", "0.5"}, 2, {"--selector", "--keep 1"});
     expectError({"predict", model, folder.file("data"), "--report", "r.json"}, 2, {"--labels"});
     expectError({"predict", model}, 2, {"MODEL and IMAGES"});
+
+    const std::string photo = folder.file("data/dark/1.png"), before = readText(photo);
+    for (const char* option : {"--json", "--jsonl", "--report"})
+        expectError({"predict", model, folder.file("data"), "--labels", option, photo}, 1, {"1.png: is an input"});
+    BOOST_TEST((readText(photo) == before));
 }
 
 BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)

@@ -185,7 +185,11 @@ int runPredict(const std::vector<std::string>& args)
     size_t failed = 0;
     train::Dataset data;
     if (labelled)
+    {
         data = train::listLabelled(paths[0], run.classes());
+        for (const std::string& photo : data.paths)
+            rememberInput(photo);
+    }
     else
         data.paths = expandImages(paths, std::string(), &failed);
     if (data.paths.empty())
