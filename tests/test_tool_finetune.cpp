@@ -112,6 +112,9 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     for (const char* option : {"--json", "--jsonl", "--report"})
         expectError({"predict", model, folder.file("data"), "--labels", option, photo}, 1, {"1.png: is an input"});
     BOOST_TEST((readText(photo) == before));
+    for (const std::string option : {"--json", "--jsonl"})
+        expectError({"predict", model, folder.file("data"), "--labels", "--report", folder.file("both.json"), option, folder.file("both.json")}, 2,
+                    {option + ", --report: both name", "both.json"});
 }
 
 BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)

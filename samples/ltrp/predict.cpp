@@ -173,6 +173,9 @@ int runPredict(const std::vector<std::string>& args)
         throw UsageError("--labels: " + std::to_string(paths.size()) + " arguments after MODEL, expected one folder or CSV file");
     if (!labelled && values.count("report"))
         throw UsageError("--report goes with --labels");
+    for (const char* option : {"json", "jsonl"})
+        if (values.count(option) && !reportFile.empty() && values[option].as<std::string>() == reportFile)
+            throw UsageError(std::string("--") + option + ", --report: both name " + reportFile);
     const std::vector<std::string> names = selectorNames(values, keep);
     if (names.size() != 1)
         throw UsageError("--selector: " + std::to_string(names.size()) + " names, expected one");
