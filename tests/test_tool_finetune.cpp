@@ -49,6 +49,13 @@ struct FinetuneFixture : ToolFixture
                      "--embed-dim", "24", "--depth", "1", "--heads", "2", "--batch", "4", "--accumulate", "1", "--lr", "0.003",
                      "--warmup-epochs", "0", "--threads", "1", "--log-every", "1", "--layer-decay", "1", "--smoothing", "0"} + more;
     }
+    /// Of a grid of networks that learn in a second, into the folder "grid".
+    std::string gridConfig(const std::string& more, const std::string& test = "data", const std::string& finetune = "--threads 1") const
+    {
+        return "train = " + folder.file("data") + "\ntest = " + folder.file(test) + "\nkeep = 0.5\nout = " + folder.file("grid") +
+               "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 --lr 0.003 " +
+               finetune + "\n" + more;
+    }
     std::string trained(const Words& more) const
     {
         const Outcome outcome = tool(finetune("run", more));
@@ -156,12 +163,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_begin_leaves_nothing)
 BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
 {
     const std::string config = folder.file("grid.cfg");
-    const auto write = [&](const std::string& more)
-    {
-        writeText(config, "train = " + folder.file("data") + "\ntest = " + folder.file("data") + "\nkeep = 0.5\nout = " + folder.file("grid") +
-                              "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 "
-                              "--threads 1 --lr 0.003\n" + more);
-    };
+    const auto write = [&](const std::string& more) { writeText(config, gridConfig(more)); };
     write("selector = centre,random\nseed = 0,1\n");
     const Outcome first = tool({"eval", "downstream", config});
     BOOST_REQUIRE_MESSAGE(first.status == 0, first.err);
@@ -202,6 +204,26 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     const Outcome shared = tool({"eval", "downstream", config});
     BOOST_TEST(shared.status == 0, shared.err);
     BOOST_TEST(namesIn(folder.file("grid/runs")).back() == "shared-0.5-3");
+}
+
+BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
+{
+    std::filesystem::copy(folder.file("data"), folder.file("test"), std::filesystem::copy_options::recursive);
+    writeText(folder.file("test/dark/99.png"), "no image");
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0\n", "test"));
+    const Words command = {"eval", "downstream", folder.file("grid.cfg")};
+    BOOST_TEST(tool(command).status == 1);
+    BOOST_TEST(Json::parse(readText(folder.file("grid/cells/centre-0.5-0.json")))["failed"] == 1);
+    const Outcome again = tool(command);
+    BOOST_TEST(again.status == 1);
+    BOOST_TEST(again.err.find("cell centre-0.5-0: 1 images failed") != std::string::npos, again.err);
+
+    // An image less to measure: the answer is that of the present run, or none.
+    std::filesystem::remove(folder.file("grid/cells/centre-0.5-0.json"));
+    writeText(folder.file("grid/cells/centre-0.5-0.accuracy.json"), "{\"images\": 0}");
+    std::filesystem::remove(folder.file("test/dark/99.png"));
+    BOOST_TEST(tool(command).status == 0);
+    BOOST_TEST(Json::parse(readText(folder.file("grid/cells/centre-0.5-0.json")))["images"] == 12);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -103,7 +103,7 @@ Json finished(const std::string& file)
     std::ifstream stream(file, std::ios::binary);
     const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
     const Json cell = cv::ltrp::io::parseJsonText<Json>(text);
-    for (const char* key : {"accuracy", "class_mean"})
+    for (const char* key : {"accuracy", "class_mean", "failed"})
         if (!cell.is_object() || !cell.contains(key) || !cell[key].is_number())
             throw std::runtime_error(file + ": is no cell of this command ('" + key + "' is missing); remove it to compute it again");
     if (!cell.contains("commands"))
@@ -204,7 +204,11 @@ private:
                 throw std::runtime_error(file + ": was made by other commands than those of this configuration (see its 'commands'); "
                                                 "choose another --out, or remove it");
             cells_[cell.name()] = entry;
-            return 0;
+            if (entry["failed"] == 0)
+                return 0;
+            complain("cell " + cell.name() + ": " + entry["failed"].dump() + " images failed; the accuracy is that of the others. "
+                     "To test again: remove " + file);
+            return 1;
         }
         complain("cell " + cell.name());
         entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", both}};
@@ -218,7 +222,8 @@ private:
             entry["train_seconds"] = seconds(begin);
         }
         const auto tested = std::chrono::steady_clock::now();
-        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many were measured
+        fs::remove(fileOf(cell, ".accuracy.json"));    // of a test that was stopped
+        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many
         entry["test_seconds"] = seconds(tested);
         const Json accuracy = finishedReport(fileOf(cell, ".accuracy.json"));
         for (const auto& item : accuracy.items())

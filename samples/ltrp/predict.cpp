@@ -53,11 +53,13 @@ public:
         answers_.push_back(answer);
     }
     bool empty() const { return labels_.empty(); }
-    Json json() const
+    /// failed: so many images have no answer
+    Json json(size_t failed) const
     {
         const eval::Accuracy accuracy = measured();
         Json result;
         result["images"] = accuracy.images;
+        result["failed"] = failed;
         result["accuracy"] = accuracy.overall;
         result["accuracy_error"] = accuracy.overallError;
         result["class_mean"] = accuracy.classMean;
@@ -241,7 +243,7 @@ int runPredict(const std::vector<std::string>& args)
     if (labelled && !output.report.empty())
     {
         if (!reportFile.empty())
-            writeJson(reportFile, output.report.json());
+            writeJson(reportFile, output.report.json(failed));
         if (!output.json.wanted() && !isStandardOutput(reportFile))
             std::cout << output.report.text() << '\n';
     }
