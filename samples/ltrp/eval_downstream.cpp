@@ -206,8 +206,8 @@ private:
             cells_[cell.name()] = entry;
             if (entry["failed"] == 0)
                 return 0;
-            complain("cell " + cell.name() + ": " + entry["failed"].dump() + " images failed; the accuracy is that of the others. "
-                     "To test again: remove " + file);
+            complain("cell " + cell.name() + ": failed images: " + entry["failed"].dump() + "; the accuracy is that of the others. To "
+                     "test again: remove " + file);
             return 1;
         }
         complain("cell " + cell.name());
