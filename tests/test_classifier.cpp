@@ -213,6 +213,24 @@ BOOST_AUTO_TEST_CASE(every_selector_orders_all_patches)
     BOOST_TEST(unknown.find("'best' is not known") != std::string::npos);
     BOOST_TEST(unknown.find("ranker_sample") != std::string::npos);
 
+    // The text follows what is computed, not the file's bytes.
+    const auto textOf = [&](const std::string& name, const io::Model& model)
+    {
+        io::saveModel(file("other.safetensors"), model);
+        return select::makeSelector(name, {file("other.safetensors"), file("other.safetensors"), TARGET_CPU})->text();
+    };
+    const std::string ofRanker = select::makeSelector("ranker", models)->text(), ofMae = select::makeSelector("own_error", models)->text();
+    BOOST_TEST(ofRanker.size() == std::string("ranker 01234567").size());
+    io::Model other = ranker;
+    other.provenance["note"] = "the same weights in other bytes";
+    BOOST_TEST(textOf("ranker", other) == ofRanker);
+    other.ranker.input.mean[1] = 0.5;
+    BOOST_TEST(textOf("ranker", other) != ofRanker);
+    other = mae;
+    other.mae.normPixLoss = !other.mae.normPixLoss;
+    BOOST_TEST(textOf("own_error", mae) == ofMae);
+    BOOST_TEST(textOf("own_error", other) != ofMae);
+
     // The order is the ranking's own; a sample prefers what ranks high.
     const PatchRanking own = Ranker::create(models.ranker)->rank(photo);
     const std::shared_ptr<const select::Selector> plain = select::makeSelector("ranker", models), sample = select::makeSelector("ranker_sample", models);

@@ -3,12 +3,14 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "checksum.hpp"
 #include "file_bytes.hpp"
 #include "model_names.hpp"
 #include "onnx_file.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <unordered_set>
 
@@ -271,6 +273,20 @@ vit::ParamLayout Model::layout() const
     return kind == ModelKind::Mae      ? vit::maeLayout(mae)
            : kind == ModelKind::Ranker ? vit::rankerLayout(ranker)
                                        : vit::classifierLayout(classifier);
+}
+
+std::string weightsText(const Model& model)
+{
+    Crc32 crc;
+    crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
+    crc.add(&model.encoder().heads, sizeof(int));
+    if (model.kind == ModelKind::Mae)
+        crc.add(&model.mae.decoder.heads, sizeof(int));
+    const float eps = model.layerNormEps();
+    crc.add(&eps, sizeof(eps));
+    char text[64];
+    std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
+    return text;
 }
 
 void checkClasses(const std::vector<std::string>& names, const std::string& where)
