@@ -230,4 +230,18 @@ BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
     BOOST_TEST(!std::filesystem::exists(folder.file("grid/cells/centre-0.5-0.json")));
 }
 
+BOOST_AUTO_TEST_CASE(options_of_a_cell_are_not_those_of_the_next)
+{
+    const std::string threads = std::to_string(cv::getNumThreads() + 1);
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0,1\npredict = --threads " + threads + "\n", "data", ""));
+    const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+    BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    const auto threadsOf = [&](const std::string& run)
+    {
+        const std::string log = readText(folder.file("grid/runs/" + run + "/log.jsonl"));
+        return Json::parse(log.substr(0, log.find('\n')))["options"]["threads"].get<std::string>();
+    };
+    BOOST_TEST(threadsOf("centre-0.5-1") == threadsOf("centre-0.5-0"));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -10,6 +10,7 @@
 #include "photos.hpp"
 #include "selector_options.hpp"
 
+#include "../../modules/ltrp/src/image/photo_file.hpp"
 #include "../../modules/ltrp/src/io/json_text.hpp"
 
 #include <algorithm>
@@ -139,7 +140,7 @@ public:
     explicit Grid(const po::variables_map& values)
         : train_(values["train"].as<std::string>()), test_(values["test"].as<std::string>()), out_(values["out"].as<std::string>()),
           selectors_(listOption(values, "selector")), keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
-          finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
+          threads_(cv::getNumThreads()), pixels_(cv::ltrp::image::maxPixels()), finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
     {
         if (values.count("train-selector"))
             shared_ = values["train-selector"].as<std::string>();
@@ -213,7 +214,11 @@ private:
         complain("cell " + cell.name());
         entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", both}};
         const auto begin = std::chrono::steady_clock::now();
-        const auto arguments = [&](size_t i) { return std::vector<std::string>(both[i].begin() + 1, both[i].end()); };
+        const auto arguments = [&](size_t i)
+        {
+            forgetOptions();
+            return std::vector<std::string>(both[i].begin() + 1, both[i].end());
+        };
         if (trained_.insert(runOf(cell)).second)
         {
             const int status = runFinetune(arguments(0));
@@ -232,6 +237,13 @@ private:
         fs::remove(fileOf(cell, ".accuracy.json"));
         cells_[cell.name()] = entry;
         return status;
+    }
+
+    /// What the options of a command before have set for the whole process.
+    void forgetOptions() const
+    {
+        cv::setNumThreads(threads_);
+        cv::ltrp::image::setMaxPixels(pixels_);
     }
 
     static Json finishedReport(const std::string& file)
@@ -267,7 +279,10 @@ private:
     }
 
     std::string train_, test_, out_, shared_;
-    std::vector<std::string> selectors_, keeps_, seeds_, finetune_, predict_;
+    std::vector<std::string> selectors_, keeps_, seeds_;
+    const int threads_;        ///< as they were before the first command
+    const int64_t pixels_;
+    std::vector<std::string> finetune_, predict_;
     std::map<std::string, Json> cells_;
     std::set<std::string> trained_;   ///< runs that this process has trained or found complete
 };
