@@ -194,6 +194,20 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
 
     write("selector = centre,random\nseed = 0,1\npredict = --batch 2\n");
     expectError({"eval", "downstream", config}, 1, {"centre-0.5-0.json", "was made by other commands"});
+    write("selector = centre\nseed = 0\n");
+    const std::string stale = folder.file("grid/cells/centre-0.5-0.json"), kept = readText(stale);
+    for (const std::string key : {"train", "init", "train_selector", "test", "selector"})
+    {
+        Json other = Json::parse(kept);
+        BOOST_TEST(other["inputs"][key].get<std::string>() != "");
+        other["inputs"][key] = "another";
+        writeText(stale, other.dump());
+        expectError({"eval", "downstream", config}, 1, {"centre-0.5-0.json: cell centre-0.5-0: '" + key + "' is \"another\", expected \"", "remove "});
+    }
+    writeText(stale, kept);
+    std::filesystem::copy_file(folder.file("data/dark/1.png"), folder.file("data/dark/new.png"));
+    expectError({"eval", "downstream", config}, 1, {"'train' is \"12 images, ", "expected \"13 images, ", "runs/centre-0.5-0"});
+    std::filesystem::remove(folder.file("data/dark/new.png"));
     write("selector = best\n");
     expectError({"eval", "downstream", config}, 2, {"--selector", "best"});
     write("selector = all\n");
@@ -242,6 +256,18 @@ BOOST_AUTO_TEST_CASE(options_of_a_cell_are_not_those_of_the_next)
         return Json::parse(log.substr(0, log.find('\n')))["options"]["threads"].get<std::string>();
     };
     BOOST_TEST(threadsOf("centre-0.5-1") == threadsOf("centre-0.5-0"));
+}
+
+BOOST_AUTO_TEST_CASE(a_grid_of_names_that_are_no_utf8_goes_on)
+{
+    const std::string name = "d\xff";
+    std::filesystem::copy(folder.file("data"), folder.file(name), std::filesystem::copy_options::recursive);
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0\n", name));
+    for (int i = 0; i < 2; i++)
+    {
+        const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+        BOOST_TEST(outcome.status == 0, outcome.err);
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
