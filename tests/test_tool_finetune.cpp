@@ -182,12 +182,14 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     BOOST_REQUIRE(place != std::string::npos);
     BOOST_TEST(first.out.substr(place, first.out.find('\n', place + 1) - place).find(row) != std::string::npos, first.out << row);
 
-    // One cell lost: it alone is computed again, to the same accuracy.
+    // One cell lost, but not its training: it alone is computed again, to the same accuracy.
     std::filesystem::remove(folder.file("grid/cells/random-0.5-1.json"));
     const auto before = std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json"));
     const Outcome second = tool({"eval", "downstream", config});
     BOOST_TEST(second.status == 0, second.err);
     BOOST_TEST(second.out == first.out);
+    BOOST_TEST(cell.contains("train_seconds"));
+    BOOST_TEST(!Json::parse(readText(folder.file("grid/cells/random-0.5-1.json"))).contains("train_seconds"));
     BOOST_TEST(second.err.find("cell random-0.5-1") != std::string::npos);
     BOOST_TEST(second.err.find("cell centre") == std::string::npos);
     BOOST_TEST((std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json")) == before));

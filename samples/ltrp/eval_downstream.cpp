@@ -303,10 +303,12 @@ private:
         };
         if (trained_.insert(runOf(cell)).second)
         {
+            const bool whole = !fs::exists(runOf(cell)) || cv::ltrp::train::listCheckpoints(runOf(cell)).empty();
             const int status = runFinetune(arguments(0));
             if (status != 0)
                 return status;
-            entry["train_seconds"] = seconds(begin);
+            if (whole)   // else a part of the time is not known
+                entry["train_seconds"] = seconds(begin);
         }
         const auto tested = std::chrono::steady_clock::now();
         fs::remove(fileOf(cell, ".accuracy.json"));    // of a test that was stopped
