@@ -135,6 +135,9 @@ BOOST_AUTO_TEST_CASE(bad_labels_are_refused)
     const auto says = [](const std::string& text, const std::string& part)
     { BOOST_TEST(text.find(part) != std::string::npos, "'" << part << "' is not in: " << text); };
     says(csv("data/across/0.png,a\ndata/across/2.png,\n"), "line 2: image 'data/across/2.png' has no label");
+    says(csv("data/across/0.png,a\ndata/across/2.png, a\n"), "bad.csv, line 2: label ' a' begins or ends with a blank");
+    says(csv("data/across/0.png,a \ndata/across/2.png,a\n"), "bad.csv, line 1: label 'a ' begins or ends with a blank");
+    says(refusal([] { io::checkClasses({"a", "a "}, "f"); }), "f: class 'a ' begins or ends with a blank");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "line 2: ");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "is no file");
     says(csv("data/across/0.png,a\ndata/across/2.png,a\n"), "1 class ('a'), expected two or more");

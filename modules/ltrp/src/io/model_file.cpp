@@ -304,6 +304,8 @@ void checkClasses(const std::vector<std::string>& names, const std::string& wher
         }
         LTRP_REQUIRE(!name.empty() && name.size() <= 255 && plain, Error::StsBadArg, where << ": class " << printable(name)
                      << " is no name, expected 1 to 255 bytes of UTF-8 without control characters");
+        LTRP_REQUIRE(name.front() != ' ' && name.back() != ' ', Error::StsBadArg, where << ": class " << printable(name)
+                     << " begins or ends with a blank, expected a name without");
         LTRP_REQUIRE(known.insert(name).second, Error::StsBadArg, where << ": class " << printable(name) << " occurs twice");
     }
 }
