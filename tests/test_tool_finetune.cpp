@@ -130,16 +130,27 @@ BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)
     const std::string whole = readText(trained(more));
     const std::string log = folder.file("parts/log.jsonl");
     {
-        Process process(Words{LTRP_TOOL} + finetune("parts", more), {{"OMP_WAIT_POLICY", "passive"}});
+        Process process(Words{LTRP_TOOL} + finetune("parts", more + Words{"--resume"}), {{"OMP_WAIT_POLICY", "passive"}});
         const auto begun = [&]() { return std::filesystem::exists(log) && readText(log).find("\"loss\"") != std::string::npos; };
         while (process.running() && !begun())
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         process.signal(SIGTERM);
-        BOOST_TEST(process.wait().status == 143);
+        const Outcome ended = process.wait();
+        BOOST_TEST(ended.status == 143);
+        BOOST_TEST(ended.err.find("to go on: the same command again\n") != std::string::npos, ended.err);
         BOOST_TEST(!std::filesystem::exists(folder.file("parts/final.safetensors")));
     }
     const Outcome rest = tool(finetune("parts", more + Words{"--resume"}));
     BOOST_TEST(rest.status == 0, rest.err);
+    int64_t resumed = 0;
+    std::istringstream lines(readText(log));
+    for (std::string line; std::getline(lines, line);)
+    {
+        const Json entry = Json::parse(line);
+        if (entry["event"] == "resume")
+            resumed = entry["step"].get<int64_t>();
+    }
+    BOOST_TEST(resumed >= 1);
     BOOST_TEST((readText(folder.file("parts/final.safetensors")) == whole));
 }
 
@@ -216,6 +227,8 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     expectError({"eval", "downstream", config}, 2, {"--selector", "--keep 1"});
     write("selector = random\nseed = 0,../x\n");
     expectError({"eval", "downstream", config}, 2, {"--seed", "../x"});
+    write("selector = random\nseed = 99999999999999999999\n");
+    expectError({"eval", "downstream", config}, 2, {"--seed: '99999999999999999999' is no whole number up to"});
     write("selector = random,centre\nseed = 3\ntrain-selector = random\n");
     const Outcome shared = tool({"eval", "downstream", config});
     BOOST_TEST(shared.status == 0, shared.err);

@@ -87,14 +87,14 @@ void checkNumbers(const std::vector<std::string>& list, const char* option, bool
         if (text.size() <= 20 && text.find_first_not_of(whole ? "0123456789" : "0123456789.") == std::string::npos)
             try
             {
-                value = std::stod(text, &end);
+                value = whole ? static_cast<double>(std::stoll(text, &end)) : std::stod(text, &end);
             }
             catch (const std::exception&)
             {
             }
         if (end != text.size() || value < 0 || (!whole && !(value > 0 && value <= 1)))
             throw UsageError(std::string("--") + option + ": '" + text.substr(0, 40) + "' is no " +
-                             (whole ? "whole number" : "share above 0 and up to 1"));
+                             (whole ? "whole number up to 9223372036854775807" : "share above 0 and up to 1"));
     }
 }
 
