@@ -319,6 +319,11 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
         p.resume = true;
     }
     BOOST_TEST(trainer(p)->run());
+    int64_t resumed = 0;
+    for (const nlohmann::json& line : log("parts"))
+        if (line["event"] == "resume")
+            resumed = line["step"].get<int64_t>();
+    BOOST_TEST(resumed == 6);
     BOOST_TEST((bytes("parts/final.safetensors") == bytes("whole/final.safetensors")));
     p.keepMax = 0.8;
     BOOST_TEST(refusal([&] { trainer(p)->run(); }).find("keep is ") != std::string::npos);
