@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
         expectError({"predict", model, folder.file("data"), "--labels", option, photo}, 1, {"1.png: is an input"});
     BOOST_TEST((readText(photo) == before));
     for (const std::string option : {"--json", "--jsonl"})
-        expectError({"predict", model, folder.file("data"), "--labels", "--report", folder.file("both.json"), option, folder.file("both.json")}, 2,
+        expectError({"predict", model, folder.file("data"), "--labels", "--report", "both.json", option, "both.json"}, 2,
                     {option + ", --report: both name", "both.json"});
 }
 
@@ -215,7 +215,8 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
         BOOST_TEST(other["inputs"][key].get<std::string>() != "");
         other["inputs"][key] = "another";
         writeText(stale, other.dump());
-        expectError({"eval", "downstream", config}, 1, {"centre-0.5-0.json: cell centre-0.5-0: '" + key + "' is \"another\", expected \"", "remove "});
+        expectError({"eval", "downstream", config}, 1,
+                    {"centre-0.5-0.json: cell centre-0.5-0: '" + key + "' is \"another\", expected \"", "remove "});
     }
     writeText(stale, kept);
     std::filesystem::copy_file(folder.file("data/dark/1.png"), folder.file("data/dark/new.png"));
@@ -249,7 +250,8 @@ BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
 
     // Without an answer there is no accuracy, whatever a stopped test has left.
     std::filesystem::remove(folder.file("grid/cells/centre-0.5-0.json"));
-    writeText(folder.file("grid/cells/centre-0.5-0.accuracy.json"), "{\"images\": 12, \"failed\": 0, \"accuracy\": 1, \"class_mean\": 1}");
+    writeText(folder.file("grid/cells/centre-0.5-0.accuracy.json"),
+              "{\"images\": 12, \"failed\": 0, \"accuracy\": 1, \"class_mean\": 1}");
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.file("test")))
         if (entry.is_regular_file())
             writeText(entry.path().string(), "no image");
@@ -262,7 +264,8 @@ BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
 BOOST_AUTO_TEST_CASE(options_of_a_cell_are_not_those_of_the_next)
 {
     const std::string threads = std::to_string(cv::getNumThreads() + 1);
-    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0,1\npredict = --threads " + threads + "\n", "data", ""));
+    writeText(folder.file("grid.cfg"),
+              gridConfig("selector = centre\nseed = 0,1\npredict = --threads " + threads + "\n", "data", ""));
     const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
     BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
     const auto threadsOf = [&](const std::string& run)

@@ -234,7 +234,8 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
             for (const Judge& judge : methods.judges)
             {
                 checkInterrupt();
-                batch[i].attempt([&] { batch[i].rankings.push_back(judge.rank(batch[i].photo, checksum(batch[i].pair->name))); });
+                Work& work = batch[i];
+                work.attempt([&] { work.rankings.push_back(judge.rank(work.photo, checksum(work.pair->name))); });
             }
             progress.update(first + i + 1);
         }

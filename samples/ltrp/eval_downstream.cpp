@@ -147,7 +147,8 @@ public:
     explicit Grid(const po::variables_map& values)
         : train_(values["train"].as<std::string>()), test_(values["test"].as<std::string>()), out_(values["out"].as<std::string>()),
           selectors_(listOption(values, "selector")), keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
-          threads_(cv::getNumThreads()), pixels_(cv::ltrp::image::maxPixels()), finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
+          threads_(cv::getNumThreads()), pixels_(cv::ltrp::image::maxPixels()),
+          finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
     {
         if (values.count("train-selector"))
             shared_ = values["train-selector"].as<std::string>();
@@ -266,8 +267,8 @@ private:
             return;
         const bool tested = key == "test" || key == "selector";   // what is trained is the same then
         const std::string file = fileOf(cell, ".json");
-        throw std::runtime_error(file + ": cell " + cell.name() + ": '" + key + "' is " + jsonLine(found) + ", expected " +
-                                 jsonLine(expected) + " as the files are now; to compute it again, remove " + file +
+        throw std::runtime_error(file + ": cell " + cell.name() + ": '" + key + "' is " + jsonLine(found) +
+                                 ", expected " + jsonLine(expected) + " as the files are now; to compute it again, remove " + file +
                                  (tested ? "" : " and " + runOf(cell)) + ", or choose another --out");
     }
 
@@ -284,12 +285,15 @@ private:
                 throw std::runtime_error(file + ": was made by other commands than those of this configuration (see its 'commands'); "
                                                 "choose another --out, or remove it");
             for (const auto& input : inputs.items())
-                requireSame(cell, input.key(), entry["inputs"].contains(input.key()) ? entry["inputs"][input.key()] : Json(), input.value());
+            {
+                const Json& found = entry["inputs"];
+                requireSame(cell, input.key(), found.contains(input.key()) ? found[input.key()] : Json(), input.value());
+            }
             cells_[cell.name()] = entry;
             if (entry["failed"] == 0)
                 return 0;
-            complain("cell " + cell.name() + ": failed images: " + entry["failed"].dump() + "; the accuracy is that of the others. To "
-                     "test again: remove " + file);
+            complain("cell " + cell.name() + ": failed images: " + entry["failed"].dump() +
+                     "; the accuracy is that of the others. To test again: remove " + file);
             return 1;
         }
         complain("cell " + cell.name());

@@ -79,7 +79,8 @@ Judge selectorJudge(const std::string& name, const std::vector<std::string>& mod
     judge.grid = grid;
     const std::shared_ptr<const select::Selector> selector =
         select::makeSelector(name, {judge.file, judge.file, targetOption(values)});
-    judge.rank = [selector, grid](const cv::Mat& photo, uint32_t sample) { return selector->rank(photo, grid, {0, 0, sample}); };
+    judge.rank = [selector, grid](const cv::Mat& photo, uint32_t sample)
+    { return selector->rank(photo, grid, {0, 0, sample}); };
     return judge;
 }
 

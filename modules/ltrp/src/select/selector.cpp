@@ -104,7 +104,10 @@ public:
     std::string text() const CV_OVERRIDE { return text_; }
 
 protected:
-    ModelSelector(const std::string& name, const SelectorModels& models) : Selector(name), text_(selectorText(name, models)) {}
+    ModelSelector(const std::string& name, const SelectorModels& models)
+        : Selector(name), text_(selectorText(name, models))
+    {
+    }
     virtual PatchRanking scores(const Mat& image, const Draw& draw) const = 0;
 
 private:
