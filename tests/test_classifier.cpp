@@ -135,6 +135,9 @@ BOOST_AUTO_TEST_CASE(bad_labels_are_refused)
     const auto says = [](const std::string& text, const std::string& part)
     { BOOST_TEST(text.find(part) != std::string::npos, "'" << part << "' is not in: " << text); };
     says(csv("data/across/0.png,a\ndata/across/2.png,\n"), "line 2: image 'data/across/2.png' has no label");
+    says(csv("data/across/0.png,a\ndata/across/2.png, a\n"), "bad.csv, line 2: label ' a' begins or ends with a blank");
+    says(csv("data/across/0.png,a \ndata/across/2.png,a\n"), "bad.csv, line 1: label 'a ' begins or ends with a blank");
+    says(refusal([] { io::checkClasses({"a", "a "}, "f"); }), "f: class 'a ' begins or ends with a blank");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "line 2: ");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "is no file");
     says(csv("data/across/0.png,a\ndata/across/2.png,a\n"), "1 class ('a'), expected two or more");
@@ -212,6 +215,24 @@ BOOST_AUTO_TEST_CASE(every_selector_orders_all_patches)
     const std::string unknown = refusal([&] { select::makeSelector("best", models); });
     BOOST_TEST(unknown.find("'best' is not known") != std::string::npos);
     BOOST_TEST(unknown.find("ranker_sample") != std::string::npos);
+
+    // The text follows what is computed, not the file's bytes.
+    const auto textOf = [&](const std::string& name, const io::Model& model)
+    {
+        io::saveModel(file("other.safetensors"), model);
+        return select::makeSelector(name, {file("other.safetensors"), file("other.safetensors"), TARGET_CPU})->text();
+    };
+    const std::string ofRanker = select::makeSelector("ranker", models)->text(), ofMae = select::makeSelector("own_error", models)->text();
+    BOOST_TEST(ofRanker.size() == std::string("ranker 01234567").size());
+    io::Model other = ranker;
+    other.provenance["note"] = "the same weights in other bytes";
+    BOOST_TEST(textOf("ranker", other) == ofRanker);
+    other.ranker.input.mean[1] = 0.5;
+    BOOST_TEST(textOf("ranker", other) != ofRanker);
+    other = mae;
+    other.mae.normPixLoss = !other.mae.normPixLoss;
+    BOOST_TEST(textOf("own_error", mae) == ofMae);
+    BOOST_TEST(textOf("own_error", other) != ofMae);
 
     // The order is the ranking's own; a sample prefers what ranks high.
     const PatchRanking own = Ranker::create(models.ranker)->rank(photo);
@@ -298,6 +319,11 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
         p.resume = true;
     }
     BOOST_TEST(trainer(p)->run());
+    int64_t resumed = 0;
+    for (const nlohmann::json& line : log("parts"))
+        if (line["event"] == "resume")
+            resumed = line["step"].get<int64_t>();
+    BOOST_TEST(resumed == 6);
     BOOST_TEST((bytes("parts/final.safetensors") == bytes("whole/final.safetensors")));
     p.keepMax = 0.8;
     BOOST_TEST(refusal([&] { trainer(p)->run(); }).find("keep is ") != std::string::npos);

@@ -92,6 +92,19 @@ BOOST_AUTO_TEST_CASE(everything_foreground_keeps_the_share_of_patches)
     }
 }
 
+BOOST_AUTO_TEST_CASE(images_are_drawn_independently)
+{
+    std::filesystem::copy_file(folder.file("images/a.png"), folder.file("images/b.png"), std::filesystem::copy_options::overwrite_existing);
+    cv::Mat pixels(224, 224, CV_8U, cv::Scalar(0));
+    pixels(cv::Rect(0, 0, 224, 112)).setTo(255);
+    for (const char* name : {"a", "b"})
+        mask(name, pixels);
+    const Json images = coverage({"--model", models().ranker, "--selector", "ranker_sample"})["sets"][0]["per_image"];
+    BOOST_REQUIRE(images.size() == 2u);
+    BOOST_TEST((images[0]["shares"]["tiny-ranker"] == images[1]["shares"]["tiny-ranker"]));
+    BOOST_TEST((images[0]["shares"]["ranker_sample"] != images[1]["shares"]["ranker_sample"]));
+}
+
 BOOST_AUTO_TEST_CASE(shares_are_the_kept_foreground_of_the_ranking_averaged_over_images)
 {
     // Foreground: in image a the 20 best patches of the ranker, in b the 100 worst ones.

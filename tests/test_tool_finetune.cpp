@@ -49,6 +49,13 @@ struct FinetuneFixture : ToolFixture
                      "--embed-dim", "24", "--depth", "1", "--heads", "2", "--batch", "4", "--accumulate", "1", "--lr", "0.003",
                      "--warmup-epochs", "0", "--threads", "1", "--log-every", "1", "--layer-decay", "1", "--smoothing", "0"} + more;
     }
+    /// Of a grid of networks that learn in a second, into the folder "grid".
+    std::string gridConfig(const std::string& more, const std::string& test = "data", const std::string& finetune = "--threads 1") const
+    {
+        return "train = " + folder.file("data") + "\ntest = " + folder.file(test) + "\nkeep = 0.5\nout = " + folder.file("grid") +
+               "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 --lr 0.003 " +
+               finetune + "\n" + more;
+    }
     std::string trained(const Words& more) const
     {
         const Outcome outcome = tool(finetune("run", more));
@@ -107,6 +114,14 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     expectError({"predict", model, folder.file("data"), "--selector", "all", "--keep", "0.5"}, 2, {"--selector", "--keep 1"});
     expectError({"predict", model, folder.file("data"), "--report", "r.json"}, 2, {"--labels"});
     expectError({"predict", model}, 2, {"MODEL and IMAGES"});
+
+    const std::string photo = folder.file("data/dark/1.png"), before = readText(photo);
+    for (const char* option : {"--json", "--jsonl", "--report"})
+        expectError({"predict", model, folder.file("data"), "--labels", option, photo}, 1, {"1.png: is an input"});
+    BOOST_TEST((readText(photo) == before));
+    for (const std::string option : {"--json", "--jsonl"})
+        expectError({"predict", model, folder.file("data"), "--labels", "--report", "both.json", option, "both.json"}, 2,
+                    {option + ", --report: both name", "both.json"});
 }
 
 BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)
@@ -115,16 +130,27 @@ BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)
     const std::string whole = readText(trained(more));
     const std::string log = folder.file("parts/log.jsonl");
     {
-        Process process(Words{LTRP_TOOL} + finetune("parts", more), {{"OMP_WAIT_POLICY", "passive"}});
+        Process process(Words{LTRP_TOOL} + finetune("parts", more + Words{"--resume"}), {{"OMP_WAIT_POLICY", "passive"}});
         const auto begun = [&]() { return std::filesystem::exists(log) && readText(log).find("\"loss\"") != std::string::npos; };
         while (process.running() && !begun())
             std::this_thread::sleep_for(std::chrono::milliseconds(1));
         process.signal(SIGTERM);
-        BOOST_TEST(process.wait().status == 143);
+        const Outcome ended = process.wait();
+        BOOST_TEST(ended.status == 143);
+        BOOST_TEST(ended.err.find("to go on: the same command again\n") != std::string::npos, ended.err);
         BOOST_TEST(!std::filesystem::exists(folder.file("parts/final.safetensors")));
     }
     const Outcome rest = tool(finetune("parts", more + Words{"--resume"}));
     BOOST_TEST(rest.status == 0, rest.err);
+    int64_t resumed = 0;
+    std::istringstream lines(readText(log));
+    for (std::string line; std::getline(lines, line);)
+    {
+        const Json entry = Json::parse(line);
+        if (entry["event"] == "resume")
+            resumed = entry["step"].get<int64_t>();
+    }
+    BOOST_TEST(resumed >= 1);
     BOOST_TEST((readText(folder.file("parts/final.safetensors")) == whole));
 }
 
@@ -148,12 +174,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_begin_leaves_nothing)
 BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
 {
     const std::string config = folder.file("grid.cfg");
-    const auto write = [&](const std::string& more)
-    {
-        writeText(config, "train = " + folder.file("data") + "\ntest = " + folder.file("data") + "\nkeep = 0.5\nout = " + folder.file("grid") +
-                              "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 "
-                              "--threads 1 --lr 0.003\n" + more);
-    };
+    const auto write = [&](const std::string& more) { writeText(config, gridConfig(more)); };
     write("selector = centre,random\nseed = 0,1\n");
     const Outcome first = tool({"eval", "downstream", config});
     BOOST_REQUIRE_MESSAGE(first.status == 0, first.err);
@@ -172,28 +193,99 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     BOOST_REQUIRE(place != std::string::npos);
     BOOST_TEST(first.out.substr(place, first.out.find('\n', place + 1) - place).find(row) != std::string::npos, first.out << row);
 
-    // One cell lost: it alone is computed again, to the same accuracy.
+    // One cell lost, but not its training: it alone is computed again, to the same accuracy.
     std::filesystem::remove(folder.file("grid/cells/random-0.5-1.json"));
     const auto before = std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json"));
     const Outcome second = tool({"eval", "downstream", config});
     BOOST_TEST(second.status == 0, second.err);
     BOOST_TEST(second.out == first.out);
+    BOOST_TEST(cell.contains("train_seconds"));
+    BOOST_TEST(!Json::parse(readText(folder.file("grid/cells/random-0.5-1.json"))).contains("train_seconds"));
     BOOST_TEST(second.err.find("cell random-0.5-1") != std::string::npos);
     BOOST_TEST(second.err.find("cell centre") == std::string::npos);
     BOOST_TEST((std::filesystem::last_write_time(folder.file("grid/cells/centre-0.5-0.json")) == before));
 
     write("selector = centre,random\nseed = 0,1\npredict = --batch 2\n");
     expectError({"eval", "downstream", config}, 1, {"centre-0.5-0.json", "was made by other commands"});
+    write("selector = centre\nseed = 0\n");
+    const std::string stale = folder.file("grid/cells/centre-0.5-0.json"), kept = readText(stale);
+    for (const std::string key : {"train", "init", "train_selector", "test", "selector"})
+    {
+        Json other = Json::parse(kept);
+        BOOST_TEST(other["inputs"][key].get<std::string>() != "");
+        other["inputs"][key] = "another";
+        writeText(stale, other.dump());
+        expectError({"eval", "downstream", config}, 1,
+                    {"centre-0.5-0.json: cell centre-0.5-0: '" + key + "' is \"another\", expected \"", "remove "});
+    }
+    writeText(stale, kept);
+    std::filesystem::copy_file(folder.file("data/dark/1.png"), folder.file("data/dark/new.png"));
+    expectError({"eval", "downstream", config}, 1, {"'train' is \"12 images, ", "expected \"13 images, ", "runs/centre-0.5-0"});
+    std::filesystem::remove(folder.file("data/dark/new.png"));
     write("selector = best\n");
     expectError({"eval", "downstream", config}, 2, {"--selector", "best"});
     write("selector = all\n");
     expectError({"eval", "downstream", config}, 2, {"--selector", "--keep 1"});
     write("selector = random\nseed = 0,../x\n");
     expectError({"eval", "downstream", config}, 2, {"--seed", "../x"});
+    write("selector = random\nseed = 99999999999999999999\n");
+    expectError({"eval", "downstream", config}, 2, {"--seed: '99999999999999999999' is no whole number up to"});
     write("selector = random,centre\nseed = 3\ntrain-selector = random\n");
     const Outcome shared = tool({"eval", "downstream", config});
     BOOST_TEST(shared.status == 0, shared.err);
     BOOST_TEST(namesIn(folder.file("grid/runs")).back() == "shared-0.5-3");
+}
+
+BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
+{
+    std::filesystem::copy(folder.file("data"), folder.file("test"), std::filesystem::copy_options::recursive);
+    writeText(folder.file("test/dark/99.png"), "no image");
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0\n", "test"));
+    const Words command = {"eval", "downstream", folder.file("grid.cfg")};
+    BOOST_TEST(tool(command).status == 1);
+    BOOST_TEST(Json::parse(readText(folder.file("grid/cells/centre-0.5-0.json")))["failed"] == 1);
+    const Outcome again = tool(command);
+    BOOST_TEST(again.status == 1);
+    BOOST_TEST(again.err.find("cell centre-0.5-0: failed images: 1") != std::string::npos, again.err);
+
+    // Without an answer there is no accuracy, whatever a stopped test has left.
+    std::filesystem::remove(folder.file("grid/cells/centre-0.5-0.json"));
+    writeText(folder.file("grid/cells/centre-0.5-0.accuracy.json"),
+              "{\"images\": 12, \"failed\": 0, \"accuracy\": 1, \"class_mean\": 1}");
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.file("test")))
+        if (entry.is_regular_file())
+            writeText(entry.path().string(), "no image");
+    const Outcome none = tool(command);
+    BOOST_TEST(none.status == 1);
+    BOOST_TEST(none.err.find("has written no accuracy") != std::string::npos, none.err);
+    BOOST_TEST(!std::filesystem::exists(folder.file("grid/cells/centre-0.5-0.json")));
+}
+
+BOOST_AUTO_TEST_CASE(options_of_a_cell_are_not_those_of_the_next)
+{
+    const std::string threads = std::to_string(cv::getNumThreads() + 1);
+    writeText(folder.file("grid.cfg"),
+              gridConfig("selector = centre\nseed = 0,1\npredict = --threads " + threads + "\n", "data", ""));
+    const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+    BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    const auto threadsOf = [&](const std::string& run)
+    {
+        const std::string log = readText(folder.file("grid/runs/" + run + "/log.jsonl"));
+        return Json::parse(log.substr(0, log.find('\n')))["options"]["threads"].get<std::string>();
+    };
+    BOOST_TEST(threadsOf("centre-0.5-1") == threadsOf("centre-0.5-0"));
+}
+
+BOOST_AUTO_TEST_CASE(a_grid_of_names_that_are_no_utf8_goes_on)
+{
+    const std::string name = "d\xff";
+    std::filesystem::copy(folder.file("data"), folder.file(name), std::filesystem::copy_options::recursive);
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre\nseed = 0\n", name));
+    for (int i = 0; i < 2; i++)
+    {
+        const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+        BOOST_TEST(outcome.status == 0, outcome.err);
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -234,7 +234,8 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
             for (const Judge& judge : methods.judges)
             {
                 checkInterrupt();
-                batch[i].attempt([&] { batch[i].rankings.push_back(judge.rank(batch[i].photo)); });
+                Work& work = batch[i];
+                work.attempt([&] { work.rankings.push_back(judge.rank(work.photo, checksum(work.pair->name))); });
             }
             progress.update(first + i + 1);
         }
@@ -270,7 +271,7 @@ RankedImage rankImage(const ImagePair& pair, eval::MaskRule rule, const Methods&
     read(work, rule, methods.judges.front().grid);
     RankedImage result;
     for (const Judge& judge : methods.judges)
-        result.rankings.push_back(judge.rank(work.photo));
+        result.rankings.push_back(judge.rank(work.photo, checksum(work.pair->name)));
     const cv::Size grid = result.rankings.front().grid();
     const eval::Coverage coverage(work.foreground, grid);
     eval::BaselineRanker baselines(work.photo, grid);

@@ -7,10 +7,14 @@
 #include "eval_downstream.hpp"
 
 #include "commands.hpp"
+#include "finetune.hpp"
 #include "photos.hpp"
 #include "selector_options.hpp"
 
+#include "../../modules/ltrp/src/image/photo_file.hpp"
 #include "../../modules/ltrp/src/io/json_text.hpp"
+#include "../../modules/ltrp/src/train/initial_weights.hpp"
+#include "../../modules/ltrp/src/train/targets.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -83,14 +87,14 @@ void checkNumbers(const std::vector<std::string>& list, const char* option, bool
         if (text.size() <= 20 && text.find_first_not_of(whole ? "0123456789" : "0123456789.") == std::string::npos)
             try
             {
-                value = std::stod(text, &end);
+                value = whole ? static_cast<double>(std::stoll(text, &end)) : std::stod(text, &end);
             }
             catch (const std::exception&)
             {
             }
         if (end != text.size() || value < 0 || (!whole && !(value > 0 && value <= 1)))
             throw UsageError(std::string("--") + option + ": '" + text.substr(0, 40) + "' is no " +
-                             (whole ? "whole number" : "share above 0 and up to 1"));
+                             (whole ? "whole number up to 9223372036854775807" : "share above 0 and up to 1"));
     }
 }
 
@@ -103,11 +107,15 @@ Json finished(const std::string& file)
     std::ifstream stream(file, std::ios::binary);
     const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
     const Json cell = cv::ltrp::io::parseJsonText<Json>(text);
-    for (const char* key : {"accuracy", "class_mean"})
-        if (!cell.is_object() || !cell.contains(key) || !cell[key].is_number())
+    const auto need = [&](const char* key, bool found)
+    {
+        if (!found)
             throw std::runtime_error(file + ": is no cell of this command ('" + key + "' is missing); remove it to compute it again");
-    if (!cell.contains("commands"))
-        throw std::runtime_error(file + ": is no cell of this command ('commands' is missing); remove it to compute it again");
+    };
+    for (const char* key : {"accuracy", "class_mean", "failed"})
+        need(key, cell.is_object() && cell.contains(key) && cell[key].is_number());
+    need("commands", cell.contains("commands"));
+    need("inputs", cell.contains("inputs") && cell["inputs"].is_object());
     return cell;
 }
 
@@ -139,6 +147,7 @@ public:
     explicit Grid(const po::variables_map& values)
         : train_(values["train"].as<std::string>()), test_(values["test"].as<std::string>()), out_(values["out"].as<std::string>()),
           selectors_(listOption(values, "selector")), keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
+          threads_(cv::getNumThreads()), pixels_(cv::ltrp::image::maxPixels()),
           finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
     {
         if (values.count("train-selector"))
@@ -173,6 +182,9 @@ public:
     int run()
     {
         fs::create_directories(fs::path(out_) / "cells");
+        const cv::ltrp::train::Dataset trained = cv::ltrp::train::listLabelled(train_);
+        trainData_ = cv::ltrp::train::datasetText(trained);
+        testData_ = cv::ltrp::train::datasetText(cv::ltrp::train::listLabelled(test_, trained.classes));
         int status = 0;
         for (const std::string& keep : keeps_)
             for (const std::string& selector : selectors_)
@@ -192,33 +204,119 @@ private:
     }
     std::string fileOf(const Cell& cell, const char* end) const { return (fs::path(out_) / "cells" / (cell.name() + end)).string(); }
 
+    /// As they are written, so that they can be compared with what was read.
+    static Json wordsOf(const std::vector<std::vector<std::string>>& both)
+    {
+        Json all = Json::array();
+        for (const std::vector<std::string>& command : both)
+        {
+            all.push_back(Json::array());
+            for (const std::string& word : command)
+                all.back().push_back(nameJson(word));
+        }
+        return all;
+    }
+
+    /// What a cell depends on beside the words of its commands.
+    Json inputsOf(const Cell& cell, const std::vector<std::vector<std::string>>& both)
+    {
+        using namespace cv::ltrp;
+        const auto arguments = [&](size_t i) { return std::vector<std::string>(both[i].begin() + 1, both[i].end()); };
+        train::ClassifierTrainParams params;
+        if (!parseFinetune(arguments(0), params))
+            throw UsageError("--finetune: asks for the help");
+        po::options_description options;
+        addSelectorOptions(options);
+        po::variables_map values;
+        try
+        {
+            po::store(po::command_line_parser(arguments(1)).options(options).allow_unregistered()
+                          .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing).run(), values);
+        }
+        catch (const po::error& error)
+        {
+            throw UsageError("--predict: " + oneLine(error.what()));
+        }
+        std::string selectors;
+        for (const std::string& name : params.selectors)
+            selectors += (selectors.empty() ? "" : ", ") + selectorText(name, params.selectorModels);
+        return {{"train", trainData_}, {"init", initText(params.init)}, {"train_selector", selectors}, {"test", testData_},
+                {"selector", selectorText(cell.selector, selectorModels(values, {cell.selector}, cv::ltrp::TARGET_CPU))}};
+    }
+
+    /// Weights are read once for all cells.
+    std::string selectorText(const std::string& name, const cv::ltrp::select::SelectorModels& models)
+    {
+        const std::string kind = cv::ltrp::select::selectorModel(name);
+        std::string& text = texts_[name + "\n" + (kind == "rank" ? models.ranker : kind == "mae" ? models.mae : "")];
+        if (text.empty())
+            text = cv::ltrp::select::selectorText(name, models);
+        return text;
+    }
+    std::string initText(const std::string& file)
+    {
+        std::string& text = texts_["\n" + file];
+        if (text.empty())
+            text = cv::ltrp::train::InitialWeights(file).text();
+        return text;
+    }
+
+    void requireSame(const Cell& cell, const std::string& key, const Json& found, const Json& expected) const
+    {
+        if (found == expected)
+            return;
+        const bool tested = key == "test" || key == "selector";   // what is trained is the same then
+        const std::string file = fileOf(cell, ".json");
+        throw std::runtime_error(file + ": cell " + cell.name() + ": '" + key + "' is " + jsonLine(found) +
+                                 ", expected " + jsonLine(expected) + " as the files are now; to compute it again, remove " + file +
+                                 (tested ? "" : " and " + runOf(cell)) + ", or choose another --out");
+    }
+
     /// The exit status of the commands.
     int compute(const Cell& cell)
     {
         const std::string file = fileOf(cell, ".json");
         const std::vector<std::vector<std::string>> both = commands(cell);
+        const Json words = wordsOf(both), inputs = inputsOf(cell, both);
         Json entry = finished(file);
         if (!entry.is_null())
         {
-            if (entry["commands"] != Json(both))
+            if (entry["commands"] != words)
                 throw std::runtime_error(file + ": was made by other commands than those of this configuration (see its 'commands'); "
                                                 "choose another --out, or remove it");
+            for (const auto& input : inputs.items())
+            {
+                const Json& found = entry["inputs"];
+                requireSame(cell, input.key(), found.contains(input.key()) ? found[input.key()] : Json(), input.value());
+            }
             cells_[cell.name()] = entry;
-            return 0;
+            if (entry["failed"] == 0)
+                return 0;
+            complain("cell " + cell.name() + ": failed images: " + entry["failed"].dump() +
+                     "; the accuracy is that of the others. To test again: remove " + file);
+            return 1;
         }
         complain("cell " + cell.name());
-        entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", both}};
+        entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", words},
+                 {"inputs", inputs}};
         const auto begin = std::chrono::steady_clock::now();
-        const auto arguments = [&](size_t i) { return std::vector<std::string>(both[i].begin() + 1, both[i].end()); };
+        const auto arguments = [&](size_t i)
+        {
+            forgetOptions();
+            return std::vector<std::string>(both[i].begin() + 1, both[i].end());
+        };
         if (trained_.insert(runOf(cell)).second)
         {
+            const bool whole = !fs::exists(runOf(cell)) || cv::ltrp::train::listCheckpoints(runOf(cell)).empty();
             const int status = runFinetune(arguments(0));
             if (status != 0)
                 return status;
-            entry["train_seconds"] = seconds(begin);
+            if (whole)   // else a part of the time is not known
+                entry["train_seconds"] = seconds(begin);
         }
         const auto tested = std::chrono::steady_clock::now();
-        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many were measured
+        fs::remove(fileOf(cell, ".accuracy.json"));    // of a test that was stopped
+        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many
         entry["test_seconds"] = seconds(tested);
         const Json accuracy = finishedReport(fileOf(cell, ".accuracy.json"));
         for (const auto& item : accuracy.items())
@@ -227,6 +325,13 @@ private:
         fs::remove(fileOf(cell, ".accuracy.json"));
         cells_[cell.name()] = entry;
         return status;
+    }
+
+    /// What the options of a command before have set for the whole process.
+    void forgetOptions() const
+    {
+        cv::setNumThreads(threads_);
+        cv::ltrp::image::setMaxPixels(pixels_);
     }
 
     static Json finishedReport(const std::string& file)
@@ -262,7 +367,12 @@ private:
     }
 
     std::string train_, test_, out_, shared_;
-    std::vector<std::string> selectors_, keeps_, seeds_, finetune_, predict_;
+    std::vector<std::string> selectors_, keeps_, seeds_;
+    std::string trainData_, testData_;           ///< "12 images, fingerprint 01234567"
+    std::map<std::string, std::string> texts_;   ///< of selectors and initial weights, by name and file
+    const int threads_;        ///< as they were before the first command
+    const int64_t pixels_;
+    std::vector<std::string> finetune_, predict_;
     std::map<std::string, Json> cells_;
     std::set<std::string> trained_;   ///< runs that this process has trained or found complete
 };

@@ -45,7 +45,7 @@ Judge rankerJudge(const std::string& file, const po::variables_map& values)
     judge.kind = "ranker";
     judge.file = file;
     judge.grid = ranker->getGrid();
-    judge.rank = [ranker](const cv::Mat& photo) { return ranker->rank(photo); };
+    judge.rank = [ranker](const cv::Mat& photo, uint32_t) { return ranker->rank(photo); };
     return judge;
 }
 
@@ -59,7 +59,7 @@ Judge autoencoderJudge(const std::string& file, const po::variables_map& values)
     judge.grid = scorer->getGrid();
     checkMaskRatio(params, judge.grid);
     addFeaturePhotos(*scorer, params, values, {});
-    judge.rank = [scorer, params](const cv::Mat& photo)
+    judge.rank = [scorer, params](const cv::Mat& photo, uint32_t)
     { return scorer->scoreMap(photo, params, [](int, int) { return interruptSignal() == 0; }); };
     return judge;
 }
@@ -79,7 +79,8 @@ Judge selectorJudge(const std::string& name, const std::vector<std::string>& mod
     judge.grid = grid;
     const std::shared_ptr<const select::Selector> selector =
         select::makeSelector(name, {judge.file, judge.file, targetOption(values)});
-    judge.rank = [selector, grid](const cv::Mat& photo) { return selector->rank(photo, grid, {}); };
+    judge.rank = [selector, grid](const cv::Mat& photo, uint32_t sample)
+    { return selector->rank(photo, grid, {0, 0, sample}); };
     return judge;
 }
 

@@ -9,6 +9,7 @@
 
 #include <opencv2/ltrp/types.hpp>
 
+#include <cstdint>
 #include <functional>
 
 namespace tool
@@ -20,7 +21,8 @@ struct Judge
     std::string name;   ///< of its column: the file's stem, with folders before it where that is taken
     std::string kind;   ///< "ranker", "autoencoder" or "selector"
     std::string file;
-    std::function<cv::ltrp::PatchRanking(const cv::Mat& photo)> rank;   ///< serial: uses all threads itself
+    /// sample: what random selections of this image are keyed by. Serial: uses all threads itself
+    std::function<cv::ltrp::PatchRanking(const cv::Mat& photo, uint32_t sample)> rank;
     cv::Size grid;
 };
 

@@ -134,7 +134,7 @@ void PointsEvaluation::measure(const ImagePair& pair, eval::MaskRule rule, cv::M
     const int count = instancesOf(foreground, labels);
     std::vector<PatchRanking> rankings;
     for (const Judge& judge : judges_)
-        rankings.push_back(judge.rank(photo));
+        rankings.push_back(judge.rank(photo, checksum(pair.name)));
     eval::BaselineRanker baselines(photo, judges_.front().grid);
     for (const eval::Baseline baseline : SCORED)
         if (eval::baselineAvailable(baseline))

@@ -5,10 +5,9 @@
 #include "../../modules/ltrp/src/precomp.hpp"
 
 #include "commands.hpp"
+#include "finetune.hpp"
 #include "selector_options.hpp"
 #include "train_options.hpp"
-
-#include "../../modules/ltrp/src/train/trainer.hpp"
 
 namespace tool
 {
@@ -60,9 +59,8 @@ void parseKeep(const std::string& text, double& low, double& high)
 
 }  // namespace
 
-int runFinetune(const std::vector<std::string>& args)
+bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainParams& params)
 {
-    train::ClassifierTrainParams params;
     const Geometry geometry = {{"size", &params.imageSize}, {"patch", &params.patchSize}, {"embed-dim", &params.embedDim},
                                {"depth", &params.depth}, {"heads", &params.heads}};
     po::options_description options("Options");
@@ -86,7 +84,7 @@ int runFinetune(const std::vector<std::string>& args)
                                      "the installed one)");
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "data", 1, values))
-        return 0;
+        return false;
     if (values["task"].as<std::string>() != "classify")
         throw UsageError("--task: '" + values["task"].as<std::string>().substr(0, 40) + "' is not known, expected classify");
     finishTrainParams(values, params);
@@ -107,6 +105,14 @@ int runFinetune(const std::vector<std::string>& args)
                 throw UsageError(std::string("--") + entry.first + " goes with --init none: the geometry is the autoencoder's");
         params.init = findModel(params.init, "mae", "--init");
     }
+    return true;
+}
+
+int runFinetune(const std::vector<std::string>& args)
+{
+    train::ClassifierTrainParams params;
+    if (!parseFinetune(args, params))
+        return 0;
     const auto prepare = [&]() { return train::makeClassifierTrainer(params, ComputeDevice::forTraining(params.target)); };
     return runTrainer(prepareTrainer(prepare, {params.init, params.data[0], params.selectorModels.ranker, params.selectorModels.mae}),
                       params);

@@ -53,11 +53,13 @@ public:
         answers_.push_back(answer);
     }
     bool empty() const { return labels_.empty(); }
-    Json json() const
+    /// failed: so many images have no answer
+    Json json(size_t failed) const
     {
         const eval::Accuracy accuracy = measured();
         Json result;
         result["images"] = accuracy.images;
+        result["failed"] = failed;
         result["accuracy"] = accuracy.overall;
         result["accuracy_error"] = accuracy.overallError;
         result["class_mean"] = accuracy.classMean;
@@ -173,6 +175,9 @@ int runPredict(const std::vector<std::string>& args)
         throw UsageError("--labels: " + std::to_string(paths.size()) + " arguments after MODEL, expected one folder or CSV file");
     if (!labelled && values.count("report"))
         throw UsageError("--report goes with --labels");
+    for (const char* option : {"json", "jsonl"})
+        if (values.count(option) && !reportFile.empty() && values[option].as<std::string>() == reportFile)
+            throw UsageError(std::string("--") + option + ", --report: both name " + reportFile);
     const std::vector<std::string> names = selectorNames(values, keep);
     if (names.size() != 1)
         throw UsageError("--selector: " + std::to_string(names.size()) + " names, expected one");
@@ -185,7 +190,11 @@ int runPredict(const std::vector<std::string>& args)
     size_t failed = 0;
     train::Dataset data;
     if (labelled)
+    {
         data = train::listLabelled(paths[0], run.classes());
+        for (const std::string& photo : data.paths)
+            rememberInput(photo);
+    }
     else
         data.paths = expandImages(paths, std::string(), &failed);
     if (data.paths.empty())
@@ -234,7 +243,7 @@ int runPredict(const std::vector<std::string>& args)
     if (labelled && !output.report.empty())
     {
         if (!reportFile.empty())
-            writeJson(reportFile, output.report.json());
+            writeJson(reportFile, output.report.json(failed));
         if (!output.json.wanted() && !isStandardOutput(reportFile))
             std::cout << output.report.text() << '\n';
     }

@@ -11,7 +11,6 @@
 
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/train/augment.hpp"
-#include "../../modules/ltrp/src/train/initial_weights.hpp"
 #include "../../modules/ltrp/src/train/targets.hpp"
 #include "../../modules/ltrp/src/train/trainer.hpp"
 
@@ -33,7 +32,7 @@ train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params
     std::string blocks;
     for (int block : params.featureBlocks)
         blocks += (blocks.empty() ? "" : ",") + std::to_string(block);
-    return {{"mae", train::weightsText(mae)},
+    return {{"mae", io::weightsText(mae)},
             {"norm-pix-loss", mae.mae.normPixLoss ? "1" : "0"},
             {"teacher", params.teacher},
             {"smooth", train::optionText(params.smooth)},

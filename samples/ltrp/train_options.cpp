@@ -300,7 +300,7 @@ int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
     if (trainer->run())
         return 0;
     if (!trainingWorkers || trainingWorkers->first())
-        display.say("to go on: the same command with --resume (--out " + params.out + ")");
+        display.say("to go on: the same command " + (params.resume ? "again" : "with --resume (--out " + params.out + ")"));
     checkInterrupt();
     return 1;
 }

@@ -3,12 +3,14 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
+#include "checksum.hpp"
 #include "file_bytes.hpp"
 #include "model_names.hpp"
 #include "onnx_file.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <unordered_set>
 
@@ -273,6 +275,20 @@ vit::ParamLayout Model::layout() const
                                        : vit::classifierLayout(classifier);
 }
 
+std::string weightsText(const Model& model)
+{
+    Crc32 crc;
+    crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
+    crc.add(&model.encoder().heads, sizeof(int));
+    if (model.kind == ModelKind::Mae)
+        crc.add(&model.mae.decoder.heads, sizeof(int));
+    const float eps = model.layerNormEps();
+    crc.add(&eps, sizeof(eps));
+    char text[64];
+    std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
+    return text;
+}
+
 void checkClasses(const std::vector<std::string>& names, const std::string& where)
 {
     LTRP_REQUIRE(names.size() >= 2, Error::StsBadArg, where << ": " << names.size() << " class"
@@ -288,6 +304,8 @@ void checkClasses(const std::vector<std::string>& names, const std::string& wher
         }
         LTRP_REQUIRE(!name.empty() && name.size() <= 255 && plain, Error::StsBadArg, where << ": class " << printable(name)
                      << " is no name, expected 1 to 255 bytes of UTF-8 without control characters");
+        LTRP_REQUIRE(name.front() != ' ' && name.back() != ' ', Error::StsBadArg, where << ": class " << printable(name)
+                     << " begins or ends with a blank, expected a name without");
         LTRP_REQUIRE(known.insert(name).second, Error::StsBadArg, where << ": class " << printable(name) << " occurs twice");
     }
 }

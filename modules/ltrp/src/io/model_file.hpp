@@ -51,8 +51,11 @@ Model loadModel(const std::string& path, const LoadHints& hints = LoadHints());
 /// The same; refuses a model of another kind. The message names the kind of the file and the required one.
 Model loadModel(const std::string& path, ModelKind wanted, const LoadHints& hints = LoadHints());
 
+/// Fingerprint of the weights' values, independent of the file: "2771392 parameters, checksum 01234567".
+std::string weightsText(const Model& model);
+
 /// @throws Error::StsBadArg beginning with `where` for names that are empty, longer than 255 bytes, no UTF-8, hold control
-/// characters or occur twice, and for fewer than two
+/// characters, begin or end with a blank, or occur twice, and for fewer than two
 void checkClasses(const std::vector<std::string>& names, const std::string& where);
 
 /// Own format: safetensors with the geometry as JSON in the metadata entry "ltrp". storage: F32, F16 or BF16

@@ -10,6 +10,8 @@
 #include "../eval/baselines.hpp"
 #include "../io/file_bytes.hpp"
 #include "../io/checksum.hpp"
+#include "../io/model_file.hpp"
+#include "../io/onnx_file.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
 #include "opencv2/ltrp/tokens.hpp"
@@ -65,6 +67,25 @@ private:
     const eval::Baseline baseline_;
 };
 
+/// Of what a network computes from an image, independent of the form of its file but for ONNX.
+std::string checksumOf(const std::string& file)
+{
+    io::Crc32 crc;
+    if (io::isOnnx(file))
+    {
+        const std::shared_ptr<const io::FileBytes> bytes = io::FileBytes::map(file);
+        crc.add(bytes->data(), bytes->size());
+        return crc.text();
+    }
+    const io::Model model = io::loadModel(file);
+    crc.add(io::weightsText(model));
+    crc.add(model.input().mean, sizeof(model.input().mean));
+    crc.add(model.input().std, sizeof(model.input().std));
+    const uchar normalised = model.kind == io::ModelKind::Mae && model.mae.normPixLoss;
+    crc.add(&normalised, sizeof(normalised));
+    return crc.text();
+}
+
 /// A network's score map, on the grid that is asked for.
 class ModelSelector : public Selector
 {
@@ -83,24 +104,21 @@ public:
     std::string text() const CV_OVERRIDE { return text_; }
 
 protected:
-    ModelSelector(const std::string& name, const std::string& file) : Selector(name)
+    ModelSelector(const std::string& name, const SelectorModels& models)
+        : Selector(name), text_(selectorText(name, models))
     {
-        const std::shared_ptr<const io::FileBytes> bytes = io::FileBytes::map(file);
-        io::Crc32 crc;
-        crc.add(bytes->data(), bytes->size());
-        text_ = format("%s %08x", name.c_str(), crc.value());
     }
     virtual PatchRanking scores(const Mat& image, const Draw& draw) const = 0;
 
 private:
-    std::string text_;
+    const std::string text_;
 };
 
 class RankerSelector CV_FINAL : public ModelSelector
 {
 public:
     RankerSelector(const std::string& name, const SelectorModels& models)
-        : ModelSelector(name, models.ranker), ranker_(Ranker::create(models.ranker)), sampled_(name == rankerSample)
+        : ModelSelector(name, models), ranker_(Ranker::create(models.ranker)), sampled_(name == rankerSample)
     {
         ranker_->setPreferableTarget(models.target);
     }
@@ -124,7 +142,7 @@ class ScorerSelector CV_FINAL : public ModelSelector
 {
 public:
     ScorerSelector(const std::string& name, const SelectorModels& models)
-        : ModelSelector(name, models.mae), scorer_(Scorer::create(models.mae))
+        : ModelSelector(name, models), scorer_(Scorer::create(models.mae))
     {
         params_.teacher = name == ownError ? "own-error" : "leave-one-out";
         scorer_->setPreferableTarget(models.target);
@@ -160,6 +178,12 @@ const std::vector<std::string>& selectorNames()
 std::string selectorModel(const std::string& name)
 {
     return name == ranker || name == rankerSample ? "rank" : name == ownError || name == leaveOneOut ? "mae" : "";
+}
+
+std::string selectorText(const std::string& name, const SelectorModels& models)
+{
+    const std::string kind = selectorModel(name);
+    return kind.empty() ? name : name + " " + checksumOf(kind == "rank" ? models.ranker : models.mae);
 }
 
 std::shared_ptr<const Selector> makeSelector(const std::string& name, const SelectorModels& models)

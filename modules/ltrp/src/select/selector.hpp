@@ -49,6 +49,8 @@ struct SelectorModels
 const std::vector<std::string>& selectorNames();
 /// The weights that a selector needs: "rank", "mae" or "".
 std::string selectorModel(const std::string& name);
+/// Selector::text() of that selector.
+std::string selectorText(const std::string& name, const SelectorModels& models);
 /// @throws Error::StsBadArg listing the names, Error::StsNotImplemented if the build lacks it, and as Ranker::create and
 /// Scorer::create
 std::shared_ptr<const Selector> makeSelector(const std::string& name, const SelectorModels& models);

@@ -46,7 +46,8 @@ Dataset listImages(const std::vector<std::string>& data);
 /// skipped, and fields may be quoted. classes: the names to be used, in their order; empty: those found, sorted by byte.
 /// The fingerprint includes the labels.
 /// @throws cv::Exception naming the file or line, for an image without a label, one that is missing or named twice, a
-/// folder without images, a label that is not among `classes`, and fewer than two classes where they are found
+/// label that begins or ends with a blank, a folder without images, a label that is not among `classes`, and fewer than
+/// two classes where they are found
 Dataset listLabelled(const std::string& data, const std::vector<std::string>& classes = {});
 
 using image::Reduction;

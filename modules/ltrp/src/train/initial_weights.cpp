@@ -4,10 +4,8 @@
 
 #include "../precomp.hpp"
 #include "initial_weights.hpp"
-#include "../io/checksum.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -43,26 +41,12 @@ bool startsWith(const std::string& text, const char* start)
 
 }  // namespace
 
-std::string weightsText(const io::Model& model)
-{
-    io::Crc32 crc;
-    crc.add(model.params.data(), model.params.layout.total() * sizeof(float));
-    crc.add(&model.encoder().heads, sizeof(int));
-    if (model.kind == io::ModelKind::Mae)
-        crc.add(&model.mae.decoder.heads, sizeof(int));
-    const float eps = model.layerNormEps();
-    crc.add(&eps, sizeof(eps));
-    char text[64];
-    std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
-    return text;
-}
-
 InitialWeights::InitialWeights(const String& file)
 {
     if (file.empty())
         return;
     model_ = io::loadModel(file);
-    text_ = weightsText(model_);
+    text_ = io::weightsText(model_);
 }
 
 void InitialWeights::apply(io::Model& model) const

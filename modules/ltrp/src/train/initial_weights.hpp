@@ -9,9 +9,6 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// Fingerprint of the weights' values, independent of the file: "2771392 parameters, checksum 01234567".
-std::string weightsText(const io::Model& model);
-
 /// The initial weights of a training, read once from a file; random values if the name is empty.
 class InitialWeights
 {
@@ -21,7 +18,7 @@ public:
     const io::Model& model() const { return model_; }   ///< of the file
     /// Replaces the model's values if a file was given, see copyInitialWeights().
     void apply(io::Model& model) const;
-    /// weightsText() of the file, or "random"; compared when a training is resumed.
+    /// io::weightsText() of the file, or "random"; compared when a training is resumed.
     const std::string& text() const { return text_; }
 
 private:

@@ -125,7 +125,10 @@ Labelled fromCsv(const std::string& file)
         if (number == 1 && isHeader(fields))
             continue;
         LTRP_REQUIRE(!fields[0].empty(), Error::StsParseError, where << ": the path is empty");
-        LTRP_REQUIRE(!fields[1].empty(), Error::StsBadArg, where << ": image " << io::printable(fields[0]) << " has no label");
+        const std::string& label = fields[1];
+        LTRP_REQUIRE(!label.empty(), Error::StsBadArg, where << ": image " << io::printable(fields[0]) << " has no label");
+        LTRP_REQUIRE(label.front() != ' ' && label.back() != ' ', Error::StsBadArg, where << ": label " << io::printable(label)
+                     << " begins or ends with a blank; remove it");
         const fs::path path = fs::path(file).parent_path() / fields[0];
         std::error_code error;
         LTRP_REQUIRE(fs::is_regular_file(path, error), Error::StsObjectNotFound, where << ": " << path.string()
@@ -133,7 +136,7 @@ Labelled fromCsv(const std::string& file)
         LTRP_REQUIRE(known.insert(path.lexically_normal().string()).second, Error::StsBadArg, where << ": image "
                      << io::printable(fields[0]) << " is named twice");
         data.list.photos.push_back({fields[0], path.string()});
-        data.labels.push_back(fields[1]);
+        data.labels.push_back(label);
     }
     LTRP_REQUIRE(!data.labels.empty(), Error::StsBadArg, file << ": names no image; expected lines \"path,label\"");
     return data;

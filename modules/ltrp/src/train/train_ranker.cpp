@@ -40,7 +40,7 @@ public:
           workspace_(options.teacher.backend)
     {
     }
-    std::string text() const { return weightsText(model_); }
+    std::string text() const { return io::weightsText(model_); }
     const std::vector<std::string>& warnings() const { return model_.warnings; }
     void setStop(const std::function<bool()>& stop) { workspace_.stop = stop; }
     void compute(const ops::Samples& samples, float* target)
