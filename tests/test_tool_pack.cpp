@@ -4,12 +4,16 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "io/descriptor.hpp"
 #include "shard_fixture.hpp"
 #include "tool_fixture.hpp"
 
 #include <csignal>
 #include <set>
 #include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 using namespace cv::ltrp;
 using namespace cv::ltrp::train;
@@ -87,6 +91,27 @@ BOOST_AUTO_TEST_CASE(names_follow_the_convention)
                                    folder + "/plain.png", root.path().filename().string() + "/images/p2.png"})
         BOOST_TEST(names.count(name) == 1u, name);
     BOOST_TEST(listImages({file("out")}).paths.size() == 11u);
+}
+
+BOOST_AUTO_TEST_CASE(a_name_that_gets_an_extension_keeps_a_key_of_its_own)
+{
+    cv::imwrite(file("0001.jpg"), picture(1));
+    fs::copy_file(file("0001.jpg"), file("0001.orig"));
+    writeText(file("list"), "0001.orig\n0001.jpg\n");
+    must({LTRP_TOOL, "pack", file("list"), "--out", file("out")});
+    const std::string names = must({"tar", "-tf", file("out/shard-000000.tar")});
+    BOOST_TEST(has(names, "0001_orig.jpeg\n"), names);
+    BOOST_TEST(has(names, "0001.jpg\n"), names);
+    BOOST_TEST(listImages({file("out")}).paths.size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_into_which_another_process_packs_is_refused)
+{
+    fs::create_directories(file("out"));
+    const cv::ltrp::io::Descriptor other(::open(file("out").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    BOOST_REQUIRE(::flock(other.fd, LOCK_EX | LOCK_NB) == 0);
+    ToolFixture::expectError({"pack", file("images"), "--out", file("out")}, 1, {"another process", "--out"});
+    BOOST_TEST(fs::is_empty(file("out")));
 }
 
 BOOST_AUTO_TEST_CASE(photos_are_reduced)
