@@ -149,6 +149,21 @@ BOOST_AUTO_TEST_CASE(a_mask_is_no_photo_where_its_photo_is_skipped)
     BOOST_TEST(index.skipped.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(names_of_members_do_not_steer_a_terminal)
+{
+    using namespace shard_bytes;
+    const std::string steering = "a\x1b[2J.jpg";
+    writeText(file("x.tar"), member(steering, "photo") + member("b\x1b[2J.jpg", "") + ending());
+    image::PhotoList list;
+    list.takesShards = true;
+    image::addArgument(file("x.tar"), std::string(), list);
+    BOOST_REQUIRE(list.photos.size() == 1u);
+    BOOST_TEST(list.photos[0].name == steering);
+    BOOST_TEST(list.photos[0].path == file("x.tar/a\\x1b[2J.jpg"));
+    BOOST_REQUIRE(list.skipped.size() == 1u);
+    BOOST_TEST(list.skipped[0].place == file("x.tar/b\\x1b[2J.jpg"));
+}
+
 BOOST_AUTO_TEST_CASE(a_sparse_member_is_skipped)
 {
     writeText(file("sparse.png"), readText(file("images/p0.png")));
