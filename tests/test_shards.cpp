@@ -122,12 +122,46 @@ BOOST_AUTO_TEST_CASE(what_is_no_photo_is_left_out_and_damage_is_named)
     BOOST_REQUIRE(apart.skipped.size() == 3u);
     BOOST_TEST(has(apart.skipped[0].reason, "do not lie together"), apart.skipped[0].reason);
 
+    // Zeros before a damaged header say nothing against the photo before them.
+    const image::ShardIndex behind = read(member("a.jpg", photo) + ending() + std::string(512, 'j'));
+    BOOST_TEST(behind.photos.size() == 1u);
+    BOOST_REQUIRE(behind.skipped.size() >= 1u);
+    for (const image::Skipped& skipped : behind.skipped)
+        BOOST_TEST(!has(skipped.reason, "do not lie together"), skipped.place);
+    BOOST_TEST(behind.skipped[0].place == "bytes 1536 to 3072");
+    BOOST_TEST(has(behind.skipped[0].reason, "no member can be read here"), behind.skipped[0].reason);
+
     // Archives appended to each other are read to the end.
     BOOST_TEST(read(member("a.jpg", photo) + ending() + member("b.jpg", photo) + ending()).photos.size() == 2u);
     BOOST_TEST(read(ending()).skipped.size() == 1u);
     BOOST_TEST(has(refusal(std::string("\x1f\x8b", 2) + std::string(600, 'z')), "compressed (gzip)"));
     BOOST_TEST(has(refusal(std::string(2000, 'z')), "not a tar archive"));
     BOOST_TEST(has(refusal(""), "empty"));
+}
+
+BOOST_AUTO_TEST_CASE(a_mask_is_no_photo_where_its_photo_is_skipped)
+{
+    using namespace shard_bytes;
+    const image::ShardIndex index = read(member("a.jpg", "") + member("a.seg.png", "mask") + member("b.seg.png", "mask") +
+                                         member("b.jpg", "", '2') + member("c.v2.png", "photo") + ending());
+    BOOST_REQUIRE(index.photos.size() == 1u);
+    BOOST_TEST(index.photos[0].name == "c.v2.png");
+    BOOST_TEST(index.skipped.size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(names_of_members_do_not_steer_a_terminal)
+{
+    using namespace shard_bytes;
+    const std::string steering = "a\x1b[2J.jpg";
+    writeText(file("x.tar"), member(steering, "photo") + member("b\x1b[2J.jpg", "") + ending());
+    image::PhotoList list;
+    list.takesShards = true;
+    image::addArgument(file("x.tar"), std::string(), list);
+    BOOST_REQUIRE(list.photos.size() == 1u);
+    BOOST_TEST(list.photos[0].name == steering);
+    BOOST_TEST(list.photos[0].path == file("x.tar/a\\x1b[2J.jpg"));
+    BOOST_REQUIRE(list.skipped.size() == 1u);
+    BOOST_TEST(list.skipped[0].place == file("x.tar/b\\x1b[2J.jpg"));
 }
 
 BOOST_AUTO_TEST_CASE(a_sparse_member_is_skipped)

@@ -4,12 +4,16 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "io/descriptor.hpp"
 #include "shard_fixture.hpp"
 #include "tool_fixture.hpp"
 
 #include <csignal>
 #include <set>
 #include <thread>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 using namespace cv::ltrp;
 using namespace cv::ltrp::train;
@@ -89,6 +93,27 @@ BOOST_AUTO_TEST_CASE(names_follow_the_convention)
     BOOST_TEST(listImages({file("out")}).paths.size() == 11u);
 }
 
+BOOST_AUTO_TEST_CASE(a_name_that_gets_an_extension_keeps_a_key_of_its_own)
+{
+    cv::imwrite(file("0001.jpg"), picture(1));
+    fs::copy_file(file("0001.jpg"), file("0001.orig"));
+    writeText(file("list"), "0001.orig\n0001.jpg\n");
+    must({LTRP_TOOL, "pack", file("list"), "--out", file("out")});
+    const std::string names = must({"tar", "-tf", file("out/shard-000000.tar")});
+    BOOST_TEST(has(names, "0001_orig.jpeg\n"), names);
+    BOOST_TEST(has(names, "0001.jpg\n"), names);
+    BOOST_TEST(listImages({file("out")}).paths.size() == 2u);
+}
+
+BOOST_AUTO_TEST_CASE(a_folder_into_which_another_process_packs_is_refused)
+{
+    fs::create_directories(file("out"));
+    const cv::ltrp::io::Descriptor other(::open(file("out").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    BOOST_REQUIRE(::flock(other.fd, LOCK_EX | LOCK_NB) == 0);
+    ToolFixture::expectError({"pack", file("images"), "--out", file("out")}, 1, {"another process", "--out"});
+    BOOST_TEST(fs::is_empty(file("out")));
+}
+
 BOOST_AUTO_TEST_CASE(photos_are_reduced)
 {
     must({LTRP_TOOL, "pack", ToolFixture::photoFolder(), file("images/p0.png"), "--side", "64", "--out", file("out")});
@@ -161,6 +186,51 @@ BOOST_AUTO_TEST_CASE(score_maps_of_shards_are_those_of_the_files)
     score("images", "a");
     score("shards", "b");
     must({"diff", "-r", file("a"), file("b")});
+}
+
+BOOST_AUTO_TEST_CASE(score_maps_without_some_photos_are_kept_and_the_exit_status_says_so)
+{
+    writeText(file("images/damaged.png"), "no picture");
+    const auto score = [&]
+    {
+        return ToolFixture::tool({"score", file("images"), "--mae", ToolFixture::models().mae, "--teacher", "spectral",
+                                  "--targets", file("t")});
+    };
+    Outcome outcome = score();
+    BOOST_TEST(outcome.status == 1);
+    BOOST_TEST(has(outcome.err, "damaged.png"), outcome.err);
+    BOOST_TEST(has(outcome.out, "score maps of 13 images"), outcome.out);
+    BOOST_TEST(fs::exists(file("t/targets-00000.safetensors")));
+
+    // A shard and a folder that are left out, also where all maps are there already.
+    fs::remove_all(file("t"));
+    fs::remove(file("images/damaged.png"));
+    writeText(file("images/x.tar.gz"), std::string("\x1f\x8b", 2) + std::string(600, 'z'));
+    fs::create_directory_symlink(file("images"), file("images/b/back"));
+    for (int run = 0; run < 2; run++)
+    {
+        outcome = score();
+        BOOST_TEST(outcome.status == 1);
+        BOOST_TEST(has(outcome.err, "x.tar.gz"), outcome.err);
+        BOOST_TEST(has(outcome.err, "a link back"), outcome.err);
+        BOOST_TEST(has(outcome.out, "score maps of 12 images"), outcome.out);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(score_maps_of_a_shard_that_changes_meanwhile_are_not_written)
+{
+    pack("shards");
+    const std::string shard = file("shards/shard-000000.tar");
+    Process process({LTRP_TOOL, "score", shard, "--mae", ToolFixture::models().mae, "--masks", "100", "--targets",
+                     file("t")});
+    while (!fs::exists(file("t")) && process.running())   // made once the shard is listed
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    fs::last_write_time(shard, fs::last_write_time(shard) + std::chrono::seconds(1));
+    const Outcome outcome = process.wait();
+    BOOST_TEST(outcome.status == 1);
+    BOOST_TEST(outcome.out == "");
+    BOOST_TEST(has(outcome.err, "shard-000000.tar: was changed while"), outcome.err);
+    BOOST_TEST(ToolFixture::namesIn(file("t")).empty());
 }
 
 BOOST_AUTO_TEST_CASE(parts_of_score_maps_are_those_of_one_process)

@@ -12,6 +12,7 @@
 #include "../../modules/ltrp/src/image/photo_header.hpp"
 #include "../../modules/ltrp/src/image/photo_list.hpp"
 #include "../../modules/ltrp/src/io/atomic_file.hpp"
+#include "../../modules/ltrp/src/io/descriptor.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -20,10 +21,14 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <numeric>
 #include <unordered_map>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 #ifdef HAVE_LTRP_ARCHIVE
 #include <archive.h>
@@ -79,9 +84,13 @@ std::string withExtension(const std::string& name, const std::vector<uchar>& byt
         return name;
     std::string format = image::photoFormatName(image::readPhotoHeader(bytes).format);
     std::transform(format.begin(), format.end(), format.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (!image::hasImageExtension(name + "." + format))
+    // "0001.orig" and "0001" are not to have one key.
+    std::string key = name;
+    std::replace(key.begin() + static_cast<std::ptrdiff_t>(name.rfind('/') + 1), key.end(), '.', '_');
+    const std::string whole = key + "." + format;
+    if (!image::hasImageExtension(whole))
         throw image::PhotoError("its name has no extension of an image; rename it");
-    return name + "." + format;
+    return whole;
 }
 
 /// WebDataset takes members of one key, which is the name without extension, for one sample. keys: those there are, with the
@@ -186,12 +195,29 @@ private:
         std::exception_ptr failure;   ///< of the file: no exception may pass libarchive
     };
 
-    void open()
+    /// Of two that write into one new folder the second is refused.
+    void lock()
     {
         fs::create_directories(folder_);
+        lock_.reset(new io::Descriptor(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+        if (lock_->fd < 0)
+            throw std::runtime_error(folder_ + ": cannot be opened: " + std::strerror(errno));
+        // The system releases the lock when the process ends. A file system without locks does no harm.
+        if (::flock(lock_->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+            throw std::runtime_error(folder_ + ": another process packs into this folder; name another with --out");
+    }
+
+    void open()
+    {
+        if (!lock_)
+            lock();
         char name[32];
         std::snprintf(name, sizeof(name), "shard-%06zu.tar", shards_);
-        open_.reset(new Open((fs::path(folder_) / name).string()));
+        const std::string path = (fs::path(folder_) / name).string();
+        std::error_code error;
+        if (fs::exists(path, error))
+            throw std::runtime_error(path + ": is there already, of another process; name another folder with --out");
+        open_.reset(new Open(path));
         written_ = 0;
         require(archive_write_set_format_gnutar(open_->writer));   // names as they are, whatever the locale
         require(archive_write_set_bytes_per_block(open_->writer, 1 << 16));
@@ -226,6 +252,7 @@ private:
 
     const std::string folder_;
     const size_t limit_;
+    std::unique_ptr<io::Descriptor> lock_;
     std::unique_ptr<Open> open_;
     size_t written_ = 0, shards_ = 0;
 };

@@ -37,7 +37,8 @@ const HelpText HELP = {
     "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
     "visible); with --masks 1 only the visible patches have scores. --teacher names other measures.\n"
     "With --targets the maps of all photos are kept for 'ltrp train --targets': DATA is then as for 'ltrp train' (folders\n"
-    "are searched with all below, list files), and the same command goes on after a stop.\n",
+    "are searched with all below, list files), and the same command goes on after a stop. A line on standard output\n"
+    "says that they are complete, also where images were skipped (exit status 1).\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
     "\"teacher\", \"context\", \"smooth\", \"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\",\n"
     "\"seed\"}, and \"approximate\" where asked\n"

@@ -10,6 +10,7 @@
 #include "weights.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
 #include "../../modules/ltrp/src/train/augment.hpp"
 #include "../../modules/ltrp/src/train/targets.hpp"
 #include "../../modules/ltrp/src/train/trainer.hpp"
@@ -17,6 +18,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include <cstdio>
+#include <iostream>
 
 namespace tool
 {
@@ -82,6 +84,28 @@ cv::Mat readScaled(const train::Dataset& dataset, int image, int side)
     return bgr;
 }
 
+/// A photo that cannot be read has no map. One whose shard is another now might have had one, and its map is not to be
+/// missing for good in a file that looks complete. @throws std::runtime_error
+void requireUnchangedShard(const train::Dataset& dataset, int image)
+{
+    const int number = dataset.place(image).shard;
+    if (number < 0)
+        return;
+    const image::ShardFile& shard = dataset.shards[static_cast<size_t>(number)];
+    std::string found = "was changed";
+    try
+    {
+        const image::FileState now = image::RegularFile(shard.path).state();
+        if (now.bytes == shard.state.bytes && now.modified == shard.state.modified)
+            return;
+    }
+    catch (const image::PhotoError& error)
+    {
+        found = error.what();
+    }
+    throw std::runtime_error(shard.path + ": " + found + " while its photos were scored; run the same command again");
+}
+
 cv::Mat mapOf(const Scorer& scorer, const cv::Mat& photo, const ScoreParams& params, bool mirror)
 {
     const Scorer::Progress go = [](int, int) { return interruptSignal() == 0; };
@@ -106,6 +130,9 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     const train::Dataset dataset = train::listImages(data);
     for (const image::Skipped& skipped : dataset.skipped)
         complain(skipped.place + ": " + skipped.reason);
+    for (const std::string& left : dataset.left)
+        complain(left);
+    const size_t leftOut = dataset.skipped.size() + dataset.left.size();
     io::LoadHints hints;
     hints.normPixLoss = targetsOption(values);
     const io::Model model = io::loadModel(mae, io::ModelKind::Mae, hints);
@@ -126,8 +153,17 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     if (missing.size() < files)
         complain(folder + ": " + std::to_string(files - missing.size()) + " of " + std::to_string(files) +
                  " files are there already");
+    // For scripts: a line on standard output says that all maps asked for are there, also where images were skipped.
+    const auto end = [&](size_t failed)
+    {
+        std::cout << io::harmless(folder) << ": score maps of " << dataset.paths.size() << " images";
+        if (part.of > 1)
+            std::cout << ", part " << part.number << "/" << part.of;
+        std::cout << "\n";
+        return failed + leftOut > 0 ? 1 : 0;
+    };
     if (missing.empty())
-        return 0;
+        return end(0);
     addFeaturePhotos(*scorer, params, values, dataset.paths, [&](size_t i)
     {
         const image::PhotoPlace place = dataset.place(static_cast<int>(i));
@@ -154,6 +190,7 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
             }
             catch (const std::exception& error)
             {
+                requireUnchangedShard(dataset, i);
                 complain(reason(error, path));
                 ++failed;
             }
@@ -167,7 +204,7 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
         throw std::runtime_error("none of the " + std::to_string(images) + " images can be read");
     if (failed > 0)
         complain(std::to_string(failed) + " images cannot be read and have no target");
-    return 0;
+    return end(failed);
 }
 
 }  // namespace tool

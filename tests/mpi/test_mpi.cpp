@@ -192,11 +192,13 @@ BOOST_AUTO_TEST_CASE(any_number_of_workers_ends_with_the_same_bytes)
         BOOST_TEST((err.find("worker 1 of 2 (process ") != std::string::npos) == (count == 2));
     }
     BOOST_TEST(course("one").size() == 6u);
+#ifdef LTRP_HAVE_SHARDS
     must({LTRP_TOOL, "pack", photos, "--out", folder.file("shards")});
     Words onShards = pretrain("3", "shards-mae");
     onShards[1] = folder.file("shards");
     must(workers(2, onShards));
     BOOST_TEST(result("shards-mae") == result("one"));
+#endif
     must(Words{LTRP_TOOL} + train("2", "ranker1", "one"));
     must(workers(2, train("2", "ranker2", "one")));
     BOOST_TEST(result("ranker2") == result("ranker1"));

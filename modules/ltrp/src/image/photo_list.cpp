@@ -81,11 +81,12 @@ void addShard(const std::string& path, PhotoList& list)
         list.skipped.push_back({path, error.what()});
         return;
     }
+    // Names of members may hold what would steer a terminal. `name`, which the fingerprint is of, stays as it is.
     for (const ShardMember& member : index.photos)
-        list.photos.push_back({member.name, path + "/" + member.name,
+        list.photos.push_back({member.name, path + "/" + io::harmless(member.name),
                                {static_cast<int>(list.shards.size()), member.offset, member.bytes}});
     for (const Skipped& skipped : index.skipped)
-        list.skipped.push_back({path + "/" + skipped.place, skipped.reason});
+        list.skipped.push_back({path + "/" + io::harmless(skipped.place), skipped.reason});
     list.shards.push_back({path, index.state});
     list.lists.push_back(path);
 }

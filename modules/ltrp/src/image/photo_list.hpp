@@ -18,7 +18,8 @@ struct PhotoPlace
 
 struct PhotoEntry
 {
-    std::string name, path;   ///< name: relative to the folder, list or shard; path: to open the file, or SHARD/name
+    /// name: relative to the folder, list or shard; path: to open the file, or SHARD/name for messages (io::harmless())
+    std::string name, path;
     PhotoPlace place = {};
 };
 

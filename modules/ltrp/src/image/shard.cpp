@@ -167,7 +167,8 @@ private:
             damage_ = text(reader_.get());
         }
         requireContiguous(position);
-        end_ = position + block;
+        lastIsPhoto_ = false;   // its place is right; the same call may have passed over zeros, an archive's end
+        end_ = std::max(position + block, static_cast<int64_t>(archive_filter_bytes(reader_.get(), -1)));
     }
 
     void endDamage()
@@ -196,7 +197,11 @@ private:
         lastIsPhoto_ = false;
         const int64_t bytes = archive_entry_size_is_set(&entry) ? static_cast<int64_t>(archive_entry_size(&entry)) : 0;
         const std::string name = nameOf(entry, header);
-        const bool photo = hasImageExtension(name) && !Name(name).hidden;
+        const Name parts(name);
+        const bool photo = hasImageExtension(name) && !parts.hidden;
+        // Also of a photo that is skipped: a mask does not take its place.
+        if (photo && parts.plain && name.size() <= longestName)
+            plainKeys_.insert(parts.key);
         const bool regular = archive_entry_filetype(&entry) == AE_IFREG && !archive_entry_hardlink(&entry);
         const bool sparse = archive_entry_sparse_count(&entry) > 0;
         if (bytes < 0 || offset < 0 || offset % block != 0 || (regular && !sparse && bytes > index_.state.bytes - offset))
@@ -235,8 +240,10 @@ private:
         if (!found)
             found = archive_entry_pathname_utf8(&entry);
         std::string name = found ? found : "";
-        while (name.compare(0, 2, "./") == 0)
-            name.erase(0, 2);
+        size_t begin = 0;
+        while (name.compare(begin, 2, "./") == 0)
+            begin += 2;
+        name.erase(0, begin);
         return name.empty() ? at(header) : name;
     }
 
@@ -252,17 +259,10 @@ private:
     /// Of "key.jpg" and "key.seg.png" the second is no photo.
     void leaveOutOthersOfAKey()
     {
-        names_.clear();
-        for (const ShardMember& member : index_.photos)
-        {
-            const Name name(member.name);
-            if (name.plain)
-                names_.insert(name.key);
-        }
         const auto other = [this](const ShardMember& member)
         {
             const Name name(member.name);
-            return !name.plain && names_.count(name.key) > 0;
+            return !name.plain && plainKeys_.count(name.key) > 0;
         };
         index_.photos.erase(std::remove_if(index_.photos.begin(), index_.photos.end(), other), index_.photos.end());
     }
@@ -270,7 +270,7 @@ private:
     const RegularFile file_;
     const std::unique_ptr<archive, CloseArchive> reader_;
     ShardIndex index_;
-    std::unordered_set<std::string> names_;
+    std::unordered_set<std::string> names_, plainKeys_;   ///< plainKeys_: of "key.jpg"
     int64_t end_ = 0;             ///< where the next header should be
     int64_t damagedFrom_ = -1;    ///< first of the blocks that are no header
     std::string damage_;

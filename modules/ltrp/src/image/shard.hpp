@@ -30,8 +30,8 @@ bool isShardName(const std::string& path);
 
 /// Reads the headers of a shard with libarchive and checks them: ustar, pax and GNU, also several archives one after
 /// the other. Members that are no photos by their name, and those whose name begins with a dot, are left out; so is
-/// "key.seg.png" where there is a "key.jpg". In `skipped`: links and devices, sparse, empty and oversized members, a name that
-/// occurs twice, damaged headers (what follows them is found again) and a truncated end.
+/// "key.seg.png" where there is a "key.jpg", even one that is skipped. In `skipped`: links and devices, sparse, empty and
+/// oversized members, a name that occurs twice, damaged headers (what follows them is found again) and a truncated end.
 /// @throws PhotoError for a file that cannot be read, is no tar archive or is compressed, and in builds without libarchive
 ShardIndex readShard(const std::string& path);
 
