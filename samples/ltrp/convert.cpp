@@ -80,7 +80,8 @@ std::vector<std::string> writeOnnx(const std::string& in, const std::string& out
         return {out};
     }
     if (values.count("size"))
-        throw UsageError("--size: " + in + " takes images of its own size");
+        throw UsageError("--size: " + in + (model.kind == io::ModelKind::Mae ? " is an autoencoder" : " is a classifier") +
+                         ", which takes images of its own size");
     if (model.kind == io::ModelKind::Classifier)
     {
         if (given)
