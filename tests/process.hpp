@@ -26,6 +26,19 @@
 namespace testing_tools
 {
 
+using Words = std::vector<std::string>;   ///< of a command line
+
+inline Words operator+(Words a, const Words& b)
+{
+    a.insert(a.end(), b.begin(), b.end());
+    return a;
+}
+
+inline bool contains(const std::string& text, const std::string& part)
+{
+    return text.find(part) != std::string::npos;
+}
+
 /// A folder of its own that goes away with the object.
 class TemporaryFolder
 {

@@ -40,11 +40,6 @@ std::string messageOf(const std::function<void()>& action)
     return "nothing was thrown";
 }
 
-bool contains(const std::string& text, const std::string& part)
-{
-    return text.find(part) != std::string::npos;
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(AtomicFiles)

@@ -18,15 +18,9 @@ namespace
 using testing_tools::Outcome;
 using testing_tools::Process;
 using testing_tools::readText;
+using testing_tools::Words;
+using testing_tools::operator+;
 using testing_tools::writeText;
-
-using Words = std::vector<std::string>;
-
-Words operator+(Words a, const Words& b)
-{
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
 
 /// Two classes of small pictures, and networks that learn them in a second.
 struct FinetuneFixture : ToolFixture

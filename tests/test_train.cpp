@@ -4,6 +4,7 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include "model_fixture.hpp"
 #include "train_fixture.hpp"
 #include "io/tensor_file.hpp"
 #include "train/checkpoint.hpp"
@@ -16,36 +17,12 @@
 using namespace cv::ltrp;
 using cv::ltrp::train::checkpointPath;
 using cv::ltrp::train::listCheckpoints;
+using model_fixture::messageOf;
+using testing_tools::contains;
 namespace fs = std::filesystem;
 
 namespace
 {
-
-/// The message of the exception that a call throws; empty when it throws none.
-template<typename Call> std::string messageOf(const Call& call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return std::string();
-}
-
-bool contains(const std::string& text, const std::string& part)
-{
-    return text.find(part) != std::string::npos;
-}
-
-std::vector<int64_t> countTo(int64_t last)
-{
-    std::vector<int64_t> steps(static_cast<size_t>(last));
-    std::iota(steps.begin(), steps.end(), 1);
-    return steps;
-}
 
 /// Stops after each of the given numbers of updates and resumes.
 template<typename Params> void runWithStops(Params params, const std::vector<int64_t>& stops)

@@ -29,23 +29,7 @@ using namespace cv::ltrp::train;
 namespace fs = std::filesystem;
 
 using model_fixture::messageOf;
-
-namespace
-{
-
-bool contains(const std::string& text, const std::string& part)
-{
-    return text.find(part) != std::string::npos;
-}
-
-std::vector<int64_t> countTo(int64_t last)
-{
-    std::vector<int64_t> steps(static_cast<size_t>(last));
-    std::iota(steps.begin(), steps.end(), 1);
-    return steps;
-}
-
-}  // namespace
+using testing_tools::contains;
 
 BOOST_FIXTURE_TEST_SUITE(train_runs, TrainFixture)
 

@@ -15,6 +15,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <numeric>
+
 /// A folder of small pictures with structure (gradients and blocks), some with a side of one pixel more or less.
 struct TrainFixture
 {
@@ -23,6 +25,14 @@ struct TrainFixture
         std::filesystem::create_directories(root.path() / "images/b");
         for (int i = 0; i < 12; i++)
             cv::imwrite(root.file((i % 2 ? "images/b/p" : "images/p") + std::to_string(i) + ".png"), picture(i));
+    }
+
+    /// 1, 2, ... last
+    static std::vector<int64_t> countTo(int64_t last)
+    {
+        std::vector<int64_t> steps(static_cast<size_t>(last));
+        std::iota(steps.begin(), steps.end(), 1);
+        return steps;
     }
 
     static cv::Mat picture(int number)

@@ -91,9 +91,7 @@ cv::Mat ClassifierRun::run(const std::vector<Prepared>& images)
 select::Draw drawOf(uint64_t seed, const std::string& path)
 {
     const std::filesystem::path file(path);
-    io::Crc32 crc;
-    crc.add((file.parent_path().filename() / file.filename()).generic_string());
-    return {seed, 0, crc.value()};
+    return {seed, 0, io::crc32((file.parent_path().filename() / file.filename()).generic_string())};
 }
 
 }  // namespace tool

@@ -9,10 +9,7 @@
 #include "photos.hpp"
 #include "weights.hpp"
 
-#include "../../modules/ltrp/src/io/onnx_file.hpp"
-
 #include <opencv2/ltrp/select.hpp>
-
 
 #include <filesystem>
 #include <iostream>
@@ -38,8 +35,9 @@ const HelpText HELP = {
     "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
     "  classifier          OUT.onnx          image [N,3,S,S], visible [N,V] -> logits [N,classes]\n"
     "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is fixed,\n"
-    "int(L times 1 - mask ratio), of a classifier int(L times --keep). The first row of latent is the class token. pred: every patch's pixels by row, column\n"
-    "and channel, normalised per patch where the autoencoder was trained so. 'ltrp rank' runs a ranker's .onnx, too.\n",
+    "int(L times 1 - mask ratio), of a classifier int(L times --keep). The first row of latent is the class token.\n"
+    "pred: every patch's pixels by row, column and channel, normalised per patch where the autoencoder was trained so.\n"
+    "'ltrp rank' runs a ranker's .onnx, too.\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
     "  ltrp convert mae-base.safetensors mae-base-half.safetensors --dtype f16\n"

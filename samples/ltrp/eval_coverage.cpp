@@ -30,13 +30,6 @@ int column(size_t method, size_t keep)
     return static_cast<int>(method * keepRatios().size() + keep);
 }
 
-uint32_t checksum(const std::string& text)
-{
-    io::Crc32 sum;
-    sum.add(text);
-    return sum.value();
-}
-
 /// An image on its way through the methods.
 struct Work
 {
@@ -76,7 +69,7 @@ PatchRanking rankBy(size_t method, const Methods& methods, const Work& work, con
     if (!methods.isBaseline(method))
         return coverage.perfect();
     return baselines.rank(methods.baselines[method - methods.judges.size()], static_cast<uint64_t>(seed),
-                          checksum(work.pair->name));
+                          io::crc32(work.pair->name));
 }
 
 int seedsOf(size_t method, const Methods& methods)
@@ -154,7 +147,7 @@ Methods makeMethods(std::vector<Judge> judges)
 
 void SetResult::bootstrap()
 {
-    means_ = eval::bootstrapMeans(shares, REPLICATES, checksum(name));
+    means_ = eval::bootstrapMeans(shares, REPLICATES, io::crc32(name));
 }
 
 SetResult SetResult::pooled(const std::vector<SetResult>& sets)
@@ -235,7 +228,7 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
             {
                 checkInterrupt();
                 Work& work = batch[i];
-                work.attempt([&] { work.rankings.push_back(judge.rank(work.photo, checksum(work.pair->name))); });
+                work.attempt([&] { work.rankings.push_back(judge.rank(work.photo, io::crc32(work.pair->name))); });
             }
             progress.update(first + i + 1);
         }
@@ -271,7 +264,7 @@ RankedImage rankImage(const ImagePair& pair, eval::MaskRule rule, const Methods&
     read(work, rule, methods.judges.front().grid);
     RankedImage result;
     for (const Judge& judge : methods.judges)
-        result.rankings.push_back(judge.rank(work.photo, checksum(work.pair->name)));
+        result.rankings.push_back(judge.rank(work.photo, io::crc32(work.pair->name)));
     const cv::Size grid = result.rankings.front().grid();
     const eval::Coverage coverage(work.foreground, grid);
     eval::BaselineRanker baselines(work.photo, grid);

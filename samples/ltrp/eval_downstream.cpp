@@ -12,6 +12,7 @@
 #include "selector_options.hpp"
 
 #include "../../modules/ltrp/src/image/photo_file.hpp"
+#include "../../modules/ltrp/src/io/file_bytes.hpp"
 #include "../../modules/ltrp/src/io/json_text.hpp"
 #include "../../modules/ltrp/src/train/initial_weights.hpp"
 #include "../../modules/ltrp/src/train/targets.hpp"
@@ -21,7 +22,6 @@
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
@@ -98,15 +98,22 @@ void checkNumbers(const std::vector<std::string>& list, const char* option, bool
     }
 }
 
-/// The JSON of a finished cell; null where there is none.
-Json finished(const std::string& file)
+/// Null where there is no file.
+Json readJson(const std::string& file)
 {
     std::error_code error;
     if (!fs::exists(file, error))
         return nullptr;
-    std::ifstream stream(file, std::ios::binary);
-    const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-    const Json cell = cv::ltrp::io::parseJsonText<Json>(text);
+    const std::shared_ptr<const cv::ltrp::io::FileBytes> bytes = cv::ltrp::io::FileBytes::map(file);
+    return cv::ltrp::io::parseJsonText<Json>({reinterpret_cast<const char*>(bytes->data()), bytes->size()});
+}
+
+/// The JSON of a finished cell; null where there is none.
+Json finished(const std::string& file)
+{
+    const Json cell = readJson(file);
+    if (cell.is_null())
+        return cell;
     const auto need = [&](const char* key, bool found)
     {
         if (!found)
@@ -146,7 +153,7 @@ class Grid
 public:
     explicit Grid(const po::variables_map& values)
         : train_(values["train"].as<std::string>()), test_(values["test"].as<std::string>()), out_(values["out"].as<std::string>()),
-          selectors_(listOption(values, "selector")), keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
+          keeps_(listOption(values, "keep")), seeds_(listOption(values, "seed")),
           threads_(cv::getNumThreads()), pixels_(cv::ltrp::image::maxPixels()),
           finetune_(split(values["finetune"].as<std::string>(), ' ')), predict_(split(values["predict"].as<std::string>(), ' '))
     {
@@ -154,15 +161,10 @@ public:
             shared_ = values["train-selector"].as<std::string>();
         checkNumbers(keeps_, "keep", false);
         checkNumbers(seeds_, "seed", true);
-        const std::vector<std::string>& known = cv::ltrp::select::selectorNames();
-        for (const std::string& name : selectors_)
-        {
-            if (std::find(known.begin(), known.end(), name) == known.end())
-                throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + knownSelectors());
-            for (const std::string& keep : keeps_)
-                if (name == "all" && std::stod(keep) < 1)
-                    throw UsageError("--selector: all keeps every patch and goes with --keep 1, not " + keep);
-        }
+        double least = 1;
+        for (const std::string& keep : keeps_)
+            least = std::min(least, std::stod(keep));
+        selectors_ = selectorNames(values, least);
     }
 
     /// The commands that make a cell, each without "ltrp".
@@ -318,7 +320,9 @@ private:
         fs::remove(fileOf(cell, ".accuracy.json"));    // of a test that was stopped
         const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many
         entry["test_seconds"] = seconds(tested);
-        const Json accuracy = finishedReport(fileOf(cell, ".accuracy.json"));
+        const Json accuracy = readJson(fileOf(cell, ".accuracy.json"));
+        if (!accuracy.is_object())   // no image could be read
+            throw std::runtime_error(fileOf(cell, ".accuracy.json") + ": 'ltrp predict' has written no accuracy");
         for (const auto& item : accuracy.items())
             entry[item.key()] = item.value();
         writeJson(file, entry);
@@ -332,16 +336,6 @@ private:
     {
         cv::setNumThreads(threads_);
         cv::ltrp::image::setMaxPixels(pixels_);
-    }
-
-    static Json finishedReport(const std::string& file)
-    {
-        std::ifstream stream(file, std::ios::binary);
-        const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-        const Json report = cv::ltrp::io::parseJsonText<Json>(text);
-        if (!report.is_object())
-            throw std::runtime_error(file + ": 'ltrp predict' has written no accuracy");
-        return report;
     }
 
     void print() const
@@ -367,7 +361,7 @@ private:
     }
 
     std::string train_, test_, out_, shared_;
-    std::vector<std::string> selectors_, keeps_, seeds_;
+    std::vector<std::string> keeps_, seeds_, selectors_;
     std::string trainData_, testData_;           ///< "12 images, fingerprint 01234567"
     std::map<std::string, std::string> texts_;   ///< of selectors and initial weights, by name and file
     const int threads_;        ///< as they were before the first command

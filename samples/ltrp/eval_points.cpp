@@ -42,13 +42,6 @@ std::vector<eval::Baseline> scoredBaselines()
     return available;
 }
 
-uint32_t checksum(const std::string& text)
-{
-    io::Crc32 sum;
-    sum.add(text.data(), text.size());
-    return sum.value();
-}
-
 /// Numbers of the instances, CV_32SC1 from 1; 0 elsewhere. @return how many there are
 int instancesOf(const cv::Mat& foreground, cv::Mat& labels)
 {
@@ -134,7 +127,7 @@ void PointsEvaluation::measure(const ImagePair& pair, eval::MaskRule rule, cv::M
     const int count = instancesOf(foreground, labels);
     std::vector<PatchRanking> rankings;
     for (const Judge& judge : judges_)
-        rankings.push_back(judge.rank(photo, checksum(pair.name)));
+        rankings.push_back(judge.rank(photo, io::crc32(pair.name)));
     eval::BaselineRanker baselines(photo, judges_.front().grid);
     for (const eval::Baseline baseline : SCORED)
         if (eval::baselineAvailable(baseline))
@@ -148,7 +141,7 @@ void PointsEvaluation::measure(const ImagePair& pair, eval::MaskRule rule, cv::M
             {
                 std::vector<char> hit(static_cast<size_t>(count) + 1, 0);
                 int onForeground = 0;
-                for (const cv::Point& at : points(method, counts_[k], seed, checksum(pair.name), rankings, photo.size()))
+                for (const cv::Point& at : points(method, counts_[k], seed, io::crc32(pair.name), rankings, photo.size()))
                 {
                     hit[static_cast<size_t>(labels.at<int>(at))] = 1;
                     onForeground += foreground.at<uchar>(at) != 0;
@@ -189,7 +182,7 @@ void PointsEvaluation::measure(const ImageSet& set, size_t& failed)
     if (own.empty())
         throw std::runtime_error(set.folder + ": no image could be measured");
     // Images are drawn within each set, and each of all sets counts alike.
-    const cv::Mat means = eval::bootstrapMeans(own, REPLICATES, checksum(set.name));
+    const cv::Mat means = eval::bootstrapMeans(own, REPLICATES, io::crc32(set.name));
     const double share = static_cast<double>(own.rows) / (own.rows + values_.rows);
     means_ = means_.empty() ? means : cv::Mat(means_ * (1 - share) + means * share);
     values_.push_back(own);

@@ -178,10 +178,9 @@ void keepHalf(ImageSet& set, Half half)
 {
     const auto other = [&](const ImagePair& pair)
     {
-        cv::ltrp::io::Crc32 sum;
-        sum.add(fs::path(pair.image).filename().string());
+        const uint32_t sum = cv::ltrp::io::crc32(fs::path(pair.image).filename().string());
         // CRC-32 alone puts neighbouring numbers into one half: its bits are mixed (Knuth's multiplicative hashing).
-        const bool report = (sum.value() * 0x9E3779B1u) >> 31;
+        const bool report = (sum * 0x9E3779B1u) >> 31;
         return half != Half::All && report != (half == Half::Report);
     };
     set.pairs.erase(std::remove_if(set.pairs.begin(), set.pairs.end(), other), set.pairs.end());

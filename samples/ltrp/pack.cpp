@@ -12,7 +12,7 @@
 #include "../../modules/ltrp/src/image/photo_header.hpp"
 #include "../../modules/ltrp/src/image/photo_list.hpp"
 #include "../../modules/ltrp/src/io/atomic_file.hpp"
-#include "../../modules/ltrp/src/io/descriptor.hpp"
+#include "../../modules/ltrp/src/io/folder_lock.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -21,14 +21,10 @@
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <numeric>
 #include <unordered_map>
-
-#include <fcntl.h>
-#include <sys/file.h>
 
 #ifdef HAVE_LTRP_ARCHIVE
 #include <archive.h>
@@ -195,22 +191,10 @@ private:
         std::exception_ptr failure;   ///< of the file: no exception may pass libarchive
     };
 
-    /// Of two that write into one new folder the second is refused.
-    void lock()
-    {
-        fs::create_directories(folder_);
-        lock_.reset(new io::Descriptor(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-        if (lock_->fd < 0)
-            throw std::runtime_error(folder_ + ": cannot be opened: " + std::strerror(errno));
-        // The system releases the lock when the process ends. A file system without locks does no harm.
-        if (::flock(lock_->fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-            throw std::runtime_error(folder_ + ": another process packs into this folder; name another with --out");
-    }
-
     void open()
     {
-        if (!lock_)
-            lock();
+        if (!lock_)   // of two that write into one new folder the second is refused
+            lock_.reset(new io::FolderLock(folder_, "packs into this folder; name another with --out"));
         char name[32];
         std::snprintf(name, sizeof(name), "shard-%06zu.tar", shards_);
         const std::string path = (fs::path(folder_) / name).string();
@@ -252,7 +236,7 @@ private:
 
     const std::string folder_;
     const size_t limit_;
-    std::unique_ptr<io::Descriptor> lock_;
+    std::unique_ptr<io::FolderLock> lock_;
     std::unique_ptr<Open> open_;
     size_t written_ = 0, shards_ = 0;
 };

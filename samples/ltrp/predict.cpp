@@ -206,6 +206,8 @@ int runPredict(const std::vector<std::string>& args)
     }
     if (values.count("report"))
         checkTextOutput(reportFile, "--report", data.paths);
+    if (!values.count("json") && !values.count("jsonl"))
+        outputStream("-");
     Output output{JsonOutput(values), static_cast<size_t>(top), Report(run.classes()), run.classes(), run.grid()};
 
     Progress progress("predict: image", data.paths.size());

@@ -19,8 +19,9 @@ const HelpText HELP = {
     "ltrp pretrain DATA... --out DIR [options]",
     "Trains a masked autoencoder (MAE, CVPR 2022) without labels: hides most patches of each image and learns to\n"
     "reconstruct them. DATA: folders of images (searched with all below), images, shards ('ltrp help pack'), or list\n"
-    "files with one path per line. An image that cannot be read is named, counted and skipped. The result, DIR/final.safetensors, depends on\n"
-    "data, options and seed alone: stopped at any moment and resumed, it ends with the same bytes.\n",
+    "files with one path per line. An image that cannot be read is named, counted and skipped. The result,\n"
+    "DIR/final.safetensors, depends on data, options and seed alone: stopped at any moment and resumed, it ends with\n"
+    "the same bytes.\n",
     "Examples:\n"
     "  ltrp pretrain photos/ --out runs/mae --size 112 --patch 8 --embed-dim 192 --depth 5 --heads 3 \\\n"
     "      --decoder-embed-dim 128 --decoder-depth 2 --decoder-heads 4 --batch 128 --accumulate 1 --epochs 100\n"

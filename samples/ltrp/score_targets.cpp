@@ -95,8 +95,7 @@ void requireUnchangedShard(const train::Dataset& dataset, int image)
     std::string found = "was changed";
     try
     {
-        const image::FileState now = image::RegularFile(shard.path).state();
-        if (now.bytes == shard.state.bytes && now.modified == shard.state.modified)
+        if (image::RegularFile(shard.path).state() == shard.state)
             return;
     }
     catch (const image::PhotoError& error)

@@ -14,17 +14,9 @@ namespace tool
 
 using namespace cv::ltrp;
 
-std::string knownSelectors()
-{
-    std::string text;
-    for (const std::string& name : select::selectorNames())
-        text += (text.empty() ? "" : ", ") + name;
-    return text;
-}
-
 void addSelectorOptions(po::options_description& options)
 {
-    const std::string help = "which patches are kept: " + knownSelectors() + " (default: all where --keep is 1, else ranker)";
+    const std::string help = "which patches are kept: " + select::knownSelectors() + " (default: all where --keep is 1, else ranker)";
     // clang-format off
     options.add_options()
         ("selector", po::value<std::string>()->value_name("NAME"), help.c_str())
@@ -45,7 +37,7 @@ std::vector<std::string> selectorNames(const po::variables_map& values, double k
     for (std::string name; std::getline(list, name, ',');)
     {
         if (std::find(known.begin(), known.end(), name) == known.end())
-            throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + knownSelectors());
+            throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + select::knownSelectors());
         if (std::find(names.begin(), names.end(), name) != names.end())
             throw UsageError("--selector: " + name + " is named twice");
         if (name == "all" && keep < 1)

@@ -19,8 +19,6 @@ void addSelectorOptions(po::options_description& options);
 std::vector<std::string> selectorNames(const po::variables_map& values, double keep);
 /// The weights that these selectors need: the named ones, else the installed ones.
 cv::ltrp::select::SelectorModels selectorModels(const po::variables_map& values, const std::vector<std::string>& names, int target);
-/// The names of all selectors, for help texts: "all, random, ...".
-std::string knownSelectors();
 
 }  // namespace tool
 

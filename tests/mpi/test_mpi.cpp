@@ -24,13 +24,8 @@ using testing_tools::Process;
 using testing_tools::readText;
 using testing_tools::writeText;
 using Json = nlohmann::json;
-using Words = std::vector<std::string>;
-
-Words operator+(Words a, const Words& b)
-{
-    a.insert(a.end(), b.begin(), b.end());
-    return a;
-}
+using testing_tools::Words;
+using testing_tools::operator+;
 
 /// Waiting threads leave the processors to other tests; no warnings where a container forbids to read another process.
 const std::map<std::string, std::string> ENVIRONMENT = {{"OMP_WAIT_POLICY", "passive"},

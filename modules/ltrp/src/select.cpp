@@ -7,10 +7,9 @@
 
 #include "image/preprocess.hpp"
 #include "select/dpc_knn.hpp"
-#include "select/sampled_order.hpp"
+#include "select/sampling.hpp"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 
 namespace cv { namespace ltrp {
@@ -58,40 +57,11 @@ int fixedCount(size_t patches, const SelectParams& params)
     return params.count > 0 ? params.count : keepCount(static_cast<int>(patches), params.keepRatio);
 }
 
-/// The scores of patches, in the order of their numbers.
-std::vector<double> valuesOf(const Mat& scores, const std::vector<int>& patches)
-{
-    std::vector<double> values;
-    for (int patch : patches)
-        values.push_back(scores.at<float>(patch / scores.cols, patch % scores.cols));
-    return values;
-}
-
-/// Logarithms of the softmax of the standardised scores, less that of the best patch: 0 and below. values: by
-/// descending score.
-std::vector<double> logWeights(const std::vector<double>& values, double temperature)
-{
-    LTRP_REQUIRE(std::isfinite(values.front()) && std::isfinite(values.back()), Error::StsBadArg,
-                 "the scores hold infinite values, which have no softmax");
-    LTRP_REQUIRE(temperature > 0 && std::isfinite(temperature), Error::StsOutOfRange,
-                 "temperature is " << temperature << ", expected a finite number above 0");
-    double mean = 0, variance = 0;
-    for (double value : values)
-        mean += value / static_cast<double>(values.size());
-    for (double value : values)
-        variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
-    const double deviation = std::sqrt(variance);
-    std::vector<double> result;
-    for (double value : values)   // the mean cancels
-        result.push_back(deviation > 0 ? (value - values.front()) / deviation / temperature : 0.0);
-    return result;
-}
-
 /// SELECT_MASS. values: by descending score.
 size_t countByMass(const std::vector<double>& values, double mass, double temperature)
 {
     LTRP_REQUIRE(mass > 0 && mass <= 1, Error::StsOutOfRange, "mass is " << mass << ", expected above 0 and at most 1");
-    const std::vector<double> weights = logWeights(values, temperature);
+    const std::vector<double> weights = select::logWeights(values, temperature);
     double total = 0, held = 0;
     for (double weight : weights)
         total += std::exp(weight);
@@ -112,7 +82,7 @@ int countByScores(const Mat& scores, const std::vector<int>& order, const Select
     LTRP_REQUIRE(params.minRatio <= params.maxRatio, Error::StsOutOfRange,
                  "lowest share of patches is " << params.minRatio << ", expected at most the highest share, "
                  << params.maxRatio);
-    const std::vector<double> values = valuesOf(scores, order);
+    const std::vector<double> values = select::valuesOf(scores, order);
     size_t count = 0;
     if (params.method == SELECT_MASS)
         count = countByMass(values, params.mass, params.temperature);
@@ -174,23 +144,6 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
 }
 
 }  // namespace
-
-/// Patches in the order of their arrival, where each arrives after an exponentially distributed time whose rate is its
-/// weight: the next to arrive is one of those left, with probabilities as their weights (Efraimidis and Spirakis, IPL 2006;
-/// the logarithms of such times make the Gumbel top-k trick).
-std::vector<int> select::sampledOrder(const Mat& scores, const std::vector<int>& order, double temperature, RandomStream random)
-{
-    const std::vector<double> weights = logWeights(valuesOf(scores, order), temperature);
-    std::vector<double> logTimes(order.size());   // by patch number: the noise of a place does not follow its rank
-    for (double& time : logTimes)
-        time = std::log(std::max(-std::log1p(-random.uniform(0., 1.)), DBL_MIN));
-    for (size_t i = 0; i < order.size(); ++i)
-        logTimes[static_cast<size_t>(order[i])] -= weights[i];
-    std::vector<int> kept = order;   // sorted stably: where a tiny temperature makes times infinite, the best are first
-    std::stable_sort(kept.begin(), kept.end(), [&](int a, int b)
-                     { return logTimes[static_cast<size_t>(a)] < logTimes[static_cast<size_t>(b)]; });
-    return kept;
-}
 
 int keepCount(int numPatches, double keepRatio)
 {

@@ -111,36 +111,28 @@ int64_t maxPixels()
 }
 
 RegularFile::RegularFile(const std::string& path)
-    : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // a pipe would be waited for
+    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // a pipe would be waited for
 {
-    if (descriptor_ < 0)
+    if (file_.fd < 0)
         throw PhotoError(errno == ENOENT   ? "no such file"
                          : errno == EACCES ? "no permission to read"
                                            : std::strerror(errno));
     struct stat info;
-    const char* const damage = ::fstat(descriptor_, &info) != 0 ? std::strerror(errno)
-                             : !S_ISREG(info.st_mode)           ? "not a regular file"
-                             : info.st_size == 0                ? "the file is empty"
-                                                                : nullptr;
-    if (damage)
-    {
-        ::close(descriptor_);
-        throw PhotoError(damage);
-    }
+    if (::fstat(file_.fd, &info) != 0)
+        throw PhotoError(std::strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        throw PhotoError("not a regular file");
+    if (info.st_size == 0)
+        throw PhotoError("the file is empty");
     state_.bytes = info.st_size;
     state_.modified = int64_t(info.st_mtim.tv_sec) * 1000000000 + info.st_mtim.tv_nsec;
-}
-
-RegularFile::~RegularFile()
-{
-    ::close(descriptor_);
 }
 
 void RegularFile::read(uchar* to, size_t bytes, int64_t offset) const
 {
     for (size_t done = 0; done < bytes;)
     {
-        const ssize_t got = ::pread(descriptor_, to + done, bytes - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
+        const ssize_t got = ::pread(file_.fd, to + done, bytes - done, static_cast<off_t>(offset) + static_cast<off_t>(done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -163,7 +155,7 @@ std::vector<uchar> readPhotoBytes(const std::string& path)
 std::vector<uchar> readPhotoBytes(const std::string& path, const FileState& state, int64_t offset, int64_t bytes)
 {
     const RegularFile file(path);
-    if (file.state().bytes != state.bytes || file.state().modified != state.modified)
+    if (!(file.state() == state))
         throw PhotoError("the shard was changed after it was listed");
     std::vector<uchar> part(static_cast<size_t>(bytes));
     file.read(part.data(), part.size(), offset);

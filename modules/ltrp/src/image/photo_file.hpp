@@ -6,6 +6,7 @@
 #define OPENCV_LTRP_IMAGE_PHOTO_FILE_HPP
 
 #include "../precomp.hpp"
+#include "../io/descriptor.hpp"
 
 #include <functional>
 #include <stdexcept>
@@ -40,6 +41,7 @@ const int64_t maxPhotoBytes = int64_t(1) << 30;
 struct FileState
 {
     int64_t bytes = 0, modified = 0;   ///< modified: nanoseconds
+    bool operator==(const FileState& other) const { return bytes == other.bytes && modified == other.modified; }
 };
 
 /// A regular file, open for reading.
@@ -48,17 +50,14 @@ class RegularFile
 public:
     /// @throws PhotoError
     explicit RegularFile(const std::string& path);
-    ~RegularFile();
-    RegularFile(const RegularFile&) = delete;
-    RegularFile& operator=(const RegularFile&) = delete;
 
-    int descriptor() const { return descriptor_; }
+    int descriptor() const { return file_.fd; }
     FileState state() const { return state_; }
     /// @throws PhotoError where the file has fewer bytes
     void read(uchar* to, size_t bytes, int64_t offset) const;
 
 private:
-    int descriptor_;
+    const io::Descriptor file_;
     FileState state_;
 };
 

@@ -56,4 +56,11 @@ std::string Crc32::text() const
     return digits;
 }
 
+uint32_t crc32(const std::string& text)
+{
+    Crc32 crc;
+    crc.add(text);
+    return crc.value();
+}
+
 }}}  // namespace

@@ -22,6 +22,9 @@ private:
     uint32_t state_ = 0xffffffffu;
 };
 
+/// Of a whole text.
+uint32_t crc32(const std::string& text);
+
 }}}  // namespace
 
 #endif

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <unordered_set>
 
@@ -284,9 +283,7 @@ std::string weightsText(const Model& model)
         crc.add(&model.mae.decoder.heads, sizeof(int));
     const float eps = model.layerNormEps();
     crc.add(&eps, sizeof(eps));
-    char text[64];
-    std::snprintf(text, sizeof(text), "%zu parameters, checksum %08x", model.params.layout.parameterCount(), crc.value());
-    return text;
+    return std::to_string(model.params.layout.parameterCount()) + " parameters, checksum " + crc.text();
 }
 
 void checkClasses(const std::vector<std::string>& names, const std::string& where)

@@ -74,6 +74,10 @@ void exportOnnx(const std::string& path, const Model& ranker);
 /// "visible" -> "pred" [N,L,3*p*p], each patch's values as (row, column, channel).
 void exportOnnx(const std::string& encoderPath, const std::string& decoderPath, const Model& mae, int visible);
 
+/// Writes a classifier as ONNX, as exportOnnx() does, for `visible` (V) patches per image: "image" [N,3,S,S] and "visible"
+/// [N,V], patch numbers as 64-bit integers -> "logits" [N,classes].
+void exportClassifierOnnx(const std::string& path, const Model& classifier, int visible);
+
 /// Human-readable description: kind, geometry, parameters, format, storage, provenance, tensor list when `tensors`.
 std::string describeModel(const Model& model, bool tensors);
 

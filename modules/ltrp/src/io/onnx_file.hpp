@@ -12,8 +12,6 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-struct Model;
-
 /// A ranker in an ONNX file, validated before cv::dnn reads it: the structure is consistent, every tensor has the bytes
 /// of its shape in the file itself, the input is images and the output one score per patch.
 struct OnnxRankerFile
@@ -45,10 +43,6 @@ void requireOwnGraph(const OnnxRankerFile& file);
 
 /// For `ltrp info`.
 std::string describeOnnx(const OnnxRankerFile& file);
-
-/// Writes a classifier as ONNX, as exportOnnx() does, for `visible` (V) patches per image: "image" [N,3,S,S] and "visible"
-/// [N,V], patch numbers as 64-bit integers -> "logits" [N,classes].
-void exportClassifierOnnx(const std::string& path, const Model& classifier, int visible);
 
 }}}  // namespace
 

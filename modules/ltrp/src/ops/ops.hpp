@@ -97,18 +97,6 @@ struct ListMle
     double* loss;            ///< NaN if a target is not finite or a score is NaN
 };
 
-/// The cross entropy of a batch with label smoothing, and its gradient. All arrays are in the backend's memory.
-struct CrossEntropy
-{
-    const float* logits;     ///< [batch, classes]
-    const int* labels;       ///< [batch], each 0 to classes - 1
-    int batch, classes;
-    float smoothing;         ///< in [0, 1): share of the target that all classes have alike; the label has the rest
-    float gradientScale;
-    float* dLogits;          ///< [batch, classes]: the gradient times gradientScale; may be logits
-    double* loss;            ///< mean over the batch; not finite if a logit is not
-};
-
 struct TrainingSetup;
 struct Samples;
 class Training;

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Values that change with each training step, for host code and kernels. Depends on neither OpenCV nor CUDA.
+// What host code and kernels share of a training step. Depends on neither OpenCV nor CUDA.
 #ifndef OPENCV_LTRP_OPS_STEP_HPP
 #define OPENCV_LTRP_OPS_STEP_HPP
 
@@ -22,6 +22,18 @@ struct SampleKey
 struct AdamWFactors
 {
     float decayed, beta1, oneMinusBeta1, beta2, oneMinusBeta2, rate, inverseRoot2, eps, gradient;
+};
+
+/// The cross entropy of a batch with label smoothing, and its gradient. All arrays are in the backend's memory.
+struct CrossEntropy
+{
+    const float* logits;     ///< [batch, classes]
+    const int* labels;       ///< [batch], each 0 to classes - 1
+    int batch, classes;
+    float smoothing;         ///< in [0, 1): share of the target that all classes have alike; the label has the rest
+    float gradientScale;
+    float* dLogits;          ///< [batch, classes]: the gradient times gradientScale; may be logits
+    double* loss;            ///< mean over the batch; not finite if a logit is not
 };
 
 }}}  // namespace

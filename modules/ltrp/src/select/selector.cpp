@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "selector.hpp"
-#include "sampled_order.hpp"
+#include "sampling.hpp"
 
 #include "../core/random.hpp"
 #include "../eval/baselines.hpp"
@@ -175,6 +175,14 @@ const std::vector<std::string>& selectorNames()
     return names;
 }
 
+std::string knownSelectors()
+{
+    std::string text;
+    for (const std::string& name : selectorNames())
+        text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
 std::string selectorModel(const std::string& name)
 {
     return name == ranker || name == rankerSample ? "rank" : name == ownError || name == leaveOneOut ? "mae" : "";
@@ -197,10 +205,7 @@ std::shared_ptr<const Selector> makeSelector(const std::string& name, const Sele
         return std::make_shared<RankerSelector>(name, models);
     if (selectorModel(name) == "mae")
         return std::make_shared<ScorerSelector>(name, models);
-    std::string known;
-    for (const std::string& one : selectorNames())
-        known += (known.empty() ? "" : ", ") + one;
-    LTRP_ERROR(Error::StsBadArg, "selector '" << name.substr(0, 64) << "' is not known, expected one of " << known);
+    LTRP_ERROR(Error::StsBadArg, "selector '" << name.substr(0, 64) << "' is not known, expected one of " << knownSelectors());
 }
 
 std::vector<int> firstPatches(const Selector& selector, const Mat& image, Size grid, int count, const Draw& draw)

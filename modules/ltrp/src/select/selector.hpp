@@ -47,6 +47,8 @@ struct SelectorModels
 /// The names of all selectors: "all" (raster order), those of eval::baselines(), "own_error" and "leave_one_out" (score maps of
 /// an autoencoder), "ranker" and "ranker_sample" (SELECT_SAMPLE with temperature 1).
 const std::vector<std::string>& selectorNames();
+/// The same as a text: "all, random, ...".
+std::string knownSelectors();
 /// The weights that a selector needs: "rank", "mae" or "".
 std::string selectorModel(const std::string& name);
 /// Selector::text() of that selector.

@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace train {
 
 struct LoaderOptions;
 
-/// Network and loss of a training; the loop is the same for both trainings.
+/// Network and loss of a training; the loop is the same for all trainings.
 class Objective
 {
 public:

@@ -17,8 +17,6 @@
 #include <filesystem>
 #include <set>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,23 +27,16 @@ namespace fs = std::filesystem;
 namespace
 {
 
-int openFolder(const std::string& path)
+const std::string& named(const std::string& path)
 {
     LTRP_REQUIRE(!path.empty(), Error::StsBadArg, "out: no folder given");
-    std::error_code error;
-    fs::create_directories(path, error);
-    LTRP_REQUIRE(!error, Error::StsError, path << ": cannot make the folder: " << error.message());
-    return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return path;
 }
 
 }  // namespace
 
-RunFolder::RunFolder(const std::string& path, bool resume) : path_(path), lock_(openFolder(path))
+RunFolder::RunFolder(const std::string& path, bool resume) : path_(named(path)), lock_(path, "trains into this folder")
 {
-    LTRP_REQUIRE(lock_.fd >= 0, Error::StsError, path << ": cannot be opened: " << std::strerror(errno));
-    // The system releases the lock when the process ends, however it ends. A file system without locks does no harm.
-    LTRP_REQUIRE(::flock(lock_.fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, Error::StsError, path
-                 << ": another process trains into this folder");
     checkContents(resume);
     removeLeftovers();
 }

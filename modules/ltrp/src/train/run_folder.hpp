@@ -7,7 +7,7 @@
 
 #include "../precomp.hpp"
 
-#include "../io/descriptor.hpp"
+#include "../io/folder_lock.hpp"
 
 #include <fstream>
 #include <mutex>
@@ -32,7 +32,7 @@ private:
     void removeLeftovers() const;
 
     std::string path_;
-    io::Descriptor lock_;
+    const io::FolderLock lock_;
 };
 
 /// log.jsonl: one JSON object per line, each with the step it belongs to.

@@ -15,7 +15,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace cv { namespace ltrp { namespace train {
 
@@ -35,9 +34,7 @@ std::string classesText(const std::vector<std::string>& names)
     io::Crc32 crc;
     for (const std::string& name : names)
         crc.add(name + "\n");
-    char text[64];
-    std::snprintf(text, sizeof text, "%zu classes, checksum %08x", names.size(), crc.value());
-    return text;
+    return std::to_string(names.size()) + " classes, checksum " + crc.text();
 }
 
 void requireRange(const char* name, double value, bool good, const char* range)

@@ -175,8 +175,7 @@ void DeviceBackend::meanRowsBackward(const float* dMean, float* dx, size_t itemS
 void DeviceBackend::crossEntropy(const CrossEntropy& args) const
 {
     const Scratch scratch(*scratch_, crossEntropyScratch(args.batch));
-    kernels::crossEntropy(device_->stream(), {args.logits, args.labels, args.batch, args.classes, args.smoothing, args.gradientScale,
-                                              args.dLogits, args.loss}, scratch.get());
+    kernels::crossEntropy(device_->stream(), args, scratch.get());
     device_->check("crossEntropy");
 }
 

@@ -216,17 +216,8 @@ void squaredLoss(Stream stream, Input prediction, const float* target, Output gr
 /// The head of a classifier: as Backend::meanRows(), meanRowsBackward() and crossEntropy().
 void meanRows(Stream stream, const float* x, size_t itemStride, int base, float* mean, int items, int n, int dim);
 void meanRowsBackward(Stream stream, const float* dMean, float* dx, size_t itemStride, int base, int items, int n, int dim);
-struct CrossEntropyArgs
-{
-    const float* logits;    ///< [batch, classes]
-    const int* labels;      ///< [batch]
-    int batch, classes;
-    float smoothing, gradientScale;
-    float* dLogits;         ///< [batch, classes]; may be logits
-    double* loss;
-};
 size_t crossEntropyScratch(int batch);
-void crossEntropy(Stream stream, const CrossEntropyArgs& args, void* scratch);
+void crossEntropy(Stream stream, const ops::CrossEntropy& args, void* scratch);
 
 using ops::AdamWFactors;
 using ops::SampleKey;

@@ -34,7 +34,7 @@ __global__ void meanRowsBackwardKernel(const float* dMean, float* dx, size_t ite
 }
 
 /// A block has one image.
-__global__ void crossEntropyKernel(CrossEntropyArgs a, double* losses)
+__global__ void crossEntropyKernel(CrossEntropy a, double* losses)
 {
     LTRP_SHARED(double, parts, 32);
     LTRP_SHARED(float, maxima, 32);
@@ -103,7 +103,7 @@ void meanRowsBackward(Stream stream, const float* dMean, float* dx, size_t itemS
 
 size_t crossEntropyScratch(int batch) { return static_cast<size_t>(batch) * sizeof(double); }
 
-void crossEntropy(Stream stream, const CrossEntropyArgs& args, void* scratch)
+void crossEntropy(Stream stream, const CrossEntropy& args, void* scratch)
 {
     double* const losses = static_cast<double*>(scratch);
     launch(stream, "crossEntropy", crossEntropyKernel, static_cast<unsigned>(args.batch), perBlock, 0, args, losses);
