@@ -14,6 +14,7 @@
 
 namespace fs = std::filesystem;
 using cv::ltrp::io::AtomicFile;
+using testing_tools::contains;
 using testing_tools::readText;
 using testing_tools::SmallDisk;
 using testing_tools::TemporaryFolder;
