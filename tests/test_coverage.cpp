@@ -334,12 +334,37 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
                                         "centre",
                                         "gradient",
                                         "gradient_smooth",
+                                        "barrier",
+                                        "barrier_smooth",
                                         "fine_grained",
                                         "spectral_residual",
                                         "spectral_smooth",
                                         "spectral_centre_0.3",
                                         "spectral_centre_0.6"};
     BOOST_CHECK_EQUAL_COLLECTIONS(names.begin(), names.end(), want.begin(), want.end());
+}
+
+BOOST_AUTO_TEST_CASE(the_barrier_is_what_lies_around_a_region)
+{
+    // White on grey: a square away from the border, and a bar to the border.
+    Mat image(112, 112, CV_8UC3, Scalar::all(128));
+    rectangle(image, Rect(32, 32, 24, 24), Scalar::all(255), FILLED);
+    rectangle(image, Rect(80, 0, 24, 56), Scalar::all(255), FILLED);
+    const PatchRanking ranking = baselineRanking(image, Size(14, 14), Baseline::Barrier);
+    const double grey = 53.59, white = 100;   // CIELab's L of sRGB 128 and 255
+    BOOST_CHECK_SMALL(ranking.scores.at<float>(5, 5) - (white - grey), 0.5);
+    BOOST_CHECK_SMALL(ranking.scores.at<float>(3, 11) - 0., 0.5);
+    BOOST_CHECK_SMALL(ranking.scores.at<float>(11, 3) - 0., 0.5);
+    // A gap in a wall opens the room behind it, however the path winds.
+    image.setTo(Scalar::all(128));
+    for (int i = 0; i < 5; ++i)
+        rectangle(image, Rect(8 * i, 8 * i, 112 - 16 * i, 112 - 16 * i), Scalar::all(i % 2 ? 255 : 128), FILLED);
+    rectangle(image, Rect(8, 48, 8, 8), Scalar::all(128), FILLED);
+    const float closed = baselineRanking(image, Size(14, 14), Baseline::Barrier).scores.at<float>(7, 7);
+    rectangle(image, Rect(80, 56, 8, 8), Scalar::all(128), FILLED);
+    const float open = baselineRanking(image, Size(14, 14), Baseline::Barrier).scores.at<float>(7, 7);
+    BOOST_CHECK_SMALL(closed - (white - grey), 0.5);
+    BOOST_CHECK_LT(open, 10);
 }
 
 BOOST_AUTO_TEST_CASE(baselines_take_every_image)

@@ -246,6 +246,10 @@ BOOST_AUTO_TEST_CASE(a_score_map_is_the_weighted_sum_of_ranks)
     const Mat expected = teach::toRanks(plain) * 2 + teach::toRanks(own) * 0.5 + teach::toRanks(centre);
     BOOST_TEST(norm(map("leave-one-out*2+own-error*0.5+centre"), expected, NORM_INF) < 1e-6);
     BOOST_TEST(norm(map("leave-one-out*2+own-error*0.5+centre", 0.7), teach::smoothed(expected, 0.7), NORM_INF) < 1e-6);
+    const Mat barrier = teach::toRanks(map("barrier"));   // smoothed alone, but not in a sum
+    BOOST_TEST(norm(map("own-error+barrier*0.5", 0.7), teach::smoothed(teach::toRanks(own), 0.7) + barrier * 0.5, NORM_INF) < 1e-6);
+    BOOST_TEST(norm(map("barrier", 0.7), teach::smoothed(map("barrier"), 0.7), NORM_INF) < 1e-6);
+    BOOST_TEST(norm(barrier, teach::smoothed(barrier, 0.7), NORM_INF) > 0.01);
     BOOST_TEST(norm(plain, own, NORM_INF) > 0);
     checkMentions(messageOf([&] { map("features"); }), {"16 photos"});
     for (int i = 0; i < 16; ++i)

@@ -75,7 +75,7 @@ BOOST_AUTO_TEST_CASE(everything_foreground_keeps_the_share_of_patches)
         mask(name, cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
     const Json result = coverage({"--model", models().ranker});
     BOOST_TEST(result["keep"] == Json::parse("[0.1, 0.25, 0.5, 0.75]"));
-    std::vector<std::string> methods = {"centre", "gradient", "gradient_smooth", "perfect", "tiny-ranker", "random", "uniform"};
+    std::vector<std::string> methods = {"centre", "gradient", "gradient_smooth", "barrier", "barrier_smooth", "perfect", "tiny-ranker", "random", "uniform"};
 #ifdef HAVE_OPENCV_SALIENCY
     methods.insert(methods.end(), {"fine_grained", "spectral_residual", "spectral_smooth", "spectral_centre_0.3",
                                      "spectral_centre_0.6"});

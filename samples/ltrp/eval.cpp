@@ -26,6 +26,7 @@ const HelpText HELP = {
     "  uniform              patches spread evenly\n"
     "  centre               nearness to the centre\n"
     "  gradient             energy of the image gradient; gradient_smooth: smoothed over neighbouring patches\n"
+    "  barrier              difference in colour on every path to the image's border; barrier_smooth: smoothed\n"
     "  fine_grained         OpenCV's fine-grained saliency\n"
     "  spectral_residual    OpenCV's spectral-residual saliency; spectral_smooth: smoothed over neighbouring patches\n"
     "  spectral_centre_W    rank in spectral_smooth + W x rank in centre\n"

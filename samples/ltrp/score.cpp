@@ -49,7 +49,7 @@ const HelpText HELP = {
     "  ltrp score photos/ --mae mae-base.safetensors --masks 128 --space pixel --json scores.json\n"
     "  ltrp score photo.jpg --masks 1 --seed 7 --removal encoder --json -\n"
     "  ltrp score photos/ --approximate 0.3 --precision int8 --json scores.json\n"
-    "  ltrp score photos/ --targets targets/ --teacher features*1+spectral*0.5+centre*0.15 --smooth 0.7\n"
+    "  ltrp score photos/ --targets targets/ --teacher features*1+barrier*0.7+spectral*0.5+centre*0.1 --smooth 0.7\n"
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
 

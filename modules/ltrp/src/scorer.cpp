@@ -180,11 +180,13 @@ public:
                          model_->file.path << ": the model's scores are not finite numbers");
             if (!teacher.isSingle())
                 map = teach::toRanks(map) * term.weight;
+            // The barrier distance is smooth within a region: in a sum it keeps the outlines sharp.
+            if (teacher.isSingle() || term.cue != teach::Cue::Barrier)
+                map = teach::smoothed(map, params.smooth);
             ranking.scores = ranking.scores.empty() ? map : Mat(ranking.scores + map);
         }
         if (masks.total == 0 && progress)
             LTRP_REQUIRE(progress(1, 1), Error::StsNoConv, "scoreMap: cancelled");
-        ranking.scores = teach::smoothed(ranking.scores, params.smooth);
         return ranking;
     }
 
@@ -271,6 +273,7 @@ private:
         case teach::Cue::OwnError: return ownErrorMap(image, params, progress, imageSize);
         case teach::Cue::Features: return featureMap(image, params, imageSize);
         case teach::Cue::Gradient: return classicalMap(image, Baseline::Gradient, imageSize);
+        case teach::Cue::Barrier: return classicalMap(image, Baseline::Barrier, imageSize);
         case teach::Cue::Spectral: return classicalMap(image, Baseline::Spectral, imageSize);
         case teach::Cue::FineGrained: return classicalMap(image, Baseline::FineGrained, imageSize);
         case teach::Cue::Centre: return classicalMap(image, Baseline::Centre, imageSize);

@@ -12,6 +12,7 @@
 #include <opencv2/imgproc.hpp>
 #include <opencv2/opencv_modules.hpp>
 #include <algorithm>
+#include <limits>
 
 #ifdef HAVE_OPENCV_SALIENCY
 #include <opencv2/saliency.hpp>
@@ -21,18 +22,18 @@ namespace cv { namespace ltrp { namespace eval {
 
 namespace {
 
-enum { patchSize = 16, maxSide = 1024 };
+enum { patchSize = 16, barrierPatchSize = 8, maxSide = 1024 };
 const double smoothing = 0.7;  // standard deviation of the Gaussian, in patches
 
-/// One value per patch: the mean of a map of patchSize pixels a patch.
+/// One value per patch: the mean of a map whose size is a multiple of the grid's.
 Mat patchMeans(const Mat& map, Size grid)
 {
     Mat floats, means(grid, CV_32F);
     map.convertTo(floats, CV_32F);
+    const int side = map.cols / grid.width;
     for (int y = 0; y < grid.height; ++y)
         for (int x = 0; x < grid.width; ++x)
-            means.at<float>(y, x) =
-                static_cast<float>(mean(floats(Rect(x * patchSize, y * patchSize, patchSize, patchSize)))[0]);
+            means.at<float>(y, x) = static_cast<float>(mean(floats(Rect(x * side, y * side, side, side)))[0]);
     return means;
 }
 
@@ -43,6 +44,50 @@ Mat gradientEnergy(const Mat& rgb)
     Sobel(grey, dx, CV_32F, 1, 0);
     Sobel(grey, dy, CV_32F, 0, 1);
     return dx.mul(dx) + dy.mul(dy);
+}
+
+/// Minimum barrier distance of each pixel of one channel to the image's border: the smallest difference between the
+/// largest and the smallest value on a path. Approximated by alternating raster scans over the four nearest pixels.
+Mat barrierDistance(const Mat& values)
+{
+    enum { scans = 6 };
+    Mat distance(values.size(), CV_32F, Scalar::all(std::numeric_limits<float>::max()));
+    rectangle(distance, Rect(Point(), values.size()), Scalar::all(0));
+    Mat low = values.clone(), high = values.clone();
+    const auto visit = [&](Point to, Point from)
+    {
+        const float value = values.at<float>(to);
+        const float least = std::min(low.at<float>(from), value), most = std::max(high.at<float>(from), value);
+        if (most - least < distance.at<float>(to))
+        {
+            distance.at<float>(to) = most - least;
+            low.at<float>(to) = least;
+            high.at<float>(to) = most;
+        }
+    };
+    for (int scan = 0; scan < scans; ++scan)   // from the top left and from the bottom right
+        for (int i = 1; i < values.rows - 1; ++i)
+            for (int j = 1; j < values.cols - 1; ++j)
+            {
+                const int step = scan % 2 ? 1 : -1;
+                const Point to = scan % 2 ? Point(values.cols - 1 - j, values.rows - 1 - i) : Point(j, i);
+                visit(to, to + Point(step, 0));
+                visit(to, to + Point(0, step));
+            }
+    return distance;
+}
+
+/// Sum over the channels of CIELab.
+Mat barrierDistances(const Mat& rgb)
+{
+    Mat lab, sum = Mat::zeros(rgb.size(), CV_32F);
+    rgb.convertTo(lab, CV_32F, 1 / 255.);
+    cvtColor(lab, lab, COLOR_RGB2Lab);
+    std::vector<Mat> channels;
+    split(lab, channels);
+    for (const Mat& channel : channels)
+        sum += barrierDistance(channel);
+    return sum;
 }
 
 Mat smoothed(const Mat& scores)
@@ -124,9 +169,9 @@ Mat saliencyMap(const Mat& rgb, Baseline baseline)
 const std::vector<Baseline>& baselines()
 {
     static const std::vector<Baseline> all = {
-        Baseline::Random,      Baseline::Uniform,  Baseline::Centre,         Baseline::Gradient, Baseline::GradientSmooth,
-        Baseline::FineGrained, Baseline::Spectral, Baseline::SpectralSmooth, Baseline::SpectralCentre3,
-        Baseline::SpectralCentre6};
+        Baseline::Random,         Baseline::Uniform,        Baseline::Centre,          Baseline::Gradient,
+        Baseline::GradientSmooth, Baseline::Barrier,        Baseline::BarrierSmooth,   Baseline::FineGrained,
+        Baseline::Spectral,       Baseline::SpectralSmooth, Baseline::SpectralCentre3, Baseline::SpectralCentre6};
     return all;
 }
 
@@ -139,6 +184,8 @@ const char* baselineName(Baseline baseline)
     case Baseline::Centre: return "centre";
     case Baseline::Gradient: return "gradient";
     case Baseline::GradientSmooth: return "gradient_smooth";
+    case Baseline::Barrier: return "barrier";
+    case Baseline::BarrierSmooth: return "barrier_smooth";
     case Baseline::FineGrained: return "fine_grained";
     case Baseline::Spectral: return "spectral_residual";
     case Baseline::SpectralSmooth: return "spectral_smooth";
@@ -185,13 +232,29 @@ const Mat& BaselineRanker::pixels()
     return pixels_;
 }
 
-const Mat& BaselineRanker::once(Baseline baseline)
+const Mat& BaselineRanker::gradient()
 {
-    Mat& kept = baseline == Baseline::Gradient ? gradient_ : spectral_;
-    if (kept.empty())
-        kept = patchMeans(baseline == Baseline::Gradient ? gradientEnergy(pixels()) : saliencyMap(pixels(), baseline),
-                          grid_);
-    return kept;
+    if (gradient_.empty())
+        gradient_ = patchMeans(gradientEnergy(pixels()), grid_);
+    return gradient_;
+}
+
+const Mat& BaselineRanker::barrier()
+{
+    if (barrier_.empty())
+    {
+        Mat reduced;
+        resize(pixels(), reduced, Size(grid_.width * barrierPatchSize, grid_.height * barrierPatchSize), 0, 0, INTER_AREA);
+        barrier_ = patchMeans(barrierDistances(reduced), grid_);
+    }
+    return barrier_;
+}
+
+const Mat& BaselineRanker::spectral()
+{
+    if (spectral_.empty())
+        spectral_ = patchMeans(saliencyMap(pixels(), Baseline::Spectral), grid_);
+    return spectral_;
 }
 
 Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample, uint32_t epoch)
@@ -201,13 +264,15 @@ Mat BaselineRanker::scores(Baseline baseline, uint64_t seed, uint32_t sample, ui
     case Baseline::Random: return shuffled(grid_, seed, sample, epoch);
     case Baseline::Uniform: return evenlySpread(grid_);
     case Baseline::Centre: return nearness(grid_);
-    case Baseline::Gradient: return once(Baseline::Gradient);
-    case Baseline::GradientSmooth: return smoothed(once(Baseline::Gradient));
+    case Baseline::Gradient: return gradient();
+    case Baseline::GradientSmooth: return smoothed(gradient());
+    case Baseline::Barrier: return barrier();
+    case Baseline::BarrierSmooth: return smoothed(barrier());
     case Baseline::FineGrained: return patchMeans(saliencyMap(pixels(), baseline), grid_);
-    case Baseline::Spectral: return once(Baseline::Spectral);
-    case Baseline::SpectralSmooth: return smoothed(once(Baseline::Spectral));
-    case Baseline::SpectralCentre3: return ranksWithCentre(smoothed(once(Baseline::Spectral)), 0.3);
-    case Baseline::SpectralCentre6: return ranksWithCentre(smoothed(once(Baseline::Spectral)), 0.6);
+    case Baseline::Spectral: return spectral();
+    case Baseline::SpectralSmooth: return smoothed(spectral());
+    case Baseline::SpectralCentre3: return ranksWithCentre(smoothed(spectral()), 0.3);
+    case Baseline::SpectralCentre6: return ranksWithCentre(smoothed(spectral()), 0.6);
     }
     LTRP_ERROR(Error::StsBadArg, "no baseline has the number " << static_cast<int>(baseline));
 }

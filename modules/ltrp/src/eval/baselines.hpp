@@ -18,6 +18,8 @@ enum class Baseline
     Centre,             ///< nearness to the image's centre, in widths and heights of the image
     Gradient,           ///< mean squared Sobel gradient of the grey image
     GradientSmooth,     ///< the same, smoothed over neighbouring patches
+    Barrier,            ///< minimum barrier distance of the CIELab channels to the image's border: Zhang et al., ICCV 2015
+    BarrierSmooth,      ///< the same, smoothed over neighbouring patches
     FineGrained,        ///< Montabone & Soto, IVC 28 (2010), as OpenCV's saliency module computes it
     Spectral,           ///< Hou & Zhang, CVPR 2007, as OpenCV's saliency module computes it
     SpectralSmooth,     ///< the same, smoothed over neighbouring patches
@@ -31,8 +33,9 @@ const char* baselineName(Baseline baseline);   ///< "random", "spectral_residual
 bool baselineAvailable(Baseline baseline);
 
 /// Baselines of one image. For gradient and saliencies the image is resized (antialiased cubic) to 16 pixels per patch,
-/// 224 x 224 for a grid of 14 x 14; a patch's score is the mean over its pixels. Smoothed ones are filtered by a
-/// Gaussian with a standard deviation of 0.7 patches. Intermediate results are computed once.
+/// 224 x 224 for a grid of 14 x 14, for the barrier distance further to 8; a patch's score is the mean over its pixels.
+/// Smoothed ones are filtered by a Gaussian with a standard deviation of 0.7 patches. Intermediate results are computed
+/// once.
 class BaselineRanker
 {
 public:
@@ -45,12 +48,14 @@ public:
 private:
     Mat scores(Baseline baseline, uint64_t seed, uint32_t sample, uint32_t epoch);
     const Mat& pixels();
-    const Mat& once(Baseline baseline);
+    const Mat& gradient();
+    const Mat& barrier();
+    const Mat& spectral();
 
     Mat image_;
     Size grid_;
-    Mat pixels_;             ///< CV_8UC3 RGB, 16 pixels a patch
-    Mat gradient_, spectral_;   ///< scores of the patches
+    Mat pixels_;                          ///< CV_8UC3 RGB, 16 pixels a patch
+    Mat gradient_, barrier_, spectral_;   ///< scores of the patches
 };
 
 }}}  // namespace

@@ -10,7 +10,7 @@
 namespace cv { namespace ltrp { namespace teach {
 
 /// A measure of a patch's importance that needs no labels; see cv::ltrp::ScoreParams::teacher.
-enum class Cue { LeaveOneOut, OwnError, Features, Gradient, Spectral, FineGrained, Centre };
+enum class Cue { LeaveOneOut, OwnError, Features, Gradient, Barrier, Spectral, FineGrained, Centre };
 const char* cueName(Cue cue);
 
 struct Term

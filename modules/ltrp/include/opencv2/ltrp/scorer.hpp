@@ -73,7 +73,7 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
     CV_PROP_RW double sampleShare;
 
     /** Measure of scoreMap(): a cue, or a weighted sum of several, each as ranks from 0 to 1:
-    "features*1+spectral*0.5+centre*0.15". An omitted weight is 1.
+    "features*1+barrier*0.7+spectral*0.5+centre*0.1". An omitted weight is 1.
 
     | cue | a patch scores high when | cost |
     | --- | --- | --- |
@@ -81,12 +81,15 @@ struct CV_EXPORTS_W_SIMPLE ScoreParams
     | `own-error` | the autoencoder predicts it badly from the visible patches | per mask: encoder and decoder once |
     | `features` | its attention key differs from those of the image's border; see addFeaturePhoto() | most of the encoder once, on all patches |
     | `gradient` | its mean squared Sobel gradient is large | little |
+    | `barrier` | every path from it to the image's border crosses a large difference in colour @cite Zhang2015MBD | little |
     | `spectral`, `fine-grained` | OpenCV's saliency of that name (opencv_contrib) is high | little |
     | `centre` | it is near the image's centre | none |
 
     Only `leave-one-out` is the paper's. */
     CV_PROP_RW String teacher;
-    CV_PROP_RW double smooth;      //!< standard deviation of the map's Gaussian filter in patches, 0 to 100; 0: none
+    /// Standard deviation of the map's Gaussian filter in patches, 0 to 100; 0: none. In a sum, `barrier` is not
+    /// filtered
+    CV_PROP_RW double smooth;
     CV_PROP_RW int context;        //!< cv::ltrp::ScoreContext, for leave-one-out and own-error
     /// Encoder blocks whose keys `features` compares, counted from 0; empty: those at 40, 60 and 70 % of the depth
     CV_PROP_RW std::vector<int> featureBlocks;

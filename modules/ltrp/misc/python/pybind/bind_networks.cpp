@@ -139,8 +139,8 @@ void bindScoring(py::module_& module)
                        "in (0, 1]; 1 (default): exact; below: estimates from that share of the masked patches")
         .def_readwrite("teacher", &ScoreParams::teacher,
                        "what scoreMap() measures: leave-one-out (default; the paper's), own-error, features, gradient,\n"
-                       "spectral, fine-grained or centre, or a weighted sum of their ranks:\n"
-                       "\"features*1+spectral*0.5+centre*0.15\"")
+                       "barrier, spectral, fine-grained or centre, or a weighted sum of their ranks:\n"
+                       "\"features*1+barrier*0.7+spectral*0.5+centre*0.1\"")
         .def_readwrite("smooth", &ScoreParams::smooth,
                        "standard deviation, in patches, of a Gaussian that the map goes through, 0 to 100; 0: none; 0")
         .def_readwrite("context", &ScoreParams::context,
