@@ -125,23 +125,37 @@ int ignoreError(int, const char*, const char*, const char*, int, void*)
 }
 
 std::terminate_handler terminateBefore = nullptr;
+thread_local bool memoryRefused = false;
 
-/// Memory may also run out where no exception can leave: the destructor of nlohmann::json takes some.
+[[noreturn]] void refuseMemory()
+{
+    memoryRefused = true;
+    throw std::bad_alloc();
+}
+
+/// Memory may also run out where no exception can leave: the destructor of nlohmann::json takes some, and so do libstdc++'s
+/// directory iterators, which end the program without an exception that could be looked at.
 [[noreturn]] void endWithoutMemory()
 {
+    bool refused = false;
     try
     {
         if (std::current_exception())
             throw;
+        refused = memoryRefused;
     }
     catch (const std::bad_alloc&)
+    {
+        refused = true;
+    }
+    catch (...)
+    {
+    }
+    if (refused)
     {
         const char text[] = "ltrp: out of memory\n";
         static_cast<void>(!write(STDERR_FILENO, text, sizeof(text) - 1));
         _exit(STATUS_FAILED);
-    }
-    catch (...)
-    {
     }
     terminateBefore();
     std::abort();
@@ -184,6 +198,7 @@ int tool::runProgram(int argc, char** argv, std::string& failure)
         cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
         cv::redirectError(ignoreError);
         terminateBefore = std::set_terminate(endWithoutMemory);
+        std::set_new_handler(refuseMemory);
         tool::catchSignals();
         status = runCommandLine(std::vector<std::string>(argv + 1, argv + argc));
         std::cout.flush();
