@@ -94,8 +94,8 @@ void addScoreOptions(po::options_description& options)
             "what is averaged over the masks: each score, or its rank within its mask")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks the masks")
         ("teacher", po::value<std::string>()->value_name("CUES")->default_value("leave-one-out"),
-            "what is measured: leave-one-out (the paper's), own-error, features, gradient, barrier, spectral, fine-grained or centre, or "
-            "a weighted sum of their ranks: features*1+barrier*0.7+spectral*0.5+centre*0.1")
+            "what is measured: leave-one-out (the paper's), own-error, features, gradient, barrier, spectral, fine-grained "
+            "or centre, or a weighted sum of their ranks: features*1+barrier*0.7+spectral*0.5+centre*0.1")
         ("context", po::value<std::string>()->value_name("WHERE")->default_value("uniform"),
             "which patches masks leave visible: drawn from all alike (uniform) or mostly from the image's border (border)")
         ("smooth", po::value<double>()->value_name("SIGMA")->default_value(0),

@@ -12,7 +12,8 @@ namespace cv { namespace ltrp { namespace teach {
 
 namespace {
 
-const char* const names[] = {"leave-one-out", "own-error", "features", "gradient", "barrier", "spectral", "fine-grained", "centre"};
+const char* const names[] = {"leave-one-out", "own-error", "features",     "gradient",
+                             "barrier",       "spectral",  "fine-grained", "centre"};
 
 std::string trimmed(const std::string& text)
 {
