@@ -24,7 +24,7 @@ struct Teacher
 {
     std::vector<Term> terms;
 
-    /// Parses "features*1+spectral*0.5+centre*0.15"; an omitted weight is 1.
+    /// Parses "features*1+spectral*0.5"; an omitted weight is 1.
     /// @throws Error::StsBadArg naming the term, what was found and the known cues
     static Teacher parse(const std::string& text);
     bool isSingle() const { return terms.size() == 1; }
