@@ -13,10 +13,10 @@
 #include "ops/ops.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
+#include "../modules/ltrp/test/test_vit.hpp"
 
 #include <opencv2/imgproc.hpp>
 
-#include <cmath>
 #include <filesystem>
 #include <unistd.h>
 
@@ -76,20 +76,6 @@ private:
     }
 };
 
-/// Something with structure: waves, an edge and a little noise, different for every number.
-inline cv::Mat photo(cv::Size size, int number)
-{
-    cv::Mat image(size, CV_8UC3);
-    cv::RNG noise(number + 1);
-    for (int y = 0; y < size.height; y++)
-        for (int x = 0; x < size.width; x++)
-            for (int c = 0; c < 3; c++)
-            {
-                const double wave = std::sin(0.05 * (number + 3) * x + c) * std::cos(0.03 * (number + 5) * y - c);
-                const int edge = x * 3 > size.width * (1 + number % 2) ? 40 : -20;
-                image.at<cv::Vec3b>(y, x)[c] = cv::saturate_cast<uchar>(120 + 70 * wave + edge + noise.uniform(-9, 10));
-            }
-    return image;
-}
+using opencv_test::reference::photo;
 
 #endif

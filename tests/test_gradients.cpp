@@ -188,7 +188,7 @@ void checkClassifier(vit::Pooling pooling, const std::vector<int>& ids, int n)
     const std::vector<float> pixels = reference::randomPixels(batch * image, 42);
     const auto logitsOf = [&](const reference::Params& params, int b)
     {
-        const reference::Matrix tokens = reference::encoderTokens(config, params, &pixels[b * image], reference::row(ids, b, n));
+        const reference::Matrix tokens = reference::encode(config, params, &pixels[b * image], reference::row(ids, b, n));
         reference::Vector pooled = tokens[0];
         if (pooling == vit::Pooling::Mean)
             for (size_t c = 0; c < pooled.size(); c++)

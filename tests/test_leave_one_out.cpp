@@ -135,8 +135,8 @@ double difference(const Setup& s, const float* pixels, const std::vector<int>& k
             continue;
         double mean = 0, scale = 1;
         if (options.space == SPACE_PIXEL && s.config.normPixLoss)
-            reference::statistics(reference::patch(pixels, s.config.input.imageSize, s.config.input.patchSize, id,
-                                                   true), mean, scale);
+            reference::statistics(reference::patch(pixels, s.config.input.size(), s.config.input.patchSize, id, true),
+                                  mean, scale);
         for (size_t i = 0; i < anchor[id].size(); i++)
         {
             const double d = (anchor[id][i] - other[id][i]) * scale;

@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(own_errors_are_those_of_the_reconstruction)
                             BOOST_TEST(std::isnan(found));
                             continue;
                         }
-                        const reference::Vector truth = reference::patch(one, input.imageSize, input.patchSize, p, true);
+                        const reference::Vector truth = reference::patch(one, input.size(), input.patchSize, p, true);
                         double mean = 0, deviation = 1, sum = 0;
                         if (normPix)
                             reference::statistics(truth, mean, deviation);

@@ -13,7 +13,7 @@ namespace opencv_test { namespace {
 using namespace cv::ltrp;
 using namespace reference;
 
-const Stack encoder = {24, 2, 3, 48}, decoder = {16, 2, 2, 40}, noDecoder = {0, 0, 0, 0};
+const Stack encoder = {24, 2, 3, 48}, decoder = {16, 2, 2, 40};
 
 struct Engine
 {
@@ -142,22 +142,16 @@ TEST(Ltrp_Engines, errors_of_layers_are_clear)
     const Network ranker(32, 8, encoder, noDecoder, 1e-5, 1), mae(32, 8, encoder, decoder, 1e-5, 1);
     registerLayerModel("ranker", ranker.path);
     registerLayerModel("autoencoder", mae.path);
-    const auto failure = [](const dnn::LayerParams& given, const Mat& input)
+    const auto failure = [](dnn::LayerParams given, const Mat& input)
     {
-        try
+        return errorOf(0, [&]()
         {
-            dnn::LayerParams params = given;
             dnn::Net net;
-            net.addLayerToPrev("scores", "LtrpRank", params);
+            net.addLayerToPrev("scores", "LtrpRank", given);
             net.setPreferableBackend(dnn::DNN_BACKEND_OPENCV);
             net.setInput(input);
             net.forward();
-        }
-        catch (const cv::Exception& e)
-        {
-            return e.err;
-        }
-        return String();
+        });
     };
     const Mat good = pixels({photo(Size(32, 32), 1)}), wrong = pixels({photo(Size(40, 40), 1)});
     dnn::LayerParams params;
@@ -176,18 +170,18 @@ TEST(Ltrp_Engines, errors_of_layers_are_clear)
 template <class Object>
 void expectRefusals(Object& object)
 {
+    const auto expectNamed = [](const String& what, int id, const String& error)
+    {
+        EXPECT_NE(String::npos, error.find(std::to_string(id))) << what << id << ": " << error;
+        EXPECT_NE(String::npos, error.find("expected")) << what << id << ": " << error;
+    };
+    const int code = Error::StsNotImplemented;
     for (int backend = -1; backend < 12; backend++)
         if (backend != dnn::DNN_BACKEND_DEFAULT && backend != dnn::DNN_BACKEND_OPENCV && backend != dnn::DNN_BACKEND_CUDA)
-        {
-            const String error = errorOf(Error::StsNotImplemented, [&]() { object.setPreferableBackend(backend); });
-            EXPECT_NE(String::npos, error.find(std::to_string(backend))) << "backend " << backend << ": " << error;
-        }
+            expectNamed("backend ", backend, errorOf(code, [&]() { object.setPreferableBackend(backend); }));
     // By their numbers, since not every version names them all: OpenCL in two precisions, the others' devices.
-    for (int target : {1, 2, 3, 4, 5, 8, 9, 99})
-    {
-        const String error = errorOf(Error::StsNotImplemented, [&]() { object.setPreferableTarget(target); });
-        EXPECT_NE(String::npos, error.find(std::to_string(target))) << "target " << target << ": " << error;
-    }
+    for (int target : {1, 2, 3, 4, 5, 8, 9, 99, 1000})
+        expectNamed("target ", target, errorOf(code, [&]() { object.setPreferableTarget(target); }));
 }
 
 TEST(Ltrp_Engines, absent_backends_are_refused)
@@ -202,6 +196,60 @@ TEST(Ltrp_Engines, absent_backends_are_refused)
     expectRefusals(*scorer);
     EXPECT_EQ(0, cvtest::norm(ranker->rank(image).scores, ranks, NORM_INF));
     EXPECT_EQ(0, cvtest::norm(scorer->scoreMap(image).scores, scores, NORM_INF));
+    for (int backend : {int(dnn::DNN_BACKEND_DEFAULT), int(dnn::DNN_BACKEND_OPENCV)})
+    {
+        ranker->setPreferableBackend(backend);
+        ranker->setPreferableTarget(dnn::DNN_TARGET_CPU);
+        EXPECT_EQ(0, cvtest::norm(ranker->rank(image).scores, ranks, NORM_INF)) << "backend " << backend;
+    }
+}
+
+template <class Object>
+String namedPrecision(const Object& object)
+{
+    const String info = object.info();
+    const size_t place = info.find("precision: ");
+    return info.substr(place, info.find('\n', place) - place);
+}
+
+TEST(Ltrp_Engines, reduced_precision_is_chosen_by_target_and_named)
+{
+    const Network ranking(48, 8, {48, 2, 3, 96}, noDecoder, 1e-5, 1);
+    const Network scoring(48, 8, {48, 2, 3, 96}, {32, 2, 2, 64}, 1e-6, 2);
+    const Ptr<Ranker> ranker = Ranker::create(ranking.path);
+    const Ptr<Scorer> scorer = Scorer::create(scoring.path);
+    const Mat image = photo(Size(61, 47), 9), ranks = ranker->rank(image).scores;
+    const Mat scores(scorer->score(image).scores, true);
+    EXPECT_EQ("precision: FP32", namedPrecision(*ranker));
+    const auto nearButNotEqual = [](const Mat& got, const Mat& want, double share)
+    {
+        const double difference = cvtest::norm(got, want, NORM_L2) / cvtest::norm(want, NORM_L2);
+        EXPECT_GT(difference, 0);
+        EXPECT_LT(difference, share);
+    };
+    struct Target { int id; String name; };
+    for (const Target& target : {Target{TARGET_CPU_BF16, "BF16"}, Target{TARGET_CPU_INT8, "INT8"}})
+    {
+        const String missing = missingForTarget(target.id);
+        if (!missing.empty())
+        {
+            const int code = Error::StsNotImplemented;
+            EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->setPreferableTarget(target.id); }).find(missing));
+            EXPECT_NE(String::npos, errorOf(code, [&]() { scorer->setPreferableTarget(target.id); }).find(missing));
+            continue;
+        }
+        ranker->setPreferableTarget(target.id);
+        scorer->setPreferableTarget(target.id);
+        EXPECT_EQ("precision: " + target.name, namedPrecision(*ranker));
+        EXPECT_EQ("precision: " + target.name, namedPrecision(*scorer));
+        nearButNotEqual(ranker->rank(image).scores, ranks, 0.05);
+        nearButNotEqual(Mat(scorer->score(image).scores), scores, 0.1);   // small differences of large values
+    }
+    ranker->setPreferableTarget(TARGET_CPU);
+    scorer->setPreferableTarget(TARGET_CPU);
+    EXPECT_EQ(0, cvtest::norm(ranker->rank(image).scores, ranks, NORM_INF));
+    EXPECT_EQ(0, cvtest::norm(Mat(scorer->score(image).scores), scores, NORM_INF));
+    EXPECT_THROW(missingForTarget(-1), cv::Exception);
 }
 
 }}  // namespace

@@ -16,7 +16,7 @@ using namespace reference;
 
 TEST(Ltrp_Layers, are_registered_under_both_names)
 {
-    const Network network(32, 8, {24, 1, 3, 48}, {0, 0, 0, 0}, 1e-5, 1);
+    const Network network(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
     const Ptr<Ranker> first = Ranker::create(network.path), second = Ranker::create(network.path);
     const Mat image = photo(Size(32, 32), 1);
     EXPECT_LE(relativeError(first->rank(image).scores, network.rank(image)), 1e-5);

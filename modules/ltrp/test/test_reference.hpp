@@ -2,33 +2,38 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A slow, plain reference: small networks with random weights, written to disk as the module's own format, and their
-// forward passes in double precision, one token and one number at a time. Nothing here is taken from the library.
+// Small networks with random weights, written to disk in the module's own format; what they compute, by test_vit.hpp.
 
 #ifndef OPENCV_TEST_LTRP_REFERENCE_HPP
 #define OPENCV_TEST_LTRP_REFERENCE_HPP
 
 #include "test_precomp.hpp"
-
-#include <map>
+#include "test_vit.hpp"
 
 namespace opencv_test { namespace reference {
-
-typedef std::vector<double> Token;
-typedef std::vector<Token> Tokens;
 
 struct Stack
 {
     int dim, depth, heads, hidden;
 };
 
-struct Tensor
+const Stack noDecoder = {0, 0, 0, 0};
+
+struct Input
 {
-    std::vector<int> shape;
-    std::vector<float> values;
+    int side, patchSize;
+    Size size() const { return Size(side, side); }
+    int numPatches() const { return (side / patchSize) * (side / patchSize); }
 };
 
-/// A network of either kind; `decoder.dim` is 0 for a ranker.
+struct Config
+{
+    Input input;
+    Stack encoder, decoder;
+    double layerNormEps;
+};
+
+/// A network of either kind; with `noDecoder` it is a ranker.
 class Network
 {
 public:
@@ -38,7 +43,7 @@ public:
     Network& operator=(const Network&) = delete;
 
     String path;   ///< the file, removed with this object
-    int size, patch, grid;
+    Config config;
 
     /// Scores of all patches of an image that already has the network's size.
     std::vector<double> rank(const Mat& bgr) const;
@@ -50,37 +55,23 @@ public:
 private:
     void add(const String& name, const std::vector<int>& shape, double scale, double centre, RNG& rng);
     void addStack(const String& blocks, const String& norm, const Stack& stack, RNG& rng);
-    void write(double eps) const;
+    void write() const;
 
-    Token linear(const String& name, const Token& x) const;
-    Token norm(const String& name, const Token& x) const;
-    /// Blocks and the final norm. droppedToken: a token that is neither key nor query; -1 for none.
-    Tokens run(const String& blocks, const String& norm, const Stack& stack, Tokens tokens, int droppedToken) const;
-    Token embed(const Mat& bgr, int place) const;
-    Token at(const String& name, int row) const;
-    Tokens encode(const Mat& bgr, const std::vector<int>& visible, int droppedToken) const;
-    /// Reconstructed values of the hidden patches; place `removed` (or -1) is left out of the decoder's sequence.
-    Token reconstruct(const Tokens& latent, const std::vector<int>& visible, int removed) const;
-
-    Stack encoder_, decoder_;
-    double eps_;
-    std::vector<String> names_;
-    std::map<String, Tensor> tensors_;
+    std::map<String, std::vector<int>> shapes_;
+    Params params_;   ///< of the same names
 };
-
-/// Something with structure, different for every number.
-Mat photo(Size size, int number);
 
 /// What a network is fed with for images that have its size: normalised planes [N,3,S,S].
 Mat pixels(const std::vector<Mat>& bgr);
 
 /// Largest difference relative to the largest expected value.
 double relativeError(const Mat& got, const std::vector<double>& expected);
+double relativeError(const Mat& got, const Mat& expected);
 
 /// Skips the test, saying why, unless OpenCV itself and the module both have CUDA and a device.
 void needCudaOfOpencv();
 
-/// The error text of a call that is expected to throw cv::Exception with this code; empty where it does not.
+/// The error text of a call that is expected to throw cv::Exception, with this code unless 0; empty where it does not.
 template <class Call>
 String errorOf(int code, Call call)
 {
@@ -90,7 +81,7 @@ String errorOf(int code, Call call)
     }
     catch (const cv::Exception& e)
     {
-        return e.code == code ? e.err : String();
+        return code == 0 || e.code == code ? e.err : String();
     }
     return String();
 }

@@ -6,6 +6,12 @@
 
 #include <opencv2/core/cuda.hpp>
 
+#include <climits>
+#include <functional>
+#include <iomanip>
+#include <set>
+#include <sstream>
+
 namespace opencv_test { namespace {
 
 using namespace cv::ltrp;
@@ -40,6 +46,46 @@ TEST(Ltrp_Scorer, matches_reference)
     }
 }
 
+TEST(Ltrp_Scorer, describes_itself)
+{
+    const Network network(48, 8, {48, 2, 3, 96}, {32, 2, 2, 64}, 1e-6, 3);
+    const Ptr<Scorer> scorer = Scorer::create(network.path);
+    EXPECT_EQ(Size(6, 6), scorer->getGrid());
+    const String info = scorer->info();
+    for (const String& part : {network.path, String("grid 6 x 6"), String("encoder: 2 blocks, 48 wide, 3 heads"),
+                               String("decoder: 2 blocks, 32 wide, 2 heads")})
+        EXPECT_NE(String::npos, info.find(part)) << "'" << part << "' is missing in:\n" << info;
+}
+
+TEST(Ltrp_Scorer, masks_are_a_function_of_the_seed)
+{
+    const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
+    const Ptr<Scorer> scorer = Scorer::create(network.path);
+    const Mat image = photo(Size(75, 52), 2);
+    std::set<std::vector<int>> masks;
+    ScoreParams params;
+    for (double ratio : {0.9, 0.75, 0.5, 0.01, 0.999, 1e-300})
+        for (uint64 seed : {uint64(0), uint64(1), uint64(1) << 32, ~uint64(0)})
+        {
+            params.maskRatio = ratio;
+            params.seed = size_t(seed);
+            const VisibleScores first = scorer->score(image, params);
+            const VisibleScores second = Scorer::create(network.path)->score(image, params);
+            EXPECT_EQ(first.patches, second.patches);
+            EXPECT_EQ(first.scores, second.scores);
+            // int(36 * (1 - ratio)), never fewer than 2 visible, never fewer than 1 hidden
+            const size_t visible = size_t(std::min(35, std::max(2, int(36 * (1 - ratio)))));
+            ASSERT_EQ(visible, first.patches.size());
+            EXPECT_EQ(visible, first.scores.size());
+            EXPECT_GE(first.patches.front(), 0);
+            EXPECT_LT(first.patches.back(), 36);
+            EXPECT_TRUE(std::adjacent_find(first.patches.begin(), first.patches.end(), std::greater_equal<int>()) ==
+                        first.patches.end());
+            const bool isNew = masks.insert(first.patches).second;
+            EXPECT_TRUE(isNew || ratio > 0.9 || ratio < 0.5) << ratio << " " << seed;   // those have too few masks
+        }
+}
+
 TEST(Ltrp_Scorer, map_covers_every_patch_and_repeats)
 {
     const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
@@ -64,15 +110,29 @@ TEST(Ltrp_Scorer, map_can_be_cancelled)
 {
     const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
     const Ptr<Scorer> scorer = Scorer::create(network.path);
-    const Mat image = photo(Size(90, 60), 1), expected = scorer->scoreMap(image).scores;
+    const Mat image = photo(Size(90, 60), 1);
+    ScoreParams params;
+    params.masks = 100;
+    const Mat expected = scorer->scoreMap(image, params).scores;
+    const auto stillRight = [&]()
+    { return cvtest::norm(scorer->scoreMap(image, params).scores, expected, NORM_INF) == 0; };
     int calls = 0;
     const String error = errorOf(Error::StsNoConv, [&]()
     {
-        scorer->scoreMap(image, ScoreParams(), [&](int done, int) { calls++; return done < 5; });
+        scorer->scoreMap(image, params, [&](int, int) { return ++calls < 3; });
     });
-    EXPECT_NE(String::npos, error.find("cancelled"));
-    EXPECT_EQ(5, calls);
-    EXPECT_EQ(0, cvtest::norm(scorer->scoreMap(image).scores, expected, NORM_INF));
+    EXPECT_NE(String::npos, error.find("cancelled after 3 of 100")) << error;
+    EXPECT_EQ(3, calls);
+    EXPECT_TRUE(stillRight());
+
+    struct Own {};
+    EXPECT_THROW(scorer->scoreMap(image, params, [](int, int) -> bool { throw Own(); }), Own);
+    EXPECT_TRUE(stillRight());
+
+    // The callback may use the scorer itself.
+    bool inner = false;
+    scorer->scoreMap(image, params, [&](int done, int) { inner = done == 1 ? stillRight() : inner; return true; });
+    EXPECT_TRUE(inner);
 }
 
 TEST(Ltrp_Scorer, names_wrong_parameters)
@@ -80,15 +140,56 @@ TEST(Ltrp_Scorer, names_wrong_parameters)
     const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
     const Ptr<Scorer> scorer = Scorer::create(network.path);
     const Mat image = photo(Size(90, 60), 1);
-    ScoreParams ratio, metric, masks;
-    ratio.maskRatio = 1;
-    metric.metric = 4;
-    masks.masks = 0;
-    const auto error = [&](const ScoreParams& params)
-    { return errorOf(Error::StsOutOfRange, [&]() { scorer->scoreMap(image, params); }); };
-    EXPECT_NE(String::npos, error(ratio).find("maskRatio"));
-    EXPECT_NE(String::npos, error(metric).find("metric"));
-    EXPECT_NE(String::npos, error(masks).find("masks"));
+    const auto expectRefused = [&](const ScoreParams& params, const String& name, double value, bool mapOnly)
+    {
+        std::ostringstream found;
+        found << std::setprecision(10) << "found " << value;
+        const auto expectNamed = [&](const String& error)
+        {
+            EXPECT_NE(String::npos, error.find(name + ":")) << error;
+            EXPECT_NE(String::npos, error.find(found.str())) << error;
+        };
+        expectNamed(errorOf(Error::StsOutOfRange, [&]() { scorer->scoreMap(image, params); }));
+        if (mapOnly)
+            EXPECT_EQ(3u, scorer->score(image, params).scores.size());
+        else
+            expectNamed(errorOf(Error::StsOutOfRange, [&]() { scorer->score(image, params); }));
+    };
+    for (double ratio : {0.0, 1.0, -0.5, 2.0, std::numeric_limits<double>::quiet_NaN()})
+    {
+        ScoreParams params;
+        params.maskRatio = ratio;
+        expectRefused(params, "maskRatio", ratio, false);
+    }
+    struct Wrong { int ScoreParams::*member; String name; std::vector<int> values; bool mapOnly; };
+    for (const Wrong& wrong : {Wrong{&ScoreParams::removal, "removal", {-1, 2}, false},
+                               Wrong{&ScoreParams::metric, "metric", {-1, 4}, false},
+                               Wrong{&ScoreParams::space, "space", {-1, 2}, false},
+                               Wrong{&ScoreParams::average, "average", {-1, 2}, true},
+                               Wrong{&ScoreParams::masks, "masks", {0, -7, INT_MAX}, true}})
+        for (int value : wrong.values)
+        {
+            ScoreParams params;
+            params.*wrong.member = value;
+            expectRefused(params, wrong.name, value, wrong.mapOnly);
+        }
+}
+
+TEST(Ltrp_Scorer, refuses_bad_images_and_takes_any_shape)
+{
+    const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
+    const Ptr<Scorer> scorer = Scorer::create(network.path);
+    const Mat image = photo(Size(75, 52), 6);
+    const std::vector<float> expected = scorer->score(image).scores;
+    const Mat nan(4, 4, CV_32FC3, Scalar::all(std::numeric_limits<double>::quiet_NaN()));
+    for (const Mat& bad : {Mat(), nan, Mat(4, 4, CV_8UC2, Scalar())})
+    {
+        EXPECT_THROW(scorer->score(bad), cv::Exception);
+        EXPECT_THROW(scorer->scoreMap(bad), cv::Exception);
+        EXPECT_EQ(expected, scorer->score(image).scores);
+    }
+    for (const Size size : {Size(1, 1), Size(20000, 30)})
+        EXPECT_EQ(size, scorer->scoreMap(photo(size, 1)).imageSize);
 }
 
 TEST(Ltrp_Scorer, on_the_cpu_refuses_images_on_the_gpu)
@@ -139,10 +240,13 @@ TEST(Ltrp_Scorer, on_the_gpu_takes_images_and_streams_of_opencv)
 
 TEST(Ltrp_Scorer, wants_an_autoencoder)
 {
-    const Network ranker(32, 8, {24, 1, 3, 48}, {0, 0, 0, 0}, 1e-5, 1);
+    const Network ranker(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
     const Network autoencoder(32, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 1);
-    EXPECT_THROW(Scorer::create(ranker.path), cv::Exception);
-    EXPECT_THROW(Ranker::create(autoencoder.path), cv::Exception);
+    const String missing = ranker.path + ".missing";
+    for (const String& path : {ranker.path, missing})
+        EXPECT_NE(String::npos, errorOf(0, [&]() { Scorer::create(path); }).find(path));
+    for (const String& path : {autoencoder.path, missing})
+        EXPECT_NE(String::npos, errorOf(0, [&]() { Ranker::create(path); }).find(path));
 }
 
 }}  // namespace

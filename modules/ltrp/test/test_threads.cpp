@@ -12,12 +12,14 @@ namespace opencv_test { namespace {
 using namespace cv::ltrp;
 using namespace reference;
 
-/// Runs call(thread, image number) for all images in 6 threads, each in another order.
+const int numThreads = 8;
+
+/// Runs call(image number) for all images in each of the threads, each in another order.
 template <class Call>
 void inThreads(int images, Call call)
 {
     std::vector<std::thread> threads;
-    for (int t = 0; t < 6; t++)
+    for (int t = 0; t < numThreads; t++)
         threads.emplace_back([=]()
         {
             for (int i = 0; i < images; i++)
@@ -29,24 +31,28 @@ void inThreads(int images, Call call)
 
 TEST(Ltrp_Threads, one_ranker_serves_all)
 {
-    const Network network(32, 8, {24, 2, 3, 48}, {0, 0, 0, 0}, 1e-5, 1);
+    const Network network(32, 8, {24, 2, 3, 48}, noDecoder, 1e-5, 1);
     const Ptr<Ranker> ranker = Ranker::create(network.path);
+    const int count = 24;
     std::vector<Mat> images;
     std::vector<std::vector<double>> expected;
-    for (int i = 0; i < 12; i++)
+    for (int i = 0; i < count; i += 2)
     {
         images.push_back(photo(Size(32, 32), i));
-        expected.push_back(network.rank(images[i]));
+        expected.push_back(network.rank(images.back()));
+        images.push_back(photo(Size(17 + 13 * i % 90, 90 - 11 * i % 70), i));   // the reference cannot resize
+        const Mat scores = ranker->rank(images.back()).scores;
+        expected.emplace_back(scores.begin<float>(), scores.end<float>());
     }
     std::atomic<int> right(0), refused(0);
-    inThreads(12, [&](int i)
+    inThreads(count, [&](int i)
     {
         right += relativeError(ranker->rank(images[i]).scores, expected[i]) < 1e-5;
         refused += !errorOf(Error::StsBadArg, [&]() { ranker->rank(Mat()); }).empty();
         right += relativeError(ranker->rankBatch(std::vector<Mat>(2, images[i]))[1].scores, expected[i]) < 1e-5;
     });
-    EXPECT_EQ(2 * 6 * 12, right);
-    EXPECT_EQ(6 * 12, refused);
+    EXPECT_EQ(2 * numThreads * count, right);
+    EXPECT_EQ(numThreads * count, refused);
 }
 
 TEST(Ltrp_Threads, one_scorer_serves_all)
@@ -55,26 +61,47 @@ TEST(Ltrp_Threads, one_scorer_serves_all)
     const Ptr<Scorer> scorer = Scorer::create(network.path);
     ScoreParams params;
     params.maskRatio = 0.75;
-    std::vector<Mat> images;
+    params.masks = 12;
+    std::vector<Mat> images, others, maps;
     std::vector<std::vector<double>> expected;
     for (int i = 0; i < 6; i++)
     {
         images.push_back(photo(Size(32, 32), i));
         expected.push_back(network.score(images[i], scorer->score(images[i], params).patches, false, false));
+        others.push_back(photo(Size(40 + 9 * i, 77), i));
+        maps.push_back(scorer->scoreMap(others[i], params).scores);
     }
     std::atomic<int> right(0);
     inThreads(6, [&](int i)
     {
         const VisibleScores got = scorer->score(images[i], params);
         right += relativeError(Mat(got.scores).reshape(1, 1), expected[i]) < 1e-4;
+        right += relativeError(scorer->scoreMap(others[i], params).scores, maps[i]) < 1e-5;
     });
-    EXPECT_EQ(6 * 6, right);
+    EXPECT_EQ(2 * numThreads * 6, right);
+}
+
+TEST(Ltrp_Threads, results_do_not_depend_on_their_number)
+{
+    const Network ranking(48, 8, {48, 2, 3, 96}, noDecoder, 1e-5, 1);
+    const Network scoring(48, 8, {48, 2, 3, 96}, {32, 2, 2, 64}, 1e-6, 2);
+    const Ptr<Ranker> ranker = Ranker::create(ranking.path);
+    const Ptr<Scorer> scorer = Scorer::create(scoring.path);
+    const Mat large = photo(Size(300, 200), 6), small = photo(Size(75, 52), 7);
+    const int before = getNumThreads();
+    setNumThreads(1);
+    const Mat ranks = ranker->rank(large).scores, scores = scorer->scoreMap(small).scores;
+    setNumThreads(2);
+    const Mat ranksOfTwo = ranker->rank(large).scores, scoresOfTwo = scorer->scoreMap(small).scores;
+    setNumThreads(before);
+    EXPECT_LE(relativeError(ranksOfTwo, ranks), 1e-5);
+    EXPECT_LE(relativeError(scoresOfTwo, scores), 1e-5);
 }
 
 TEST(Ltrp_Threads, objects_may_be_made_at_once)
 {
     // The layers register with cv::dnn at first use, which must happen once whoever comes first.
-    const Network network(32, 8, {24, 1, 3, 48}, {0, 0, 0, 0}, 1e-5, 1);
+    const Network network(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
     const Mat image = photo(Size(32, 32), 1);
     const std::vector<double> expected = network.rank(image);
     std::atomic<int> right(0);
@@ -82,7 +109,7 @@ TEST(Ltrp_Threads, objects_may_be_made_at_once)
     {
         right += relativeError(Ranker::create(network.path)->rank(image).scores, expected) < 1e-5;
     });
-    EXPECT_EQ(6 * 3, right);
+    EXPECT_EQ(3 * numThreads, right);
 }
 
 }}  // namespace
