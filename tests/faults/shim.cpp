@@ -6,7 +6,8 @@
 // LTRP_FAULT_AT says, of the kind in LTRP_FAULT_KIND: "memory", "system", or one function by its name, "fsync" say. Of one
 // function only calls count whose file's path holds LTRP_FAULT_PATH, and LTRP_FAULT_ERRNO is the error, where they are given;
 // LTRP_FAULT_TIMES: so many calls fail one after the other. With LTRP_FAULT_COUNT the number of calls is written to that file
-// when the program ends. Two libraries end the process where they get no memory, GDAL and oneDNN 2, which no caller can help:
+// when the program ends, and the numbers of those to try with it: the first and the last one of each place in the code, which is
+// a call with its nearest callers. Two libraries end the process where they get no memory, GDAL and oneDNN 2, which no caller can help:
 // a failure that would hit them is put off to the next call from elsewhere.
 
 #include <atomic>
@@ -18,10 +19,12 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
+#include <unwind.h>
 
 namespace
 {
@@ -34,6 +37,51 @@ const char* function = nullptr;   // of which alone calls fail; null: of all
 const char* within = "";          // a part of the paths
 long times = 1;
 int reason = 0;
+
+/// A place in the code, by a checksum of the return addresses, and its calls.
+struct Place
+{
+    size_t stack;
+    long first, last;
+};
+Place places[1 << 16];   // an open hash table
+pthread_mutex_t placesLock = PTHREAD_MUTEX_INITIALIZER;
+bool counting = false;
+thread_local bool unwinding = false;   // which may allocate
+
+/// Notes where the call with this number comes from.
+void notePlace(long call)
+{
+    if (!counting || unwinding)
+        return;
+    struct Sum
+    {
+        size_t value;
+        int callers;
+    } sum{0xcbf29ce484222325, 10};
+    unwinding = true;
+    _Unwind_Backtrace([](_Unwind_Context* frame, void* data)
+    {
+        Sum& found = *static_cast<Sum*>(data);
+        found.value = (found.value ^ _Unwind_GetIP(frame)) * 0x100000001b3;
+        return --found.callers > 0 ? _URC_NO_REASON : _URC_END_OF_STACK;
+    }, &sum);
+    unwinding = false;
+    const size_t stack = sum.value;
+    pthread_mutex_lock(&placesLock);
+    const size_t size = sizeof places / sizeof *places;
+    for (size_t i = 0; i < size; i++)
+    {
+        Place& place = places[((stack >> 20) + i) % size];
+        if (place.first && place.stack != stack)
+            continue;
+        if (!place.first)
+            place = {stack, call, call};
+        place.last = call;
+        break;
+    }
+    pthread_mutex_unlock(&placesLock);
+}
 
 int (*programMain)(int, char**, char**) = nullptr;
 
@@ -49,6 +97,7 @@ int countedMain(int argc, char** argv, char** environment)
     within = path ? path : "";
     times = count ? std::atol(count) : 1;
     reason = error ? std::atoi(error) : 0;
+    counting = std::getenv("LTRP_FAULT_COUNT") != nullptr;
     ready = true;
     return programMain(argc, argv, environment);
 }
@@ -60,6 +109,9 @@ __attribute__((destructor)) void end()
         if (FILE* file = std::fopen(path, "w"))
         {
             std::fprintf(file, "%ld\n", calls.load());
+            for (const Place& place : places)
+                if (place.first)
+                    std::fprintf(file, place.last > place.first ? "%ld\n%ld\n" : "%ld\n", place.first, place.last);
             std::fclose(file);
         }
 }
@@ -78,7 +130,11 @@ bool memoryFails(const void* caller)
 {
     if (!ready || !memory)
         return false;
+    if (unwinding)
+        return false;
     long call = calls.fetch_add(1) + 1;
+    if (counting && !endsWithoutMemory(caller))   // put off, it would be the same failure as at the next place
+        notePlace(call);
     return call == failing && (!endsWithoutMemory(caller) || !failing.compare_exchange_strong(call, call + 1));
 }
 
@@ -99,6 +155,7 @@ bool fails(const char* name, int file, const char* path, int error, bool always 
     if (function && !std::strstr(path, within))
         return false;
     const long call = calls.fetch_add(1) + 1;
+    notePlace(call);
     if (failing < 1 || call < failing || call >= failing + times)
         return false;
     errno = reason ? reason : error;
