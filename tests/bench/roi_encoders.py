@@ -2,17 +2,22 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Judges `ltrp roi` in libx264 at equal bit rate: quality inside and outside of foreground masks.
+"""Judges `ltrp roi` in an encoder at equal bit rate: quality inside and outside of foreground masks.
 
 Makes a clip of photos (a slow pan and zoom over each, with a hand's tremor and noise) and moves their masks along.
-Encodes it plainly (libx264's own adaptive quantisation), by the ranking, by as large a share of patches nearest the
+Encodes it plainly (the encoder's own adaptive quantisation), by the ranking, by as large a share of patches nearest the
 centre, and by the masks themselves, for comparison. The CRF of each is searched until its size is that of the plain
-encoding within 0.5 %. Needs ffmpeg, numpy and OpenCV's Python package.
+encoding within 0.5 %; kvazaar has whole QPs only, so that figures are interpolated between two. VMAF, of whole frames,
+is measured where FFmpeg has libvmaf. Needs ffmpeg, numpy and OpenCV's Python package; the FFmpeg of the package
+imageio-ffmpeg has all encoders named here, and libvmaf.
 
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --count 8
+    tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --encoder libkvazaar --ffmpeg .../imageio_ffmpeg/binaries/ffmpeg-...
 """
 import argparse
+import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +27,13 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, GRID = 480, 360, 14
+FFMPEG = "ffmpeg"   # --ffmpeg
+ENCODERS = {
+    "libx264": ["-preset", "medium"],
+    "libx265": ["-preset", "medium", "-x265-params", "log-level=error"],
+    "libvpx-vp9": ["-b:v", "0", "-cpu-used", "4"],
+    "libkvazaar": [],
+}
 
 
 def run(*command, stdout=subprocess.DEVNULL):
@@ -33,7 +45,7 @@ def run(*command, stdout=subprocess.DEVNULL):
 
 
 def ffmpeg(*arguments, stdout=subprocess.DEVNULL):
-    return run("ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments, stdout=stdout)
+    return run(FFMPEG, "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments, stdout=stdout)
 
 
 def make_clip(pairs, shot, folder):
@@ -83,23 +95,59 @@ def script_of(kept, strength, shot):
             + "".join(f"[out{i}]" for i in range(count)) + f"streamselect@roi=inputs={count}:map=0")
 
 
-def encode(frames, crf, script, out):
-    filters = ["-filter_script:v", script] if script else []
-    ffmpeg("-framerate", 25, "-i", frames / "%05d.png", *filters, "-c:v", "libx264", "-preset", "medium", "-pix_fmt",
-           "yuv420p", "-crf", f"{crf:.4f}", "-f", "matroska", out)
+def kvazaar_map_of(kept, strength):
+    """A map in the binary form of `ltrp roi --format kvazaar`."""
+    offsets = np.where(kept, (kept.mean() - 1) * strength, kept.mean() * strength).round().astype(np.int8)
+    return b"".join(struct.pack("=ii", GRID, GRID) + frame.tobytes() for frame in offsets)
+
+
+def encode(frames, encoder, crf, regions, out):
+    """Encodes with a CRF, kvazaar with a QP; regions: a filter script, for kvazaar a map, or None. Returns the size."""
+    options, filters = list(ENCODERS[encoder]), []
+    if encoder == "libkvazaar":
+        options += ["-kvazaar-params", f"preset=medium,qp={crf}" + (f",roi={regions}" if regions else "")]
+    else:
+        options += ["-crf", f"{crf:.4f}"]
+        filters = ["-filter_script:v", regions] if regions else []
+    ffmpeg("-framerate", 25, "-i", frames / "%05d.png", *filters, "-c:v", encoder, *options, "-pix_fmt", "yuv420p", "-f", "matroska", out)
     return out.stat().st_size
 
 
-def search(frames, target, crf, script, out):
-    """Encodes with the CRF that gives the size; returns CRF and size."""
-    low, high = crf - 12, min(51.0, crf + 12)
-    for _ in range(16):
-        middle = (low + high) / 2
-        size = encode(frames, middle, script, out)
-        if abs(size / target - 1) < 0.005:
-            return middle, size
-        low, high = (middle, high) if size > target else (low, middle)
-    sys.exit(f"{out}: no CRF gives {target} bytes within 0.5 %, the nearest gave {size}")
+def measure_at(frames, encoder, target, crf, regions, out, judge):
+    """Quality and size of an encoding as large as the target."""
+    low, high = crf - 12, min(51, crf + 12)
+    if encoder != "libkvazaar":
+        for _ in range(16):
+            middle = (low + high) / 2
+            size = encode(frames, encoder, middle, regions, out)
+            if abs(size / target - 1) < 0.005:
+                return judge(out), size
+            low, high = (middle, high) if size > target else (low, middle)
+        sys.exit(f"{out}: no CRF gives {target} bytes within 0.5 %, the nearest gave {size}")
+    low, high = int(low), int(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if encode(frames, encoder, middle, regions, out) > target else (low, middle)
+    sizes, figures = [], []
+    for qp in (low, high):
+        sizes.append(encode(frames, encoder, qp, regions, out))
+        figures.append(judge(out))
+    if not sizes[1] <= target <= sizes[0]:
+        sys.exit(f"{out}: QP {low} and {high} give {sizes} bytes, not around {target}")
+    share = np.log(sizes[0] / target) / np.log(sizes[0] / sizes[1])
+    return [(1 - share) * a + share * b for a, b in zip(*figures)], target
+
+
+def has_vmaf():
+    return b"libvmaf" in ffmpeg("-filters", stdout=subprocess.PIPE)
+
+
+def vmaf(frames, decoded, folder):
+    """Mean over whole frames, 0 to 100."""
+    log = folder / "vmaf.json"
+    ffmpeg("-i", decoded, "-framerate", 25, "-i", frames / "%05d.png", "-lavfi", "[0:v]settb=1/25,setpts=N[a];[1:v]format=yuv420p,settb=1/25,"
+           f"setpts=N[b];[a][b]libvmaf=log_fmt=json:log_path={log}", "-f", "null", "-")
+    return json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"]
 
 
 def luma(*source):
@@ -131,6 +179,7 @@ def quality(source, decoded, masks):
 
 
 def main():
+    global FFMPEG
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("ltrp", help="the tool")
     arguments.add_argument("photos", type=Path, help="folder of photos")
@@ -140,8 +189,15 @@ def main():
     arguments.add_argument("--keep", type=float, default=0.25, help="share of patches; 0.25")
     arguments.add_argument("--strength", type=float, nargs="+", default=[6],
                            help="QP between kept and other patches; 6")
-    arguments.add_argument("--crf", type=float, nargs="+", default=[30], help="of the plain encoding; 30")
+    arguments.add_argument("--crf", type=float, nargs="+", default=[30], help="of the plain encoding, kvazaar's QP; 30")
+    arguments.add_argument("--encoder", choices=ENCODERS, default="libx264", help="libx264")
+    arguments.add_argument("--ffmpeg", default=FFMPEG, metavar="PROGRAM", help="the FFmpeg to run; the one on PATH")
     args = arguments.parse_args()
+    FFMPEG = args.ffmpeg
+    kvazaar = args.encoder == "libkvazaar"
+    if kvazaar and any(crf != int(crf) for crf in args.crf):
+        arguments.error("--crf: kvazaar takes whole QPs")
+    args.crf = [int(crf) if kvazaar else crf for crf in args.crf]
 
     pairs = [(path, args.masks / (path.stem + ".png")) for path in sorted(args.photos.iterdir())]
     pairs = [pair for pair in pairs if pair[1].exists()]
@@ -170,27 +226,32 @@ def main():
                            for mask in masks]).reshape(len(pairs), args.shot, GRID, GRID).mean(axis=1)
         truth = np.repeat([best(share) for share in shares], args.shot, axis=0)
 
-        print("| CRF | strength | regions | bytes | PSNR inside | outside | all | SSIM inside | outside | all |\n"
-              "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-        for crf in args.crf:
-            target = encode(frames, crf, None, folder / "plain.mkv")
+        with_vmaf = has_vmaf()
 
-            def report(name, strength, size, out):
-                psnr = quality(source, luma("-i", out), masks)
+        def judge(out):
+            return quality(source, luma("-i", out), masks) + ([vmaf(frames, out, folder)] if with_vmaf else [])
+        print("| CRF | strength | regions | bytes | PSNR inside | outside | all | SSIM inside | outside | all |"
+              + (" VMAF |" if with_vmaf else "") + "\n" + "| --- " * (11 if with_vmaf else 10) + "|")
+        for crf in args.crf:
+            plain = folder / "plain.mkv"
+            target = encode(frames, args.encoder, crf, None, plain)
+
+            def report(name, strength, size, figures):
                 print(f"| {crf:g} | {strength} | {name} | {100 * size / target:.1f} % | "
-                      + " | ".join(f"{value:.2f}" for value in psnr[:3]) + " | "
-                      + " | ".join(f"{value:.4f}" for value in psnr[3:]) + " |", flush=True)
-            report("none (x264's AQ)", "", target, folder / "plain.mkv")
+                      + " | ".join(f"{value:.{digits}f}" for value, digits in zip(figures, [2] * 3 + [4] * 3 + [2])) + " |", flush=True)
+            report("none (the encoder's AQ)", "", target, judge(plain))
             for strength in args.strength:
-                scripts = {name: folder / f"{name}.txt" for name in ("ranking", "centre", "mask")}
-                run(args.ltrp, "roi", frames, "--format", "ffmpeg", "--out", scripts["ranking"], "--keep", args.keep,
-                    "--strength", strength)
-                scripts["centre"].write_text(script_of(centre, strength, len(masks)))
-                scripts["mask"].write_text(script_of(truth, strength, args.shot))
-                for name, script in scripts.items():
-                    out = folder / f"{name}.mkv"
-                    _, size = search(frames, target, crf, script, out)
-                    report(name, f"{strength:g}", size, out)
+                regions = {name: folder / f"{name}.bin" for name in ("ranking", "centre", "mask")}
+                run(args.ltrp, "roi", frames, "--format", "kvazaar" if kvazaar else "ffmpeg", "--out", regions["ranking"],
+                    "--keep", args.keep, "--strength", strength)
+                for name, kept, shot in (("centre", centre, len(masks)), ("mask", truth, args.shot)):
+                    if kvazaar:
+                        regions[name].write_bytes(kvazaar_map_of(kept, strength))
+                    else:
+                        regions[name].write_text(script_of(kept, strength, shot))
+                for name, file in regions.items():
+                    figures, size = measure_at(frames, args.encoder, target, crf, file, folder / f"{name}.mkv", judge)
+                    report(name, f"{strength:g}", size, figures)
 
 
 if __name__ == "__main__":
