@@ -105,6 +105,26 @@ BOOST_AUTO_TEST_CASE(images_are_drawn_independently)
     BOOST_TEST((images[0]["shares"]["ranker_sample"] != images[1]["shares"]["ranker_sample"]));
 }
 
+BOOST_AUTO_TEST_CASE(rankers_are_measured_on_the_grid_of_size)
+{
+    const std::string shipped = std::string(LTRP_SOURCE_DIR) + "/modules/ltrp/models/ltrp-rank-tiny.safetensors";
+    const Json ranks = expectJson({"rank", folder.file("images"), "--model", shipped, "--size", "56x56", "--json", "-"});
+    for (size_t image = 0; image < 2; ++image)
+    {
+        cv::Mat pixels(224, 224, CV_8U, cv::Scalar(0));
+        const auto order = ranks[image]["order"].get<std::vector<int>>();
+        BOOST_REQUIRE(order.size() == 49u);
+        for (size_t place = 0; place < 12; ++place)
+            pixels(cv::Rect(order[place] % 7 * 32, order[place] / 7 * 32, 32, 32)).setTo(255);
+        mask(image == 0 ? "a" : "b", pixels);
+    }
+    const Json methods = coverage({"--model", shipped, "--size", "56x56"})["methods"];
+    for (const char* method : {"ltrp-rank-tiny", "perfect"})
+        BOOST_TEST(methods[method][1] == 1.0);
+    BOOST_TEST(methods["ltrp-rank-tiny"][0] < 1.0);
+    expectError({"eval", "coverage", folder.path().string(), "--mae", models().mae, "--size", "56x56"}, 2, {"--size is of rankers"});
+}
+
 BOOST_AUTO_TEST_CASE(shares_are_the_kept_foreground_of_the_ranking_averaged_over_images)
 {
     // Foreground: in image a the 20 best patches of the ranker, in b the 100 worst ones.

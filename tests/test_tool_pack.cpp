@@ -186,6 +186,18 @@ BOOST_AUTO_TEST_CASE(score_maps_of_shards_are_those_of_the_files)
     score("images", "a");
     score("shards", "b");
     must({"diff", "-r", file("a"), file("b")});
+
+    // A training on the maps takes whole photos, unless a crop is asked for.
+    const auto smallestCrop = [&](const std::string& out, std::vector<std::string> more)
+    {
+        more.insert(more.begin(), {LTRP_TOOL, "train", file("shards"), "--targets", file("b"), "--out", file(out), "--embed-dim", "24",
+                                   "--depth", "1", "--heads", "2", "--epochs", "1", "--threads", "1"});
+        must(more);
+        const std::string log = readText(file(out + "/log.jsonl"));
+        return ToolFixture::Json::parse(log.substr(0, log.find('\n'))).at("options").at("scale-min").get<std::string>();
+    };
+    BOOST_TEST(smallestCrop("whole", {}) == "1");
+    BOOST_TEST(smallestCrop("crops", {"--scale-max", "0.9"}) == "0.2");
 }
 
 BOOST_AUTO_TEST_CASE(score_maps_without_some_photos_are_kept_and_the_exit_status_says_so)

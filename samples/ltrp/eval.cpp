@@ -72,6 +72,8 @@ int runEval(const std::vector<std::string>& args)
         ("selector", po::value(&selectors)->composing()->value_name("NAME"), "coverage: a selector of 'ltrp finetune' that has a "
             "network, own_error, leave_one_out, ranker or ranker_sample (one draw), with the first --mae or --model, else the installed "
             "one; may be given several times")
+        ("size", po::value<std::string>()->value_name("WxH"), "pixels that rankers resize images to, multiples of the patch size "
+            "(default: the square of the training; other sizes need a token head)")
         ("half", po::value(&half)->value_name("NAME")->default_value("all"),
             "images: all, or by a checksum of the file's name one half (select) or the other (report)")
         ("foreground", po::value(&foreground)->value_name("RULE")->default_value("auto"),
@@ -102,6 +104,8 @@ int runEval(const std::vector<std::string>& args)
         throw UsageError("--selector goes with 'ltrp eval coverage'");
     if (ofPoints && values.count("report"))
         throw UsageError("--report goes with 'ltrp eval coverage'");
+    if (values.count("size") && !(autoencoders.empty() && selectors.empty()))
+        throw UsageError("--size is of rankers: leave out --mae and --selector, whose grid is that of the training");
     const std::vector<int> counts =
         values.count("count") ? values["count"].as<std::vector<int>>() : std::vector<int>{16, 32, 64};
     for (int count : counts)

@@ -42,6 +42,8 @@ Judge rankerJudge(const std::string& file, const po::variables_map& values)
     Judge judge;
     const cv::Ptr<Ranker> ranker = Ranker::create(file);
     ranker->setPreferableTarget(targetOption(values));
+    if (values.count("size"))
+        ranker->setInputSize(parseSize("--size", values["size"].as<std::string>()));
     judge.kind = "ranker";
     judge.file = file;
     judge.grid = ranker->getGrid();

@@ -49,7 +49,8 @@ int runTrain(const std::vector<std::string>& args)
     options.add_options()
         ("mae", po::value(&params.mae)->value_name("FILE"), "the autoencoder's weight file: scores are computed at each step")
         ("targets", po::value(&params.targets)->value_name("DIR"), "instead of --mae: score maps of the same DATA, computed once by "
-            "'ltrp score --targets'; the ranker's input is the whole image then, unless --ranker-input says otherwise")
+            "'ltrp score --targets'; input and photos are whole then, unless --ranker-input or the options of the random crop say "
+            "otherwise")
         ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
     options.add_options()
@@ -83,6 +84,14 @@ int runTrain(const std::vector<std::string>& args)
         throw UsageError("--mae, --targets: name one of them, an autoencoder or a folder of score maps");
     params.seesAll = wordOption(values, "ranker-input", words::rankerInputs) == 1 ||
                      (!params.targets.empty() && values["ranker-input"].defaulted());
+    // The target of a crop is interpolated between patches, which blurs it. No crop fits, so that all of the photo is taken.
+    const auto given = [&values](const char* name) { return !values[name].defaulted(); };
+    if (!params.targets.empty() && !given("scale-min") && !given("scale-max") && !given("ratio-min") && !given("ratio-max"))
+    {
+        params.scaleMin = 1;
+        params.ratioMin = 0.5;
+        params.ratioMax = 2;
+    }
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     const auto prepare = [&]()

@@ -111,8 +111,8 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 
     CV_PROP_RW String mae;       //!< weight file of the autoencoder; determines input size, patch size, mean and std
     /// Folder of score maps that `ltrp score --targets` computed for the same data, instead of `mae`. Crops of the
-    /// images get the same crops of their maps; with `seesAll` all patches of a crop are compared, else the visible
-    /// ones
+    /// images get the same crops of their maps, interpolated between patches, which blurs them: for whole photos set
+    /// scaleMin 1, ratioMin 0.5, ratioMax 2. With `seesAll` all patches of a crop are compared, else the visible ones
     CV_PROP_RW String targets;
     CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
     CV_PROP_RW int depth;        //!< ranker blocks; 12

@@ -88,7 +88,8 @@ void bindKinds(py::module_& module)
         .def_readwrite("mae", &R::mae, "weight file of the autoencoder")
         .def_readwrite("targets", &R::targets,
                        "instead of mae: folder of score maps that `ltrp score --targets` computed for the same data; with\n"
-                       "seesAll all patches of a crop are compared, else the visible ones")
+                       "seesAll all patches of a crop are compared, else the visible ones; for whole photos, whose targets are\n"
+                       "exact, set scaleMin 1, ratioMin 0.5, ratioMax 2")
         .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
         .def_readwrite("depth", &R::depth, "ranker blocks; 12")
         .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
