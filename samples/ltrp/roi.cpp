@@ -36,7 +36,7 @@ const HelpText HELP = {
     "each frame, steady from frame to frame. A FOLDER holds the frames as images, in the order of their names.\n"
     "\n"
     "  ffmpeg   a filter script of regions of interest, for libx264, libx265 and libvpx:\n"
-    "           ffmpeg -i VIDEO -filter_script:v FILE -c:v libx264 ...\n"
+    "           ffmpeg -i VIDEO -/filter:v FILE -c:v libx264 ...   (before FFmpeg 7: -filter_script:v FILE)\n"
     "  kvazaar  offsets of blocks of 64 x 64 pixels for --roi; binary where FILE ends in .bin, as kvazaar expects it\n"
     "  svt-av1  offsets of blocks of 64 x 64 pixels for SvtAv1EncApp's --roi-map-file\n"
     "  csv      frame,row,column,delta, a line a patch\n",

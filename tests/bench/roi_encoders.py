@@ -48,6 +48,13 @@ def ffmpeg(*arguments, stdout=subprocess.DEVNULL):
     return run(FFMPEG, "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments, stdout=stdout)
 
 
+def version():
+    """Major version of FFmpeg: releases call themselves 7.1, builds of git n7.1-4-g... (or N-..., which is newer)."""
+    words = run(FFMPEG, "-version", stdout=subprocess.PIPE).decode().split()
+    number = words[2].lstrip("n").split(".")[0].split("-")[0]
+    return int(number) if number.isdigit() else 99
+
+
 def make_clip(pairs, shot, folder):
     """Writes frames; returns their masks, bool (frames, HEIGHT, WIDTH)."""
     random, masks = np.random.default_rng(0), []
@@ -108,7 +115,7 @@ def encode(frames, encoder, crf, regions, out):
         options += ["-kvazaar-params", f"preset=medium,qp={crf}" + (f",roi={regions}" if regions else "")]
     else:
         options += ["-crf", f"{crf:.4f}"]
-        filters = ["-filter_script:v", regions] if regions else []
+        filters = ["-filter_script:v" if version() < 7 else "-/filter:v", regions] if regions else []
     ffmpeg("-framerate", 25, "-i", frames / "%05d.png", *filters, "-c:v", encoder, *options, "-pix_fmt", "yuv420p", "-f", "matroska", out)
     return out.stat().st_size
 
@@ -145,8 +152,9 @@ def has_vmaf():
 def vmaf(frames, decoded, folder):
     """Mean over whole frames, 0 to 100."""
     log = folder / "vmaf.json"
-    ffmpeg("-i", decoded, "-framerate", 25, "-i", frames / "%05d.png", "-lavfi", "[0:v]settb=1/25,setpts=N[a];[1:v]format=yuv420p,settb=1/25,"
-           f"setpts=N[b];[a][b]libvmaf=log_fmt=json:log_path={log}", "-f", "null", "-")
+    ffmpeg("-i", decoded, "-framerate", 25, "-i", frames / "%05d.png", "-lavfi",
+           "[0:v]settb=1/25,setpts=N[a];[1:v]format=yuv420p,settb=1/25,setpts=N[b];"
+           f"[a][b]libvmaf=log_fmt=json:log_path={log}", "-f", "null", "-")
     return json.loads(log.read_text())["pooled_metrics"]["vmaf"]["mean"]
 
 
