@@ -7,8 +7,8 @@
 // function only calls count whose file's path holds LTRP_FAULT_PATH, and LTRP_FAULT_ERRNO is the error, where they are given;
 // LTRP_FAULT_TIMES: so many calls fail one after the other. With LTRP_FAULT_COUNT the number of calls is written to that file
 // when the program ends, and the numbers of those to try with it: the first and the last one of each place in the code, which is
-// a call with its nearest callers. Two libraries end the process where they get no memory, GDAL and oneDNN 2, which no caller can help:
-// a failure that would hit them is put off to the next call from elsewhere.
+// a call with its nearest callers. Three libraries end the process where they get no memory, GDAL, oneDNN 2 and glibc (when a thread
+// first uses a thread_local object), which no caller can help: a failure that would hit them is put off to the next call.
 
 #include <atomic>
 #include <cerrno>
@@ -123,7 +123,8 @@ bool endsWithoutMemory(const void* caller)
     Dl_info where;
     if (!dladdr(caller, &where) || !where.dli_fname)
         return false;
-    return std::strstr(where.dli_fname, "libgdal.so") || std::strstr(where.dli_fname, "libdnnl.so");
+    return std::strstr(where.dli_fname, "libgdal.so") || std::strstr(where.dli_fname, "libdnnl.so")
+        || (where.dli_sname && std::strcmp(where.dli_sname, "__cxa_thread_atexit_impl") == 0);
 }
 
 bool memoryFails(const void* caller)
