@@ -217,14 +217,14 @@ void PointsEvaluation::print() const
 
 Json PointsEvaluation::json() const
 {
-    Json result, methods;
+    Json result = Json::object(), methods = Json::object();
     result["counts"] = counts_;
     result["spread"] = spread_;
     result["images"] = values_.rows;
     result["instances"] = instances_;
     for (size_t method = 0; method < names_.size(); ++method)
     {
-        Json own;
+        Json own = Json::object();
         for (const bool onForeground : {false, true})
             for (size_t k = 0; k < counts_.size(); ++k)
             {
@@ -238,7 +238,7 @@ Json PointsEvaluation::json() const
     result["methods"] = methods;
     for (int i = 0; i < values_.rows; ++i)
     {
-        Json image, recall;
+        Json image = Json::object(), recall = Json::object();
         for (size_t method = 0; method < names_.size(); ++method)
             for (size_t k = 0; k < counts_.size(); ++k)
                 recall[names_[method]].push_back(values_.at<double>(i, static_cast<int>(column(method, k, false))));

@@ -159,7 +159,7 @@ Json perKeep(const std::function<Json(size_t keep)>& value)
 /// Means, intervals and comparisons of one set.
 Json summary(const SetResult& set, const Methods& methods)
 {
-    Json result;
+    Json result = Json::object();
     result["images"] = set.images.size();
     for (size_t method = 0; method < methods.names.size(); ++method)
     {
@@ -211,7 +211,7 @@ void printTables(const std::vector<SetResult>& sets, const SetResult& all, const
 
 Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods, const std::string& half)
 {
-    Json result;
+    Json result = Json::object();
     result["keep"] = keepRatios();
     result["half"] = half;
     for (const Judge& judge : methods.judges)
@@ -223,7 +223,7 @@ Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Meth
         entry.update(summary(set, methods));
         for (int image = 0; image < set.shares.rows; ++image)
         {
-            Json shares;
+            Json shares = Json::object();
             for (size_t method = 0; method < methods.names.size(); ++method)
                 shares[methods.names[method]] = perKeep(
                     [&](size_t keep) {

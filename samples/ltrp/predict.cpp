@@ -57,7 +57,7 @@ public:
     Json json(size_t failed) const
     {
         const eval::Accuracy accuracy = measured();
-        Json result;
+        Json result = Json::object();
         result["images"] = accuracy.images;
         result["failed"] = failed;
         result["accuracy"] = accuracy.overall;
@@ -116,7 +116,7 @@ struct Output
             std::cout << '\n';
             return;
         }
-        Json entry;
+        Json entry = Json::object();
         entry["image"] = nameJson(path);
         entry["width"] = size.width;
         entry["height"] = size.height;

@@ -75,7 +75,7 @@ int64_t pixelsOf(const cv::ltrp::PatchRegion& region, const cv::ltrp::PatchRanki
 
 Json labelmeShape(const char* type, const std::vector<cv::Point>& points)
 {
-    Json shape;
+    Json shape = Json::object();
     shape["label"] = LABEL;
     shape["points"] = pairsOf(points);
     shape["group_id"] = nullptr;
@@ -157,7 +157,7 @@ void PromptWriter::add(const RankedPhoto& photo, const char* name, const Json& o
 
 size_t PromptWriter::addImage(const RankedPhoto& photo)
 {
-    Json image;
+    Json image = Json::object();
     image["id"] = images_.size() + 1;
     image["file_name"] = nameJson(photo.path);
     image["width"] = photo.ranking.imageSize.width;
@@ -184,7 +184,7 @@ void PromptWriter::writeLabelme(const RankedPhoto& photo, const Json& shapes)
         const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
         image = fs::absolute(image).lexically_normal().lexically_relative(folder).string();
     }
-    Json document;
+    Json document = Json::object();
     document["version"] = "5.0.0";
     document["flags"] = Json::object();
     document["shapes"] = shapes;
@@ -222,7 +222,7 @@ void PromptWriter::addPoints(const RankedPhoto& photo, const std::vector<cv::Poi
     Json own = Json::array();
     for (const cv::Point& point : points)
     {
-        Json one;
+        Json one = Json::object();
         one["point"] = pairOf(point);
         one["score"] = shortNumber(scoreAt(photo.ranking, point));
         own.push_back(one);
@@ -240,7 +240,7 @@ void PromptWriter::addRegions(const RankedPhoto& photo, const std::vector<cv::lt
             shapes.push_back(labelmeShape("polygon", region.outline));
         else if (format_ == Coco)
         {
-            Json annotation;
+            Json annotation = Json::object();
             annotation["bbox"] = boxOf(region.box);
             annotation["area"] = cv::contourArea(region.outline);
             annotation["segmentation"] = Json::array({flat(region.outline)});
@@ -249,7 +249,7 @@ void PromptWriter::addRegions(const RankedPhoto& photo, const std::vector<cv::lt
         }
         else
         {
-            Json one;
+            Json one = Json::object();
             one["box"] = boxOf(region.box);
             one["polygon"] = pairsOf(region.outline);
             one["holes"] = Json::array();
@@ -273,7 +273,7 @@ void PromptWriter::finish()
         writeJsonList(path_, entries_);
     else if (format_ == Coco)
     {
-        Json category, document;
+        Json category = Json::object(), document = Json::object();
         category["id"] = 1;
         category["name"] = LABEL;
         if (!keypoints_.empty())

@@ -38,7 +38,7 @@ void addRankingOptions(po::options_description& options)
 
 Json photoJson(const RankedPhoto& photo)
 {
-    Json entry;
+    Json entry = Json::object();
     entry["image"] = nameJson(photo.path);
     entry["width"] = photo.ranking.imageSize.width;
     entry["height"] = photo.ranking.imageSize.height;

@@ -88,7 +88,7 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
     const cv::Size grid = scorer.getGrid();
     checkPhotoSize(path, photo.size(), grid);
 
-    Json entry, scores;
+    Json entry = Json::object(), scores;
     entry["image"] = nameJson(path);
     entry["width"] = photo.cols;
     entry["height"] = photo.rows;

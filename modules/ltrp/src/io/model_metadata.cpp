@@ -192,7 +192,7 @@ std::string modelMetadata(const Model& model)
 {
     const bool mae = model.kind == ModelKind::Mae;
     const vit::InputConfig& input = model.input();
-    Json json;
+    Json json = Json::object();   // nlohmann-json 3.11.2 crashes where null becomes an object and memory runs out
     json["format"] = metadataVersion;
     json["kind"] = modelKindName(model.kind);
     json["image_size"] = input.imageSize;

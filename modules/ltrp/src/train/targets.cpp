@@ -41,6 +41,7 @@ Json toJson(const TargetDescription& description, int images)
     json["data"] = description.data;
     json["image_size"] = description.input.imageSize;
     json["patch_size"] = description.input.patchSize;
+    json["mean"] = json["std"] = Json::array();
     for (int c = 0; c < 3; ++c)
     {
         json["mean"].push_back(description.input.mean[c]);

@@ -232,6 +232,8 @@ private:
         line["device"] = device_;
         line["options"] = Json::parse(optionsJson(options_));
         std::string names;
+        if (!workers_.alone())
+            line["workers"] = Json::array();
         for (int w = 0; w < workers_.count() && !workers_.alone(); w++)
         {
             line["workers"].push_back(workers_.name(w));
