@@ -225,6 +225,8 @@ Json PointsEvaluation::json() const
     for (size_t method = 0; method < names_.size(); ++method)
     {
         Json own = Json::object();
+        for (const char* part : {"recall", "recall_interval", "on_foreground", "on_foreground_interval"})
+            own[part] = Json::array();
         for (const bool onForeground : {false, true})
             for (size_t k = 0; k < counts_.size(); ++k)
             {
@@ -236,12 +238,16 @@ Json PointsEvaluation::json() const
         methods[names_[method]] = own;
     }
     result["methods"] = methods;
+    result["per_image"] = Json::array();
     for (int i = 0; i < values_.rows; ++i)
     {
         Json image = Json::object(), recall = Json::object();
         for (size_t method = 0; method < names_.size(); ++method)
+        {
+            recall[names_[method]] = Json::array();
             for (size_t k = 0; k < counts_.size(); ++k)
                 recall[names_[method]].push_back(values_.at<double>(i, static_cast<int>(column(method, k, false))));
+        }
         image["image"] = nameJson(files_[static_cast<size_t>(i)]);
         image["recall"] = recall;
         result["per_image"].push_back(image);

@@ -161,6 +161,8 @@ Json summary(const SetResult& set, const Methods& methods)
 {
     Json result = Json::object();
     result["images"] = set.images.size();
+    for (const char* part : {"methods", "intervals", "against"})
+        result[part] = Json::object();
     for (size_t method = 0; method < methods.names.size(); ++method)
     {
         const std::string& name = methods.names[method];
@@ -168,6 +170,8 @@ Json summary(const SetResult& set, const Methods& methods)
         result["intervals"][name] = perKeep([&](size_t keep) { return intervalJson(set.interval(method, keep)); });
     }
     for (size_t judge = 0; judge < methods.judges.size(); ++judge)
+    {
+        result["against"][methods.names[judge]] = Json::object();
         for (size_t method = methods.judges.size(); methods.isBaseline(method); ++method)
             result["against"][methods.names[judge]][methods.names[method]] = perKeep(
                 [&](size_t keep)
@@ -179,6 +183,7 @@ Json summary(const SetResult& set, const Methods& methods)
                                 {"difference", comparison.difference},
                                 {"interval", intervalJson(comparison.interval)}};
                 });
+    }
     return result;
 }
 
@@ -214,13 +219,16 @@ Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Meth
     Json result = Json::object();
     result["keep"] = keepRatios();
     result["half"] = half;
+    result["models"] = Json::object();
     for (const Judge& judge : methods.judges)
         result["models"][judge.name] = {{"kind", judge.kind}, {"file", judge.file}};
     result.update(summary(all, methods));
+    result["sets"] = Json::array();
     for (const SetResult& set : sets)
     {
         Json entry = {{"name", set.name}, {"folder", set.folder}, {"foreground", set.foreground}};
         entry.update(summary(set, methods));
+        entry["per_image"] = Json::array();
         for (int image = 0; image < set.shares.rows; ++image)
         {
             Json shares = Json::object();

@@ -84,14 +84,10 @@ int runTrain(const std::vector<std::string>& args)
         throw UsageError("--mae, --targets: name one of them, an autoencoder or a folder of score maps");
     params.seesAll = wordOption(values, "ranker-input", words::rankerInputs) == 1 ||
                      (!params.targets.empty() && values["ranker-input"].defaulted());
-    // The target of a crop is interpolated between patches, which blurs it. No crop fits, so that all of the photo is taken.
+    // The target of a crop is interpolated between patches, which blurs it.
     const auto given = [&values](const char* name) { return !values[name].defaulted(); };
     if (!params.targets.empty() && !given("scale-min") && !given("scale-max") && !given("ratio-min") && !given("ratio-max"))
-    {
-        params.scaleMin = 1;
-        params.ratioMin = 0.5;
-        params.ratioMax = 2;
-    }
+        params.setWholePhotos();
     if (params.space == SPACE_PIXEL && params.metric != METRIC_L1 && params.metric != METRIC_L2)
         throw UsageError("--space: pixel goes with --metric l1 or l2 only");
     const auto prepare = [&]()

@@ -15,6 +15,7 @@ imageio-ffmpeg has all encoders named here, and libvmaf.
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --encoder libkvazaar --ffmpeg .../imageio_ffmpeg/binaries/ffmpeg-...
 """
 import argparse
+import functools
 import json
 import os
 import struct
@@ -48,6 +49,7 @@ def ffmpeg(*arguments, stdout=subprocess.DEVNULL):
     return run(FFMPEG, "-nostdin", "-hide_banner", "-loglevel", "error", "-y", *arguments, stdout=stdout)
 
 
+@functools.lru_cache
 def version():
     """Major version of FFmpeg: releases call themselves 7.1, builds of git n7.1-4-g... (or N-..., which is newer)."""
     words = run(FFMPEG, "-version", stdout=subprocess.PIPE).decode().split()

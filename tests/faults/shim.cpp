@@ -129,9 +129,7 @@ bool endsWithoutMemory(const void* caller)
 
 bool memoryFails(const void* caller)
 {
-    if (!ready || !memory)
-        return false;
-    if (unwinding)
+    if (!ready || !memory || unwinding)
         return false;
     long call = calls.fetch_add(1) + 1;
     if (counting && !endsWithoutMemory(caller))   // put off, it would be the same failure as at the next place

@@ -40,6 +40,13 @@ TrainParams::TrainParams()
 {
 }
 
+void TrainParams::setWholePhotos()
+{
+    scaleMin = scaleMax = 1;
+    ratioMin = 0.5;
+    ratioMax = 2;
+}
+
 MaePretrainParams::MaePretrainParams() : imageSize(224), normPixLoss(true)
 {
     epochs = 800;

@@ -27,6 +27,10 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
 {
     CV_WRAP TrainParams();
 
+    /// Sets the random crop to none: scaleMin 1, ratioMin 1/2, ratioMax 2, by which no drawn crop fits and the whole image
+    /// is taken; an image longer than 2:1 is cut to its middle
+    CV_WRAP void setWholePhotos();
+
     CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, shards (.tar), or list files
                                            //!< (one path per line, relative to the list file; # begins a comment line)
     CV_PROP_RW String out;                 //!< folder for checkpoints, log.jsonl, final.safetensors; created if needed
@@ -111,8 +115,8 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 
     CV_PROP_RW String mae;       //!< weight file of the autoencoder; determines input size, patch size, mean and std
     /// Folder of score maps that `ltrp score --targets` computed for the same data, instead of `mae`. Crops of the
-    /// images get the same crops of their maps, interpolated between patches, which blurs them: for whole photos set
-    /// scaleMin 1, ratioMin 0.5, ratioMax 2. With `seesAll` all patches of a crop are compared, else the visible ones
+    /// images get the same crops of their maps, interpolated between patches, which blurs them: better
+    /// call setWholePhotos(). With `seesAll` all patches of a crop are compared, else the visible ones
     CV_PROP_RW String targets;
     CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
     CV_PROP_RW int depth;        //!< ranker blocks; 12

@@ -42,6 +42,8 @@ void bindTrainParams(py::module_& module)
         .def_readwrite("beta1", &P::beta1, "AdamW's, in [0, 1); 0.9")
         .def_readwrite("beta2", &P::beta2, "AdamW's, in [0, 1); 0.95")
         .def_readwrite("maskRatio", &P::maskRatio, "share of patches hidden, in (0, 1)")
+        .def("setWholePhotos", &P::setWholePhotos,
+             "setWholePhotos() -> None\n\nSets the random crop to none: the whole image is taken; one longer than 2:1 is cut to its middle.")
         .def_readwrite("scaleMin", &P::scaleMin, "random crop: least share of the image's area; 0.2")
         .def_readwrite("scaleMax", &P::scaleMax, "random crop: greatest share of the image's area, at most 1; 1")
         .def_readwrite("ratioMin", &P::ratioMin, "random crop: least width / height; 3/4")
@@ -88,8 +90,8 @@ void bindKinds(py::module_& module)
         .def_readwrite("mae", &R::mae, "weight file of the autoencoder")
         .def_readwrite("targets", &R::targets,
                        "instead of mae: folder of score maps that `ltrp score --targets` computed for the same data; with\n"
-                       "seesAll all patches of a crop are compared, else the visible ones; for whole photos, whose targets are\n"
-                       "exact, set scaleMin 1, ratioMin 0.5, ratioMax 2")
+                       "seesAll all patches of a crop are compared, else the visible ones; better call\n"
+                       "setWholePhotos(): the targets of crops are blurred")
         .def_readwrite("embedDim", &R::embedDim, "ranker width, a multiple of 4 and of heads; 384")
         .def_readwrite("depth", &R::depth, "ranker blocks; 12")
         .def_readwrite("heads", &R::heads, "ranker attention heads; 6")
