@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "device_session.hpp"
+#include "passes.hpp"
 
 namespace cv { namespace ltrp {
 
@@ -44,16 +45,6 @@ private:
     cuda::GpuMat there_;
     Mat host_;
 };
-
-void measure(const vit::Mae& net, const float* pixels, int images, const int* keep, int visible,
-             const vit::LeaveOneOutOptions& options, float* scores, vit::Workspace& ws)
-{
-    const auto calls = [&] { vit::LeaveOneOut(net).scores(pixels, images, keep, visible, options, scores, ws); };
-    if (vit::comparesImages(options))
-        calls();
-    else
-        ws.repeat(format("%d of %d, %d %d %d", images, visible, options.removal, options.metric, options.space), calls);
-}
 
 }  // namespace
 
@@ -113,8 +104,7 @@ void DeviceRankSession::rank(const std::vector<cuda::GpuMat>& images, OutputArra
     {
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
-        ws.repeat(format("%d of %d x %d", count, input.size().width, input.size().height),
-                  [&] { net.forward(pixels, count, nullptr, patches, part, nullptr, ws); });
+        rankImages(net, pixels, count, part, ws);
         wanted.put(ops, part, first, count);
     }
     ops.makeStreamWait(stream);
@@ -137,15 +127,13 @@ Mat DevicePseudoScoreSession::forward(const Mat& visible, const vit::LeaveOneOut
     vit::Workspace& ws = workspace_.of(model_->computing);
     const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     const int batch = visible.rows, each = visible.cols;
-    const int step = vit::comparesImages(options) ? 1 : batch;
     const size_t side = static_cast<size_t>(model_->net.config().input.imageSize), image = 3 * side * side;
     const float* one = ws.get("device.image", image);
-    float* const pixels = ws.get("device.pixels", static_cast<size_t>(step) * image);
-    ws.ops().repeatItems(one, pixels, 1, static_cast<size_t>(step), image * sizeof(float));
+    float* const pixels = ws.get("device.pixels", static_cast<size_t>(batch) * image);
+    ws.ops().repeatItems(one, pixels, 1, static_cast<size_t>(batch), image * sizeof(float));
     const int* keep = ws.upload("device.visible", visible.ptr<int>(), visible.total());
     float* const scores = ws.get("device.scores", visible.total());
-    for (int row = 0; row < batch; row += step)
-        measure(model_->net, pixels, step, keep + row * each, each, options, scores + row * each, ws);
+    scoreImages(model_->net, pixels, batch, keep, each, options, scores, ws);
     Mat result(batch, each, CV_32F);
     ws.ops().download(scores, result.ptr<float>(), result.total() * sizeof(float));
     return result;
@@ -161,7 +149,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     const vit::InputConfig& input = model_->net.config().input;
     const int total = static_cast<int>(images.size()), each = static_cast<int>(visible.size());
     const int rows = (1 + each) * (1 + input.numPatches());
-    const int chunk = vit::comparesImages(options) ? 1 : std::max(1, std::min(total, mostVariantRows / rows));
+    const int chunk = std::max(1, std::min(total, mostVariantRows / rows));
     const size_t side = static_cast<size_t>(input.imageSize);
     WantedScores wanted(scores, total, each);
     ops.waitForStream(stream);
@@ -174,7 +162,7 @@ void DevicePseudoScoreSession::score(const std::vector<cuda::GpuMat>& images, co
     {
         const int count = std::min(chunk, total - first);
         prepareDeviceImages(images.data() + first, count, first, input, ops, pixels);
-        measure(model_->net, pixels, count, keep, each, options, part, ws);
+        scoreImages(model_->net, pixels, count, keep, each, options, part, ws);
         wanted.put(ops, part, first, count);
     }
     ops.makeStreamWait(stream);

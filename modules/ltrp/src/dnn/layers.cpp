@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "layers.hpp"
+#include "passes.hpp"
 
 #include "../io/file_bytes.hpp"
 
@@ -201,14 +202,11 @@ void RankLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays outArra
     const Mat pixels = contiguous(in[0], CV_32F);
     CV_Assert(pixels.dims == 4);
     const vit::RankerNet& net = netFor(Size(pixels.size[3], pixels.size[2]));
-    const int patches = net.config().input.numPatches();
     vit::Workspace& ws = workspace_.of(model().computing);
     const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
     const float* const values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
-    const int batch = pixels.size[0];
-    ws.repeat(format("%d of %d x %d", batch, pixels.size[3], pixels.size[2]),
-              [&] { net.forward(values, batch, nullptr, patches, scores, nullptr, ws); });
+    rankImages(net, values, pixels.size[0], scores, ws);
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
@@ -273,26 +271,12 @@ void PseudoScoreLayer::forward(InputArrayOfArrays inArrays, OutputArrayOfArrays 
                          << values[i] << " at position " << i);
     }
 
-    // SSIM and PSNR are scaled over what one call is given; a row must not depend on its neighbours in the batch.
-    const vit::LeaveOneOut leaveOneOut(model().net);
-    const bool scaled = vit::comparesImages(options_);
-    const int step = scaled ? 1 : batch;
-    const size_t imageValues = size_t(3) * input.imageSize * input.imageSize;
     vit::Workspace& ws = workspace_.of(model().computing);
     const std::shared_ptr<void> guard = ws.ops().deviceGuard();
     const float* values = ws.upload("layer.pixels", pixels.ptr<float>(), pixels.total());
     const int* keep = ws.upload("layer.visible", ids.ptr<int>(), ids.total());
     float* scores = ws.result("layer.scores", out[0].ptr<float>(), out[0].total());
-    const auto measure = [&](int row)
-    {
-        leaveOneOut.scores(values + row * imageValues, step, keep + row * visible, visible, options_,
-                           scores + row * visible, ws);
-    };
-    if (scaled)   // it looks at images on the host
-        for (int row = 0; row < batch; row += step)
-            measure(row);
-    else
-        ws.repeat(format("%d of %d", batch, visible), [&] { measure(0); });
+    scoreImages(model().net, values, batch, keep, visible, options_, scores, ws);
     ws.finish(scores, out[0].ptr<float>(), out[0].total());
 }
 
