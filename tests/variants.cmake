@@ -87,7 +87,8 @@ foreach(_version ${LTRP_CI_OPENCV})
 endforeach()
 
 # The CUDA build compiles and links, warnings as errors, where there is nvcc; what it computes without a GPU (nothing, and it
-# says why) is tested by the suite api. The kernels and the host's side run in the suites simt_*.
+# says why) is tested by the suite api. The kernels and the host's side run in the suites simt_*. So does ltrp-mpi with NCCL,
+# whose sums over GPUs nothing here runs: the suite mpi_device has them copied to the host.
 find_program(LTRP_CI_NVCC nvcc HINTS /usr/local/cuda/bin)
 mark_as_advanced(LTRP_CI_NVCC)
 if(LTRP_CI_NVCC)
@@ -95,8 +96,22 @@ if(LTRP_CI_NVCC)
   list(TRANSFORM _left_out REPLACE ".*/test_([^/]*)\\.cpp$" "\\1")
   list(FILTER _left_out EXCLUDE REGEX "^api")
   list(JOIN _left_out "|" _left_out)
-  ltrp_variant(cuda TARGET ltrp_tests -DLTRP_BUILD_TOOL=OFF -DLTRP_WITH_CUDA=ON -DLTRP_WERROR=ON "-DLTRP_LEAVE_OUT_TESTS=${_left_out}" "-DCMAKE_CUDA_COMPILER=${LTRP_CI_NVCC}"
+  get_filename_component(_nvcc "${LTRP_CI_NVCC}" REALPATH)
+  get_filename_component(_cuda "${_nvcc}" DIRECTORY)
+  find_library(LTRP_CI_NCCL nccl HINTS "${_cuda}/../lib" "${_cuda}/../lib64")
+  mark_as_advanced(LTRP_CI_NCCL)
+  set(_nccl -DLTRP_BUILD_TOOL=OFF)
+  if(LTRP_CI_NCCL AND TARGET ltrp-mpi)
+    set(_nccl -DLTRP_WITH_MPI=ON -DLTRP_WITH_NCCL=ON "-DNCCL_LIBRARY=${LTRP_CI_NCCL}")
+  else()
+    message(WARNING "libnccl or MPI was not found: ltrp-mpi WITH NCCL IS LEFT OUT of this run")
+  endif()
+  ltrp_variant(cuda TARGET ltrp_tests ${_nccl} -DLTRP_WITH_CUDA=ON -DLTRP_WERROR=ON "-DLTRP_LEAVE_OUT_TESTS=${_left_out}" "-DCMAKE_CUDA_COMPILER=${LTRP_CI_NVCC}"
     -DCMAKE_CUDA_ARCHITECTURES=90-real)   # the others would take three times as long
+  if(LTRP_CI_NCCL AND TARGET ltrp-mpi)
+    add_test(NAME cuda.nccl COMMAND ${CMAKE_COMMAND} --build "${PROJECT_BINARY_DIR}/variants/cuda" --target ltrp-mpi)
+    set_tests_properties(cuda.nccl PROPERTIES FIXTURES_REQUIRED cuda TIMEOUT 1800 PROCESSORS 2)
+  endif()
   ltrp_variant_test(cuda api ltrp_tests --run_test=api --log_level=test_suite --report_level=short)
 else()
   message(WARNING "no nvcc on PATH or in /usr/local/cuda/bin: THE CUDA BUILD IS LEFT OUT of this run")

@@ -9,6 +9,7 @@
 #include "photos.hpp"
 #include "score_options.hpp"
 #include "score_targets.hpp"
+#include "worker_options.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
@@ -182,6 +183,7 @@ int runScore(const std::vector<std::string>& args)
             "command line goes first")
         ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
+    addWorkerOptions(options);
     // clang-format on
     addMaxPixels(options);
     addPrecision(options);
@@ -200,7 +202,9 @@ int runScore(const std::vector<std::string>& args)
     }
     if (!(keepRatio > 0 && keepRatio <= 1))
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
-    applyThreads(values);
+    if (isMpiTool())   // several of `ltrp` are right with --part
+        requireWorkersOfLauncher();
+    applyWorkerOptions(values);
     applyMaxPixels(values);
 
     if (params.masks == 1 && params.teacher != "leave-one-out")
@@ -214,6 +218,8 @@ int runScore(const std::vector<std::string>& args)
             throw UsageError("--targets does not go with --keep");
         return scoreTargets(paths, values["targets"].as<std::string>(), findModel(mae, "mae", "--mae"), params, values);
     }
+    if (!workers().alone())
+        throw UsageError("several processes compute score maps alone: expected --targets; start one process for anything else");
     for (const char* option : {"mirror", "part"})
         if (values.count(option) && !values[option].defaulted())
             throw UsageError(std::string("--") + option + " goes with --targets");

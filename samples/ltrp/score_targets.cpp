@@ -7,6 +7,7 @@
 #include "score_targets.hpp"
 #include "photos.hpp"
 #include "score_options.hpp"
+#include "worker_options.hpp"
 #include "weights.hpp"
 
 #include "../../modules/ltrp/src/core/words.hpp"
@@ -117,6 +118,41 @@ cv::Mat mapOf(const Scorer& scorer, const cv::Mat& photo, const ScoreParams& par
     return (map + other) * 0.5;
 }
 
+/// Row i of `maps` as a map, or empty where `readable` is 0.
+std::vector<cv::Mat> mapsOf(const cv::Mat& maps, const cv::Mat& readable, cv::Size grid)
+{
+    std::vector<cv::Mat> result;
+    for (int i = 0; i < maps.rows; ++i)
+        result.push_back(readable.at<float>(i) > 0 ? maps.row(i).reshape(1, grid.height) : cv::Mat());
+    return result;
+}
+
+/// The files that are to be written: of each its number and its images, from `first` to `last` - 1.
+struct Missing
+{
+    int file, first, last;
+};
+
+/// Worker 0 looks what is there. `there`: how many of the files asked for
+std::vector<Missing> findMissing(const train::TargetWriter* writer, const Part& part, size_t& there)
+{
+    std::vector<Missing> missing;
+    there = 0;
+    for (int file = 0; writer && file < writer->files(); ++file)
+        if (part.holds(file))
+        {
+            if (writer->has(file))
+                ++there;
+            else
+                missing.push_back({file, writer->first(file), writer->last(file)});
+        }
+    size_t count = missing.size();
+    workers().broadcast(&count, sizeof count);
+    missing.resize(count);
+    workers().broadcast(missing.data(), count * sizeof(Missing));
+    return missing;
+}
+
 }  // namespace
 
 int scoreTargets(const std::vector<std::string>& data, const std::string& folder, const std::string& mae,
@@ -124,13 +160,16 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
 {
     if (folder.empty())
         throw UsageError("--targets: empty name");
+    train::Workers& together = workers();
     const Part part(values);
     const bool mirror = values["mirror"].as<bool>();
     const train::Dataset dataset = train::listImages(data);
     for (const image::Skipped& skipped : dataset.skipped)
-        complain(skipped.place + ": " + skipped.reason);
+        if (together.first())
+            complain(skipped.place + ": " + skipped.reason);
     for (const std::string& left : dataset.left)
-        complain(left);
+        if (together.first())
+            complain(left);
     const size_t leftOut = dataset.skipped.size() + dataset.left.size();
     io::LoadHints hints;
     hints.normPixLoss = targetsOption(values);
@@ -139,26 +178,28 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     checkMaskRatio(params, scorer->getGrid());
     const train::TargetDescription description{teacherOptions(model, params, mirror, values), model.mae.input,
                                                train::datasetText(dataset)};
-    const train::TargetWriter writer(folder, dataset, description);
-
-    std::vector<int> missing;
-    size_t files = 0;
-    for (int file = 0; file < writer.files(); ++file)
-    {
-        files += part.holds(file);
-        if (part.holds(file) && !writer.has(file))
-            missing.push_back(file);
-    }
-    if (missing.size() < files)
-        complain(folder + ": " + std::to_string(files - missing.size()) + " of " + std::to_string(files) +
+    train::OptionList same = description.teacher;
+    same.insert(same.end(), {{"data", description.data}, {"part", std::to_string(part.number) + "/" + std::to_string(part.of)},
+                             {"the program", together.program()}});
+    train::requireEqual(together, same);
+    const std::unique_ptr<train::TargetWriter> writer(together.first() ? new train::TargetWriter(folder, dataset, description)
+                                                                       : nullptr);
+    size_t there = 0;
+    const std::vector<Missing> missing = findMissing(writer.get(), part, there);
+    if (there > 0)
+        complain(folder + ": " + std::to_string(there) + " of " + std::to_string(there + missing.size()) +
                  " files are there already");
     // For scripts: a line on standard output says that all maps asked for are there, also where images were skipped.
     const auto end = [&](size_t failed)
     {
-        std::cout << io::harmless(folder) << ": score maps of " << dataset.paths.size() << " images";
-        if (part.of > 1)
-            std::cout << ", part " << part.number << "/" << part.of;
-        std::cout << "\n";
+        if (together.first())
+        {
+            std::cout << io::harmless(folder) << ": score maps of " << dataset.paths.size() << " images";
+            if (part.of > 1)
+                std::cout << ", part " << part.number << "/" << part.of;
+            std::cout << "\n";
+        }
+        together.end();
         return failed + leftOut > 0 ? 1 : 0;
     };
     if (missing.empty())
@@ -171,37 +212,50 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
         std::string warning;
         return image::decodePhoto(image::readPhotoBytes(dataset.paths[i], place, dataset.shards), {}, warning);
     });
-    size_t images = 0, done = 0, failed = 0;
-    for (int file : missing)
-        images += static_cast<size_t>(writer.last(file) - writer.first(file));
-    Progress progress("score: image", images);
-    for (int file : missing)
+    int images = 0, done = 0;
+    for (const Missing& piece : missing)
+        images += piece.last - piece.first;
+    size_t failed = 0;
+    Progress progress("score: image", static_cast<size_t>(images));
+    for (const Missing& piece : missing)
     {
-        std::vector<cv::Mat> maps;
-        for (int i = writer.first(file); i < writer.last(file); ++i)
+        // Each worker computes some of the file's maps; all others are zero, so that sums are the maps to the bit.
+        const int count = piece.last - piece.first;
+        cv::Mat maps = cv::Mat::zeros(count, scorer->getGrid().area(), CV_32F), readable = cv::Mat::zeros(1, count, CV_32F);
+        for (int i = together.index(); i < count; i += together.count())
         {
             checkInterrupt();
-            const std::string& path = dataset.paths[static_cast<size_t>(i)];
+            const int image = piece.first + i;
+            const std::string& path = dataset.paths[static_cast<size_t>(image)];
             cv::Mat photo;
             try
             {
-                photo = readScaled(dataset, i, scorer->getInputSize().width);
+                photo = readScaled(dataset, image, scorer->getInputSize().width);
             }
             catch (const std::exception& error)
             {
-                requireUnchangedShard(dataset, i);
+                requireUnchangedShard(dataset, image);
                 complain(reason(error, path));
-                ++failed;
             }
-            maps.push_back(photo.empty() ? cv::Mat() : mapOf(*scorer, photo, params, mirror));
-            progress.update(++done);
+            if (!photo.empty())
+            {
+                mapOf(*scorer, photo, params, mirror).reshape(1, 1).copyTo(maps.row(i));
+                readable.at<float>(i) = 1;
+            }
+            if (together.first())
+                progress.update(static_cast<size_t>(done + i + 1));
         }
-        writer.write(file, maps);
+        together.sum(maps.ptr<float>(), maps.total());
+        together.sum(readable.ptr<float>(), readable.total());
+        done += count;
+        failed += static_cast<size_t>(count - cv::countNonZero(readable));
+        if (together.first())
+            writer->write(piece.file, mapsOf(maps, readable, scorer->getGrid()));
     }
     progress.hide();
-    if (failed == images)
+    if (failed == static_cast<size_t>(images))
         throw std::runtime_error("none of the " + std::to_string(images) + " images can be read");
-    if (failed > 0)
+    if (failed > 0 && together.first())
         complain(std::to_string(failed) + " images cannot be read and have no target");
     return end(failed);
 }

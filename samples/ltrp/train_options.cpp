@@ -6,7 +6,9 @@
 
 #include "photos.hpp"
 #include "train_options.hpp"
+#include "worker_options.hpp"
 
+#include "../../modules/ltrp/src/train/option_table.hpp"
 #include "../../modules/ltrp/src/train/trainer.hpp"
 
 #include <algorithm>
@@ -29,38 +31,20 @@ using namespace cv::ltrp;
 namespace
 {
 
-/// An option with its present value as the default, written as it would be typed.
-po::typed_value<double>* number(double& value)
+/// With its present value as the default, written as it would be typed; without where that is for the training to choose.
+void addTrainOption(po::options_description& options, TrainParams& params, const train::TrainOption& option)
 {
-    return po::value(&value)->value_name("X")->default_value(value, plain(value));
-}
-
-po::typed_value<int>* count(int& value)
-{
-    return po::value(&value)->value_name("N")->default_value(value);
-}
-
-train::Workers* trainingWorkers = nullptr;
-
-bool together()
-{
-    return trainingWorkers && !trainingWorkers->alone();
-}
-
-/// Several trainings that know nothing of each other would be refused by the folder they share, at best.
-void requireWorkersOfLauncher()
-{
-    const int workers = trainingWorkers ? trainingWorkers->count() : 1;
-    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    const bool chosen = option.real == &TrainParams::warmupEpochs || option.whole == &TrainParams::accumulate;
+    if (option.real)
     {
-        const char* value = std::getenv(name);
-        if (!value)
-            continue;
-        if (std::atoi(value) > workers)
-            throw UsageError(std::string("started as one of ") + value + " processes (" + name + "), but " +
-                             (trainingWorkers ? "the MPI of this program is another one than the launcher's"
-                                              : "this program trains alone; ltrp-mpi trains in several processes"));
-        return;
+        auto* const value = po::value(&(params.*option.real))->value_name("X");
+        options.add_options()(option.name, chosen ? value : value->default_value(params.*option.real, plain(params.*option.real)),
+                              option.help);
+    }
+    else
+    {
+        auto* const value = po::value(&(params.*option.whole))->value_name("N");
+        options.add_options()(option.name, chosen ? value : value->default_value(params.*option.whole), option.help);
     }
 }
 
@@ -135,19 +119,13 @@ private:
 
 }  // namespace
 
-void setTrainingWorkers(train::Workers* workers)
-{
-    trainingWorkers = workers;
-}
-
 void addTrainOptions(po::options_description& options, TrainParams& p, const char* initHelp)
 {
-    if (trainingWorkers)
+    if (isMpiTool())
         options.add_options()
             ("deterministic", po::value<std::string>()->value_name("yes|no"), "add gradients in the order of the batches: the result "
-                "is that of one worker, bit for bit; no: faster with many (default: yes up to 8 workers)")
-            ("stall-seconds", number(trainingWorkers->stallSeconds), "seconds after which a worker that does not answer ends all; 0: "
-                "it is waited for");
+                "is that of one worker, bit for bit; no: faster with many (default: yes up to 8 workers; on GPUs always no)");
+    addWorkerOptions(options);
     // clang-format off
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
@@ -156,26 +134,13 @@ void addTrainOptions(po::options_description& options, TrainParams& p, const cha
         ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; "
             "starts fresh where there is none")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "
-            "line; the command line goes first")
-        ("epochs", number(p.epochs), "passes over the data")
-        ("warmup-epochs", po::value(&p.warmupEpochs)->value_name("X"), "epochs in which the learning rate rises from 0 (default: "
-            "a tenth of --epochs, at most 40)")
-        ("batch", count(p.batch), "images computed at a time")
-        ("accumulate", po::value(&p.accumulate)->value_name("N"), "batches averaged for one update of the weights (default: so "
-            "many that an epoch has 16 updates or more, of at most 512 images, on a GPU 4096)")
-        ("blr", number(p.baseLearningRate), "learning rate per 256 images: rate = blr * batch * accumulate / 256")
-        ("lr", number(p.learningRate), "the learning rate itself; 0: from --blr")
-        ("min-lr", number(p.minLearningRate), "learning rate at the end of the half-cosine")
-        ("weight-decay", number(p.weightDecay), "AdamW's weight decay (not on biases and norms)")
-        ("beta1", number(p.beta1), "AdamW's first moment")
-        ("beta2", number(p.beta2), "AdamW's second moment")
-        ("scale-min", number(p.scaleMin), "random crop: smallest share of the image's area")
-        ("scale-max", number(p.scaleMax), "random crop: largest share of the image's area")
-        ("ratio-min", number(p.ratioMin), "random crop: smallest width / height")
-        ("ratio-max", number(p.ratioMax), "random crop: largest width / height")
+            "line; the command line goes first");
+    for (const train::TrainOption& option : train::trainOptions())
+        if (option.real != &TrainParams::maskRatio && option.whole != &TrainParams::threads)
+            addTrainOption(options, p, option);
+    options.add_options()
         ("full-decode", po::bool_switch(), "decode JPEG files in full even where a half, a quarter or an eighth of their size is enough for every "
             "crop; slower")
-        ("flip", number(p.flip), "probability of a horizontal flip")
         ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"), "of the matrix products of the "
             "network in training: fp32 or bf16 (processors with AVX512_BF16), on cuda also tf32 or fp16; weights, gradients and "
             "optimizer are 32-bit")
@@ -184,17 +149,6 @@ void addTrainOptions(po::options_description& options, TrainParams& p, const cha
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores); a resumed run "
             "needs the same number, by which sums are rounded")
-        ("workers", count(p.workers), "threads that read images ahead, 0: none; no influence on the result")
-        ("cache-mb", count(p.cacheMegabytes), "MiB of decoded images kept in memory, 0: none; "
-            "no influence on the result")
-        ("checkpoint-every", po::value(&p.checkpointEvery)->value_name("STEPS")->default_value(p.checkpointEvery),
-            "updates between checkpoints (the newest two are kept)")
-        ("checkpoint-minutes", number(p.checkpointMinutes), "minutes after which an update ends with a checkpoint as well, 0: "
-            "never for the time")
-        ("export-every", po::value(&p.exportEvery)->value_name("EPOCHS")->default_value(p.exportEvery),
-            "epochs between copies of the weights, epoch-NNNN.safetensors; 0: none")
-        ("log-every", po::value(&p.logEvery)->value_name("STEPS")->default_value(p.logEvery),
-            "updates per line of log.jsonl")
         ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
     // clang-format on
     addMaxPixels(options);
@@ -202,9 +156,11 @@ void addTrainOptions(po::options_description& options, TrainParams& p, const cha
 
 void addMaskOptions(po::options_description& options, TrainParams& params)
 {
+    for (const train::TrainOption& option : train::trainOptions())
+        if (option.real == &TrainParams::maskRatio)
+            addTrainOption(options, params, option);
     // clang-format off
     options.add_options()
-        ("mask-ratio", number(params.maskRatio), "share of patches hidden")
         ("recipe", po::value<std::string>()->value_name("NAME"), "paper: what is not given as the paper has it, 64 batches "
             "of 64 images an update and 40 epochs of warm-up; without it both follow data, device and --epochs");
     // clang-format on
@@ -227,6 +183,7 @@ void applyGeometry(const po::variables_map& values, const Geometry& geometry)
 void finishTrainParams(const po::variables_map& values, TrainParams& params)
 {
     requireWorkersOfLauncher();
+    applyWorkerOptions(values);
     for (const std::string& path : positionals(values, "data", 1, "DATA: a folder of images or a list file"))
         params.data.push_back(path);
     if (values.count("recipe"))
@@ -243,16 +200,14 @@ void finishTrainParams(const po::variables_map& values, TrainParams& params)
     if (values.count("warmup-epochs") && !(params.warmupEpochs >= 0))
         throw UsageError("--warmup-epochs: " + plain(params.warmupEpochs) + " is negative");
     params.seed = seedOption(values, "seed");
-    applyThreads(values);
-    if (together() && !values.count("threads"))
-        cv::setNumThreads(trainingWorkers->threads());
-    if (trainingWorkers)
-    {
-        trainingWorkers->ordered = values.count("deterministic") ? wordOption(values, "deterministic", {"no", "yes"}) == 1
-                                                                 : trainingWorkers->count() <= 8;
-        if (!(trainingWorkers->stallSeconds >= 0))
-            throw UsageError("--stall-seconds: " + plain(trainingWorkers->stallSeconds) + " is negative");
-    }
+    train::Workers& together = workers();
+    const bool onGpus = !together.alone() && values["device"].as<std::string>() == "cuda";
+    together.ordered = values.count("deterministic") ? wordOption(values, "deterministic", {"no", "yes"}) == 1
+                                                     : together.count() <= 8 && !onGpus;
+    if (onGpus && together.ordered)
+        throw UsageError("--deterministic yes: on GPUs gradients are added in an order of the GPUs' own; leave it out");
+    if (onGpus)
+        together.takeGpu();
     applyMaxPixels(values);
     params.reduceJpegs = !values["full-decode"].as<bool>();
     params.target = requiredTargetOption(values);
@@ -293,13 +248,12 @@ int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
     trainer->setStop([]() { return interruptSignal() != 0; });
     for (const char* name : {"log.jsonl", "final.safetensors"})
         refuseInput((std::filesystem::path(std::string(params.out)) / name).string());
-    if (trainingWorkers)
-        train::trainTogether(*trainer, *trainingWorkers);
-    if (!together())   // else the signal comes to many, and perhaps to end them all
+    train::trainTogether(*trainer, workers());
+    if (workers().alone())   // else the signal comes to many, and perhaps to end them all
         announceInterrupt("ltrp: stopping after this batch; again to stop now\n");
     if (trainer->run())
         return 0;
-    if (!trainingWorkers || trainingWorkers->first())
+    if (workers().first())
         display.say("to go on: the same command " + (params.resume ? "again" : "with --resume (--out " + params.out + ")"));
     checkInterrupt();
     return 1;

@@ -12,13 +12,8 @@
 #include <functional>
 #include <utility>
 
-namespace cv { namespace ltrp { namespace train { class Workers; }}}
-
 namespace tool
 {
-
-/// Has trainings be one of several workers (ltrp-mpi). They must outlive the program's run.
-void setTrainingWorkers(cv::ltrp::train::Workers* workers);
 
 /// Options of a network's shape: (name, where the value goes), applied over a preset by applyGeometry().
 typedef std::vector<std::pair<const char*, int*>> Geometry;

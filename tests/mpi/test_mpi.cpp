@@ -5,46 +5,17 @@
 #define BOOST_TEST_MODULE ltrp_mpi
 #include <boost/test/unit_test.hpp>
 
-#include "process.hpp"
+#include "mpi_tools.hpp"
 
-#include <nlohmann/json.hpp>
-
-#include <cmath>
-#include <cstring>
 #include <random>
-#include <regex>
 #include <set>
-#include <sstream>
 
 namespace
 {
 
-using testing_tools::Outcome;
-using testing_tools::Process;
-using testing_tools::readText;
-using testing_tools::writeText;
-using Json = nlohmann::json;
-using testing_tools::Words;
-using testing_tools::operator+;
-
-/// Waiting threads leave the processors to other tests; no warnings where a container forbids to read another process.
-const std::map<std::string, std::string> ENVIRONMENT = {{"OMP_WAIT_POLICY", "passive"},
-                                                        {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
-
-/// What mpirun has to start: several programs are separated by ":".
-Words mpirun(const Words& what)
-{
-    return Words{LTRP_MPIRUN, "--allow-run-as-root", "--oversubscribe"} + what;
-}
-
 Words workers(int count, const Words& arguments)
 {
     return mpirun(Words{"-n", std::to_string(count), LTRP_MPI_TOOL} + arguments);
-}
-
-Outcome run(const Words& command)
-{
-    return Process(command, ENVIRONMENT).wait(300);
 }
 
 /// What the tool itself says, without mpirun's paragraphs and the progress.
@@ -56,17 +27,6 @@ Words said(const std::string& err)
         if (line.compare(0, 5, "ltrp ") == 0 || line.compare(0, 5, "ltrp:") == 0)
             lines.push_back(line);
     return lines;
-}
-
-/// All values of a weight file, which is a header's size, the header and the values.
-std::vector<float> values(const std::string& path)
-{
-    const std::string bytes = readText(path);
-    uint64_t header = 0;
-    std::memcpy(&header, bytes.data(), sizeof header);
-    std::vector<float> result((bytes.size() - 8 - header) / sizeof(float));
-    std::memcpy(result.data(), bytes.data() + 8 + header, result.size() * sizeof(float));
-    return result;
 }
 
 /// Whether a process has ended, or does so within ten seconds; it may remain as a zombie where nobody asks for its status.
@@ -85,24 +45,13 @@ bool ended(pid_t process)
     return false;
 }
 
-double distance(const std::vector<float>& a, const std::vector<float>& b)
+struct Fixture : JobFixture
 {
-    BOOST_REQUIRE(a.size() == b.size());
-    double squares = 0;
-    for (size_t i = 0; i < a.size(); i++)
-        squares += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    return std::sqrt(squares);
-}
-
-struct Fixture
-{
-    const std::string photos = std::string(LTRP_SOURCE_DIR) + "/samples/photos";
     /// Two updates of three batches in an epoch.
     const Words common = {"--batch", "1", "--accumulate", "3", "--warmup-epochs", "0", "--seed", "4", "--threads", "1",
                           "--log-every", "1", "--checkpoint-every", "4"};
     const Words geometry = {"--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads", "2",
                             "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2"};
-    testing_tools::TemporaryFolder folder;
 
     Words pretrain(const std::string& epochs, const std::string& out, const std::string& rate = "0.001") const
     {
@@ -114,48 +63,6 @@ struct Fixture
                      "--depth", "1", "--heads", "2", "--list-k", "4", "--epochs", epochs, "--out", folder.file(out),
                      "--lr", "0.001"} + common;
     }
-    static std::string must(const Words& command)
-    {
-        const Outcome outcome = run(command);
-        BOOST_REQUIRE_MESSAGE(outcome.status == 0, "status " << outcome.status << ": " << outcome.err);
-        return outcome.err;
-    }
-    std::string result(const std::string& out) const { return readText(folder.file(out + "/final.safetensors")); }
-
-    std::vector<Json> log(const std::string& out) const
-    {
-        std::vector<Json> lines;
-        std::istringstream text(readText(folder.file(out + "/log.jsonl")));
-        for (std::string line; std::getline(text, line);)
-            lines.push_back(Json::parse(line));
-        return lines;
-    }
-    /// [step, loss, gradient norm] of each update.
-    std::vector<std::vector<double>> course(const std::string& out) const
-    {
-        std::vector<std::vector<double>> steps;
-        for (const Json& line : log(out))
-            if (line["event"] == "step")
-                steps.push_back({line["step"].get<double>(), line["loss"].get<double>(), line["grad_norm"].get<double>()});
-        return steps;
-    }
-
-    /// Waits until an update is logged; the processes of the workers as the log's newest beginning names them.
-    std::vector<pid_t> processes(const std::string& out, Process& job) const
-    {
-        const std::string path = folder.file(out + "/log.jsonl");
-        while (job.running() && !(std::filesystem::exists(path) && readText(path).find("\"loss\"") != std::string::npos))
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        std::vector<pid_t> found;
-        static const std::regex process("process ([0-9]+)");
-        std::istringstream text(readText(path));
-        std::string line;
-        std::getline(text, line);
-        for (std::sregex_iterator it(line.begin(), line.end(), process), end; it != end; ++it)
-            found.push_back(std::stoi((*it)[1]));
-        return found;
-    }
-
     /// Expects that the job fails, and that the tool says one line, with all parts.
     static void expectOneLine(const Words& command, const Words& parts)
     {
@@ -315,7 +222,38 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_said_once)
     lost[1] = folder.file("nowhere");
     expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + pretrain("2", "lost") + Words{":", "-n", "1", LTRP_MPI_TOOL} + lost),
                   {"worker 1 of 2 (process ", "nowhere"});
-    expectOneLine(workers(2, {"rank", photos}), {"pretrain and train"});
+    expectOneLine(workers(2, {"rank", photos}), {"only pretrain, train and score --targets", "'rank'"});
+    expectOneLine(workers(2, {"score", photos}), {"expected --targets"});
+}
+
+BOOST_AUTO_TEST_CASE(score_maps_are_those_of_one_process)
+{
+    must(Words{LTRP_TOOL} + pretrain("1", "mae"));
+    std::filesystem::copy(photos, folder.file("photos"));
+    writeText(folder.file("photos/broken.jpg"), "no picture");
+    const auto score = [&](const std::string& out)
+    {
+        return Words{"score", folder.file("photos"), "--mae", folder.file("mae/final.safetensors"), "--mask-ratio", "0.5",
+                     "--masks", "2", "--threads", "1", "--targets", folder.file(out)};
+    };
+    const auto maps = [&](const std::string& out) { return readText(folder.file(out + "/targets-00000.safetensors")); };
+    BOOST_TEST(run(Words{LTRP_TOOL} + score("one")).status == 1);   // of the photo that cannot be read
+    for (const int count : {2, 3})
+    {
+        const std::string out = "together" + std::to_string(count);
+        const Outcome outcome = run(workers(count, score(out)));
+        BOOST_TEST(outcome.status != 0);
+        BOOST_TEST(outcome.out == folder.file(out) + ": score maps of 7 images\n");
+        BOOST_TEST(outcome.err.find("1 images cannot be read and have no target") != std::string::npos, outcome.err);
+        BOOST_TEST(maps(out) == maps("one"));
+    }
+    // What is there is not computed again, and what differs is found before anything is.
+    const Outcome again = run(workers(2, score("one")));
+    BOOST_TEST(again.status == 0);
+    BOOST_TEST(again.err.find("1 of 1 files are there already") != std::string::npos, again.err);
+    expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + score("other") + Words{":", "-n", "1", LTRP_MPI_TOOL} + score("other") +
+                         Words{"--seed", "5"}), {"worker 1 of 2 (process ", "seed is 5"});
+    BOOST_TEST(!std::filesystem::exists(folder.file("other")));
 }
 
 BOOST_AUTO_TEST_CASE(a_checkpoint_that_cannot_be_written_ends_all)
@@ -335,7 +273,7 @@ BOOST_AUTO_TEST_CASE(the_plain_tool_refuses_to_be_one_of_several)
 {
     const Outcome outcome = run(mpirun(Words{"-n", "2", LTRP_TOOL} + pretrain("2", "out")));
     BOOST_TEST(outcome.status != 0);
-    BOOST_TEST(outcome.err.find("ltrp-mpi trains in several processes") != std::string::npos, outcome.err);
+    BOOST_TEST(outcome.err.find("ltrp-mpi works in several processes") != std::string::npos, outcome.err);
     BOOST_TEST(!std::filesystem::exists(folder.file("out")));
 }
 

@@ -20,6 +20,16 @@ struct Crop
     bool mirrored;
 };
 
+/// Adds up values of the workers that train together: in a GPU's memory, in the order of a stream (a cudaStream_t).
+class DeviceSum
+{
+public:
+    virtual ~DeviceSum() = default;
+    /// values [count] become their sum over all workers, the same bits at each. All workers call in the same order.
+    virtual void add(float* values, size_t count, void* stream) = 0;
+    virtual void add(double* values, size_t count, void* stream) = 0;
+};
+
 struct TrainingSetup
 {
     const float* weights;         ///< [total], the host's arena, as passed to Backend::parameters()
@@ -28,11 +38,14 @@ struct TrainingSetup
     PatchGrid grid;
     float mean[3], deviation[3];  ///< of the network's input
     int batch, visible;           ///< images, and visible patches of each
-    int batchesPerStep;           ///< batches whose losses are averaged
+    int batchesPerStep;           ///< batches whose losses are averaged, of all workers
     int largestCrop;              ///< in pixels, width and height
     int targets;                  ///< target values per image; 0: none
     uint64_t seed;                ///< of the masks
     bool recordable;              ///< the pass neither waits nor copies between host and device
+    /// With several workers: called between a step's last batch and its update, never recorded. gradients [total] and the
+    /// mean loss, in the device's memory, become their sums over all workers in the order of `stream`. Null: one worker
+    std::function<void(float* gradients, double* loss, void* stream)> sumOverWorkers;
 };
 
 /// Input of a network's pass, in the backend's memory.
@@ -48,9 +61,9 @@ struct Samples
 
 struct StepReport
 {
-    double loss;             ///< mean over the step's batches
+    double loss;             ///< mean over the step's batches, of all workers
     double gradientNorm;     ///< of the gradients of the update
-    int failedBatch;         ///< the step's first batch with a loss that is not finite; -1: none
+    int failedBatch;         ///< this worker's first batch of the step with a loss that is not finite; -1: none
 };
 
 /// A training with weights, gradients, optimizer state and images on a device. A step is a sequence of calls on its

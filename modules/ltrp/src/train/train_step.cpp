@@ -17,6 +17,19 @@ namespace cv { namespace ltrp { namespace train {
 namespace
 {
 
+/// Collective: the images of the batch whose loss failed, which worker `worker` names to all.
+void setFailedLoss(Workers& workers, UpdateResult& result, double loss, int worker, std::vector<int> images)
+{
+    int count = static_cast<int>(images.size());
+    workers.broadcast(&count, sizeof count, worker);
+    images.resize(static_cast<size_t>(count));
+    workers.broadcast(images.data(), images.size() * sizeof(int), worker);
+    result.failed = "loss";
+    result.value = loss;
+    result.images = images;
+    result.worker = worker;
+}
+
 class HostTrainStep CV_FINAL : public TrainStep
 {
 public:
@@ -57,7 +70,10 @@ public:
             {
                 const double loss = losses[static_cast<size_t>(w)];
                 if (!std::isfinite(loss))
-                    return failedLoss(result, loss, w, images);
+                {
+                    setFailedLoss(workers_, result, loss, w, images);
+                    return result;
+                }
                 result.loss += loss / accumulate_;
             }
             gradients_.add(active);
@@ -100,19 +116,6 @@ private:
         return true;
     }
 
-    UpdateResult failedLoss(UpdateResult result, double loss, int worker, std::vector<int> images)
-    {
-        int count = static_cast<int>(images.size());
-        workers_.broadcast(&count, sizeof count, worker);
-        images.resize(static_cast<size_t>(count));
-        workers_.broadcast(images.data(), images.size() * sizeof(int), worker);
-        result.failed = "loss";
-        result.value = loss;
-        result.images = images;
-        result.worker = worker;
-        return result;
-    }
-
     Objective& objective_;
     AdamW& optimizer_;
     Workers& workers_;
@@ -120,15 +123,40 @@ private:
     GradientSum gradients_;
 };
 
+/// Sums over the workers for a device without a way of its own: on the host.
+class HostSum CV_FINAL : public ops::DeviceSum
+{
+public:
+    HostSum(const ops::Backend& backend, Workers& workers) : backend_(backend), workers_(workers) {}
+    void add(float* values, size_t count, void*) CV_OVERRIDE { addCopied(floats_, values, count); }
+    void add(double* values, size_t count, void*) CV_OVERRIDE { addCopied(doubles_, values, count); }
+
+private:
+    template <class Value> void addCopied(std::vector<Value>& host, Value* values, size_t count)
+    {
+        host.resize(count);
+        backend_.download(values, host.data(), count * sizeof(Value));
+        workers_.sum(host.data(), count);
+        backend_.upload(host.data(), values, count * sizeof(Value));
+    }
+
+    const ops::Backend& backend_;
+    Workers& workers_;
+    std::vector<float> floats_;
+    std::vector<double> doubles_;
+};
+
 /// The device computes on a batch while the host hands over the next one; the host waits at the end of each update alone.
+/// Each worker has a device, which adds up the gradients of the worker's own batches; then those of all workers are added.
 class DeviceTrainStep CV_FINAL : public TrainStep
 {
 public:
     /// scale: what the pass of `training` multiplies gradients by.
-    DeviceTrainStep(Objective& objective, AdamW& optimizer, std::unique_ptr<ops::Training> training, int largestCrop, int accumulate,
-                  std::shared_ptr<float> scale)
-        : objective_(objective), optimizer_(optimizer), training_(std::move(training)), largestCrop_(largestCrop),
-          accumulate_(accumulate), scale_(std::move(scale)), usualScale_(*scale_)
+    DeviceTrainStep(Objective& objective, AdamW& optimizer, Workers& workers, std::unique_ptr<ops::Training> training,
+                    int largestCrop, int accumulate, std::shared_ptr<float> scale)
+        : objective_(objective), optimizer_(optimizer), workers_(workers), training_(std::move(training)),
+          largestCrop_(largestCrop), accumulate_(accumulate), own_(Share{workers.index(), workers.count(), accumulate}.own()),
+          scale_(std::move(scale)), usualScale_(*scale_)
     {
     }
 
@@ -155,14 +183,18 @@ public:
         if (waiting_.empty())
             stage(loader, result);
         std::vector<std::vector<int>> images;
-        for (int i = 0; i < accumulate_; i++)
+        // A worker with a batch less than others is idle in the first round: the last one ends with the sum over the workers.
+        const int rounds = (accumulate_ + workers_.count() - 1) / workers_.count();
+        for (int i = own_ - rounds, done = 0; i < own_; i++, done += workers_.count())
         {
-            if (i > 0 && !goOn(i))
+            if (!workers_.all(done == 0 || goOn(done)))
             {
                 result.stopped = true;   // the weights on the device are those of the last update
                 return result;
             }
-            const bool last = i + 1 == accumulate_;
+            if (i < 0)
+                continue;
+            const bool last = i + 1 == own_;
             training_->run(last, factors);
             images.push_back(std::move(waiting_.front()));
             waiting_.pop_front();
@@ -171,15 +203,14 @@ public:
             else if (more)
                 stageAhead(loader, result);
         }
+        // A worker that hangs is missed here; where all have come, their devices have what they wait for.
+        workers_.all(true);
         const ops::StepReport report = training_->wait();
         result.loss = report.loss;
         result.gradientNorm = report.gradientNorm;
-        if (report.failedBatch >= 0)
-        {
-            result.failed = "loss";
-            result.value = report.loss;
-            result.images = images[static_cast<size_t>(report.failedBatch)];
-        }
+        if (!std::isfinite(report.loss))
+            setFailedLoss(workers_, result, report.loss, firstFailed(report.failedBatch),
+                          report.failedBatch < 0 ? std::vector<int>() : images[static_cast<size_t>(report.failedBatch)]);
         else if (!std::isfinite(report.gradientNorm))
         {
             result.failed = "gradient norm";
@@ -203,6 +234,22 @@ public:
     }
 
 private:
+    /// Collective: the worker with the first of the batches that failed. batch: this worker's, -1: none
+    int firstFailed(int batch)
+    {
+        std::vector<double> failed(static_cast<size_t>(workers_.count()));
+        failed[static_cast<size_t>(workers_.index())] = batch + 1;
+        workers_.sum(failed.data(), failed.size());
+        int first = 0;
+        for (int w = 0; w < workers_.count(); w++)
+        {
+            const double his = failed[static_cast<size_t>(w)], least = failed[static_cast<size_t>(first)];
+            if (his > 0 && (least == 0 || his < least))
+                first = w;
+        }
+        return first;
+    }
+
     void stage(Loader& loader, UpdateResult& result)
     {
         const double before = now();
@@ -230,8 +277,9 @@ private:
 
     Objective& objective_;
     AdamW& optimizer_;
+    Workers& workers_;
     const std::unique_ptr<ops::Training> training_;
-    const int largestCrop_, accumulate_;
+    const int largestCrop_, accumulate_, own_;   ///< own_: this worker's batches of an update's accumulate_
     const std::shared_ptr<float> scale_;
     const float usualScale_;
     bool again_ = false;
@@ -271,16 +319,28 @@ std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer,
     setup.targets = loading.targets ? loading.input.numPatches() : 0;
     setup.seed = loading.seed;
     setup.recordable = objective.recordable();
+    if (!workers.alone() && !objective.backend().onHost())
+    {
+        LTRP_REQUIRE(!workers.ordered, Error::StsNotImplemented, "several workers on GPUs add gradients in an order of their own, "
+                     "expected a training that allows it (--deterministic no)");
+        std::shared_ptr<ops::DeviceSum> sums = workers.deviceSum();
+        if (!sums)
+            sums = std::make_shared<HostSum>(objective.backend(), workers);
+        const size_t total = setup.total;
+        setup.sumOverWorkers = [sums, total](float* gradients, double* loss, void* stream)
+        {
+            sums->add(gradients, total, stream);
+            sums->add(loss, 1, stream);
+        };
+    }
     const std::shared_ptr<float> scale = std::make_shared<float>(objective.gradientScale(loading.batch, loading.visible));
     std::unique_ptr<ops::Training> training = objective.backend().training(
         setup, [&objective, scale](const ops::Samples& samples, float* gradients, double* loss)
         { objective.pass(samples, gradients, loss, *scale); });
     if (!training)
         return std::unique_ptr<TrainStep>(new HostTrainStep(objective, optimizer, workers, accumulate));
-    LTRP_REQUIRE(workers.alone(), Error::StsNotImplemented, "several workers train on the CPU alone, found " << workers.count()
-                 << " on a GPU");
-    return std::unique_ptr<TrainStep>(new DeviceTrainStep(objective, optimizer, std::move(training), setup.largestCrop, accumulate,
-                                                      scale));
+    return std::unique_ptr<TrainStep>(new DeviceTrainStep(objective, optimizer, workers, std::move(training), setup.largestCrop,
+                                                          accumulate, scale));
 }
 
 }}}  // namespace

@@ -159,14 +159,17 @@ public:
                 continue;
             }
             currentStep_ = ++step;
+            fetched_ = false;
             collectNotes();
-            if (step % params_.checkpointEvery == 0)
+            if (step % params_.checkpointEvery == 0 && !workers_.alone())
+            {
+                fetch();
                 requireEqualWeights(workers_, objective_.model().params, step);
+            }
             if (!workers_.first())
                 continue;
             const TrainProgress state = describe(step, imagesPerSecond_);
             logStep(state);
-            fetched_ = false;
             const bool due = params_.checkpointMinutes > 0 && now() - savedAt_ >= 60 * params_.checkpointMinutes;
             if ((step % params_.checkpointEvery == 0 || due) && step < steps_)
                 checkpoint(saved = step);

@@ -6,6 +6,7 @@
 #define OPENCV_LTRP_TRAIN_WORKERS_HPP
 
 #include "checkpoint.hpp"
+#include "../ops/training.hpp"
 
 #include <memory>
 #include <mutex>
@@ -44,6 +45,11 @@ public:
     virtual void exchangePieces(const float* values, const std::vector<size_t>& bounds, int active, float* received);
     /// Each worker w hands out values [bounds[w], bounds[w + 1]): all have all afterwards.
     virtual void shareOutPieces(float* values, const std::vector<size_t>& bounds);
+    /// Makes one of this machine's GPUs, which no other worker has, the calling thread's current device. @throws cv::Exception if
+    /// there are fewer than workers
+    virtual void takeGpu() {}
+    /// Sums in the memory of the current GPU; null: they have to be copied to the host and back.
+    virtual std::unique_ptr<ops::DeviceSum> deviceSum() { return nullptr; }
     /// The last call of a training: what comes after it is not waited for.
     virtual void end();
 

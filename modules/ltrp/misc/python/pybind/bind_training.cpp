@@ -4,6 +4,7 @@
 
 #include "bind.hpp"
 
+#include "../../../src/train/option_table.hpp"
 #include "../served_call.hpp"
 
 namespace ltrp_python
@@ -17,9 +18,9 @@ using namespace cv::ltrp;
 void bindTrainParams(py::module_& module)
 {
     using P = TrainParams;
-    py::class_<P>(module, "TrainParams", "What both kinds of training share.\n\n"
-                  "An effective batch is batch * accumulate images: one update of the weights.")
-        .def(py::init<>())
+    py::class_<P> params(module, "TrainParams", "What both kinds of training share.\n\n"
+                         "An effective batch is batch * accumulate images: one update of the weights.");
+    params.def(py::init<>())
         .def_property("data", [](const P& self) { return py::tuple(py::cast(self.data)); },
                       [](P& self, const std::vector<std::string>& data) { self.data.assign(data.begin(), data.end()); },
                       "folders (searched recursively), image files, shards (.tar), or list files (one path per line)")
@@ -30,36 +31,20 @@ void bindTrainParams(py::module_& module)
                        "an autoencoder's encoder of the same width, heads, image and patch size")
         .def_readwrite("resume", &P::resume, "go on from the newest complete checkpoint in `out`; False")
         .def_readwrite("seed", &P::seed, "all random draws are functions of it; 0")
-        .def_readwrite("epochs", &P::epochs, "passes over the data, > 0")
-        .def_readwrite("warmupEpochs", &P::warmupEpochs, "linear rise of the learning rate, below epochs; below 0: a tenth of\nepochs, at most 40; -1")
-        .def_readwrite("batch", &P::batch, "images computed at a time, >= 1; 64")
-        .def_readwrite("accumulate", &P::accumulate, "batches whose gradients are averaged for one update; 0: chosen by the\ndata; 0")
-        .def_readwrite("baseLearningRate", &P::baseLearningRate,
-                       "rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4")
-        .def_readwrite("learningRate", &P::learningRate, "the rate itself; 0: from baseLearningRate; 0")
-        .def_readwrite("minLearningRate", &P::minLearningRate, "rate at the end of the half-cosine, >= 0; 0")
-        .def_readwrite("weightDecay", &P::weightDecay, "AdamW's, not on biases and norms, >= 0")
-        .def_readwrite("beta1", &P::beta1, "AdamW's, in [0, 1); 0.9")
-        .def_readwrite("beta2", &P::beta2, "AdamW's, in [0, 1); 0.95")
-        .def_readwrite("maskRatio", &P::maskRatio, "share of patches hidden, in (0, 1)")
         .def("setWholePhotos", &P::setWholePhotos,
              "setWholePhotos() -> None\n\nSets the random crop to none: the whole image is taken; one longer than 2:1 is cut to its middle.")
-        .def_readwrite("scaleMin", &P::scaleMin, "random crop: least share of the image's area; 0.2")
-        .def_readwrite("scaleMax", &P::scaleMax, "random crop: greatest share of the image's area, at most 1; 1")
-        .def_readwrite("ratioMin", &P::ratioMin, "random crop: least width / height; 3/4")
-        .def_readwrite("ratioMax", &P::ratioMax, "random crop: greatest width / height; 4/3")
-        .def_readwrite("flip", &P::flip, "probability of a horizontal flip, in [0, 1]; 0.5")
         .def_readwrite("target", &P::target,
                        "device and precision of the network in training: TARGET_CPU, TARGET_CPU_BF16, TARGET_CUDA, ...; TARGET_CPU")
-        .def_readwrite("workers", &P::workers, "threads that read images ahead, 0: none; 2")
-        .def_readwrite("threads", &P::threads, "compute threads while run() works, 0: as set; 0")
-        .def_readwrite("cacheMegabytes", &P::cacheMegabytes, "MiB of decoded images kept, 0: none; 2048")
         .def_readwrite("reduceJpegs", &P::reduceJpegs, "decode JPEG files at the size that crops need; True")
-        .def_readwrite("checkpointEvery", &P::checkpointEvery, "updates between checkpoints, >= 1; 1000")
-        .def_readwrite("checkpointMinutes", &P::checkpointMinutes, "minutes after which an update ends with a checkpoint, 0: not by time; 10")
-        .def_readwrite("exportEvery", &P::exportEvery, "epochs between weight files, 0: none; 0")
-        .def_readwrite("logEvery", &P::logEvery, "updates per line of log.jsonl, >= 1; 10")
         .def_readwrite("note", &P::note, "free text kept with the result");
+    for (const train::TrainOption& option : train::trainOptions())
+    {
+        const std::string help = std::string(option.help) + ". " + option.range;
+        if (option.real)
+            params.def_readwrite(option.member, option.real, help.c_str());
+        else
+            params.def_readwrite(option.member, option.whole, help.c_str());
+    }
 }
 
 void bindKinds(py::module_& module)

@@ -156,10 +156,13 @@ public:
         device_->awaitUploads();
         // A recording knows one place only.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);
-        if (const Recording* const recording = recorded(last))
-            recording->launch();
-        else
-            calls(last);
+        const bool together = last && setup_.sumOverWorkers;
+        launch(last && !together ? LastBatch : Batch);
+        if (together)
+        {
+            setup_.sumOverWorkers(gradients_.get(), &state_.get()->loss, device_->stream());
+            launch(Update);
+        }
         if (last)
         {
             device_->downloadLater(report_.get(), hostReport_.get(), sizeof(StepState));
@@ -205,17 +208,28 @@ private:
         std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
     };
 
+    /// What is recorded at a time. LastBatch: a step's last batch and its update, where nothing comes between them
+    enum Part { Batch, LastBatch, Update, parts };
+
+    void launch(Part part)
+    {
+        if (const Recording* const recording = recorded(part))
+            recording->launch();
+        else
+            calls(part);
+    }
+
     /// What calls() would launch; null where it has to be called.
-    const Recording* recorded(bool last)
+    const Recording* recorded(Part part)
     {
         if (!settled_ || !recordable_)
             return nullptr;
-        std::unique_ptr<Recording>& recording = recordings_[last ? 1 : 0];
+        std::unique_ptr<Recording>& recording = recordings_[part];
         if (recording)
             return recording.get();
         try
         {
-            recording = device_->record([this, last] { calls(last); });
+            recording = device_->record([this, part] { calls(part); });
         }
         catch (const cv::Exception& e)
         {
@@ -229,8 +243,15 @@ private:
         return recording.get();
     }
 
-    /// All that is launched for a batch, and for a step's last one.
-    void calls(bool last) const
+    void calls(Part part) const
+    {
+        if (part != Update)
+            batch();
+        if (part != Batch)
+            update();
+    }
+
+    void batch() const
     {
         const Stream stream = device_->stream();
         const AugmentItem* const items = reinterpret_cast<const AugmentItem*>(control_.get());
@@ -248,8 +269,6 @@ private:
         pass_({pixels_.get(), keep_.get(), keys, setup_.batch, setup_.visible, targets}, gradients_.get(), loss_.get());
         addLoss(stream, loss_.get(), 1.0 / setup_.batchesPerStep, state_.get());
         device_->check("a batch's loss");
-        if (last)
-            update();
     }
 
     void update() const
@@ -286,7 +305,7 @@ private:
     int64_t staged_ = 0, run_ = 0;   ///< batches
     bool settled_ = false, recordable_ = setup_.recordable;
     double gradientFactor_ = 1;
-    std::unique_ptr<Recording> recordings_[2];   ///< of a batch, and of a step's last
+    std::unique_ptr<Recording> recordings_[parts];
 };
 
 std::unique_ptr<Training> DeviceBackend::training(const TrainingSetup& setup, const Training::Pass& pass) const

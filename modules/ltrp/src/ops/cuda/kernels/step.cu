@@ -58,7 +58,7 @@ __global__ void closeStepKernel(StepState* state, StepState* report, int* skip)
 {
     const StepState found = *state;
     *report = found;
-    *skip = found.failed >= 0 || !isFinite(found.squares) ? 1 : 0;
+    *skip = found.failed >= 0 || !isFinite(found.loss) || !isFinite(found.squares) ? 1 : 0;
     *state = StepState{0, 0, 0, -1};
 }
 

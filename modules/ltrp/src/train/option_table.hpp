@@ -1,0 +1,34 @@
+// This file is part of OpenCV project.
+// It is subject to the license terms in the LICENSE file found in the top-level directory
+// of this distribution and at http://opencv.org/license.html.
+
+#ifndef OPENCV_LTRP_TRAIN_OPTION_TABLE_HPP
+#define OPENCV_LTRP_TRAIN_OPTION_TABLE_HPP
+
+#include "opencv2/ltrp/train.hpp"
+
+#include <vector>
+
+namespace cv { namespace ltrp { namespace train {
+
+/// A number that all trainings share: the one source of checkParams(), of runOptions(), of the tool's options and of Python's
+/// members.
+struct TrainOption
+{
+    const char* name;              ///< in the tool, config files, logs and checkpoints
+    const char* member;            ///< of TrainParams, in C++ and Python
+    double TrainParams::*real;     ///< the member, or null
+    int TrainParams::*whole;       ///< the member if `real` is null
+    bool (*valid)(const TrainParams& params);
+    const char* range;             ///< what valid() requires, in words
+    bool decidesResult;            ///< a resumed training needs the same value
+    const char* help;
+
+    double value(const TrainParams& params) const { return real ? params.*real : params.*whole; }
+};
+
+const std::vector<TrainOption>& trainOptions();
+
+}}}  // namespace
+
+#endif
