@@ -8,7 +8,7 @@
 #include "train_fixture.hpp"
 
 #include "eval/accuracy.hpp"
-#include "eval/baselines.hpp"
+#include "teach/baselines.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/select.hpp"
 #include "select/selector.hpp"
@@ -211,7 +211,7 @@ BOOST_AUTO_TEST_CASE(every_selector_orders_all_patches)
                 for (int i = 0; i < grid.area(); i++)
                     BOOST_TEST(order[static_cast<size_t>(i)] == i);
             }
-    BOOST_TEST(names.size() == eval::baselines().size() + 5);
+    BOOST_TEST(names.size() == teach::baselines().size() + 5);
     const std::string unknown = refusal([&] { select::makeSelector("best", models); });
     BOOST_TEST(unknown.find("'best' is not known") != std::string::npos);
     BOOST_TEST(unknown.find("ranker_sample") != std::string::npos);

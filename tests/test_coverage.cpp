@@ -5,7 +5,7 @@
 // Foreground coverage and the rankings it is held against.
 
 #include "precomp.hpp"
-#include "eval/baselines.hpp"
+#include "teach/baselines.hpp"
 #include "eval/bootstrap.hpp"
 #include "eval/coverage.hpp"
 
@@ -23,7 +23,7 @@
 
 using namespace cv;
 using namespace cv::ltrp;
-using eval::Baseline;
+using teach::Baseline;
 
 namespace {
 
@@ -41,7 +41,7 @@ Mat scene(Size size, Point centre, int radius)
 
 PatchRanking baselineRanking(const Mat& image, Size grid, Baseline baseline, uint64_t seed = 0, uint32_t sample = 0)
 {
-    return eval::BaselineRanker(image, grid).rank(baseline, seed, sample);
+    return teach::BaselineRanker(image, grid).rank(baseline, seed, sample);
 }
 
 std::vector<double> keptForeground(const Mat& mask, const PatchRanking& ranking, const std::vector<double>& ratios)
@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE(smoothed_baselines_equal_the_plain_sum_over_neighbours)
 
 BOOST_AUTO_TEST_CASE(centre_weighted_baselines_add_ranks)
 {
-    if (!eval::baselineAvailable(Baseline::Spectral))
+    if (!teach::baselineAvailable(Baseline::Spectral))
         return;
     const Size grid(7, 6);
     const Mat image = scene(Size(300, 200), Point(220, 60), 40);
@@ -309,11 +309,11 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
     Mat mask = Mat::zeros(size, CV_8U);
     circle(mask, centre, 50, Scalar(255), FILLED);
     std::set<std::string> names;
-    for (Baseline baseline : eval::baselines())
+    for (Baseline baseline : teach::baselines())
     {
-        const std::string name = eval::baselineName(baseline);
+        const std::string name = teach::baselineName(baseline);
         names.insert(name);
-        if (!eval::baselineAvailable(baseline))
+        if (!teach::baselineAvailable(baseline))
         {
             BOOST_TEST_MESSAGE(name << " is not in this build");
             BOOST_CHECK_NE(refusal([&] { baselineRanking(image, Size(14, 14), baseline); }).find(name),
@@ -376,11 +376,11 @@ BOOST_AUTO_TEST_CASE(baselines_take_every_image)
                 Mat image(size, type, Scalar(0, 0, 0, 255));
                 if (!flat)
                     randu(image, 0, type == CV_32FC1 ? 1 : 255);
-                for (Baseline baseline : eval::baselines())
-                    if (eval::baselineAvailable(baseline))
+                for (Baseline baseline : teach::baselines())
+                    if (teach::baselineAvailable(baseline))
                     {
                         const PatchRanking ranking = baselineRanking(image, Size(14, 14), baseline);
-                        BOOST_CHECK_MESSAGE(checkRange(ranking.scores), eval::baselineName(baseline) << " of " << size);
+                        BOOST_CHECK_MESSAGE(checkRange(ranking.scores), teach::baselineName(baseline) << " of " << size);
                         BOOST_CHECK_EQUAL(ranking.order().size(), 196u);
                     }
             }
@@ -417,7 +417,7 @@ BOOST_AUTO_TEST_CASE(the_figures_of_photos_with_masks, *boost::unit_test::precon
                     {Baseline::Centre, 0.410, 0.687}};
     for (const auto& m : measured)
     {
-        if (!eval::baselineAvailable(m.baseline))
+        if (!teach::baselineAvailable(m.baseline))
             continue;
         double quarter = 0, half = 0;
         uint32_t photos = 0;
@@ -433,7 +433,7 @@ BOOST_AUTO_TEST_CASE(the_figures_of_photos_with_masks, *boost::unit_test::precon
         }
         BOOST_REQUIRE_GT(photos, 0u);
         const double tolerance = m.baseline == Baseline::Random ? 0.03 : 0.003;
-        BOOST_TEST_MESSAGE(eval::baselineName(m.baseline) << " " << quarter / photos << " " << half / photos);
+        BOOST_TEST_MESSAGE(teach::baselineName(m.baseline) << " " << quarter / photos << " " << half / photos);
         BOOST_CHECK_SMALL(quarter / photos - m.quarter, tolerance);
         BOOST_CHECK_SMALL(half / photos - m.half, tolerance);
     }

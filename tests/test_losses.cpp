@@ -5,6 +5,7 @@
 #include "precomp.hpp"
 #include "core/random.hpp"
 #include "core/words.hpp"
+#include "ops/cpu/list_mle.hpp"
 #include "train/losses.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -227,8 +228,8 @@ BOOST_AUTO_TEST_CASE(ties_keep_their_order)
 {
     const float targets[] = {1, 2, 1, 2, 0};
     const int columns[] = {4, 2, 3, 0, 1};
-    const std::vector<int> plain = descendingPositions(targets, nullptr, 5);
-    const std::vector<int> drawn = descendingPositions(targets, columns, 5);
+    const std::vector<int> plain = cv::ltrp::ops::descendingPositions(targets, nullptr, 5);
+    const std::vector<int> drawn = cv::ltrp::ops::descendingPositions(targets, columns, 5);
     const std::vector<int> plainWanted = {1, 3, 0, 2, 4}, drawnWanted = {2, 4, 1, 3, 0};
     BOOST_TEST(plain == plainWanted, boost::test_tools::per_element());
     BOOST_TEST(drawn == drawnWanted, boost::test_tools::per_element());

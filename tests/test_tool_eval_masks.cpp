@@ -8,7 +8,7 @@
 
 #include "tool_fixture.hpp"
 
-#include "eval/baselines.hpp"
+#include "teach/baselines.hpp"
 #include "eval/coverage.hpp"
 
 #include <opencv2/imgcodecs.hpp>
@@ -60,7 +60,7 @@ struct MaskFixture : ToolFixture
     static std::vector<double> expected(const cv::Mat& foreground)
     {
         const cv::ltrp::PatchRanking ranking =
-            cv::ltrp::eval::BaselineRanker(foreground, {14, 14}).rank(cv::ltrp::eval::Baseline::Centre);
+            cv::ltrp::teach::BaselineRanker(foreground, {14, 14}).rank(cv::ltrp::teach::Baseline::Centre);
         return cv::ltrp::eval::Coverage(foreground, {14, 14}).kept(ranking, {0.1, 0.25, 0.5, 0.75});
     }
     void refused(const std::vector<std::string>& parts, const std::vector<std::string>& more = {}) const

@@ -7,7 +7,7 @@
 #include "train_fixture.hpp"
 #include "io/checksum.hpp"
 #include "train/loader.hpp"
-#include "vit/config.hpp"
+#include "core/config.hpp"
 
 #include <opencv2/imgproc.hpp>
 

@@ -7,7 +7,7 @@
 
 #include "common.hpp"
 
-#include "../../modules/ltrp/src/core/target.hpp"
+#include "../../modules/ltrp/src/ops/target.hpp"
 #include "../../modules/ltrp/src/io/model_file.hpp"
 #include "../../modules/ltrp/src/select/selector.hpp"
 #include "../../modules/ltrp/src/vit/classifier.hpp"

@@ -6,8 +6,8 @@
 
 #include "eval_coverage.hpp"
 
-#include "../../modules/ltrp/src/eval/baselines.hpp"
-#include "../../modules/ltrp/src/eval/coverage.hpp"
+#include "../../modules/ltrp/src/teach/baselines.hpp"
+#include "../eval/coverage.hpp"
 #include "../../modules/ltrp/src/io/checksum.hpp"
 
 #include <opencv2/core/utility.hpp>
@@ -64,7 +64,7 @@ void read(Work& work, eval::MaskRule rule, cv::Size grid)
 
 /// The ranking of one image by a method that is no model.
 PatchRanking rankBy(size_t method, const Methods& methods, const Work& work, const eval::Coverage& coverage,
-                    eval::BaselineRanker& baselines, int seed)
+                    teach::BaselineRanker& baselines, int seed)
 {
     if (!methods.isBaseline(method))
         return coverage.perfect();
@@ -75,7 +75,7 @@ PatchRanking rankBy(size_t method, const Methods& methods, const Work& work, con
 int seedsOf(size_t method, const Methods& methods)
 {
     const bool random = methods.isBaseline(method) &&
-                        methods.baselines[method - methods.judges.size()] == eval::Baseline::Random;
+                        methods.baselines[method - methods.judges.size()] == teach::Baseline::Random;
     return random ? RANDOM_SEEDS : 1;
 }
 
@@ -83,7 +83,7 @@ void measure(Work& work, const Methods& methods)
 {
     const cv::Size grid = work.rankings.front().grid();
     const eval::Coverage coverage(work.foreground, grid);
-    eval::BaselineRanker baselines(work.photo, grid);
+    teach::BaselineRanker baselines(work.photo, grid);
     const size_t keeps = keepRatios().size(), all = keeps + curveRatios().size();
     std::vector<double> ratios = keepRatios();
     ratios.insert(ratios.end(), curveRatios().begin(), curveRatios().end());
@@ -130,16 +130,16 @@ Methods makeMethods(std::vector<Judge> judges)
     methods.judges = std::move(judges);
     for (const Judge& judge : methods.judges)
         methods.names.push_back(judge.name);
-    for (const eval::Baseline baseline : eval::baselines())
+    for (const teach::Baseline baseline : teach::baselines())
     {
-        if (!eval::baselineAvailable(baseline))
+        if (!teach::baselineAvailable(baseline))
         {
-            complain(std::string("warning: ") + eval::baselineName(baseline) +
+            complain(std::string("warning: ") + teach::baselineName(baseline) +
                      " is left out: OpenCV has no saliency module");
             continue;
         }
         methods.baselines.push_back(baseline);
-        methods.names.push_back(eval::baselineName(baseline));
+        methods.names.push_back(teach::baselineName(baseline));
     }
     methods.names.push_back(PERFECT);
     return methods;
@@ -267,7 +267,7 @@ RankedImage rankImage(const ImagePair& pair, eval::MaskRule rule, const Methods&
         result.rankings.push_back(judge.rank(work.photo, io::crc32(work.pair->name)));
     const cv::Size grid = result.rankings.front().grid();
     const eval::Coverage coverage(work.foreground, grid);
-    eval::BaselineRanker baselines(work.photo, grid);
+    teach::BaselineRanker baselines(work.photo, grid);
     for (size_t method = methods.judges.size(); method < methods.names.size(); ++method)
         result.rankings.push_back(rankBy(method, methods, work, coverage, baselines, 0));
     result.photo = toEightBit(work.photo);

@@ -9,8 +9,8 @@
 #include "eval_sets.hpp"
 #include "photos.hpp"
 
-#include "../../modules/ltrp/src/eval/baselines.hpp"
-#include "../../modules/ltrp/src/eval/bootstrap.hpp"
+#include "../../modules/ltrp/src/teach/baselines.hpp"
+#include "../eval/bootstrap.hpp"
 
 namespace tool
 {
@@ -19,7 +19,7 @@ namespace tool
 struct Methods
 {
     std::vector<Judge> judges;
-    std::vector<cv::ltrp::eval::Baseline> baselines;   ///< those that this build has
+    std::vector<cv::ltrp::teach::Baseline> baselines;   ///< those that this build has
     std::vector<std::string> names;                    ///< of the judges, then of the baselines, and "perfect"
 
     bool isJudge(size_t method) const { return method < judges.size(); }

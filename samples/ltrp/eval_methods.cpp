@@ -8,7 +8,7 @@
 #include "photos.hpp"
 #include "score_options.hpp"
 
-#include "../../modules/ltrp/src/eval/baselines.hpp"
+#include "../../modules/ltrp/src/teach/baselines.hpp"
 #include "../../modules/ltrp/src/select/selector.hpp"
 
 #include <opencv2/ltrp/ranker.hpp>
@@ -139,8 +139,8 @@ std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std:
     for (const std::string& file : files)
         if (file.empty())
             throw UsageError("--model, --mae: empty name");
-    for (const eval::Baseline baseline : eval::baselines())
-        taken.push_back(eval::baselineName(baseline));
+    for (const teach::Baseline baseline : teach::baselines())
+        taken.push_back(teach::baselineName(baseline));
     taken.insert(taken.end(), selectors.begin(), selectors.end());
     const std::vector<std::string> names = shortNames(files, true, taken);
 

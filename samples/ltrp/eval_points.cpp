@@ -7,8 +7,8 @@
 #include "eval_points.hpp"
 
 #include "../../modules/ltrp/src/core/random.hpp"
-#include "../../modules/ltrp/src/eval/baselines.hpp"
-#include "../../modules/ltrp/src/eval/bootstrap.hpp"
+#include "../../modules/ltrp/src/teach/baselines.hpp"
+#include "../eval/bootstrap.hpp"
 #include "../../modules/ltrp/src/io/checksum.hpp"
 
 #include <opencv2/imgproc.hpp>
@@ -29,16 +29,16 @@ namespace
 
 const int RANDOM_SEEDS = 20, REPLICATES = 10000;
 const double LEVEL = 0.95, SMALLEST_INSTANCE = 0.001;
-const eval::Baseline SCORED[] = {eval::Baseline::Centre, eval::Baseline::GradientSmooth, eval::Baseline::SpectralCentre6};
+const teach::Baseline SCORED[] = {teach::Baseline::Centre, teach::Baseline::GradientSmooth, teach::Baseline::SpectralCentre6};
 
-std::vector<eval::Baseline> scoredBaselines()
+std::vector<teach::Baseline> scoredBaselines()
 {
-    std::vector<eval::Baseline> available;
-    for (const eval::Baseline baseline : SCORED)
-        if (eval::baselineAvailable(baseline))
+    std::vector<teach::Baseline> available;
+    for (const teach::Baseline baseline : SCORED)
+        if (teach::baselineAvailable(baseline))
             available.push_back(baseline);
         else
-            complain(std::string("warning: ") + eval::baselineName(baseline) + " is left out: OpenCV has no saliency module");
+            complain(std::string("warning: ") + teach::baselineName(baseline) + " is left out: OpenCV has no saliency module");
     return available;
 }
 
@@ -89,8 +89,8 @@ PointsEvaluation::PointsEvaluation(std::vector<Judge> judges, const std::vector<
 {
     for (const Judge& judge : judges_)
         names_.push_back(judge.name);
-    for (const eval::Baseline baseline : scoredBaselines())
-        names_.push_back(eval::baselineName(baseline));
+    for (const teach::Baseline baseline : scoredBaselines())
+        names_.push_back(teach::baselineName(baseline));
     scored_ = names_.size();
     names_.push_back("grid");
     names_.push_back("random");
@@ -128,9 +128,9 @@ void PointsEvaluation::measure(const ImagePair& pair, eval::MaskRule rule, cv::M
     std::vector<PatchRanking> rankings;
     for (const Judge& judge : judges_)
         rankings.push_back(judge.rank(photo, io::crc32(pair.name)));
-    eval::BaselineRanker baselines(photo, judges_.front().grid);
-    for (const eval::Baseline baseline : SCORED)
-        if (eval::baselineAvailable(baseline))
+    teach::BaselineRanker baselines(photo, judges_.front().grid);
+    for (const teach::Baseline baseline : SCORED)
+        if (teach::baselineAvailable(baseline))
             rankings.push_back(baselines.rank(baseline));
     row = cv::Mat::zeros(1, static_cast<int>(2 * names_.size() * counts_.size()), CV_64F);
     for (size_t method = 0; method < names_.size(); ++method)

@@ -5,7 +5,7 @@
 #ifndef LTRP_TOOL_EVAL_SETS_HPP
 #define LTRP_TOOL_EVAL_SETS_HPP
 
-#include "../../modules/ltrp/src/eval/masks.hpp"
+#include "../eval/masks.hpp"
 
 #include <string>
 #include <vector>

@@ -10,7 +10,7 @@
 #include "read_ahead.hpp"
 #include "selector_options.hpp"
 
-#include "../../modules/ltrp/src/eval/accuracy.hpp"
+#include "../eval/accuracy.hpp"
 #include "../../modules/ltrp/src/io/file_bytes.hpp"
 #include "../../modules/ltrp/src/select/top_k.hpp"
 #include "../../modules/ltrp/src/train/dataset.hpp"

@@ -11,7 +11,7 @@
 #include "../../modules/ltrp/src/core/words.hpp"
 #include "../../modules/ltrp/src/teach/feature_contrast.hpp"
 #include "../../modules/ltrp/src/teach/teacher.hpp"
-#include "../../modules/ltrp/src/vit/config.hpp"
+#include "../../modules/ltrp/src/core/config.hpp"
 
 #include <algorithm>
 

@@ -4,6 +4,7 @@
 
 #include "bench_jobs.hpp"
 
+#include "core/parallel.hpp"
 #include "ops/cpu/matmul.hpp"
 
 #include <algorithm>
@@ -133,7 +134,7 @@ Json matrixRate(const Json& command)
     const std::string precision = value<std::string>(command, "precision");
     const double wanted = value<double>(command, "seconds", 0.5);
 #ifdef HAVE_LTRP_DNNL
-    omp_set_num_threads(ops::threads());
+    omp_set_num_threads(computeThreads());
 #endif
     std::vector<Product> products;
     double flop = 0;

@@ -8,6 +8,8 @@
 
 #include "bench_jobs.hpp"
 
+#include "core/parallel.hpp"
+
 #include <opencv2/core/utility.hpp>
 
 #include <chrono>
@@ -41,7 +43,7 @@ const Preset presets[] = {{"tiny", {192, 12, 3, 768}, {192, 4, 6, 768}, vit::Hea
 Json info()
 {
     const std::string features = getCPUFeaturesLine();
-    return {{"library", ops::cpuLibrary()}, {"kernels", ops::kernelsInUse()}, {"threads", ops::threads()},
+    return {{"library", ops::cpuLibrary()}, {"kernels", ops::kernelsInUse()}, {"threads", computeThreads()},
             {"opencv", getVersionString()}, {"features", features}};
 }
 

@@ -8,9 +8,9 @@
 // prints which share of it is spent inside matrix products, at what rate, the rate of the very same products alone, timed
 // between the rounds of the same run, and which share of that rate the whole reaches ("of peak").
 
+#include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "ops/cpu/matmul.hpp"
-#include "ops/cpu/parallel.hpp"
 #include "vit/leave_one_out.hpp"
 
 #include <opencv2/core/utility.hpp>
@@ -46,7 +46,7 @@ double aloneRate(const vit::StackConfig& stack, ops::Precision precision)
     {
         if (round == 1)   // the first one prepares the library
             start = now();
-        ops::parallelRanges(blocks, 1, [&](size_t begin, size_t end) {
+        parallelRanges(blocks, 1, [&](size_t begin, size_t end) {
             std::vector<float> x(rows * widest, 0.f), y(rows * widest);
             for (size_t block = begin; block < end; ++block)
                 for (const auto& matrix : weights)
@@ -107,7 +107,7 @@ int main(int argc, char** argv)
 
     std::vector<float> reference(scores.size());
     std::cout << "pseudo-scoring, ViT-" << geometry << ", " << ops::precisionName(precision) << ", " << visible << " of "
-              << patches << " patches visible, " << ops::cpuLibrary() << ", " << ops::threads() << " threads\n"
+              << patches << " patches visible, " << ops::cpuLibrary() << ", " << computeThreads() << " threads\n"
               << "  image   total ms   share in products   products GFLOP/s   alone GFLOP/s   of peak   tau to FP32\n";
     ops::profileMatmul(true);
     for (int i = 0; i <= images; ++i)
@@ -122,7 +122,7 @@ int main(int argc, char** argv)
         loop.scores(pixels.data(), 1, keep.data(), visible, vit::LeaveOneOutOptions(), scores.data(), ws);
         const double total = now() - start;
         const ops::MatmulProfile profile = ops::matmulProfile(true);
-        const double alone = aloneRate(config.decoder, precision), threadSeconds = profile.seconds / ops::threads();
+        const double alone = aloneRate(config.decoder, precision), threadSeconds = profile.seconds / computeThreads();
         if (i > 0)   // the first image prepares the library and the scratch memory
             std::printf("  %5d   %8.1f   %16.0f%%   %16.1f   %13.1f   %6.0f%%   %11.3f\n", i, total * 1e3,
                         100 * threadSeconds / total, profile.flop / threadSeconds * 1e-9, alone,

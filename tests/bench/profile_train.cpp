@@ -9,6 +9,7 @@
 // Prints what forward and backward pass, gradient norm and optimizer take, the share of the first spent inside matrix
 // products, and at what rate those run.
 
+#include "core/parallel.hpp"
 #include "core/random.hpp"
 #include "train/optimizer.hpp"
 #include "vit/mae.hpp"
@@ -77,7 +78,7 @@ int main(int argc, char** argv)
     cv::Mat grads = cv::Mat::zeros(1, static_cast<int>(params.layout.total()), CV_32F);
     train::AdamW optimizer(params.layout);
     std::cout << (ranks ? "ranker ViT-S" : "autoencoder ViT-B") << ", " << precision << ", batches of " << batch << ", "
-              << ops::cpuLibrary() << ", " << ops::threads() << " threads\n"
+              << ops::cpuLibrary() << ", " << computeThreads() << " threads\n"
               << "  step   total ms   an image ms   forward+backward ms   in products   GFLOP/s there   norm ms   AdamW ms\n";
     ops::profileMatmul(true);
     for (int step = 0; step <= steps; ++step)
@@ -98,7 +99,7 @@ int main(int argc, char** argv)
         ws.ops().weightsChanged();
         const double end = now();
         const ops::MatmulProfile profile = ops::matmulProfile(true);
-        const double inProducts = profile.seconds / ops::threads();
+        const double inProducts = profile.seconds / computeThreads();
         if (step > 0 && size > 0)   // the first step prepares the library and the memory
             std::printf("  %4d   %8.1f   %11.1f   %19.1f   %10.0f%%   %13.1f   %7.1f   %8.1f\n", step, (end - start) * 1e3,
                         (end - start) * 1e3 / batch, (passed - start) * 1e3, 100 * inProducts / (passed - start),

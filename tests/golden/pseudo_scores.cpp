@@ -141,8 +141,8 @@ private:
         float* predictions = ws.get("golden.predictions", n * one);
         mae_->encode(device_.in("pixels", pixels_), batch_, ids, visible, nullptr, latent, ws);
         mae_->decode(latent, batch_, ids, visible, nullptr, anchors, ws);
-        mae_->decoderInput(latent, batch_, ids, mae_->removedPlaces(ids, batch_, visible, ws), visible,
-                           ops::TokenOrder::ByPlace, x0, ws);
+        mae_->decoderInput(latent, batch_, ids, mae_->maskedPatches(ids, batch_, visible, ws), visible,
+                           ops::TokenOrder::Raster, x0, ws);
         const float* anchor = ws.download("golden.anchors", anchors, batch_ * one);
         Values result = floatValues({batch_, visible});
         for (size_t b = 0; b < static_cast<size_t>(batch_); b++)

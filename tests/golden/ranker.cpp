@@ -6,6 +6,7 @@
 
 #include "case.hpp"
 
+#include "ops/cpu/list_mle.hpp"
 #include "train/losses.hpp"
 #include "vit/ranker_net.hpp"
 
@@ -149,7 +150,7 @@ private:
 
         std::vector<int> order;
         for (int b = 0; b < batch_; b++)
-            for (int position : train::descendingPositions(&target.floats[static_cast<size_t>(b) * n],
+            for (int position : ops::descendingPositions(&target.floats[static_cast<size_t>(b) * n],
                                                            &columns[static_cast<size_t>(b) * k], k))
                 order.push_back(position);
         t.order = intValues({batch_, k}, order);

@@ -6,7 +6,7 @@
 
 #include "random_inputs.hpp"
 
-#include "core/target.hpp"
+#include "ops/target.hpp"
 #include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 #include "vit/leave_one_out.hpp"

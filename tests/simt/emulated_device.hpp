@@ -93,7 +93,7 @@ public:
         notRecorded("an upload");
         uploads_.push_back([=] { simt::upload(to, host, bytes); });
     }
-    void awaitUploads() const override { runAll(uploads_); }
+    void waitForUploads() const override { runAll(uploads_); }
     void downloadLater(const void* from, void* host, size_t bytes) const override
     {
         notRecorded("a download");
@@ -101,21 +101,21 @@ public:
         simt::download(values.data(), from, bytes);
         downloads_.push_back([=] { std::memcpy(host, values.data(), bytes); });
     }
-    void mark(int number) const override
+    void recordEvent(int number) const override
     {
         for (auto& download : downloads_)
-            marked_[number].push_back(std::move(download));
+            recorded_[number].push_back(std::move(download));
         downloads_.clear();
     }
-    void reach(int number) const override
+    void waitEvent(int number) const override
     {
         notRecorded("waiting");
-        runAll(marked_[number]);
+        runAll(recorded_[number]);
     }
-    void finish() const override
+    void synchronize() const override
     {
         notRecorded("waiting");
-        for (auto* some : {&uploads_, &marked_[0], &marked_[1], &downloads_})
+        for (auto* some : {&uploads_, &recorded_[0], &recorded_[1], &downloads_})
             runAll(*some);
     }
     std::unique_ptr<cv::ltrp::ops::simt::Recording> record(const std::function<void()>& calls) const override
@@ -226,7 +226,7 @@ private:
 
     const unsigned granule_;
     mutable simt::Launches* launches_ = nullptr;   ///< while recording
-    mutable simt::Launches uploads_, downloads_, marked_[2];
+    mutable simt::Launches uploads_, downloads_, recorded_[2];
 
     static size_t size(int n) { return static_cast<size_t>(n); }
 

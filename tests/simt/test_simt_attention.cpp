@@ -79,7 +79,7 @@ void checkForward(const Shape& s, DataType element)
             }
         }
     const Typed in(qkv, element, "qkv");
-    const Buffer<int> flags(s.droppedToken, "flagged");
+    const Buffer<int> flags(s.droppedToken, "droppedToken");
     const Floats got = inEveryOrder([&] {
         const Typed to(count, element, "out");
         const Buffer<float> sums(rows, "logSumExp");
@@ -218,7 +218,7 @@ BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_fin
             qkv[z(t * 3 * width + 2 * width + c)] = static_cast<float>(t);
         }
     const Typed in(qkv, DataType::BFloat16, "qkv"), out(z(2 * tokens * width), DataType::BFloat16, "out");
-    const Buffer<int> droppedToken(std::vector<int>{-1, 19}, "flagged");
+    const Buffer<int> droppedToken(std::vector<int>{-1, 19}, "droppedToken");
     kernels::attention(nullptr, {in, out, droppedToken, nullptr, 2, tokens, tokens, width, 1, 2});
     const Floats got = out.values();
     BOOST_TEST(got[0] == 19.f);

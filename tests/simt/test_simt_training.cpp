@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             std::vector<int> removed(z(batch * hidden));
             ops::cpu().complement(keep.data(), removed.data(), batch, visible, all);
             const Buffer<int> dKeep(keep, "keep"), dRemoved(removed.size(), "removed");
-            kernels::complementPlaces(nullptr, dKeep, dRemoved, batch, visible, all);
+            kernels::complementPatches(nullptr, dKeep, dRemoved, batch, visible, all);
             BOOST_TEST(dRemoved.values() == removed, boost::test_tools::per_element());
 
             const Floats positions = randomFloats(z(all + 1) * d, 1), cls = randomFloats(d, 2),
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(tokens_stand_where_they_belong)
             Buffer<float> natural(z(batch * (all + 1)) * d, "x"), ordered(natural.size(), "x");
             kernels::DecoderInputArgs args{de, dm, dp, dKeep, dRemoved, false, natural, batch, visible, all, dim};
             kernels::decoderInput(nullptr, args);
-            args.hiddenFirst = true;
+            args.maskedFirst = true;
             args.x = ordered;
             kernels::decoderInput(nullptr, args);
             const Floats gotNatural = natural.values(), gotOrdered = ordered.values();

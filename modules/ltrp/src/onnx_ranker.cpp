@@ -5,7 +5,7 @@
 #include "precomp.hpp"
 #include "onnx_ranker.hpp"
 
-#include "core/target.hpp"
+#include "ops/target.hpp"
 #include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 #include "io/onnx_file.hpp"

@@ -6,7 +6,7 @@
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/models.hpp"
 
-#include "core/target.hpp"
+#include "ops/target.hpp"
 #include "dnn/device_session.hpp"
 #include "dnn/session.hpp"
 #include "io/onnx_file.hpp"

@@ -7,9 +7,9 @@
 #include "opencv2/ltrp/models.hpp"
 
 #include "core/random.hpp"
-#include "core/target.hpp"
+#include "ops/target.hpp"
 #include "dnn/masked_image.hpp"
-#include "eval/baselines.hpp"
+#include "teach/baselines.hpp"
 #include "teach/feature_contrast.hpp"
 #include "teach/maps.hpp"
 #include "teach/own_error.hpp"
@@ -266,7 +266,7 @@ private:
     /// One cue's scores, CV_32FC1 on the grid.
     Mat cueMap(InputArray image, const ScoreParams& params, teach::Cue cue, MapProgress& progress, Size& imageSize) const
     {
-        typedef eval::Baseline Baseline;
+        typedef teach::Baseline Baseline;
         switch (cue)
         {
         case teach::Cue::LeaveOneOut: return leaveOneOutMap(image, params, progress, imageSize);
@@ -314,15 +314,15 @@ private:
                              params.space == SPACE_PIXEL, errors.ptr<float>(), session->workspace.of(model_->computing));
             for (int row = 0; row < ids.rows; row++)
             {
-                std::vector<int> hidden;
+                std::vector<int> masked;
                 for (int i = 0; i < patches; i++)
                     if (!std::isnan(errors.at<float>(row, i)))
                     {
-                        scores.at<float>(int(hidden.size())) = errors.at<float>(row, i);
-                        hidden.push_back(i);
+                        scores.at<float>(int(masked.size())) = errors.at<float>(row, i);
+                        masked.push_back(i);
                     }
-                CV_Assert(int(hidden.size()) == scores.cols);
-                mean.add(scores, hidden.data());
+                CV_Assert(int(masked.size()) == scores.cols);
+                mean.add(scores, masked.data());
             }
         });
         return mean.map(input().grid());
@@ -335,11 +335,11 @@ private:
         return features_.map(pixels.ptr<float>(), params.featureBlocks, session->workspace.of(model_->computing));
     }
 
-    Mat classicalMap(InputArray image, eval::Baseline baseline, Size& imageSize) const
+    Mat classicalMap(InputArray image, teach::Baseline baseline, Size& imageSize) const
     {
         requireHost(image);
         imageSize = image.size();
-        return eval::BaselineRanker(image, getGrid()).rank(baseline).scores;
+        return teach::BaselineRanker(image, getGrid()).rank(baseline).scores;
     }
 
     static void requireHost(InputArray image)

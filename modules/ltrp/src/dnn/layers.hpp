@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_DNN_LAYERS_HPP
 #define OPENCV_LTRP_DNN_LAYERS_HPP
 
-#include "../core/target.hpp"
+#include "../ops/target.hpp"
 #include "../io/model_file.hpp"
 #include "../vit/leave_one_out.hpp"
 #include "../vit/ranker_net.hpp"

@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "session.hpp"
 
+#include "../core/parallel.hpp"
 #include "../image/preprocess.hpp"
 #include "../ops/ops.hpp"
 #include "opencv2/ltrp/types.hpp"
@@ -161,7 +162,7 @@ std::string describeRuntime(const io::Model& model, const vit::InputConfig& inpu
          << "device: " << computing.device << "\n"
          << "precision: " << ops::precisionName(computing.precision) << "\n"
          << "library: " << (computing.onCuda() ? ops::cudaLibrary() : ops::cpuLibrary()) << "\n"
-         << "threads: " << ops::threads() << "\n";
+         << "threads: " << computeThreads() << "\n";
     for (const std::string& warning : model.warnings)
         text << "warning: " << warning << "\n";
     return text.str();

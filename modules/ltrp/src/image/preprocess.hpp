@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_IMAGE_PREPROCESS_HPP
 #define OPENCV_LTRP_IMAGE_PREPROCESS_HPP
 
-#include "../vit/config.hpp"
+#include "../core/config.hpp"
 
 namespace cv { namespace ltrp { namespace image {
 

@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_IO_ONNX_FILE_HPP
 #define OPENCV_LTRP_IO_ONNX_FILE_HPP
 
-#include "../vit/config.hpp"
+#include "../core/config.hpp"
 #include "file_bytes.hpp"
 
 #include <map>

@@ -75,14 +75,14 @@ struct SampledVariants
     LinearWeights head;     ///< predicts the values that are compared
     const float* x0;        ///< [tokens, dim], compared tokens first
     int tokens, compared, heads;
-    const int* droppedToken;     ///< [variants], host memory: the removed token of each, `compared` or more
+    const int* droppedToken;     ///< [variants], host memory: the token left out of each, `compared` or more
     int variants;
     double share;           ///< in (0, 1]: share of the compared tokens that a variant computes, at least one
     const float* scale;     ///< [compared]: factor of a token's differences, or null
     bool squared;
 };
 
-/// The ranking loss ListMLE (train/losses.hpp) of a batch and its gradient. All arrays are in the backend's memory.
+/// The ranking loss ListMLE (cpu/list_mle.hpp) of a batch and its gradient. All arrays are in the backend's memory.
 struct ListMle
 {
     const float* scores;     ///< [batch, patches]
@@ -90,7 +90,7 @@ struct ListMle
     const float* target;     ///< [batch, n]
     const SampleKey* keys;   ///< [batch]
     uint64_t seed;           ///< of the draws
-    int batch, patches, n;   ///< n up to 1024
+    int batch, patches, n;   ///< n up to 1024 on a GPU
     int drawn;               ///< number of the n that are drawn for each sample; 0: all
     float gradientScale;
     float* dScores;          ///< [batch, patches]: the gradient times gradientScale
@@ -127,7 +127,7 @@ enum class PatchOrder { ChannelFirst, ChannelLast };
 
 /// The two orders of the decoder's tokens: class token and patches in raster order; or masked patches, class token,
 /// visible patches (each ascending), so that the compared ones stand first.
-enum class TokenOrder { ByPlace, HiddenFirst };
+enum class TokenOrder { Raster, MaskedFirst };
 
 /// A sequence of operations that is repeated with the same sizes, addresses and weights.
 class Replay
@@ -181,15 +181,15 @@ public:
                              int batch, int n, int dim) const = 0;
     /// dx [batch, 1 + n, dim] -> dTokens [batch, n, dim]; dClass [dim] += the class tokens' sum.
     virtual void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const = 0;
-    /// removed [batch, patches - visible]: the patches that are not in keep [batch, visible]; both ascending.
-    virtual void complement(const int* keep, int* removed, int batch, int visible, int patches) const = 0;
+    /// masked [batch, patches - visible]: the patches that are not in keep [batch, visible]; both ascending.
+    virtual void complement(const int* keep, int* masked, int batch, int visible, int patches) const = 0;
     /// The decoder's tokens x [batch, 1 + patches, dim]: embedded [batch, 1 + visible, dim] (class token first) and mask
     /// tokens, positions [1 + patches, dim] added.
     virtual void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
-                              const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                              const int* masked, TokenOrder order, float* x, int batch, int visible, int patches,
                               int dim) const = 0;
-    /// dx [batch, 1 + patches, dim] in raster order -> dEmbedded; dMask [dim] += the sum over the removed patches.
-    virtual void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+    /// dx [batch, 1 + patches, dim] in raster order -> dEmbedded; dMask [dim] += the sum over the masked patches.
+    virtual void decoderInputBackward(const float* dx, const int* keep, const int* masked, float* dEmbedded, float* dMask,
                                       int batch, int visible, int patches, int dim) const = 0;
     /// Gathers rows: y [items, n, dim] = rows base + ids[i, j] (ids null: base + j) of item i of x, which begins at x +
     /// i * itemStride; a row of zeros if that number is negative.
@@ -281,8 +281,8 @@ public:
     virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                              float gradientScale = 1) const = 0;
     virtual void crossEntropy(const CrossEntropy& args) const = 0;
-    /// @throws Error::StsNotImplemented on the host, where train/losses.cpp does it
-    virtual void listMle(const ListMle& list) const;
+    /// @throws Error::StsNotImplemented for lists that are too long
+    virtual void listMle(const ListMle& list) const = 0;
     /// Scale for gradients of about 1 / count, a power of two, so that half precision neither overflows nor underflows.
     virtual float gradientScale(size_t count) const;
 
@@ -298,7 +298,7 @@ public:
 
     /// Estimates for each variant the mean over compared tokens and values of |prediction - the anchor's prediction| *
     /// scale (squared: of its square); the anchor has all tokens. There are two approximations. A variant computes only
-    /// a sample of the compared tokens, drawn deterministically: tokens that attend more to the removed one in the
+    /// a sample of the compared tokens, drawn deterministically: tokens that attend more to the dropped one in the
     /// first block are taken more often and weighted less. Keys and values of the other tokens are the anchor's.
     /// @throws Error::StsNotImplemented on devices without it
     virtual void sampledDifferences(const SampledVariants& work, double* means) const;
@@ -351,8 +351,6 @@ std::string cudaLibrary();   ///< "cuBLASLt 130001, CUDA 13.0"; empty if it is n
 
 /// "oneDNN 2.6.3, AVX-512": library and instruction set in use by the CPU implementation.
 std::string cpuLibrary();
-/// Number of threads of the next operation: cv::getNumThreads(), for all libraries.
-int threads();
 
 /// Selects the widest kernel set of the processor (default), or a narrower one for tests: "avx512", "avx2", "baseline",
 /// "auto". Must not run at the same time as operations. @throws Error::StsBadArg if the processor lacks it

@@ -7,7 +7,7 @@
 #include "top_k.hpp"
 
 #include "../ops/cpu/kernels.hpp"
-#include "../ops/cpu/parallel.hpp"
+#include "../core/parallel.hpp"
 #include "../vit/patches.hpp"
 
 #include <algorithm>
@@ -83,7 +83,7 @@ Mat patchDistances(const Mat& features)
         for (int j = 0; j <= i; j += blockRows)
             blocks.emplace_back(i, j);
     const ops::Kernels& kernels = ops::kernels();
-    ops::parallelRanges(blocks.size(), 2, [&](size_t begin, size_t end) {
+    parallelRanges(blocks.size(), 2, [&](size_t begin, size_t end) {
         double squares[4 * blockRows];
         for (size_t block = begin; block < end; ++block)
         {

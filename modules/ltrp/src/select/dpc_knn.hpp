@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_SELECT_DPC_KNN_HPP
 #define OPENCV_LTRP_SELECT_DPC_KNN_HPP
 
-#include "../vit/config.hpp"
+#include "../core/config.hpp"
 
 namespace cv { namespace ltrp { namespace select {
 

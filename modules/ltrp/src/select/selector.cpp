@@ -7,7 +7,7 @@
 #include "sampling.hpp"
 
 #include "../core/random.hpp"
-#include "../eval/baselines.hpp"
+#include "../teach/baselines.hpp"
 #include "../io/file_bytes.hpp"
 #include "../io/checksum.hpp"
 #include "../io/model_file.hpp"
@@ -53,18 +53,18 @@ public:
 class BaselineSelector CV_FINAL : public Selector
 {
 public:
-    explicit BaselineSelector(eval::Baseline baseline) : Selector(eval::baselineName(baseline)), baseline_(baseline)
+    explicit BaselineSelector(teach::Baseline baseline) : Selector(teach::baselineName(baseline)), baseline_(baseline)
     {
-        LTRP_REQUIRE(eval::baselineAvailable(baseline), Error::StsNotImplemented, "selector " << name()
+        LTRP_REQUIRE(teach::baselineAvailable(baseline), Error::StsNotImplemented, "selector " << name()
                      << " needs OpenCV's saliency module (opencv_contrib)");
     }
     PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
     {
-        return eval::BaselineRanker(image, grid).rank(baseline_, draw.seed, draw.sample, draw.epoch);
+        return teach::BaselineRanker(image, grid).rank(baseline_, draw.seed, draw.sample, draw.epoch);
     }
 
 private:
-    const eval::Baseline baseline_;
+    const teach::Baseline baseline_;
 };
 
 /// Of what a network computes from an image, independent of the form of its file but for ONNX.
@@ -167,8 +167,8 @@ const std::vector<std::string>& selectorNames()
     static const std::vector<std::string> names = []()
     {
         std::vector<std::string> list = {all};
-        for (const eval::Baseline baseline : eval::baselines())
-            list.push_back(eval::baselineName(baseline));
+        for (const teach::Baseline baseline : teach::baselines())
+            list.push_back(teach::baselineName(baseline));
         list.insert(list.end(), {ownError, leaveOneOut, ranker, rankerSample});
         return list;
     }();
@@ -198,8 +198,8 @@ std::shared_ptr<const Selector> makeSelector(const std::string& name, const Sele
 {
     if (name == all)
         return std::make_shared<RasterSelector>();
-    for (const eval::Baseline baseline : eval::baselines())
-        if (name == eval::baselineName(baseline))
+    for (const teach::Baseline baseline : teach::baselines())
+        if (name == teach::baselineName(baseline))
             return std::make_shared<BaselineSelector>(baseline);
     if (selectorModel(name) == "rank")
         return std::make_shared<RankerSelector>(name, models);

@@ -44,7 +44,7 @@ struct SelectorModels
     int target = 0;            ///< cv::ltrp::ComputeTarget
 };
 
-/// The names of all selectors: "all" (raster order), those of eval::baselines(), "own_error" and "leave_one_out" (score maps of
+/// The names of all selectors: "all" (raster order), those of teach::baselines(), "own_error" and "leave_one_out" (score maps of
 /// an autoencoder), "ranker" and "ranker_sample" (SELECT_SAMPLE with temperature 1).
 const std::vector<std::string>& selectorNames();
 /// The same as a text: "all, random, ...".

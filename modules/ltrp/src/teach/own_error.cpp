@@ -13,8 +13,8 @@ void ownErrors(const vit::Mae& mae, const float* pixels, int batch, const int* i
                float* errors, vit::Workspace& ws)
 {
     const vit::MaeConfig& config = mae.config();
-    const int patches = config.input.numPatches(), hidden = patches - visible, values = config.input.patchValues();
-    const size_t images = static_cast<size_t>(batch), l = static_cast<size_t>(patches), h = static_cast<size_t>(hidden);
+    const int patches = config.input.numPatches(), maskedCount = patches - visible, values = config.input.patchValues();
+    const size_t images = static_cast<size_t>(batch), l = static_cast<size_t>(patches), h = static_cast<size_t>(maskedCount);
     const size_t v = static_cast<size_t>(values), side = static_cast<size_t>(config.input.imageSize);
     const float* there = ws.upload("own.pixels", pixels, images * 3 * side * side);
     const int* keep = ws.upload("own.keep", idsKeep, images * static_cast<size_t>(visible));
@@ -25,9 +25,9 @@ void ownErrors(const vit::Mae& mae, const float* pixels, int batch, const int* i
     float* deviation = ws.get("own.deviation", images * h);
     mae.encode(there, batch, keep, visible, nullptr, latent, ws);
     mae.decode(latent, batch, keep, visible, nullptr, pred, ws);
-    const int* removed = mae.removedPlaces(keep, batch, visible, ws);
-    ws.ops().gatherRows(pred, l * v, removed, 0, guessed, batch, hidden, values);
-    ws.ops().patchTargets(vit::gridOf(config.input), there, batch, removed, hidden, config.normPixLoss, target, deviation);
+    const int* masked = mae.maskedPatches(keep, batch, visible, ws);
+    ws.ops().gatherRows(pred, l * v, masked, 0, guessed, batch, maskedCount, values);
+    ws.ops().patchTargets(vit::gridOf(config.input), there, batch, masked, maskedCount, config.normPixLoss, target, deviation);
 
     const float* a = ws.download("own.guessed", guessed, images * h * v);
     const float* b = ws.download("own.target", target, images * h * v);

@@ -6,7 +6,7 @@
 #define OPENCV_LTRP_TRAIN_AUGMENT_HPP
 
 #include "../core/random.hpp"
-#include "../vit/config.hpp"
+#include "../core/config.hpp"
 
 namespace cv { namespace ltrp { namespace train {
 

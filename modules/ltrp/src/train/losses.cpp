@@ -5,6 +5,7 @@
 #include "../precomp.hpp"
 #include "losses.hpp"
 #include "../core/words.hpp"
+#include "../ops/cpu/list_mle.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -17,16 +18,8 @@ namespace cv { namespace ltrp { namespace train {
 namespace
 {
 
-/// log(exp(a) + exp(b)); either may be -infinity.
-double logAddExp(double a, double b)
-{
-    const double high = std::max(a, b), low = std::min(a, b);
-    if (std::isnan(a) || std::isnan(b))
-        return std::numeric_limits<double>::quiet_NaN();
-    if (std::isinf(high))
-        return high;
-    return high + std::log1p(std::exp(low - high));
-}
+using ops::descendingColumns;
+using ops::logAddExp;
 
 /// log(1 + exp(x)).
 double softPlus(double x)
@@ -40,41 +33,6 @@ double logistic(double x)
         return 1.0 / (1.0 + std::exp(-x));
     const double e = std::exp(x);
     return e / (1.0 + e);
-}
-
-/// The columns themselves in that order.
-std::vector<int> descendingColumns(const float* yTrue, const int* columns, int k)
-{
-    std::vector<int> order = descendingPositions(yTrue, columns, k);
-    for (int& position : order)
-        position = columns ? columns[position] : position;
-    return order;
-}
-
-/// Sum over positions i of log(sum_{j >= i} exp(y_j) + 1e-10) - y_i for the columns in `order`; adds its gradient.
-/// The published form takes exp() as it is; here the same sums are carried as logarithms, which is equal wherever
-/// the published one is finite: log(S + 1e-10) = logAddExp(log S, log 1e-10).
-double listMle(const float* yPred, const std::vector<int>& order, double scale, double* grad)
-{
-    const double floorLog = std::log(1e-10);
-    const size_t n = order.size();
-    std::vector<double> denominator(n);
-    double suffix = -std::numeric_limits<double>::infinity(), value = 0;
-    for (size_t i = n; i-- > 0;)
-    {
-        const double y = yPred[order[i]];
-        suffix = logAddExp(suffix, y);
-        denominator[i] = logAddExp(suffix, floorLog);
-        value += denominator[i] - y;
-    }
-    // d value / d y_j = sum_{i <= j} exp(y_j - denominator_i) - 1; the sum over i runs along as a logarithm too.
-    double prefix = -std::numeric_limits<double>::infinity();
-    for (size_t j = 0; j < n; j++)
-    {
-        prefix = logAddExp(prefix, -denominator[j]);
-        grad[order[j]] += scale * (std::exp(static_cast<double>(yPred[order[j]]) + prefix) - 1.0);
-    }
-    return value * scale;
 }
 
 /// One ordered pair of RankNet in logit form: -(t log p + (1-t) log(1-p)) = softPlus(s d) - t s d, p = logistic(s d).
@@ -138,7 +96,7 @@ double focusedRank(const float* yPred, const float* yTrue, int n, int batch, int
 {
     const std::vector<int> order = descendingColumns(yTrue, nullptr, n);
     const int best = std::min(focused, n);
-    double value = listMle(yPred, std::vector<int>(order.begin(), order.begin() + best), 1.0 / batch, grad);
+    double value = ops::listMle(yPred, std::vector<int>(order.begin(), order.begin() + best), 1.0 / batch, grad);
     if (best == n)
         return value;   // nothing to compare with: the list is all there is
     const double scale = 0.5 / (static_cast<double>(batch) * best * (n - best));
@@ -168,17 +126,6 @@ void checkArguments(const float* yTrue, int batch, int n, const int* columns, in
 
 }  // namespace
 
-std::vector<int> descendingPositions(const float* yTrue, const int* columns, int k)
-{
-    std::vector<int> order(k);
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [yTrue, columns](int a, int b)
-    {
-        return columns ? yTrue[columns[a]] > yTrue[columns[b]] : yTrue[a] > yTrue[b];
-    });
-    return order;
-}
-
 RankLoss parseRankLoss(const std::string& name)
 {
     std::string known;
@@ -206,7 +153,7 @@ double rankLoss(RankLoss loss, const float* yPred, const float* yTrue, int batch
         {
         case RankLoss::ListMleK:
         case RankLoss::ListMle:
-            value += listMle(pred, columns ? descendingColumns(target, columns + static_cast<size_t>(b) * k, k)
+            value += ops::listMle(pred, columns ? descendingColumns(target, columns + static_cast<size_t>(b) * k, k)
                                            : descendingColumns(target, nullptr, n), 1.0 / batch, rowGrad.data());
             break;
         case RankLoss::RankNet:

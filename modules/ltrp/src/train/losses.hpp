@@ -29,9 +29,6 @@ struct RankLossParams
     int focused = 10;          ///< FocusedRank: length of the list; its RankNet part uses the defaults
 };
 
-/// Sorts positions within `columns` (k column numbers; null: 0 to k-1) by descending target; stable.
-std::vector<int> descendingPositions(const float* yTrue, const int* columns, int k);
-
 /// Value of a ranking loss and its gradient with respect to yPred. yPred, yTrue, grad: [batch, n]; grad may be null.
 /// columns: for ListMleK (and ListMle on drawn columns) [batch, k] column numbers in the drawn order, repeats allowed;
 /// null: all columns in order. Sorting is stable; log-sum-exp and logit forms do not overflow.

@@ -4,7 +4,7 @@
 
 #include "../precomp.hpp"
 #include "optimizer.hpp"
-#include "../ops/cpu/parallel.hpp"
+#include "../core/parallel.hpp"
 
 #include <opencv2/core/hal/hal.hpp>
 
@@ -103,7 +103,7 @@ void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& optio
             pieces.push_back({info.offset + begin, std::min(longest, info.count - begin), info.decay, info.rate});
 
     float *weights = params.data(), *first = m.ptr<float>(), *second = v.ptr<float>();
-    ops::parallelRanges(pieces.size(), 1, [&](size_t begin, size_t end)
+    parallelRanges(pieces.size(), 1, [&](size_t begin, size_t end)
     {
         for (size_t i = begin; i < end; i++)
             updatePiece(weights + pieces[i].begin, grads + pieces[i].begin, first + pieces[i].begin,
@@ -116,7 +116,7 @@ double gradientNorm(const Mat& grads)
 {
     const int piece = 1 << 16, count = static_cast<int>(grads.total());
     std::vector<double> squares(static_cast<size_t>((count + piece - 1) / piece));
-    ops::parallelRanges(squares.size(), 1, [&](size_t begin, size_t end)
+    parallelRanges(squares.size(), 1, [&](size_t begin, size_t end)
     {
         for (size_t i = begin; i < end; i++)
         {

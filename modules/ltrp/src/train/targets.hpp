@@ -8,7 +8,7 @@
 #include "checkpoint.hpp"
 #include "dataset.hpp"
 #include "../io/tensor_file.hpp"
-#include "../vit/config.hpp"
+#include "../core/config.hpp"
 
 namespace cv { namespace ltrp { namespace train {
 

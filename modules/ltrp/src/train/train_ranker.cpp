@@ -143,10 +143,8 @@ public:
         const int* seen = options_.seesAll ? nullptr : samples.keep;
         const int seenCount = options_.seesAll ? patches : samples.visible;
         ranker_->forwardTrain(samples.pixels, samples.images, seen, seenCount, scores, workspace_);
-        if (isList() && !backend().onHost())
+        if (isList())
         {
-            LTRP_REQUIRE(samples.visible <= 1024, Error::StsNotImplemented, "ranker training on CUDA: lists of at most 1024 visible "
-                         "patches, found " << samples.visible);
             float* gradient = workspace_.get("train.scoreGradient", rows * static_cast<size_t>(patches));
             backend().listMle({scores, samples.keep, target, samples.keys, options_.seed, samples.images, patches, samples.visible,
                                options_.loss == RankLoss::ListMleK ? std::min(options_.listK, samples.visible) : 0,
@@ -161,7 +159,7 @@ public:
 private:
     bool isList() const { return options_.loss == RankLoss::ListMleK || options_.loss == RankLoss::ListMle; }
 
-    /// Replaces the scores by the loss's gradient; false when there is none.
+    /// Of the losses that only the host computes: replaces the scores by the gradient; false when there is none.
     bool hostLoss(const ops::Samples& samples, const float* target, float* scores, double* loss, float scale)
     {
         const int images = samples.images, visible = samples.visible;
@@ -182,12 +180,7 @@ private:
             gradient_.resize(count);
             for (size_t i = 0; i < count; i++)
                 predicted_[i] = scores_[i / n * patches + static_cast<size_t>(keep_[i])];
-            const bool drawn = options_.loss == RankLoss::ListMleK;
-            const int k = drawn ? std::min(options_.listK, visible) : 0;
-            if (drawn)
-                drawColumns(samples, k);
-            value = rankLoss(options_.loss, predicted_.data(), target_.data(), images, visible, drawn ? columns_.data() : nullptr, k,
-                             gradient_.data());
+            value = rankLoss(options_.loss, predicted_.data(), target_.data(), images, visible, nullptr, 0, gradient_.data());
         }
         ops.upload(&value, loss, sizeof(value));
         if (!std::isfinite(value))
@@ -199,20 +192,6 @@ private:
         return true;
     }
 
-    /// k different visible patches per image, drawn anew for each sample of each epoch. On the host, as its losses are.
-    void drawColumns(const ops::Samples& samples, int k)
-    {
-        columns_.clear();
-        std::vector<int> order(static_cast<size_t>(samples.visible));
-        for (int i = 0; i < samples.images; i++)
-        {
-            std::iota(order.begin(), order.end(), 0);
-            RandomStream random(options_.seed, RandomPurpose::Loss, samples.keys[i].epoch, samples.keys[i].sample);
-            random.shuffle(order);
-            columns_.insert(columns_.end(), order.begin(), order.begin() + k);
-        }
-    }
-
     const InitialWeights start_;
     const std::unique_ptr<PseudoScores> teacher_;
     const std::unique_ptr<TargetStore> targets_;
@@ -221,7 +200,7 @@ private:
     RankerOptions options_;
     vit::Workspace workspace_;
     std::vector<float> target_, predicted_, gradient_, scores_;
-    std::vector<int> columns_, keep_;
+    std::vector<int> keep_;
 };
 
 }}  // namespace

@@ -8,7 +8,7 @@
 #include "opencv2/ltrp/train.hpp"
 #include "objective.hpp"
 #include "workers.hpp"
-#include "../core/target.hpp"
+#include "../ops/target.hpp"
 #include "../select/selector.hpp"
 
 namespace cv { namespace ltrp { namespace train {

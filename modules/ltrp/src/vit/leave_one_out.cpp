@@ -28,7 +28,7 @@ class Measurement
 public:
     Measurement(const Mae& mae, const LeaveOneOutOptions& options, Workspace& ws, int visible)
         : mae_(mae), config_(mae.config()), options_(options), ws_(ws), ops_(ws.ops()), visible_(visible),
-          l_(config_.input.numPatches()), hidden_(l_ - visible), tokens_(l_ + 1),
+          l_(config_.input.numPatches()), maskedCount_(l_ - visible), tokens_(l_ + 1),
           dim_(static_cast<size_t>(config_.decoder.dim)), each_(static_cast<size_t>(tokens_) * dim_),
           values_(static_cast<size_t>(config_.input.patchValues())),
           encoded_(static_cast<size_t>(visible + 1) * static_cast<size_t>(config_.encoder.dim)),
@@ -45,11 +45,11 @@ public:
         const int runs = visible_ + 1;   // run 0 is the anchor, run 1 + i lacks visible patch i
         const int images = std::min(batch, std::max(1, ops_.rowsAtOnce() / (runs * tokens_)));
         const int chunk = images > 1 ? runs : std::min(runs, std::max(2, ops_.rowsAtOnce() / tokens_));
-        const int* removed = mae_.removedPlaces(keep, batch, visible_, ws_);
-        const float* scale = pixelScale(pixels, removed, batch);
+        const int* masked = mae_.maskedPatches(keep, batch, visible_, ws_);
+        const float* scale = pixelScale(pixels, masked, batch);
         const ops::NormWeights norm = mae_.decoder().finalNormWeights(ws_);
         const ops::LinearWeights head = mae_.predictionWeights(ws_);
-        const size_t rows = static_cast<size_t>(hidden_);
+        const size_t rows = static_cast<size_t>(maskedCount_);
         float* reference = ws_.get("loo.anchor", static_cast<size_t>(images) * rows * std::max(values_, dim_));
         for (int image = 0; image < batch; image += images)
             for (int first = 0; first < runs; first += chunk)
@@ -59,22 +59,22 @@ public:
                 const size_t i = static_cast<size_t>(image);
                 float* x = ws_.get("loo.variants", static_cast<size_t>(count) * static_cast<size_t>(n) * each_);
                 const Part part{pixels + i * image_, latent + i * encoded_, keep + image * visible_,
-                                removed + image * hidden_, count, first, n};
+                                masked + image * maskedCount_, count, first, n};
                 if (options_.removal == REMOVAL_DECODER)
                     decoderRuns(part, x);
                 else
                     encoderRuns(part, x);
                 if (first == 0)
-                    ops_.storeAnchor(norm, head, x, static_cast<size_t>(n) * each_, count, hidden_, reference);
+                    ops_.storeAnchor(norm, head, x, static_cast<size_t>(n) * each_, count, maskedCount_, reference);
                 // Several images: their anchors, which lie between the variants, are compared with themselves.
                 const int skipped = count == 1 && first == 0 ? 1 : 0;
                 float* to = scores + i * static_cast<size_t>(visible_);
                 float* means = count == 1 ? to + std::max(first - 1, 0)
                                           : ws_.get("loo.means", static_cast<size_t>(count) * static_cast<size_t>(n));
                 ops_.differencesFromReference(norm, head, x + static_cast<size_t>(skipped) * each_, each_,
-                                              count * n - skipped, n - skipped, hidden_, reference,
+                                              count * n - skipped, n - skipped, maskedCount_, reference,
                                               scale ? scale + i * rows : nullptr, options_.metric == METRIC_L2,
-                                              static_cast<double>(hidden_) * static_cast<double>(values_), means);
+                                              static_cast<double>(maskedCount_) * static_cast<double>(values_), means);
                 if (count > 1)
                     ops_.gatherRows(means, static_cast<size_t>(n), nullptr, 1, to, count, visible_, 1);
             }
@@ -83,19 +83,19 @@ public:
     /// Estimates of what fusedScores() measures. raw [batch, visible]: host memory.
     void sampledScores(const float* pixels, const float* latent, const int* keep, int batch, double* raw)
     {
-        const int* removed = mae_.removedPlaces(keep, batch, visible_, ws_);
-        const float* scale = pixelScale(pixels, removed, batch);
+        const int* masked = mae_.maskedPatches(keep, batch, visible_, ws_);
+        const float* scale = pixelScale(pixels, masked, batch);
         std::vector<int> droppedToken(static_cast<size_t>(visible_));
-        std::iota(droppedToken.begin(), droppedToken.end(), hidden_ + 1);
+        std::iota(droppedToken.begin(), droppedToken.end(), maskedCount_ + 1);
         const std::vector<ops::BlockWeights> blocks = mae_.decoder().blockWeights(ws_);
         for (int i = 0; i < batch; ++i)
         {
             float* x0 = ws_.get("loo.x0", each_);
-            mae_.decoderInput(latent + static_cast<size_t>(i) * encoded_, 1, keep + i * visible_, removed + i * hidden_, visible_,
-                              ops::TokenOrder::HiddenFirst, x0, ws_);
+            mae_.decoderInput(latent + static_cast<size_t>(i) * encoded_, 1, keep + i * visible_, masked + i * maskedCount_, visible_,
+                              ops::TokenOrder::MaskedFirst, x0, ws_);
             ops_.sampledDifferences({blocks.data(), config_.decoder.depth, mae_.decoder().finalNormWeights(ws_),
-                                     mae_.predictionWeights(ws_), x0, tokens_, hidden_, config_.decoder.heads, droppedToken.data(),
-                                     visible_, options_.sampleShare, scale ? scale + i * hidden_ : nullptr,
+                                     mae_.predictionWeights(ws_), x0, tokens_, maskedCount_, config_.decoder.heads, droppedToken.data(),
+                                     visible_, options_.sampleShare, scale ? scale + i * maskedCount_ : nullptr,
                                      options_.metric == METRIC_L2}, raw + i * visible_);
         }
     }
@@ -103,16 +103,16 @@ public:
     void reconstructions(const float* pixels, const float* latent, const int* keep, int image, const OnReconstruction& receive)
     {
         const size_t predSize = static_cast<size_t>(l_) * values_;
-        const int* removed = mae_.removedPlaces(keep, 1, visible_, ws_);
+        const int* masked = mae_.maskedPatches(keep, 1, visible_, ws_);
         std::vector<int> kept(static_cast<size_t>(visible_));
         ops_.download(keep, kept.data(), kept.size() * sizeof(int));
 
         float* x0 = ws_.get("loo.x0", each_);
         float* x = ws_.get("loo.x", each_);
         float* anchor = ws_.get("loo.anchor", predSize);
-        mae_.decoderInput(latent, 1, keep, removed, visible_, ops::TokenOrder::ByPlace, x0, ws_);
+        mae_.decoderInput(latent, 1, keep, masked, visible_, ops::TokenOrder::Raster, x0, ws_);
         const std::vector<int> none(1, -1);
-        mae_.decoder().forwardFlagged(x0, 1, tokens_, 1, ws_.indices("loo.none", none), x, ws_);
+        mae_.decoder().forwardVariants(x0, 1, tokens_, 1, ws_.indices("loo.none", none), x, ws_);
         predictPlaces(x, 1, anchor);
         receive(image, -1, ws_.download("loo.anchor", anchor, predSize));
 
@@ -125,7 +125,7 @@ public:
             if (options_.removal == REMOVAL_DECODER)
                 decoderVariants(x0, &kept[static_cast<size_t>(first)], n, pred);
             else
-                encoderVariants({pixels, latent, keep, removed, 1, 1 + first, n}, pred);
+                encoderVariants({pixels, latent, keep, masked, 1, 1 + first, n}, pred);
             const float* preds = ws_.download("loo.pred", pred, static_cast<size_t>(n) * predSize);
             for (int v = 0; v < n; ++v)
                 receive(image, first + v, preds + static_cast<size_t>(v) * predSize);
@@ -139,7 +139,7 @@ private:
         const float* pixels;
         const float* latent;
         const int* keep;
-        const int* removed;
+        const int* masked;
         int images, first, n;
     };
 
@@ -148,7 +148,7 @@ private:
     {
         // A name for each list, so that those of a batch's parts do not take turns in one buffer and travel each time.
         const std::string name = kind + "." + std::to_string(part.images) + "." + std::to_string(part.first);
-        std::vector<int>& list = flagged_[name];
+        std::vector<int>& list = dropped_[name];
         list.clear();
         for (int image = 0; image < part.images; ++image)
             for (int run = part.first; run < part.first + part.n; ++run)
@@ -159,14 +159,14 @@ private:
     void decoderRuns(const Part& part, float* x)
     {
         float* x0 = ws_.get("loo.x0", static_cast<size_t>(part.images) * each_);
-        mae_.decoderInput(part.latent, part.images, part.keep, part.removed, visible_, ops::TokenOrder::HiddenFirst, x0, ws_);
-        mae_.decoder().forwardFlagged(x0, part.images, tokens_, part.n, droppedToken("loo.decoder", part, hidden_), x, ws_, hidden_);
+        mae_.decoderInput(part.latent, part.images, part.keep, part.masked, visible_, ops::TokenOrder::MaskedFirst, x0, ws_);
+        mae_.decoder().forwardVariants(x0, part.images, tokens_, part.n, droppedToken("loo.decoder", part, maskedCount_), x, ws_, maskedCount_);
     }
 
     void encoderRuns(const Part& part, float* x)
     {
-        encodedVariants(part, ops::TokenOrder::HiddenFirst, x);
-        mae_.decoder().forwardBlocks(x, part.images * part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_, hidden_);
+        encodedVariants(part, ops::TokenOrder::MaskedFirst, x);
+        mae_.decoder().forwardBlocks(x, part.images * part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_, maskedCount_);
     }
 
     /// The decoder's tokens x [images, n, L + 1, Dd], each run encoded without its token.
@@ -177,13 +177,13 @@ private:
         float* e0 = ws_.get("loo.e0", images * encoded_);
         float* latent = ws_.get("loo.latent", images * n * encoded_);
         embedPatches(config_.input, dim, mae_.params(), part.pixels, part.images, part.keep, visible_, e0, nullptr, ws_);
-        mae_.encoder().forwardFlagged(e0, part.images, visible_ + 1, part.n, droppedToken("loo.encoder", part, 0), latent, ws_);
+        mae_.encoder().forwardVariants(e0, part.images, visible_ + 1, part.n, droppedToken("loo.encoder", part, 0), latent, ws_);
         mae_.encoder().finalNorm(latent, images * n * static_cast<size_t>(visible_ + 1), latent, ws_);
         int* keeps = ws_.ints("loo.keeps", images * n * static_cast<size_t>(visible_));
-        int* removeds = ws_.ints("loo.removeds", images * n * static_cast<size_t>(hidden_));
+        int* allMasked = ws_.ints("loo.allMasked", images * n * static_cast<size_t>(maskedCount_));
         ops_.repeatItems(part.keep, keeps, images, n, static_cast<size_t>(visible_) * sizeof(int));
-        ops_.repeatItems(part.removed, removeds, images, n, static_cast<size_t>(hidden_) * sizeof(int));
-        mae_.decoderInput(latent, runs, keeps, removeds, visible_, order, x, ws_);
+        ops_.repeatItems(part.masked, allMasked, images, n, static_cast<size_t>(maskedCount_) * sizeof(int));
+        mae_.decoderInput(latent, runs, keeps, allMasked, visible_, order, x, ws_);
     }
 
     void decoderVariants(const float* x0, const int* patches, int n, float* pred)
@@ -192,14 +192,14 @@ private:
         for (int& token : tokens)
             ++token;   // token 0 is the class token
         float* x = ws_.get("loo.variants", static_cast<size_t>(n) * each_);
-        mae_.decoder().forwardFlagged(x0, 1, tokens_, n, ws_.upload("loo.tokens", tokens.data(), tokens.size()), x, ws_);
+        mae_.decoder().forwardVariants(x0, 1, tokens_, n, ws_.upload("loo.tokens", tokens.data(), tokens.size()), x, ws_);
         predictPlaces(x, n, pred);
     }
 
     void encoderVariants(const Part& part, float* pred)
     {
         float* x = ws_.get("loo.variants", static_cast<size_t>(part.n) * each_);
-        encodedVariants(part, ops::TokenOrder::ByPlace, x);
+        encodedVariants(part, ops::TokenOrder::Raster, x);
         mae_.decoder().forwardBlocks(x, part.n, tokens_, nullptr, 0, config_.decoder.depth, ws_);
         predictPlaces(x, part.n, pred);
     }
@@ -212,13 +212,13 @@ private:
         mae_.predict(rows, runs * l_, pred, ws_);
     }
 
-    /// Deviations of the removed patches [batch, hidden], or null where they do not matter.
-    const float* pixelScale(const float* pixels, const int* removed, int batch)
+    /// Deviations of the masked patches [batch, masked], or null where they do not matter.
+    const float* pixelScale(const float* pixels, const int* masked, int batch)
     {
         if (options_.space != SPACE_PIXEL || !config_.normPixLoss)
             return nullptr;   // an autoencoder of plain pixels predicts in that space already
-        float* deviation = ws_.get("loo.deviation", static_cast<size_t>(batch) * static_cast<size_t>(hidden_));
-        ops_.patchTargets(gridOf(config_.input), pixels, batch, removed, hidden_, false, nullptr, deviation);
+        float* deviation = ws_.get("loo.deviation", static_cast<size_t>(batch) * static_cast<size_t>(maskedCount_));
+        ops_.patchTargets(gridOf(config_.input), pixels, batch, masked, maskedCount_, false, nullptr, deviation);
         return deviation;
     }
 
@@ -227,9 +227,9 @@ private:
     const LeaveOneOutOptions& options_;
     Workspace& ws_;
     const ops::Backend& ops_;
-    int visible_, l_, hidden_, tokens_;
+    int visible_, l_, maskedCount_, tokens_;
     size_t dim_, each_, values_, encoded_, image_;
-    std::unordered_map<std::string, std::vector<int>> flagged_;
+    std::unordered_map<std::string, std::vector<int>> dropped_;
 };
 
 }  // namespace
@@ -290,13 +290,13 @@ std::vector<double> LeaveOneOut::similarities(const float* pixels, int batch, co
         otherPixels(anchorPixels.size());
     std::unique_ptr<AnchorImage> anchor;
     std::vector<double> result(static_cast<size_t>(batch) * static_cast<size_t>(visible));
-    reconstructions(pixels, batch, idsKeep, visible, options, [&](int image, int removed, const float* prediction)
+    reconstructions(pixels, batch, idsKeep, visible, options, [&](int image, int dropped, const float* prediction)
     {
-        unpatchify(input, prediction, 1, (removed < 0 ? anchorPixels : otherPixels).data());
-        if (removed < 0)
+        unpatchify(input, prediction, 1, (dropped < 0 ? anchorPixels : otherPixels).data());
+        if (dropped < 0)
             anchor.reset(new AnchorImage(anchorPixels.data(), side));
         else
-            result[static_cast<size_t>(image) * static_cast<size_t>(visible) + static_cast<size_t>(removed)] =
+            result[static_cast<size_t>(image) * static_cast<size_t>(visible) + static_cast<size_t>(dropped)] =
                 options.metric == METRIC_SSIM ? anchor->structuralSimilarity(otherPixels.data())
                                               : anchor->peakSignalToNoise(otherPixels.data());
     }, ws);

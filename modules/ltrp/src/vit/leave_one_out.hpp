@@ -6,7 +6,7 @@
 #define OPENCV_LTRP_VIT_LEAVE_ONE_OUT_HPP
 
 #include "mae.hpp"
-#include "opencv2/ltrp/scorer.hpp"
+#include "opencv2/ltrp/types.hpp"
 
 #include <functional>
 
@@ -23,8 +23,8 @@ struct LeaveOneOutOptions
 };
 
 /// Receives a prediction [L, P] in host memory, valid during the call: of image number `image` with all visible patches
-/// (removed = -1, the anchor, the first of its image) or without visible patch number `removed`.
-using OnReconstruction = std::function<void(int image, int removed, const float* prediction)>;
+/// (dropped = -1, the anchor, the first of its image) or without visible patch number `dropped`.
+using OnReconstruction = std::function<void(int image, int dropped, const float* prediction)>;
 
 /// Whether whole images are compared (SSIM, PSNR): on the host, and the scores of a call are scaled together.
 bool comparesImages(const LeaveOneOutOptions& options);

@@ -41,12 +41,12 @@ void Mae::decoderInput(const float* latent, int batch, const int* idsKeep, const
                           order, x, batch, visible, config_.input.numPatches(), dim);
 }
 
-const int* Mae::removedPlaces(const int* idsKeep, int batch, int visible, Workspace& ws) const
+const int* Mae::maskedPatches(const int* idsKeep, int batch, int visible, Workspace& ws) const
 {
     const int numPatches = config_.input.numPatches();
-    int* removed = ws.ints("removed", static_cast<size_t>(batch) * static_cast<size_t>(numPatches - visible));
-    ws.ops().complement(idsKeep, removed, batch, visible, numPatches);
-    return removed;
+    int* masked = ws.ints("masked", static_cast<size_t>(batch) * static_cast<size_t>(numPatches - visible));
+    ws.ops().complement(idsKeep, masked, batch, visible, numPatches);
+    return masked;
 }
 
 ops::LinearWeights Mae::predictionWeights(const Workspace& ws) const
@@ -70,7 +70,7 @@ void Mae::decode(const float* latent, int batch, const int* idsKeep, int visible
     const size_t images = static_cast<size_t>(batch);
     float* x = ws.get("decoder.x", images * (l + 1) * d);
     float* rows = ws.get("decoder.rows", images * l * d);
-    decoderInput(latent, batch, idsKeep, removedPlaces(idsKeep, batch, visible, ws), visible, ops::TokenOrder::ByPlace, x, ws);
+    decoderInput(latent, batch, idsKeep, maskedPatches(idsKeep, batch, visible, ws), visible, ops::TokenOrder::Raster, x, ws);
     decoder_.forwardBlocks(x, batch, config_.input.numPatches() + 1, droppedToken, 0, config_.decoder.depth, ws);
     ws.ops().gatherRows(x, (l + 1) * d, nullptr, 1, rows, batch, config_.input.numPatches(), config_.decoder.dim);
     predict(rows, batch * config_.input.numPatches(), pred, ws);
@@ -88,14 +88,14 @@ double Mae::forwardBackward(const float* pixels, int batch, const int* idsKeep, 
 void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, double* loss, Workspace& ws,
                     float gradientScale) const
 {
-    const int numPatches = config_.input.numPatches(), hidden = numPatches - visible, values = config_.input.patchValues();
+    const int numPatches = config_.input.numPatches(), maskedCount = numPatches - visible, values = config_.input.patchValues();
     const int encoderDim = config_.encoder.dim, decoderDim = config_.decoder.dim;
     const size_t images = static_cast<size_t>(batch), v = static_cast<size_t>(visible), l = static_cast<size_t>(numPatches);
     const size_t de = static_cast<size_t>(encoderDim), dd = static_cast<size_t>(decoderDim);
-    const size_t pv = static_cast<size_t>(values), h = static_cast<size_t>(hidden), shown = images * v;
+    const size_t pv = static_cast<size_t>(values), h = static_cast<size_t>(maskedCount), shown = images * v;
     const ops::Backend& ops = ws.ops();
     const auto grad = [&](const char* name) { return grads + params_.layout.at(name).offset; };
-    const int* removed = removedPlaces(idsKeep, batch, visible, ws);
+    const int* masked = maskedPatches(idsKeep, batch, visible, ws);
 
     float* patches = ws.get("train.patches", shown * pv);
     float* x = ws.get("x", images * (v + 1) * de);
@@ -104,28 +104,28 @@ void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visi
     encoder_.forwardTrain(x, batch, visible + 1, latent, ws, "encoder");
     float* y = ws.get("decoder.x", images * (l + 1) * dd);
     float* decoded = ws.get("train.decoded", images * (l + 1) * dd);
-    decoderInput(latent, batch, idsKeep, removed, visible, ops::TokenOrder::ByPlace, y, ws);
+    decoderInput(latent, batch, idsKeep, masked, visible, ops::TokenOrder::Raster, y, ws);
     decoder_.forwardTrain(y, batch, numPatches + 1, decoded, ws, "decoder");
 
-    // Only removed patches count: predict just these.
-    const int rows = batch * hidden;
+    // Only masked patches count: predict just these.
+    const int rows = batch * maskedCount;
     float* normed = ws.get("train.rows", images * h * dd);
-    ops.gatherRows(decoded, (l + 1) * dd, removed, 1, normed, batch, hidden, decoderDim);
+    ops.gatherRows(decoded, (l + 1) * dd, masked, 1, normed, batch, maskedCount, decoderDim);
     float* pred = ws.get("train.pred", images * h * pv);
     float* target = ws.get("target", images * h * pv);
     ops.linear(normed, ws.at(params_, "decoder_pred.weight"), ws.at(params_, "decoder_pred.bias"), pred, rows, decoderDim, values);
-    ops.patchTargets(gridOf(config_.input), pixels, batch, removed, hidden, config_.normPixLoss, target, nullptr);
+    ops.patchTargets(gridOf(config_.input), pixels, batch, masked, maskedCount, config_.normPixLoss, target, nullptr);
     ops.squaredLoss(pred, target, images * h * pv, pred, loss, gradientScale);
 
     float* dNormed = ws.get("backward.rows", images * h * dd);
     ops.linearBackwardWeight(pred, normed, grad("decoder_pred.weight"), grad("decoder_pred.bias"), rows, decoderDim, values);
     ops.linearBackwardInput(pred, ws.at(params_, "decoder_pred.weight"), dNormed, rows, decoderDim, values);
     ops.zero(decoded, images * (l + 1) * dd * sizeof(float));
-    ops.scatterRows(dNormed, removed, 1, decoded, (l + 1) * dd, batch, hidden, decoderDim);
+    ops.scatterRows(dNormed, masked, 1, decoded, (l + 1) * dd, batch, maskedCount, decoderDim);
     decoder_.backward(decoded, batch, numPatches + 1, decoded, grads, ws, "decoder");
 
     float* dEmbedded = ws.get("decoder.embedded", images * (v + 1) * dd);
-    ops.decoderInputBackward(decoded, idsKeep, removed, dEmbedded, grad("mask_token"), batch, visible, numPatches, decoderDim);
+    ops.decoderInputBackward(decoded, idsKeep, masked, dEmbedded, grad("mask_token"), batch, visible, numPatches, decoderDim);
     ops.linearBackwardWeight(dEmbedded, latent, grad("decoder_embed.weight"), grad("decoder_embed.bias"),
                              batch * (visible + 1), encoderDim, decoderDim);
     ops.linearBackwardInput(dEmbedded, ws.at(params_, "decoder_embed.weight"), x, batch * (visible + 1), encoderDim, decoderDim);

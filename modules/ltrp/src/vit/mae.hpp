@@ -40,7 +40,7 @@ public:
     double forwardBackward(const float* pixels, int batch, const int* idsKeep, int visible, float* grads, Workspace& ws) const;
 
     /// The patches that are not in idsKeep, ascending, [B, L - Lv]; valid until the next call.
-    const int* removedPlaces(const int* idsKeep, int batch, int visible, Workspace& ws) const;
+    const int* maskedPatches(const int* idsKeep, int batch, int visible, Workspace& ws) const;
     /// Input of the decoder: embedded latent and mask tokens with positions added, x [B, L+1, Dd].
     void decoderInput(const float* latent, int batch, const int* idsKeep, const int* idsRemoved, int visible,
                       ops::TokenOrder order, float* x, Workspace& ws) const;

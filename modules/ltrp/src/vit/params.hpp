@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_VIT_PARAMS_HPP
 #define OPENCV_LTRP_VIT_PARAMS_HPP
 
-#include "config.hpp"
+#include "../core/config.hpp"
 #include <unordered_map>
 
 namespace cv { namespace ltrp { namespace vit {

@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_VIT_PATCHES_HPP
 #define OPENCV_LTRP_VIT_PATCHES_HPP
 
-#include "config.hpp"
+#include "../core/config.hpp"
 #include "transformer.hpp"
 
 namespace cv { namespace ltrp { namespace vit {

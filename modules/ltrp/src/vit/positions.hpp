@@ -5,7 +5,7 @@
 #ifndef OPENCV_LTRP_VIT_POSITIONS_HPP
 #define OPENCV_LTRP_VIT_POSITIONS_HPP
 
-#include "config.hpp"
+#include "../core/config.hpp"
 
 namespace cv { namespace ltrp { namespace vit {
 

@@ -162,7 +162,7 @@ void Transformer::forward(float* x, int batch, int tokens, const int* droppedTok
     finalNorm(x, static_cast<size_t>(batch) * static_cast<size_t>(tokens), out, ws);
 }
 
-void Transformer::forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x,
+void Transformer::forwardVariants(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x,
                                  Workspace& ws, int queries) const
 {
     const size_t count = static_cast<size_t>(inputs) * static_cast<size_t>(variants) * static_cast<size_t>(tokens)

@@ -127,10 +127,10 @@ public:
     std::vector<ops::BlockWeights> blockWeights(const Workspace& ws) const;
     void finalNorm(const float* x, size_t rows, float* out, Workspace& ws) const;
 
-    /// Runs all blocks `variants` times from each input x0 [inputs, tokens, dim], each with its own droppedToken token
+    /// Runs all blocks `variants` times from each input x0 [inputs, tokens, dim], each with its own dropped token
     /// [inputs, variants]: x [inputs, variants, tokens, dim], without the final norm. The first block's queries, keys
     /// and values are computed once per input. `queries` as for forwardBlocks().
-    void forwardFlagged(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x, Workspace& ws,
+    void forwardVariants(const float* x0, int inputs, int tokens, int variants, const int* droppedToken, float* x, Workspace& ws,
                         int queries = 0) const;
 
     /// Keeps activations in ws under `tag`.

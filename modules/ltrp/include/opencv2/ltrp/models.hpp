@@ -26,6 +26,18 @@ there is no such file or more than one
 */
 CV_EXPORTS_W String shippedModel(const String& kind);
 
+/** @brief Writes a ranker as ONNX, for cv::dnn, ONNX Runtime, OpenVINO and others.
+
+The model (opset 11) has the input "image" [N,3,H,W], RGB in [0, 1] less mean, over standard deviation (both are in the
+file's metadata), and the output "scores" [N,L], L patches in raster order. The file is replaced as a whole or not at all.
+@param model weight file of a ranker
+@param onnx file to write
+@param inputSize H and W in pixels, multiples of the patch size; empty: as in training. Only rankers with a token head
+take another size than in training
+@throws cv::Exception naming the file: `model` cannot be read or is no ranker, `onnx` is `model` or cannot be written,
+or the ranker does not take this size */
+CV_EXPORTS_W void exportOnnx(const String& model, const String& onnx, Size inputSize = Size());
+
 //! @}
 
 }  // namespace ltrp

@@ -35,6 +35,43 @@ enum ComputeTarget
     TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products
 };
 
+/** @brief Where a visible patch is removed. */
+enum Removal
+{
+    REMOVAL_DECODER = 0,   //!< neither key nor query in the decoder's attention; the encoder runs once
+    REMOVAL_ENCODER = 1    //!< masked in the encoder's attention; the encoder runs once per visible patch
+};
+
+/** @brief How two reconstructions are compared. Higher scores always mean a more important patch. */
+enum ScoreMetric
+{
+    METRIC_L1 = 0,    //!< mean absolute difference over the masked patches
+    METRIC_L2 = 1,    //!< mean squared difference over the masked patches
+    METRIC_SSIM = 2,  //!< 1 - structural similarity of the full images (11x11 Gaussian), scaled to [0, 1] over a mask
+    METRIC_PSNR = 3   //!< peak signal-to-noise ratio of the full images, inverted and scaled to [0, 1] over a mask
+};
+
+/** @brief In which space L1 and L2 differences are taken. */
+enum ScoreSpace
+{
+    SPACE_DECODER = 0,   //!< the decoder's output, as in the paper (patch-normalised pixels for most autoencoders)
+    SPACE_PIXEL = 1      //!< each masked patch's difference times its own standard deviation: real pixel contrast
+};
+
+/** @brief How the scores of several masks are averaged to a map. */
+enum ScoreAverage
+{
+    AVERAGE_SCORE = 0,   //!< mean of the scores
+    AVERAGE_RANK = 1     //!< mean of each score's rank within its mask, scaled to [0, 1]
+};
+
+/** @brief Which patches the masks of leave-one-out and own-error leave visible. */
+enum ScoreContext
+{
+    CONTEXT_UNIFORM = 0,   //!< drawn uniformly from all patches, as in the paper
+    CONTEXT_BORDER = 1     //!< three quarters drawn from the patches at the image's border, the others from the rest
+};
+
 /** @brief Checks whether a target is available.
 @param target a cv::ltrp::ComputeTarget
 @return an empty string if it is, else what is missing: "this processor has no AVX512_BF16 instructions", "this build

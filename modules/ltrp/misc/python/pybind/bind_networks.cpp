@@ -85,6 +85,16 @@ void bindRanker(py::module_& module)
     const auto create = &load<Ranker, bool>;
     cls.def_static("create", create, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
     module.def("Ranker_create", create, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
+    module.def("exportOnnx",
+               [](const py::object& model, const py::object& onnx, const std::array<int, 2>& inputSize)
+               {
+                   const std::string from = pathArgument(model), to = pathArgument(onnx);
+                   unlocked([&]() { exportOnnx(from, to, sizeOf(inputSize)); });
+               },
+               py::arg("model"), py::arg("onnx"), py::arg("inputSize") = std::array<int, 2>{0, 0},
+               "exportOnnx(model, onnx, inputSize=(0, 0)) -> None\n\nWrites a ranker's weight file as ONNX: image [N,3,H,W], RGB in "
+               "[0, 1] less mean, over std -> scores [N,L].\ninputSize: (width, height) in pixels, multiples of the patch size; "
+               "(0, 0): as in training.");
     onlyMadeBy(cls, "Ranker.create");
     bindCommon<Ranker>(cls);
     cls.def("rank",

@@ -88,7 +88,7 @@ class Shared(TestCase):
 class Names(Shared):
     def test_every_name_of_the_api(self):
         functions = ('patchRect keepCount selectPatches resampleScores tokenGrid selectTokens selectPoints keptRegions '
-                     'drawKept drawHeatMap drawOverlay missingForTarget shippedModel '
+                     'drawKept drawHeatMap drawOverlay missingForTarget shippedModel exportOnnx '
                      'Ranker_create Scorer_create Trainer_createPretrain Trainer_createRanker RankingTracker_create '
                      'RankSaliency_create').split()
         classes = ('PatchRanking SelectParams TokenSelection PatchRegion ScoreParams VisibleScores Ranker Scorer TrainParams '
@@ -133,6 +133,18 @@ class Names(Shared):
         for kind in ('rank', 'mae'):
             self.assertTrue(os.path.isfile(lib.shippedModel(kind)))
         self.assertIn('weights', self.refused(lib.shippedModel, 'weights'))
+
+    def test_a_ranker_as_onnx(self):
+        folder = tempfile.mkdtemp()
+        try:
+            file = os.path.join(folder, 'ranker.onnx')
+            lib.exportOnnx(lib.shippedModel('rank'), file, (96, 64))
+            self.assertEqual(lib.Ranker.create(file).getInputSize(), (96, 64))
+            self.assertIn('autoencoder', self.refused(lib.exportOnnx, lib.shippedModel('mae'), file))
+            self.assertIn('another file', self.refused(lib.exportOnnx, lib.shippedModel('rank'), lib.shippedModel('rank')))
+            self.assertIn('patch', self.refused(lib.exportOnnx, lib.shippedModel('rank'), file, (97, 64)))
+        finally:
+            shutil.rmtree(folder)
 
     def test_objects_come_from_create(self):
         self.assertEqual(type(lib.Ranker_create(lib.shippedModel('rank'))), lib.Ranker)

@@ -5,7 +5,7 @@
 #include "backend.hpp"
 #include "kernels.hpp"
 #include "matmul.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -50,11 +50,11 @@ public:
     void embedTokens(const float* tokens, const float* classToken, const float* positions, const int* ids, float* x,
                      int batch, int n, int dim) const CV_OVERRIDE;
     void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n, int dim) const CV_OVERRIDE;
-    void complement(const int* keep, int* removed, int batch, int visible, int patches) const CV_OVERRIDE;
+    void complement(const int* keep, int* masked, int batch, int visible, int patches) const CV_OVERRIDE;
     void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
-                      const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                      const int* masked, TokenOrder order, float* x, int batch, int visible, int patches,
                       int dim) const CV_OVERRIDE;
-    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask, int batch,
+    void decoderInputBackward(const float* dx, const int* keep, const int* masked, float* dEmbedded, float* dMask, int batch,
                               int visible, int patches, int dim) const CV_OVERRIDE;
     void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
                     int dim) const CV_OVERRIDE;
@@ -65,6 +65,7 @@ public:
     void meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
                           int dim) const CV_OVERRIDE;
     void crossEntropy(const CrossEntropy& args) const CV_OVERRIDE;
+    void listMle(const ListMle& list) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                      float gradientScale) const CV_OVERRIDE;
 

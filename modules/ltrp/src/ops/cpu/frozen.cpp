@@ -4,7 +4,6 @@
 
 #include "backend.hpp"
 #include "matmul.hpp"
-#include "../training.hpp"
 
 #include <shared_mutex>
 #include <unordered_map>
@@ -54,33 +53,6 @@ private:
 };
 
 }  // namespace
-
-const char* precisionName(Precision precision)
-{
-    static const char* const names[] = {"FP32", "BF16", "INT8", "TF32", "FP16"};
-    return names[static_cast<int>(precision)];
-}
-
-void Backend::sampledDifferences(const SampledVariants&, double*) const
-{
-    LTRP_ERROR(Error::StsNotImplemented, "approximate scores: this device computes exact ones only");
-}
-
-void Backend::listMle(const ListMle&) const
-{
-    LTRP_ERROR(Error::StsNotImplemented, "ListMLE: this device has no such operation");
-}
-
-float Backend::gradientScale(size_t) const { return 1; }
-
-std::shared_ptr<const Backend> Backend::companion(Precision precision, bool frozen) const
-{
-    return frozen ? frozenCpu(precision) : trainingCpu(precision);
-}
-
-std::unique_ptr<Training> Backend::training(const TrainingSetup&, const Training::Pass&) const { return nullptr; }
-
-std::unique_ptr<Replay> Backend::replay() const { return nullptr; }
 
 std::string cpuLacks(Precision precision)
 {

@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "matmul.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 #include "signal_scope.hpp"
 
 #include <algorithm>
@@ -30,7 +30,7 @@ class ProfileScope
 {
 public:
     ProfileScope(int m, int n, int k)
-        : on_(profiling.load(std::memory_order_relaxed)), flop_(2LL * m * n * k), threads_(threads())
+        : on_(profiling.load(std::memory_order_relaxed)), flop_(2LL * m * n * k), threads_(computeThreads())
     {
         if (on_)
             start_ = std::chrono::steady_clock::now();
@@ -151,7 +151,7 @@ struct Dnnl
         if (bias)
             product.arguments.at(DNNL_ARG_BIAS).set_data_handle(const_cast<float*>(bias));
         requireOwnThreads();
-        const SignalScope signals(threads());
+        const SignalScope signals(computeThreads());
         product.primitive.execute(stream, product.arguments);
         stream.wait();
     }
@@ -245,9 +245,9 @@ void multiplyPlain(DataType in, DataType out, const void* a, bool transposeA, co
     try
     {
         const ProfileScope profile(m, n, k);
-        const ThreadScope scope(threads());
+        const ThreadScope scope(computeThreads());
         Dnnl& dnnl = Dnnl::local();
-        const Key key{m, n, k, threads(),
+        const Key key{m, n, k, computeThreads(),
                       (transposeA ? 1u : 0u) | (transposeB ? 2u : 0u) | (bias ? 4u : 0u) | (accumulate ? 8u : 0u)
                           | (in == DataType::bf16 ? 128u : 0u) | (out == DataType::bf16 ? 256u : 0u), steps};
         Product& product = dnnl.find(key, [&]() {
@@ -355,9 +355,9 @@ void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias,
     try
     {
         const ProfileScope profile(rows, out_, in_);
-        const ThreadScope scope(threads());
+        const ThreadScope scope(computeThreads());
         Dnnl& dnnl = Dnnl::local();
-        const Key key{rows, out_, in_, threads(),
+        const Key key{rows, out_, in_, computeThreads(),
                       (bias ? 4u : 0u) | (accumulate ? 8u : 0u) | 16u | static_cast<unsigned>(precision_) << 5, RowSteps()};
         Product& product = dnnl.find(key, [&]() {
             const DataType type = precision_ == Precision::BF16 ? DataType::bf16 : DataType::f32;

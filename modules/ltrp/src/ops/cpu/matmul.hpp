@@ -42,7 +42,7 @@ public:
     PackedMatrix& operator=(const PackedMatrix&) = delete;
 
     /// y [rows, out] = x w^T (+ bias) (+ y when accumulate). FP32: x and y floats. BF16: x bfloat16, y floats.
-    /// INT8: x unsigned 8-bit, y 32-bit integers without bias or accumulation. Runs on ops::threads() threads.
+    /// INT8: x unsigned 8-bit, y 32-bit integers without bias or accumulation. Runs on computeThreads() threads.
     void multiply(const void* x, int rows, void* y, const float* bias, bool accumulate) const;
 
     /// INT8: weight = scales()[o] * q; sums()[o] is the sum of q over `in`.

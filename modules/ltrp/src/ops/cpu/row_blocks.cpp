@@ -8,7 +8,7 @@
 #include "backend.hpp"
 #include "kernels.hpp"
 #include "matmul.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -180,7 +180,7 @@ template <class Body>
 void forRowBlocks(int rows, int widest, const Body& body)
 {
     const size_t total = static_cast<size_t>(rows);
-    if (total / leastRows * 2 < static_cast<size_t>(threads()))
+    if (total / leastRows * 2 < static_cast<size_t>(computeThreads()))
     {
         body(0, total);
         return;
@@ -283,7 +283,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         }
     };
 
-    const int workers = threads();
+    const int workers = computeThreads();
     if (batch >= 2 * workers || (batch > 1 && batch % workers == 0))
     {
         // Whole items for each thread: an item's queries, keys and values stay in its cache, and nobody waits.
@@ -311,7 +311,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         });
         return;
     }
-    if (rows / leastRows * 2 < static_cast<size_t>(threads()))
+    if (rows / leastRows * 2 < static_cast<size_t>(computeThreads()))
     {
         for (int i = 0; i < count; ++i)   // the products use the threads themselves
         {

@@ -6,7 +6,7 @@
 
 #include "backend.hpp"
 #include "kernels.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 #include "sample.hpp"
 
 #include <algorithm>

@@ -4,7 +4,7 @@
 
 // Memory of the CPU backend, and what moves patches and tokens about.
 #include "backend.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -130,7 +130,7 @@ void CpuBackend::embedTokensBackward(const float* dx, float* dTokens, float* dCl
     }
 }
 
-void CpuBackend::complement(const int* keep, int* removed, int batch, int visible, int patches) const
+void CpuBackend::complement(const int* keep, int* masked, int batch, int visible, int patches) const
 {
     for (int b = 0; b < batch; ++b, keep += visible)
     {
@@ -139,16 +139,16 @@ void CpuBackend::complement(const int* keep, int* removed, int batch, int visibl
             if (next < visible && keep[next] == i)
                 ++next;
             else
-                *removed++ = i;
+                *masked++ = i;
     }
 }
 
 void CpuBackend::decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
-                              const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                              const int* masked, TokenOrder order, float* x, int batch, int visible, int patches,
                               int dim) const
 {
     const size_t d = z(dim), v = z(visible), h = z(patches - visible);
-    const bool first = order == TokenOrder::HiddenFirst;
+    const bool first = order == TokenOrder::MaskedFirst;
     for (size_t b = 0; b < z(batch); ++b)
     {
         const float* from = embedded + b * (v + 1) * d;
@@ -161,13 +161,13 @@ void CpuBackend::decoderInput(const float* embedded, const float* maskToken, con
         }
         for (size_t i = 0; i < h; ++i)
         {
-            const size_t token = 1 + z(removed[b * h + i]);
+            const size_t token = 1 + z(masked[b * h + i]);
             add(maskToken, positions + token * d, to + (first ? i : token) * d, d);
         }
     }
 }
 
-void CpuBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+void CpuBackend::decoderInputBackward(const float* dx, const int* keep, const int* masked, float* dEmbedded, float* dMask,
                                       int batch, int visible, int patches, int dim) const
 {
     const size_t d = z(dim), v = z(visible), h = z(patches - visible);
@@ -179,7 +179,7 @@ void CpuBackend::decoderInputBackward(const float* dx, const int* keep, const in
         for (size_t i = 0; i < v; ++i)
             std::memcpy(to + (1 + i) * d, from + (1 + z(keep[b * v + i])) * d, d * sizeof(float));
         for (size_t i = 0; i < h; ++i)
-            add(dMask, from + (1 + z(removed[b * h + i])) * d, dMask, d);
+            add(dMask, from + (1 + z(masked[b * h + i])) * d, dMask, d);
     }
 }
 

@@ -7,7 +7,7 @@
 // while it is in the cache.
 #include "backend.hpp"
 #include "matmul.hpp"
-#include "parallel.hpp"
+#include "../../core/parallel.hpp"
 #include "../bump_allocator.hpp"
 
 #include <algorithm>

@@ -91,11 +91,11 @@ public:
                      int batch, int n, int dim) const CV_OVERRIDE;
     void embedTokensBackward(const float* dx, float* dTokens, float* dClass, int batch, int n,
                              int dim) const CV_OVERRIDE;
-    void complement(const int* keep, int* removed, int batch, int visible, int patches) const CV_OVERRIDE;
+    void complement(const int* keep, int* masked, int batch, int visible, int patches) const CV_OVERRIDE;
     void decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
-                      const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                      const int* masked, TokenOrder order, float* x, int batch, int visible, int patches,
                       int dim) const CV_OVERRIDE;
-    void decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded, float* dMask,
+    void decoderInputBackward(const float* dx, const int* keep, const int* masked, float* dEmbedded, float* dMask,
                               int batch, int visible, int patches, int dim) const CV_OVERRIDE;
     void gatherRows(const float* x, size_t itemStride, const int* ids, int base, float* y, int items, int n,
                     int dim) const CV_OVERRIDE;

@@ -30,7 +30,7 @@ public:
         try
         {
             if (recording_)
-                device_->finish();   // it may be running
+                device_->synchronize();   // it may be running
         }
         catch (const cv::Exception&)
         {

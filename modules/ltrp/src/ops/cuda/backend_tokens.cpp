@@ -77,27 +77,27 @@ void DeviceBackend::embedTokensBackward(const float* dx, float* dTokens, float* 
     device_->check("embedTokensBackward");
 }
 
-void DeviceBackend::complement(const int* keep, int* removed, int batch, int visible, int patches) const
+void DeviceBackend::complement(const int* keep, int* masked, int batch, int visible, int patches) const
 {
-    complementPlaces(device_->stream(), keep, removed, batch, visible, patches);
+    complementPatches(device_->stream(), keep, masked, batch, visible, patches);
     device_->check("complement");
 }
 
 void DeviceBackend::decoderInput(const float* embedded, const float* maskToken, const float* positions, const int* keep,
-                                 const int* removed, TokenOrder order, float* x, int batch, int visible, int patches,
+                                 const int* masked, TokenOrder order, float* x, int batch, int visible, int patches,
                                  int dim) const
 {
-    const DecoderInputArgs args{embedded, maskToken, positions, keep, removed, order == TokenOrder::HiddenFirst, x,
+    const DecoderInputArgs args{embedded, maskToken, positions, keep, masked, order == TokenOrder::MaskedFirst, x,
                                 batch, visible, patches, dim};
     kernels::decoderInput(device_->stream(), args);
     device_->check("decoderInput");
 }
 
-void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* removed, float* dEmbedded,
+void DeviceBackend::decoderInputBackward(const float* dx, const int* keep, const int* masked, float* dEmbedded,
                                          float* dMask, int batch, int visible, int patches, int dim) const
 {
     const Scratch scratch(*scratch_, decoderInputBackwardScratch(batch, visible, patches, dim));
-    kernels::decoderInputBackward(device_->stream(), dx, keep, removed, dEmbedded, dMask, batch, visible, patches, dim,
+    kernels::decoderInputBackward(device_->stream(), dx, keep, masked, dEmbedded, dMask, batch, visible, patches, dim,
                                   scratch.get());
     device_->check("decoderInputBackward");
 }
@@ -181,6 +181,8 @@ void DeviceBackend::crossEntropy(const CrossEntropy& args) const
 
 void DeviceBackend::listMle(const ListMle& list) const
 {
+    LTRP_REQUIRE(list.n <= 1024, Error::StsNotImplemented, "ranker training on CUDA: lists of at most 1024 visible patches, found "
+                 << list.n);
     const int k = list.drawn > 0 ? list.drawn : list.n;
     const Scratch scratch(*scratch_, listMleScratch(list.batch, list.n, k)),
         columns(*scratch_, list.drawn > 0 ? z(list.batch) * z(k) * sizeof(int) : 0);

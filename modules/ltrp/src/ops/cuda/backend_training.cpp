@@ -6,7 +6,7 @@
 #if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
 
 #include "backend.hpp"
-#include "../cpu/parallel.hpp"
+#include "../../core/parallel.hpp"
 
 #include <opencv2/core/utils/logger.hpp>
 
@@ -78,7 +78,7 @@ public:
     {
         try
         {
-            device_->finish();   // host memory that is still being read must not go
+            device_->synchronize();   // host memory that is still being read must not go
         }
         catch (const cv::Exception&)
         {
@@ -107,7 +107,7 @@ public:
         CV_Assert(crops.size() == z(setup_.batch) && keys.size() == crops.size() && staged_ - run_ < 2);
         const int number = static_cast<int>(staged_ % 2);
         Slot& slot = slots_[number];
-        device_->reach(number);   // what was there before has been computed
+        device_->waitEvent(number);   // what was there before has been computed
         std::vector<size_t> offsets(1, 0);
         for (const Crop& crop : crops)
         {
@@ -116,7 +116,7 @@ public:
         }
         if (!slot.images || slot.images->bytes() < offsets.back())
         {
-            device_->finish();
+            device_->synchronize();
             slot.images.reset();
             slot.hostImages.reset();
             // Usual photos find room from the start; a batch of larger ones makes it grow.
@@ -124,7 +124,7 @@ public:
             const size_t room = std::max(usual, offsets.back() + offsets.back() / 4);
             slot.images.reset(new Memory<uint8_t>(device_, room));
             slot.hostImages.reset(new Memory<uint8_t>(device_, room, true));
-            device_->finish();
+            device_->synchronize();
         }
         uint8_t* const control = slot.hostControl->get();
         AugmentItem* const items = reinterpret_cast<AugmentItem*>(control);
@@ -153,7 +153,7 @@ public:
         const Slot& slot = slots_[number];
         std::memcpy(slot.hostControl->get() + factorsAt_, &factors, sizeof(factors));
         device_->uploadAsync(slot.hostControl->get(), slot.control->get(), controlBytes_);
-        device_->awaitUploads();
+        device_->waitForUploads();
         // A recording knows one place only.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);
         const bool together = last && setup_.sumOverWorkers;
@@ -168,7 +168,7 @@ public:
             device_->downloadLater(report_.get(), hostReport_.get(), sizeof(StepState));
             gradientFactor_ = static_cast<double>(factors.gradient);
         }
-        device_->mark(number);
+        device_->recordEvent(number);
         ++run_;
         if (last && !settled_)
         {
@@ -179,7 +179,7 @@ public:
 
     void passChanged(bool dropStaged) CV_OVERRIDE
     {
-        device_->finish();   // recordings that run, and copies out of memory that the next batch is written to
+        device_->synchronize();   // recordings that run, and copies out of memory that the next batch is written to
         for (std::unique_ptr<Recording>& recording : recordings_)
             recording.reset();
         if (dropStaged)
@@ -189,7 +189,7 @@ public:
     StepReport wait() CV_OVERRIDE
     {
         CV_Assert(run_ > 0);
-        device_->reach(static_cast<int>((run_ - 1) % 2));
+        device_->waitEvent(static_cast<int>((run_ - 1) % 2));
         const StepState& found = *hostReport_.get();
         return {found.loss, std::sqrt(found.squares) * gradientFactor_, found.failed};
     }

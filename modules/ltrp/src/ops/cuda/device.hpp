@@ -70,17 +70,17 @@ public:
     virtual void* allocateHost(size_t bytes) const = 0;
     virtual void releaseHost(void* memory) const = 0;
     /// Asynchronous upload from allocateHost() memory, which must not change meanwhile, concurrent with the stream.
-    /// Calls before awaitUploads() must not use `to`; later ones see the values.
+    /// Calls before waitForUploads() must not use `to`; later ones see the values.
     virtual void uploadAsync(const void* host, void* to, size_t bytes) const = 0;
-    virtual void awaitUploads() const = 0;
-    /// Asynchronous download to allocateHost() memory, in the stream's order; complete when a later mark() is reached.
+    virtual void waitForUploads() const = 0;
+    /// Asynchronous download to allocateHost() memory, in the stream's order; complete when a later recordEvent() is reached.
     virtual void downloadLater(const void* from, void* host, size_t bytes) const = 0;
-    /// Records event `number` (one of two) in the stream; waits for it. reach() returns at once if it was never
+    /// Records event `number` (one of two) in the stream; waits for it. waitEvent() returns at once if it was never
     /// recorded.
-    virtual void mark(int number) const = 0;
-    virtual void reach(int number) const = 0;
+    virtual void recordEvent(int number) const = 0;
+    virtual void waitEvent(int number) const = 0;
     /// Waits for all work, asynchronous uploads included.
-    virtual void finish() const = 0;
+    virtual void synchronize() const = 0;
     /// Records the launches of `calls` without running them. `calls` must not allocate, wait, or copy between host and
     /// device.
     virtual std::unique_ptr<Recording> record(const std::function<void()>& calls) const = 0;

@@ -170,28 +170,28 @@ void embedTokens(Stream stream, Input tokens, const float* classToken, const flo
 /// dx [batch, 1 + n, dim] -> dTokens [batch, n, dim] = rows 1 .., dClass [dim] += the sum of rows 0.
 void embedTokensBackward(Stream stream, const float* dx, Output dTokens, float* dClass, int batch, int n, int dim);
 
-/// removed [batch, L - visible] = the patches that are not in keep [batch, visible] (ascending), ascending.
-void complementPlaces(Stream stream, const int* keep, int* removed, int batch, int visible, int numPatches);
+/// masked [batch, L - visible] = the patches that are not in keep [batch, visible] (ascending), ascending.
+void complementPatches(Stream stream, const int* keep, int* masked, int batch, int visible, int numPatches);
 
 /// The decoder's tokens x [batch, 1 + L, dim] from embedded [batch, 1 + visible, dim], maskToken and positions [1 + L,
-/// dim]. Raster order: the class token, then all patches. Masked first: the removed patches in their order, the class
-/// token, the visible ones in their order. keep [batch, visible], removed [batch, L - visible]; both in range.
+/// dim]. Raster order: the class token, then all patches. Masked first: the masked patches in their order, the class
+/// token, the visible ones in their order. keep [batch, visible], masked [batch, L - visible]; both in range.
 struct DecoderInputArgs
 {
     Input embedded;
     const float* maskToken;
     const float* positions;
     const int* keep;
-    const int* removed;
-    bool hiddenFirst;
+    const int* masked;
+    bool maskedFirst;
     float* x;
     int batch, visible, numPatches, dim;
 };
 void decoderInput(Stream stream, const DecoderInputArgs& args);
 /// Gradients in raster order: dEmbedded [batch, 1 + visible, dim] = dx at the class token and the kept patches; dMask
-/// [dim] += the sum of dx [batch, 1 + L, dim] over all removed patches.
+/// [dim] += the sum of dx [batch, 1 + L, dim] over all masked patches.
 size_t decoderInputBackwardScratch(int batch, int visible, int numPatches, int dim);
-void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded,
+void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* masked, Output dEmbedded,
                           float* dMask, int batch, int visible, int numPatches, int dim, void* scratch);
 
 /// y [items, n, dim]: row j of item i is row base + ids[i, j] of x's item i (ids null: row base + j), which begins at
@@ -228,7 +228,7 @@ void sampleMasks(Stream stream, uint64_t seed, const SampleKey* keys, int* keep,
 /// columns [batch, k]: the first k of RandomStream(seed, Loss, epoch, sample).shuffle(0 .. n - 1). n up to 1024.
 void drawColumns(Stream stream, uint64_t seed, const SampleKey* keys, int* columns, int batch, int n, int k);
 
-/// ListMLE as in train/losses.cpp (listMle with stable descending order; log-sum-exp in logarithms, fp64 inside).
+/// ListMLE as in cpu/list_mle.cpp (listMle with stable descending order; log-sum-exp in logarithms, fp64 inside).
 struct ListMleArgs
 {
     const float* scores;       ///< [batch, numPatches]

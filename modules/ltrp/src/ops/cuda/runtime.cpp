@@ -86,7 +86,7 @@ public:
         {
             require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
             require(cudaStreamCreateWithFlags(&uploads_, cudaStreamNonBlocking), "making a stream");
-            for (cudaEvent_t& event : {std::ref(uploaded_), std::ref(marks_[0]), std::ref(marks_[1])})
+            for (cudaEvent_t& event : {std::ref(uploaded_), std::ref(events_[0]), std::ref(events_[1])})
                 require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
             require(cudaDeviceGetDefaultMemPool(&pool_, id_), "asking for the memory pool");
             uint64_t all = UINT64_MAX;   // memory that was given back stays at hand
@@ -206,7 +206,7 @@ public:
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, uploads_), "copying to the device");
     }
 
-    void awaitUploads() const CV_OVERRIDE
+    void waitForUploads() const CV_OVERRIDE
     {
         useNow();
         require(cudaEventRecord(uploaded_, uploads_), "marking the end of a copy");
@@ -219,19 +219,19 @@ public:
         require(cudaMemcpyAsync(host, from, bytes, cudaMemcpyDeviceToHost, stream_), "copying from the device");
     }
 
-    void mark(int number) const CV_OVERRIDE
+    void recordEvent(int number) const CV_OVERRIDE
     {
         useNow();
-        require(cudaEventRecord(marks_[number], stream_), "marking a step's end");
+        require(cudaEventRecord(events_[number], stream_), "marking a step's end");
     }
 
-    void reach(int number) const CV_OVERRIDE
+    void waitEvent(int number) const CV_OVERRIDE
     {
         useNow();
-        require(cudaEventSynchronize(marks_[number]), "computing");
+        require(cudaEventSynchronize(events_[number]), "computing");
     }
 
-    void finish() const CV_OVERRIDE
+    void synchronize() const CV_OVERRIDE
     {
         useNow();
         require(cudaStreamSynchronize(uploads_), "copying to the device");
@@ -336,7 +336,7 @@ private:
         if (pool_)
             cudaMemPoolTrimTo(pool_, 0);   // for the process's other users of the device
         products_.reset();
-        for (cudaEvent_t event : {uploaded_, marks_[0], marks_[1]})
+        for (cudaEvent_t event : {uploaded_, events_[0], events_[1]})
             if (event)
                 cudaEventDestroy(event);
         for (cudaStream_t stream : {stream_, uploads_})
@@ -348,7 +348,7 @@ private:
     int id_ = 0;
     cudaMemPool_t pool_ = nullptr;   ///< the device's own
     cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< of all work; of copies that run beside it
-    cudaEvent_t uploaded_ = nullptr, marks_[2] = {nullptr, nullptr};
+    cudaEvent_t uploaded_ = nullptr, events_[2] = {nullptr, nullptr};
     std::unique_ptr<cuda::Products> products_;
     void* workspace_ = nullptr;
 };

@@ -9,7 +9,7 @@
 // 400 TFLOP/s) and take 100 million exponentials (28 us at an H100's 16 a clock and multiprocessor). No one of them
 // dominates, so each is done once: a block holds all keys and values of a head, a warp walks through tiles of 16
 // queries whose scores never leave its registers, and variants that share queries, keys and values share the scores of
-// all keys but those behind the first removed one.
+// all keys but those behind the first dropped one.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 

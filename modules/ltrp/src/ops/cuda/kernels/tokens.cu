@@ -83,10 +83,10 @@ __global__ void addRowsKernel(const float* x, size_t stride, int count, float* s
     sums[c] += total;
 }
 
-__global__ void complementKernel(const int* keep, int* removed, int visible, int numPatches)
+__global__ void complementKernel(const int* keep, int* masked, int visible, int numPatches)
 {
     const int* own = keep + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(visible);
-    int* to = removed + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(numPatches - visible);
+    int* to = masked + static_cast<size_t>(blockIdx.x) * static_cast<size_t>(numPatches - visible);
     for (int place = static_cast<int>(threadIdx.x); place < numPatches; place += static_cast<int>(blockDim.x))
     {
         const int rank = rankOf(own, visible, place);
@@ -99,8 +99,8 @@ struct DecoderArgs
 {
     AnyInput embedded;
     const float *maskToken, *positions;
-    const int *keep, *removed;
-    bool hiddenFirst;
+    const int *keep, *masked;
+    bool maskedFirst;
     float* x;
     int visible, numPatches, dim;
     bool aligned;
@@ -108,19 +108,19 @@ struct DecoderArgs
 
 __global__ void decoderInputKernel(DecoderArgs a)
 {
-    const int tokens = a.numPatches + 1, hidden = a.numPatches - a.visible;
+    const int tokens = a.numPatches + 1, maskedCount = a.numPatches - a.visible;
     const size_t item = blockIdx.x / static_cast<unsigned>(tokens), d = static_cast<size_t>(a.dim);
     const int row = static_cast<int>(blockIdx.x % static_cast<unsigned>(tokens));
     const int* keep = a.keep + item * static_cast<size_t>(a.visible);
     int position = row, from = 0;   // from: which embedded row, -1 the mask token
-    if (a.hiddenFirst && row < hidden)
+    if (a.maskedFirst && row < maskedCount)
     {
-        position = 1 + a.removed[item * static_cast<size_t>(hidden) + static_cast<size_t>(row)];
+        position = 1 + a.masked[item * static_cast<size_t>(maskedCount) + static_cast<size_t>(row)];
         from = -1;
     }
-    else if (a.hiddenFirst)
+    else if (a.maskedFirst)
     {
-        from = row - hidden;
+        from = row - maskedCount;
         position = from == 0 ? 0 : 1 + keep[from - 1];
     }
     else if (row > 0)
@@ -156,8 +156,8 @@ __global__ void decoderEmbeddedKernel(const float* dx, const int* keep, AnyOutpu
     });
 }
 
-/// Sum of the removed places' rows, one part of them a block row: partial [parts, dim].
-__global__ void maskTokenKernel(const float* dx, const int* removed, float* partial, size_t rows, int hidden,
+/// Sum of the masked places' rows, one part of them a block row: partial [parts, dim].
+__global__ void maskTokenKernel(const float* dx, const int* masked, float* partial, size_t rows, int maskedCount,
                                 int numPatches, int dim)
 {
     const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -168,8 +168,8 @@ __global__ void maskTokenKernel(const float* dx, const int* removed, float* part
     float total = 0;
     for (size_t r = first; r < last; ++r)
     {
-        const size_t item = r / static_cast<size_t>(hidden);
-        total += dx[(item * static_cast<size_t>(numPatches + 1) + 1 + static_cast<size_t>(removed[r])) * d +
+        const size_t item = r / static_cast<size_t>(maskedCount);
+        total += dx[(item * static_cast<size_t>(numPatches + 1) + 1 + static_cast<size_t>(masked[r])) * d +
                     static_cast<size_t>(c)];
     }
     partial[static_cast<size_t>(blockIdx.y) * d + static_cast<size_t>(c)] = total;
@@ -241,9 +241,9 @@ void embedTokensBackward(Stream stream, const float* dx, Output dTokens, float* 
            static_cast<size_t>(n + 1) * static_cast<size_t>(dim), batch, dClass, dim);
 }
 
-void complementPlaces(Stream stream, const int* keep, int* removed, int batch, int visible, int numPatches)
+void complementPatches(Stream stream, const int* keep, int* masked, int batch, int visible, int numPatches)
 {
-    launch(stream, "complementPlaces", complementKernel, static_cast<unsigned>(batch), 256, 0, keep, removed, visible,
+    launch(stream, "complementPatches", complementKernel, static_cast<unsigned>(batch), 256, 0, keep, masked, visible,
            numPatches);
 }
 
@@ -254,8 +254,8 @@ void decoderInput(Stream stream, const DecoderInputArgs& args)
         args.maskToken,
         args.positions,
         args.keep,
-        args.removed,
-        args.hiddenFirst,
+        args.masked,
+        args.maskedFirst,
         args.x,
         args.visible,
         args.numPatches,
@@ -270,7 +270,7 @@ size_t decoderInputBackwardScratch(int batch, int visible, int numPatches, int d
     return (rows ? partsOf(rows, 64, 256) : 1) * static_cast<size_t>(dim) * sizeof(float);
 }
 
-void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* removed, Output dEmbedded,
+void decoderInputBackward(Stream stream, const float* dx, const int* keep, const int* masked, Output dEmbedded,
                           float* dMask, int batch, int visible, int numPatches, int dim, void* scratch)
 {
     launch(stream, "decoderInputBackward", decoderEmbeddedKernel, rowsOf(batch, visible + 1), rowThreads, 0, dx, keep,
@@ -281,7 +281,7 @@ void decoderInputBackward(Stream stream, const float* dx, const int* keep, const
     float* const partial = static_cast<float*>(scratch);
     const size_t parts = partsOf(rows, 64, 256);
     launch(stream, "decoderInputBackward", maskTokenKernel, dim3(blocksFor(width, 128), static_cast<unsigned>(parts)),
-           128, 0, dx, removed, partial, rows, numPatches - visible, numPatches, dim);
+           128, 0, dx, masked, partial, rows, numPatches - visible, numPatches, dim);
     addParts<float>(stream, partial, parts, width, dMask, nullptr, width);
 }
 

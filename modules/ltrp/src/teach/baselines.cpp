@@ -7,7 +7,7 @@
 
 #include "../core/random.hpp"
 #include "../image/preprocess.hpp"
-#include "../teach/maps.hpp"
+#include "maps.hpp"
 
 #include <opencv2/imgproc.hpp>
 #include <opencv2/opencv_modules.hpp>
@@ -18,7 +18,7 @@
 #include <opencv2/saliency.hpp>
 #endif
 
-namespace cv { namespace ltrp { namespace eval {
+namespace cv { namespace ltrp { namespace teach {
 
 namespace {
 

@@ -19,7 +19,7 @@
 #include <opencv2/core/utility.hpp>
 #endif
 
-namespace cv { namespace ltrp { namespace ops {
+namespace cv { namespace ltrp {
 
 namespace {
 
@@ -28,7 +28,7 @@ std::atomic<long> worker{0};
 
 }  // namespace
 
-int threads()
+int computeThreads()
 {
 #ifdef HAVE_LTRP_DNNL
     if (omp_in_parallel())
@@ -40,7 +40,7 @@ int threads()
 /// A forked child has the memory of its parent's threads, but none of the threads: it would wait for them for ever.
 void requireOwnThreads()
 {
-    if (threads() == 1)
+    if (computeThreads() == 1)
         return;
     const long here = static_cast<long>(::getpid());
     long before = 0;
@@ -55,7 +55,7 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
 {
     if (count == 0)
         return;
-    const size_t parts = std::min<size_t>(static_cast<size_t>(threads()), (count + grain - 1) / grain);
+    const size_t parts = std::min<size_t>(static_cast<size_t>(computeThreads()), (count + grain - 1) / grain);
     if (parts <= 1)
     {
         body(0, count);
@@ -154,7 +154,7 @@ private:
 
 void parallelPhases(int phases, int parts, const std::function<void(int, int, int)>& body)
 {
-    parts = std::min(parts, threads());
+    parts = std::min(parts, computeThreads());
     if (parts <= 1)
     {
         for (int phase = 0; phase < phases; ++phase)
@@ -194,7 +194,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
 
 void parallelPhases(int phases, int parts, const std::function<void(int, int, int)>& body)
 {
-    parts = std::max(1, std::min(parts, threads()));
+    parts = std::max(1, std::min(parts, computeThreads()));
     for (int phase = 0; phase < phases; ++phase)
         parallelRanges(static_cast<size_t>(parts), 1, [&](size_t begin, size_t end) {
             for (size_t part = begin; part < end; ++part)
@@ -204,4 +204,4 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
 
 #endif
 
-}}}  // namespace
+}}  // namespace

@@ -2,10 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#include "../precomp.hpp"
+#include "../../modules/ltrp/src/precomp.hpp"
 #include "bootstrap.hpp"
 
-#include "../core/random.hpp"
+#include "../../modules/ltrp/src/core/random.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -2,10 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_CORE_TARGET_HPP
-#define OPENCV_LTRP_CORE_TARGET_HPP
+#ifndef OPENCV_LTRP_OPS_TARGET_HPP
+#define OPENCV_LTRP_OPS_TARGET_HPP
 
-#include "../ops/ops.hpp"
+#include "ops.hpp"
 
 namespace cv { namespace ltrp {
 

@@ -2,13 +2,13 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_EVAL_BASELINES_HPP
-#define OPENCV_LTRP_EVAL_BASELINES_HPP
+#ifndef OPENCV_LTRP_TEACH_BASELINES_HPP
+#define OPENCV_LTRP_TEACH_BASELINES_HPP
 
 #include "../precomp.hpp"
 #include "opencv2/ltrp/types.hpp"
 
-namespace cv { namespace ltrp { namespace eval {
+namespace cv { namespace ltrp { namespace teach {
 
 /// Rankings without training, with which a ranker is compared.
 enum class Baseline

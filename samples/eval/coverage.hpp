@@ -2,10 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_EVAL_COVERAGE_HPP
-#define OPENCV_LTRP_EVAL_COVERAGE_HPP
+#ifndef LTRP_EVAL_COVERAGE_HPP
+#define LTRP_EVAL_COVERAGE_HPP
 
-#include "../precomp.hpp"
+#include "../../modules/ltrp/src/precomp.hpp"
 #include "opencv2/ltrp/types.hpp"
 
 namespace cv { namespace ltrp { namespace eval {

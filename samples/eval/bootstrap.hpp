@@ -2,10 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_EVAL_BOOTSTRAP_HPP
-#define OPENCV_LTRP_EVAL_BOOTSTRAP_HPP
+#ifndef LTRP_EVAL_BOOTSTRAP_HPP
+#define LTRP_EVAL_BOOTSTRAP_HPP
 
-#include "../precomp.hpp"
+#include "../../modules/ltrp/src/precomp.hpp"
 
 namespace cv { namespace ltrp { namespace eval {
 

@@ -2,13 +2,17 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_OPS_CPU_PARALLEL_HPP
-#define OPENCV_LTRP_OPS_CPU_PARALLEL_HPP
+#ifndef OPENCV_LTRP_CORE_PARALLEL_HPP
+#define OPENCV_LTRP_CORE_PARALLEL_HPP
 
-#include "../ops.hpp"
+#include "../precomp.hpp"
+
 #include <functional>
 
-namespace cv { namespace ltrp { namespace ops {
+namespace cv { namespace ltrp {
+
+/// Number of threads of the next operation: cv::getNumThreads(), for all libraries.
+int computeThreads();
 
 /// To be called before other threads are woken. @throws cv::Exception in a process that was forked from one whose threads have
 /// been at work: it would wait for them for ever
@@ -23,10 +27,10 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t 
 std::vector<float> sumInParts(size_t rows, size_t width, const std::function<void(size_t, size_t, float*)>& body);
 
 /// Runs body(phase, part, parts) for every phase from 0 on and every part, all parts of a phase before any of the next,
-/// with the same number of parts throughout: at most `parts`, and at most threads(). Beside OpenMP the threads are woken
+/// with the same number of parts throughout: at most `parts`, and at most computeThreads(). Beside OpenMP the threads are woken
 /// once for all phases.
 void parallelPhases(int phases, int parts, const std::function<void(int phase, int part, int parts)>& body);
 
-}}}  // namespace
+}}  // namespace
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "precomp.hpp"
 #include "opencv2/ltrp/models.hpp"
+#include "io/model_file.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -97,6 +98,17 @@ String shippedModel(const String& kind)
     LTRP_ERROR(Error::StsObjectNotFound,
                "no *" << kind << "*.safetensors in " << (looked.empty() ? "any known folder" : looked)
                << "; let the environment variable LTRP_MODELS name the folder of one, or name one");
+}
+
+void exportOnnx(const String& model, const String& onnx, Size inputSize)
+{
+    io::Model ranker = io::loadModel(model, io::ModelKind::Ranker);
+    std::error_code none;
+    LTRP_REQUIRE(!fs::equivalent(std::string(model), std::string(onnx), none), Error::StsBadArg,
+                 onnx << ": is the model that is read, expected another file to write");
+    if (!inputSize.empty())
+        vit::setInputSize(ranker.ranker, inputSize, "exportOnnx: " + model);
+    io::exportOnnx(onnx, ranker);
 }
 
 }}  // namespace

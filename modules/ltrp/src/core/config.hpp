@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#ifndef OPENCV_LTRP_VIT_CONFIG_HPP
-#define OPENCV_LTRP_VIT_CONFIG_HPP
+#ifndef OPENCV_LTRP_CORE_CONFIG_HPP
+#define OPENCV_LTRP_CORE_CONFIG_HPP
 
 #include "../precomp.hpp"
 
