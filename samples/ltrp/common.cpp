@@ -302,7 +302,9 @@ void complain(const std::string& text)
     const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     if (visibleProgress)
         visibleProgress->hide();
-    std::cerr << "ltrp" << (commandName.empty() ? "" : " ") << commandName << ": " << cv::ltrp::io::harmless(text) << std::endl;
+    // In one piece: mpirun puts its own lines between pieces.
+    const std::string name = commandName.empty() ? "ltrp" : "ltrp " + commandName;
+    std::cerr << name + ": " + cv::ltrp::io::harmless(text) + "\n" << std::flush;
 }
 
 std::string findModel(const std::string& given, const std::string& kind, const std::string& option)
