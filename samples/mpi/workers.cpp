@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -113,6 +114,8 @@ void MpiWorkers::callRoll()
                        tool::plain(stallSeconds) + " s have passed (--stall-seconds). What was written is good: start the same command again, a training with --resume");
     else
         pause(3);
+    std::signal(SIGALRM, SIG_DFL);
+    alarm(10);   // on a machine that the network has lost, MPI_Abort waits for the launcher
     MPI_Abort(MPI_COMM_WORLD, 1);
     std::abort();
 }
