@@ -31,7 +31,11 @@ const std::map<std::string, std::string> ENVIRONMENT = {{"OMP_WAIT_POLICY", "pas
 /// What mpirun has to start: several programs are separated by ":".
 inline Words mpirun(const Words& what)
 {
+#ifdef LTRP_OPEN_MPI
     return Words{LTRP_MPIRUN, "--allow-run-as-root", "--oversubscribe"} + what;
+#else
+    return Words{LTRP_MPIRUN} + what;
+#endif
 }
 
 inline Outcome run(const Words& command)

@@ -132,7 +132,9 @@ BOOST_AUTO_TEST_CASE(stopped_it_goes_on_with_as_many_workers_and_with_others)
         job.signal(SIGUSR1);
         job.signal(SIGUSR1);   // launchers deliver it more than once
         const Outcome outcome = job.wait(60);
+#ifdef LTRP_OPEN_MPI   // MPICH 4.0's mpiexec ends with 0 now and then after SIGUSR1, whatever the workers end with
         BOOST_TEST(outcome.status != 0);
+#endif
         BOOST_TEST(outcome.err.find("stopped after update ") != std::string::npos, outcome.err);
         BOOST_REQUIRE(!std::filesystem::exists(folder.file(std::string(out) + "/final.safetensors")));
     }
@@ -163,7 +165,12 @@ BOOST_AUTO_TEST_CASE(a_killed_worker_ends_all_and_the_last_checkpoint_is_good)
             const Outcome outcome = job.wait(60);
             const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // it was too late
             BOOST_TEST((outcome.status != 0 || finished), outcome.err);
-            BOOST_TEST((finished || outcome.err.find("process rank " + std::to_string(i % 2)) != std::string::npos), outcome.err);
+#ifdef LTRP_OPEN_MPI
+            const std::string named = "process rank " + std::to_string(i % 2);
+#else
+            const std::string named = "PID " + std::to_string(found[static_cast<size_t>(i % 2)]) + " RUNNING AT";
+#endif
+            BOOST_TEST((finished || (outcome.out + outcome.err).find(named) != std::string::npos), outcome.out << outcome.err);
             for (const pid_t process : found)
                 BOOST_TEST(ended(process), "process " << process << " still runs");
             if (!finished)
