@@ -78,8 +78,9 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     CV_PROP_RW String note;                //!< free text stored with the result, for example the data's licence
 };
 
-/** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022, ViT-B/16, 800 epochs, 40 of them
-warm-up, effective batch 4096, weight decay 0.05, mask ratio 0.75, targets normalised per patch. */
+/** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022: ViT-B/16, 800 epochs, weight
+decay 0.05, mask ratio 0.75, targets normalised per patch; but effective batch and warm-up follow data and epochs (there 4096
+images and 40 epochs). */
 struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
 {
     CV_WRAP MaePretrainParams();
@@ -101,9 +102,9 @@ struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
     CV_PROP_RW bool normPixLoss;      //!< predict pixels normalised per patch; true
 };
 
-/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, 40
-of them warm-up, effective batch 4096, weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20.
-The one difference to the paper: `head` is "token"; its head is "class". */
+/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, weight
+decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. The differences to the paper: `head` is "token" (there
+"class"), and effective batch and warm-up follow data and epochs (there 4096 images and 40 epochs). */
 struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 {
     CV_WRAP RankerTrainParams();
