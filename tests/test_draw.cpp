@@ -6,6 +6,7 @@
 
 #include "precomp.hpp"
 #include "opencv2/ltrp/draw.hpp"
+#include "bright_box.hpp"
 
 #include <opencv2/imgproc.hpp>
 
@@ -174,7 +175,7 @@ BOOST_AUTO_TEST_CASE(overlay_shows_kept_patches_bright_and_scores_in_colour)
     drawOverlay(Mat(size, CV_8UC3, Scalar(40, 40, 220)), ranking, {3}, got);
     Mat bright, hot;
     inRange(got, Scalar(40, 40, 220), Scalar(40, 40, 220), bright);
-    const Rect kept = boundingRect(bright);
+    const Rect kept = brightBox(bright);
     BOOST_CHECK(kept.width >= 236 && kept.width <= 240 && kept.height >= 236 && kept.height <= 240);
     BOOST_CHECK_GE(countNonZero(bright(kept)), 236 * 236);
     BOOST_CHECK_LT(kept.x, got.cols / 2);

@@ -7,6 +7,7 @@
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
 #include "opencv2/ltrp/prompts.hpp"
+#include "bright_box.hpp"
 
 #include <opencv2/imgproc.hpp>
 
@@ -110,7 +111,7 @@ void checkRegions(const PatchRanking& ranking, const std::vector<int>& keep)
                 covered.at<int>(y, x) += inside;
             }
         BOOST_REQUIRE_EQUAL(countNonZero(own != pixels), 0);
-        BOOST_REQUIRE(region.box == boundingRect(own));
+        BOOST_REQUIRE(region.box == brightBox(own));
         BOOST_REQUIRE(std::is_sorted(region.patches.begin(), region.patches.end()));
         BOOST_TEST(std::abs(region.score - sum / static_cast<double>(region.patches.size())) < 1e-6);
         Mat labels;

@@ -75,7 +75,11 @@ set_tests_properties(python PROPERTIES TIMEOUT 1200 PROCESSORS 2)
 
 # In OpenCV's own build, made from source. Each version is one compilation of OpenCV, unless ccache has it.
 foreach(_version ${LTRP_CI_OPENCV})
-  foreach(_step build exports test perf samples consumer python)
+  set(_steps build exports test perf samples consumer python)
+  if(_version VERSION_GREATER_EQUAL 5)
+    list(APPEND _steps tool)
+  endif()
+  foreach(_step ${_steps})
     add_test(NAME intree-${_version}.${_step} COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/intree/run" ${_version} ${_step})
     set_tests_properties(intree-${_version}.${_step} PROPERTIES TIMEOUT 2700 PROCESSORS 2)
     if(_step STREQUAL "build")

@@ -10,6 +10,7 @@
 #include <opencv2/ltrp/draw.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -20,6 +21,24 @@ namespace fs = std::filesystem;
 
 namespace
 {
+
+// cv::boundingRect() and cv::contourArea() are in another module from OpenCV 5 on.
+
+cv::Rect boxAround(const std::vector<cv::Point>& points)
+{
+    cv::Rect box;
+    for (const cv::Point& point : points)
+        box |= cv::Rect(point, cv::Size(1, 1));
+    return box;
+}
+
+double areaOf(const std::vector<cv::Point>& polygon)
+{
+    double twice = 0;
+    for (size_t i = 0; i < polygon.size(); i++)
+        twice += cv::Point2d(polygon[i]).cross(polygon[(i + 1) % polygon.size()]);
+    return std::abs(twice) / 2;
+}
 
 const char* const FORMATS[] = {"plain", "coco", "labelme"};
 const char* const LABEL = "ranked";
@@ -206,7 +225,7 @@ void PromptWriter::addPoints(const RankedPhoto& photo, const std::vector<cv::Poi
     }
     if (format_ == Coco)
     {
-        const cv::Rect box = cv::boundingRect(points);
+        const cv::Rect box = boxAround(points);
         Json annotation, keypoints = Json::array();
         for (const cv::Point& point : points)
             for (int value : {point.x, point.y, 2})   // 2: labelled and visible
@@ -242,7 +261,7 @@ void PromptWriter::addRegions(const RankedPhoto& photo, const std::vector<cv::lt
         {
             Json annotation = Json::object();
             annotation["bbox"] = boxOf(region.box);
-            annotation["area"] = cv::contourArea(region.outline);
+            annotation["area"] = areaOf(region.outline);
             annotation["segmentation"] = Json::array({flat(region.outline)});
             annotation["score"] = region.score;
             addAnnotation(image, annotation);
