@@ -106,7 +106,7 @@ void exportOnnx(const String& model, const String& onnx, Size inputSize)
     std::error_code none;
     LTRP_REQUIRE(!fs::equivalent(std::string(model), std::string(onnx), none), Error::StsBadArg,
                  onnx << ": is the model that is read, expected another file to write");
-    if (!inputSize.empty())
+    if (inputSize != Size())   // not empty(), by which a side below 0 would be no size at all
         vit::setInputSize(ranker.ranker, inputSize, "exportOnnx: " + model);
     io::exportOnnx(onnx, ranker);
 }

@@ -32,7 +32,7 @@ enum ComputeTarget
     TARGET_CUDA = 6,        //!< an NVIDIA GPU, 32-bit floats; cv::dnn::DNN_TARGET_CUDA
     TARGET_CUDA_FP16 = 7,   //!< the same with IEEE half precision products; cv::dnn::DNN_TARGET_CUDA_FP16
     TARGET_CUDA_BF16 = 1002,   //!< the same with bfloat16 products
-    TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products
+    TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products; attention has 32 bits
 };
 
 /** @brief Where a visible patch is removed. */
