@@ -5,7 +5,7 @@
 #include "../precomp.hpp"
 #include "checksum.hpp"
 #include "file_bytes.hpp"
-#include "model_names.hpp"
+#include "model_metadata.hpp"
 #include "onnx_file.hpp"
 
 #include <algorithm>

@@ -5,7 +5,7 @@
 #include "../precomp.hpp"
 #include "file_bytes.hpp"
 #include "json_text.hpp"
-#include "model_names.hpp"
+#include "model_metadata.hpp"
 #include "../core/decimal.hpp"
 
 #include <filesystem>

@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
-#include "model_names.hpp"
+#include "model_metadata.hpp"
 #include "onnx_file.hpp"
 #include "protobuf_fields.hpp"
 

@@ -213,14 +213,14 @@ private:
     void pushGlobal(std::string_view module, std::string_view name)
     {
         const std::string full = std::string(module) + '.' + std::string(name);
-        const int place = findGlobal(full);
-        if (place < 0)
+        const int known = findGlobal(full);
+        if (known < 0)
             fail("refers to " + printable(full) +
                  ", which is not among the few types that tensors and plain settings need; nothing from a file is ever "
                  "executed, and this file is refused");
         const Index index = add(PickleKind::Global);
-        result_.values[index].text = globalAt(place).name;
-        result_.values[index].integer = place;
+        result_.values[index].text = globalAt(known).name;
+        result_.values[index].integer = known;
         push(index);
     }
 

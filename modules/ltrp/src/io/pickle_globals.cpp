@@ -84,9 +84,9 @@ int findGlobal(std::string_view name)
     return found == std::end(knownGlobals) ? -1 : static_cast<int>(found - std::begin(knownGlobals));
 }
 
-const KnownGlobal& globalAt(int place)
+const KnownGlobal& globalAt(int index)
 {
-    return knownGlobals[place];
+    return knownGlobals[index];
 }
 
 }}}  // namespace

@@ -29,7 +29,7 @@ struct KnownGlobal
 
 /// Index in the list of allowed names, -1 for any other name.
 int findGlobal(std::string_view name);
-const KnownGlobal& globalAt(int place);
+const KnownGlobal& globalAt(int index);
 
 }}}  // namespace
 

@@ -14,11 +14,11 @@ void attentionAmong(const HeadArgs& h)
     std::memcpy(kt, h.packed, 2 * tp * wp * sizeof(float));
     for (size_t i = 0; i < static_cast<size_t>(h.live); ++i)
     {
-        const size_t place = static_cast<size_t>(h.places[i]);
+        const size_t tokenIndex = static_cast<size_t>(h.tokenIndices[i]);
         const float* from = h.k + i * h.stride;
         for (size_t j = 0; j < width; ++j)
-            kt[j * tp + place] = from[j];
-        std::memcpy(v + place * wp, h.v + i * h.stride, width * sizeof(float));
+            kt[j * tp + tokenIndex] = from[j];
+        std::memcpy(v + tokenIndex * wp, h.v + i * h.stride, width * sizeof(float));
     }
     attendPacked(h, kt, v, v + tp * wp, -1);
 }
@@ -35,12 +35,12 @@ void attentionAmongBf16(const HeadArgs& h)
     uint16_t half[512] = {};
     for (size_t i = 0; i < static_cast<size_t>(h.live); ++i)
     {
-        const size_t place = static_cast<size_t>(h.places[i]);
+        const size_t tokenIndex = static_cast<size_t>(h.tokenIndices[i]);
         toBf16(h.k + i * h.stride, half, width);
         for (size_t j = 0; j < wp / 2; ++j)
-            keys[j * tp + place] = static_cast<uint32_t>(half[2 * j + 1]) << 16 | half[2 * j];
+            keys[j * tp + tokenIndex] = static_cast<uint32_t>(half[2 * j + 1]) << 16 | half[2 * j];
         toBf16(h.v + i * h.stride, half, width);
-        uint16_t* row = reinterpret_cast<uint16_t*>(values + place / 2 * wp) + place % 2;
+        uint16_t* row = reinterpret_cast<uint16_t*>(values + tokenIndex / 2 * wp) + tokenIndex % 2;
         for (size_t j = 0; j < width; ++j)
             row[2 * j] = half[j];
     }
@@ -84,7 +84,7 @@ void withoutKey(const HeadArgs& h)
     const float* gone = h.v + static_cast<size_t>(h.droppedToken) * h.stride;
     for (size_t i = 0; i < static_cast<size_t>(h.live); ++i)
     {
-        const size_t row = static_cast<size_t>(h.places[i]);
+        const size_t row = static_cast<size_t>(h.tokenIndices[i]);
         const float weight = h.probabilities[row * tp + static_cast<size_t>(h.droppedToken)];
         const float* with = h.result + row * h.resultStride;
         float* out = h.out + i * h.outStride;

@@ -196,10 +196,10 @@ LTRP_INLINE float exponentialBytes(float* row, uint8_t* out, size_t tokens, size
 {
     const VecF offset = splat(7.99435344f - maskRow(row, tokens, padded, droppedToken));   // the largest becomes 255
     const VecF magic = splat(12582912.f);
-    // Rounded up from a place of its own in each lane: beside one large weight many small ones would all vanish if they were
+    // Rounded up from an offset of its own in each lane: beside one large weight many small ones would all vanish if they were
     // rounded to the nearest; so a fair part of them stays.
-    const VecF places = {1 / 32.f, 17 / 32.f, 9 / 32.f, 25 / 32.f, 5 / 32.f, 21 / 32.f, 13 / 32.f, 29 / 32.f,
-                         3 / 32.f, 19 / 32.f, 11 / 32.f, 27 / 32.f, 7 / 32.f, 23 / 32.f, 15 / 32.f, 31 / 32.f};
+    const VecF roundingOffsets = {1 / 32.f, 17 / 32.f, 9 / 32.f, 25 / 32.f, 5 / 32.f, 21 / 32.f, 13 / 32.f, 29 / 32.f,
+                                  3 / 32.f, 19 / 32.f, 11 / 32.f, 27 / 32.f, 7 / 32.f, 23 / 32.f, 15 / 32.f, 31 / 32.f};
     VecI total = VecI{};
     for (size_t i = 0; i < padded; i += W)
     {
@@ -208,7 +208,7 @@ LTRP_INLINE float exponentialBytes(float* row, uint8_t* out, size_t tokens, size
         const VecF r = x - (shifted - magic);
         const VecF power = ((r * 0.05517155f + 0.24261136f) * r + 0.69326102f) * r + 0.99992806f;
         const VecF e = (VecF)((VecI)power + ((VecI)shifted << 23));
-        const VecI level = __builtin_convertvector(minimum(e + places, splat(255.f)), VecI);
+        const VecI level = __builtin_convertvector(minimum(e + roundingOffsets, splat(255.f)), VecI);
         total += level;
         storeBytes(out + i, level);
     }

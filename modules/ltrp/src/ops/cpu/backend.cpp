@@ -188,7 +188,7 @@ void CpuBackend::attendVariants(const float* qkv, const int* droppedToken, float
             k.attention(args);
             args.result = whole;
             args.resultStride = width;
-            args.places = everyToken.data();
+            args.tokenIndices = everyToken.data();
             args.live = tokens;
             args.outStride = d;
             for (size_t run = input * runs; run < (input + 1) * runs; ++run)

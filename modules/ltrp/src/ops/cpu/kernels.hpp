@@ -33,7 +33,7 @@ struct HeadArgsOf
     Value* dv = nullptr;
     float* scratch = nullptr;         ///< headScratch() or backwardScratch() floats, 64-byte aligned
     const float* packed = nullptr;    ///< attentionAmong(): result of packKeys() for all tokens
-    const int* places = nullptr;      ///< attentionAmong(), withoutKey(): `live` token numbers
+    const int* tokenIndices = nullptr;   ///< attentionAmong(), withoutKey(): `live` token numbers
     int live = 0;
     const float* result = nullptr;    ///< withoutKey(): attention() of all tokens, rows `resultStride` apart
     size_t resultStride = 0;
@@ -79,10 +79,10 @@ struct Kernels
     /// Packs keys and values of all tokens for attentionAmong(): packedKeys() floats.
     void (*packKeys)(const HeadArgs& args, float* packed);
     /// Attention of queries firstQuery .. lastQuery - 1 to the packed keys and values; rows i of k and v replace those
-    /// of token places[i], and key `droppedToken` is masked.
+    /// of token tokenIndices[i], and key `droppedToken` is masked.
     void (*attentionAmong)(const HeadArgs& args);
-    /// Result of attention() for queries places[i] with key `droppedToken` masked (zeros for the query `droppedToken`), computed
-    /// from the probabilities and the result of the unmasked attention by a rank-one correction.
+    /// Result of attention() for queries tokenIndices[i] with key `droppedToken` masked (zeros for the query
+    /// `droppedToken`), computed from the probabilities and the result of the unmasked attention by a rank-one correction.
     void (*withoutKey)(const HeadArgs& args);
     /// attention() with queries, keys, values and weights rounded to 8 bits, exact sums and fp32 softmax; does not
     /// store probabilities. Heads of at most 512 values, at most 65536 tokens (sums have 31 bits). Requires

@@ -257,15 +257,15 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         inBlocks(begin, end, most, [&](size_t first, size_t n) {
             float* a = static_cast<float*>(scratch(6, n * dim * sizeof(float)));
             float* y = static_cast<float*>(scratch(7, n * dim * sizeof(float)));
-            const auto place = [&](size_t i) { return ((first + i) / wanted * t + (first + i) % wanted) * dim; };
+            const auto rowOffset = [&](size_t i) { return ((first + i) / wanted * t + (first + i) % wanted) * dim; };
             for (size_t i = 0; i < n; ++i)
             {
-                std::memcpy(a + i * dim, attended + place(i), dim * sizeof(float));
-                std::memcpy(y + i * dim, x + place(i), dim * sizeof(float));
+                std::memcpy(a + i * dim, attended + rowOffset(i), dim * sizeof(float));
+                std::memcpy(y + i * dim, x + rowOffset(i), dim * sizeof(float));
             }
             block.after(a, y, n);
             for (size_t i = 0; i < n; ++i)
-                std::memcpy(x + place(i), y + i * dim, dim * sizeof(float));
+                std::memcpy(x + rowOffset(i), y + i * dim, dim * sizeof(float));
         });
     };
     const int items = batch * heads;

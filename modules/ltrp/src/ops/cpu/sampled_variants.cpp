@@ -86,7 +86,7 @@ private:
     /// those that change most, which would leave out the many that change a little, and taking all alike.
     void choose()
     {
-        places_.clear();
+        tokenIndices_.clear();
         factors_.clear();
         std::vector<double> weights(static_cast<size_t>(w_.compared));
         for (int v = 0; v < w_.variants; ++v)
@@ -100,7 +100,7 @@ private:
                 weights[q] = w_.squared ? looks * scale * scale : std::sqrt(looks) * scale;
             }
             const Sample sample = sampleByWeight(weights, sampled_);
-            places_.insert(places_.end(), sample.items.begin(), sample.items.end());
+            tokenIndices_.insert(tokenIndices_.end(), sample.items.begin(), sample.items.end());
             for (size_t i = 0; i < k_; ++i)
             {
                 const double scale = w_.scale ? w_.scale[sample.items[i]] : 1.0, p = sample.probabilities[i];
@@ -108,7 +108,7 @@ private:
             }
             for (int token = w_.compared; token < w_.tokens; ++token)
                 if (token != w_.droppedToken[v])
-                    places_.push_back(token);
+                    tokenIndices_.push_back(token);
         }
     }
 
@@ -134,9 +134,10 @@ private:
         parallelRanges(v_, 1, [&](size_t begin, size_t end) {
             for (size_t v = begin; v < end; ++v)
             {
-                const int* places = &places_[v * m_];
+                const int* tokenIndices = &tokenIndices_[v * m_];
                 for (size_t i = 0; i < m_; ++i)
-                    std::memcpy(x_ + (v * m_ + i) * d_, w_.x0 + static_cast<size_t>(places[i]) * d_, d_ * sizeof(float));
+                    std::memcpy(x_ + (v * m_ + i) * d_, w_.x0 + static_cast<size_t>(tokenIndices[i]) * d_,
+                                d_ * sizeof(float));
                 for (int h = 0; h < w_.heads; ++h)
                 {
                     HeadArgs args = headOf(qkv_, h);
@@ -146,7 +147,7 @@ private:
                     args.probabilities = probabilities_ + head * t_ * stride_;
                     args.result = firstAttended_ + column;
                     args.resultStride = d_;
-                    args.places = places;
+                    args.tokenIndices = tokenIndices;
                     args.live = live_;
                     args.out = attended_ + v * m_ * d_ + column;
                     kernels_.withoutKey(args);
@@ -177,7 +178,7 @@ private:
                 HeadArgs args = headOf(own + v * m_ * 3 * d_, head);
                 args.scratch = scratch;
                 args.packed = packed;
-                args.places = &places_[v * m_];
+                args.tokenIndices = &tokenIndices_[v * m_];
                 args.live = live_;
                 args.droppedToken = w_.droppedToken[v];
                 args.lastQuery = queries;
@@ -210,7 +211,7 @@ private:
                 double sum = 0;
                 for (size_t i = 0; i < k_; ++i)
                     sum += kernels_.sumDifference(predicted + (v * k_ + i) * values_,
-                                                  reference_ + static_cast<size_t>(places_[v * m_ + i]) * values_, values_,
+                                                  reference_ + static_cast<size_t>(tokenIndices_[v * m_ + i]) * values_, values_,
                                                   factors_[v * k_ + i], w_.squared);
                 means[v] = sum / (static_cast<double>(w_.compared) * static_cast<double>(values_));
             }
@@ -227,7 +228,7 @@ private:
     size_t k_, m_, stride_;
     float *qkv_ = nullptr, *probabilities_ = nullptr, *firstAttended_ = nullptr, *reference_ = nullptr, *x_ = nullptr,
           *attended_ = nullptr;
-    std::vector<int> places_;       ///< [V, m]: token of each live row; the compared ones first
+    std::vector<int> tokenIndices_;       ///< [V, m]: token of each live row; the compared ones first
     std::vector<float> factors_;    ///< [V, k]
 };
 

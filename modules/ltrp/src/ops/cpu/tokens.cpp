@@ -63,8 +63,8 @@ void CpuBackend::patchify(const PatchGrid& grid, const float* pixels, int batch,
     parallelRanges(z(batch) * z(n), 64, [&](size_t begin, size_t end) {
         for (size_t item = begin; item < end; ++item)
         {
-            const size_t image = item / z(n), place = ids ? z(ids[item]) : item % z(n);
-            const float* from = pixels + image * 3 * plane + place / columns * patch * width + place % columns * patch;
+            const size_t image = item / z(n), patchIndex = ids ? z(ids[item]) : item % z(n);
+            const float* from = pixels + image * 3 * plane + patchIndex / columns * patch * width + patchIndex % columns * patch;
             float* to = out + item * values;
             for (size_t c = 0; c < 3; ++c)
                 for (size_t y = 0; y < patch; ++y)

@@ -358,13 +358,13 @@ public:
     void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
                     float* scratch) const CV_OVERRIDE
     {
-        forwardOf(Sizes(block, batch, tokens, heads), block, rounded(block), x, tape, scratch);
+        forwardOf(Sizes(block, batch, tokens, heads), block, toProductType(block), x, tape, scratch);
     }
 
     void backwardBlock(const BlockWeights& block, const BlockGrads& grads, const float* tape, float* d, int batch, int tokens,
                        int heads, float* scratch) const CV_OVERRIDE
     {
-        backwardOf(Sizes(block, batch, tokens, heads), block, rounded(block), grads, const_cast<float*>(tape), d, scratch);
+        backwardOf(Sizes(block, batch, tokens, heads), block, toProductType(block), grads, const_cast<float*>(tape), d, scratch);
     }
 
     size_t tapeFloats(const BlockWeights& block, int batch, int tokens, int heads) const CV_OVERRIDE
@@ -408,7 +408,7 @@ private:
         return copy.values.data();
     }
 
-    BlockMatrices<uint16_t> rounded(const BlockWeights& b) const
+    BlockMatrices<uint16_t> toProductType(const BlockWeights& b) const
     {
         return {roundedMatrix(b.qkv), roundedMatrix(b.proj), roundedMatrix(b.fc1), roundedMatrix(b.fc2)};
     }
