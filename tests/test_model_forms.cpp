@@ -5,7 +5,7 @@
 // Forms of weight files that are seldom: in parts, with what a training left, by hints.
 
 #include "checkpoint_builder.hpp"
-#include "io/model_names.hpp"
+#include "io/model_metadata.hpp"
 #include "io/tensor_readers.hpp"
 #include "model_fixture.hpp"
 

@@ -221,7 +221,7 @@ BOOST_AUTO_TEST_CASE(a_key_taken_out_of_finished_attention)
             ops::HeadArgs less = args;
             std::vector<int> all(tokens);
             std::iota(all.begin(), all.end(), 0);
-            less.places = all.data();
+            less.tokenIndices = all.data();
             less.live = tokens;
             less.result = with.data();
             less.resultStride = width;
