@@ -23,7 +23,7 @@ const HelpText HELP = {
     "DATA: a folder with a folder of images for each class, or a CSV file with lines \"path,label\". The transformer\n"
     "begins as the encoder of an autoencoder (--init). The head is one linear layer; the loss is cross entropy.\n"
     "The result, DIR/final.safetensors, holds the names of the classes; 'ltrp predict' runs it. Log, checkpoints and\n"
-    "--resume are as for 'ltrp pretrain'.\n",
+    "--resume are as for 'ltrp pretrain'; --device is cpu alone.\n",
     "Examples:\n"
     "  ltrp finetune photos/ --out runs/all --epochs 30\n"
     "  ltrp finetune photos/ --keep 0.25 --selector ranker --out runs/quarter\n"

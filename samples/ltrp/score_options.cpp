@@ -103,7 +103,7 @@ void addScoreOptions(po::options_description& options)
         ("feature-blocks", po::value<std::string>()->value_name("LIST"), "encoder blocks that features compares, from 0: 4,6,7 "
             "(default: at 40, 60 and 70 % of the depth)")
         ("feature-photos", po::value<std::vector<std::string>>()->value_name("PATH"), "photos whose mean features are taken away, "
-            "16 or more (default: those to be scored)");
+            "16 or more (default: those to be scored; in 'ltrp eval' none)");
     // clang-format on
     addTargetsOption(options);
 }

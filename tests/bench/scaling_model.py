@@ -113,7 +113,8 @@ class Machine:
 
 # H200: 989e12 FLOP/s in bf16 and 4.8e12 bytes/s (data sheet), of which 30 and 70 % are reached; 8 in a node.
 GPU = Machine("GPU", 8, 0.3 * 989e12, 2e-3, 0.7 * 4.8e12, 450e9, 2e-6, 50e9, 5e-6, 96, False)
-# 64 cores, fp32. doc/benchmarks.md: 80 GFLOP/s per core with two cores busy; 70 % of it with all.
+# 64 cores, fp32. Assumed: 80 GFLOP/s per core with two cores busy (ViT-S in doc/benchmarks.md reaches more); 70 % of it
+# with all.
 CPU = Machine("CPU node", 1, 0.7 * 64 * 80e9, 0, 300e9, math.inf, 0, 12.5e9, 5e-6, 64, True)
 
 
@@ -344,7 +345,7 @@ def assumption_table() -> str:
         [
             "FLOP/s of a worker",
             f"{GPU.rate / 1e12:.0f}e12: 30 % of an H200's data sheet, bf16",
-            f"{CPU.rate / 1e12:.1f}e12: 64 cores, fp32, 70 % of 80e9 each ([measured](benchmarks.md) with 2 cores)",
+            f"{CPU.rate / 1e12:.1f}e12: 64 cores, fp32, 70 % of 80e9 each (assumed)",
         ],
         ["fixed time of a pass", f"{1e3 * GPU.pass_seconds:g} ms", f"{CPU.pass_seconds:g}"],
         [
