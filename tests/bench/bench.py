@@ -25,7 +25,9 @@ def arguments() -> argparse.Namespace:
                         help="names, patterns (ranker-*-b1-fp32) or beginnings (select); default: all")
     parser.add_argument("--list", action="store_true", help="name the rows and stop")
     parser.add_argument("--bin", type=Path, help="folder of ltrp_bench and ltrp")
-    parser.add_argument("--peers", nargs="+", choices=ALL_PEERS, default=list(ALL_PEERS), help="default: all")
+    parser.add_argument("--peers", nargs="*", choices=ALL_PEERS, default=list(ALL_PEERS), help="default: all")
+    parser.add_argument("--against", type=Path, metavar="F",
+                        help="the ltrp_bench of another build, as one more peer (not in rank-folder)")
     parser.add_argument("--threads", type=int, default=2, help="threads everyone gets (2)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of measuring (7)")
     parser.add_argument("--quick", action="store_true", help="one short round of each: does everything work?")
@@ -51,7 +53,8 @@ def run_rows(options: argparse.Namespace, folder: Path) -> tuple[list[dict], boo
 
     limits = Options(1 if options.quick else options.rounds, 0.1 if options.quick else 0.5, options.threads)
     results: list[dict] = []
-    setting = Setting(folder, options.bin.resolve(), options.threads, options.peers)
+    setting = Setting(folder, options.bin.resolve(), options.threads, options.peers,
+                      options.against and options.against.resolve())
     photo_count = min(options.photos, 24) if options.quick else options.photos
     try:
         for number, row in enumerate(options.chosen):

@@ -9,7 +9,7 @@ from typing import Callable
 
 import agreement
 from rows import Row, peak_shapes, row_flop
-from setting import Setting
+from setting import OTHER_BUILD, Setting
 from workers import Unavailable, Worker, environment
 
 PEERS = {"rank": ("onnxruntime", "openvino", "opencv", "pytorch"), "score": ("pytorch",), "train_step": ("pytorch",),
@@ -106,6 +106,7 @@ def participants(row: Row, setting: Setting, options: Options) -> tuple[Particip
     # What few would do in int8, and nobody by estimates, they do in fp32.
     if row.kind == "score" and (row.precision == "int8" or (row.sample_share < 1 and row.precision != "fp32")):
         names += [name + ":fp32" for name in names]
+    names += [OTHER_BUILD] * bool(setting.against)
     for name in names:
         peer = Participant(name)
         peers.append(peer)

@@ -14,6 +14,7 @@ from workers import PEERS_FOLDER, Unavailable, Worker
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = {"ranker": ROOT / "modules/ltrp/models/ltrp-rank-tiny.safetensors",
            "mae": ROOT / "modules/ltrp/models/ltrp-mae-small.safetensors"}
+OTHER_BUILD = "other-build"
 FIELD = {"rank": "ranker", "score": "mae", "train_step": "ranker", "pretrain_step": "mae"}
 
 
@@ -56,6 +57,7 @@ class Setting:
     binaries: Path
     threads: int
     peer_names: list[str]
+    against: Path | None = None  # another build's ltrp_bench
     geometries: dict[str, dict] = field(default_factory=dict)  # of the row at hand
     visible: int = 0
     _peers: dict[str, Worker] = field(default_factory=dict)
@@ -84,9 +86,12 @@ class Setting:
         if name in self._missing:
             raise Unavailable(self._missing[name])
         if name not in self._peers:
-            worker = self._peers[name] = Worker.peer(name, self.threads, self.folder)
+            another = name.partition(":")[0] == OTHER_BUILD
+            worker = self._peers[name] = (Worker.ours(self.against, self.threads, self.folder, name) if another else
+                                          Worker.peer(name, self.threads, self.folder))
             try:
-                worker.version = worker.ask("info")["version"]
+                info = worker.ask("info")
+                worker.version = f"other build ({info['library']})" if another else info["version"]
             except Unavailable as reason:
                 self._missing[name] = str(reason)
                 self._peers.pop(name).close()

@@ -31,8 +31,8 @@ class Worker:
                                             text=True, env=environment(threads), cwd=log.parent)
 
     @classmethod
-    def ours(cls, program: Path, threads: int, folder: Path) -> "Worker":
-        return cls("ltrp", [str(program), "--threads", str(threads)], threads, folder / "ltrp.log")
+    def ours(cls, program: Path, threads: int, folder: Path, name: str = "ltrp") -> "Worker":
+        return cls(name, [str(program), "--threads", str(threads)], threads, folder / f"{name.replace(':', '-')}.log")
 
     @classmethod
     def peer(cls, name: str, threads: int, folder: Path) -> "Worker":
