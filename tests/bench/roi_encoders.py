@@ -7,9 +7,9 @@
 Makes a clip of photos (a slow pan and zoom over each, with a hand's tremor and noise) and moves their masks along.
 Encodes it plainly (the encoder's own adaptive quantisation), by the ranking, by as large a share of patches nearest the
 centre, and by the masks themselves, for comparison. The CRF of each is searched until its size is that of the plain
-encoding within 0.5 %; kvazaar has whole QPs only, so that figures are interpolated between two. VMAF, of whole frames,
-is measured where FFmpeg has libvmaf. Needs ffmpeg, numpy and OpenCV's Python package; the FFmpeg of the package
-imageio-ffmpeg has all encoders named here, and libvmaf.
+encoding within 0.5 %; kvazaar and SVT-AV1 take whole ones only, so that figures are interpolated between two. VMAF, of
+whole frames, is measured where FFmpeg has libvmaf. Needs ffmpeg, numpy and OpenCV's Python package; the FFmpeg of the
+package imageio-ffmpeg has libvmaf and all encoders named here but SvtAv1EncApp (Debian 13: svt-av1).
 
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --count 8
     tests/bench/roi_encoders.py build/bin/ltrp images/ foreground/ --encoder libkvazaar --ffmpeg .../imageio_ffmpeg/binaries/ffmpeg-...
@@ -28,13 +28,16 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT, GRID = 480, 360, 14
-FFMPEG = "ffmpeg"   # --ffmpeg
+FFMPEG, SVT = "ffmpeg", "SvtAv1EncApp"   # --ffmpeg, --svt
 ENCODERS = {
     "libx264": ["-preset", "medium"],
     "libx265": ["-preset", "medium", "-x265-params", "log-level=error"],
     "libvpx-vp9": ["-b:v", "0", "-cpu-used", "4"],
     "libkvazaar": [],
+    "SvtAv1EncApp": ["--preset", "6"],
 }
+WHOLE = {"libkvazaar": 51, "SvtAv1EncApp": 63}   # encoders that take whole QPs, up to these
+BLOCK = 64
 
 
 def run(*command, stdout=subprocess.DEVNULL):
@@ -110,9 +113,30 @@ def kvazaar_map_of(kept, strength):
     return b"".join(struct.pack("=ii", GRID, GRID) + frame.tobytes() for frame in offsets)
 
 
+def svt_map_of(kept, strength):
+    """A map in the form of `ltrp roi --format svt-av1`."""
+    lines, before = "", None
+    for number, frame in enumerate(kept):
+        pixels = cv2.resize(frame.astype(np.float32), (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
+        share = np.array([[pixels[y:y + BLOCK, x:x + BLOCK].mean() for x in range(0, WIDTH, BLOCK)]
+                          for y in range(0, HEIGHT, BLOCK)])
+        share = (share * 7).round() / 7
+        line = " ".join(str(int(value)) for value in ((share.mean() - share) * strength * 4).round().ravel())
+        if line != before:
+            lines += f"{number} {line}\n"
+        before = line
+    return lines
+
+
 def encode(frames, encoder, crf, regions, out):
-    """Encodes with a CRF, kvazaar with a QP; regions: a filter script, for kvazaar a map, or None. Returns the size."""
+    """Encodes with a CRF, kvazaar with a QP; regions: a filter script or the encoder's map, or None. Returns the size."""
     options, filters = list(ENCODERS[encoder]), []
+    if encoder == "SvtAv1EncApp":
+        clip = frames.parent / "clip.y4m"
+        if not clip.exists():
+            ffmpeg("-framerate", 25, "-i", frames / "%05d.png", "-pix_fmt", "yuv420p", clip)
+        run(SVT, "-i", clip, "--crf", crf, *options, *(["--roi-map-file", regions] if regions else []), "-b", out)
+        return out.stat().st_size
     if encoder == "libkvazaar":
         options += ["-kvazaar-params", f"preset=medium,qp={crf}" + (f",roi={regions}" if regions else "")]
     else:
@@ -124,8 +148,8 @@ def encode(frames, encoder, crf, regions, out):
 
 def measure_at(frames, encoder, target, crf, regions, out, judge):
     """Quality and size of an encoding as large as the target."""
-    low, high = crf - 12, min(51, crf + 12)
-    if encoder != "libkvazaar":
+    low, high = crf - 12, min(WHOLE.get(encoder, 51), crf + 12)
+    if encoder not in WHOLE:
         for _ in range(16):
             middle = (low + high) / 2
             size = encode(frames, encoder, middle, regions, out)
@@ -189,7 +213,7 @@ def quality(source, decoded, masks):
 
 
 def main():
-    global FFMPEG
+    global FFMPEG, SVT
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("ltrp", help="the tool")
     arguments.add_argument("photos", type=Path, help="folder of photos")
@@ -200,14 +224,17 @@ def main():
     arguments.add_argument("--strength", type=float, nargs="+", default=[6],
                            help="QP between kept and other patches; 6")
     arguments.add_argument("--crf", type=float, nargs="+", default=[30], help="of the plain encoding, kvazaar's QP; 30")
+    arguments.add_argument("--svt", default=SVT, metavar="PROGRAM", help="the SvtAv1EncApp to run; the one on PATH")
     arguments.add_argument("--encoder", choices=ENCODERS, default="libx264", help="libx264")
     arguments.add_argument("--ffmpeg", default=FFMPEG, metavar="PROGRAM", help="the FFmpeg to run; the one on PATH")
     args = arguments.parse_args()
-    FFMPEG = args.ffmpeg
-    kvazaar = args.encoder == "libkvazaar"
-    if kvazaar and any(crf != int(crf) for crf in args.crf):
-        arguments.error("--crf: kvazaar takes whole QPs")
-    args.crf = [int(crf) if kvazaar else crf for crf in args.crf]
+    FFMPEG, SVT = args.ffmpeg, args.svt
+    whole = args.encoder in WHOLE
+    if whole and any(crf != int(crf) for crf in args.crf):
+        arguments.error(f"--crf: {args.encoder} takes whole numbers")
+    args.crf = [int(crf) if whole else crf for crf in args.crf]
+    form, write = {"libkvazaar": ("kvazaar", kvazaar_map_of), "SvtAv1EncApp": ("svt-av1", svt_map_of)}.get(
+        args.encoder, ("ffmpeg", script_of))
 
     pairs = [(path, args.masks / (path.stem + ".png")) for path in sorted(args.photos.iterdir())]
     pairs = [pair for pair in pairs if pair[1].exists()]
@@ -252,13 +279,11 @@ def main():
             report("none (the encoder's AQ)", "", target, judge(plain))
             for strength in args.strength:
                 regions = {name: folder / f"{name}.bin" for name in ("ranking", "centre", "mask")}
-                run(args.ltrp, "roi", frames, "--format", "kvazaar" if kvazaar else "ffmpeg", "--out", regions["ranking"],
-                    "--keep", args.keep, "--strength", strength)
+                run(args.ltrp, "roi", frames, "--format", form, "--out", regions["ranking"], "--keep", args.keep,
+                    "--strength", strength)
                 for name, kept, shot in (("centre", centre, len(masks)), ("mask", truth, args.shot)):
-                    if kvazaar:
-                        regions[name].write_bytes(kvazaar_map_of(kept, strength))
-                    else:
-                        regions[name].write_text(script_of(kept, strength, shot))
+                    made = write(kept, strength, shot) if form == "ffmpeg" else write(kept, strength)
+                    regions[name].write_bytes(made if form == "kvazaar" else made.encode())
                 for name, file in regions.items():
                     figures, size = measure_at(frames, args.encoder, target, crf, file, folder / f"{name}.mkv", judge)
                     report(name, f"{strength:g}", size, figures)
