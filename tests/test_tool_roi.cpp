@@ -10,6 +10,7 @@
 #include <opencv2/imgproc.hpp>
 
 #include <fstream>
+#include <iterator>
 #include <set>
 
 namespace {
@@ -39,6 +40,16 @@ bool haveFfmpeg()
     if (ffmpegPath().empty())
         BOOST_TEST_MESSAGE("no ffmpeg on this machine (apt-get install ffmpeg): the encoder is not run");
     return !ffmpegPath().empty();
+}
+
+bool haveSvtAv1()
+{
+    static const bool have =
+        runProcess({"/bin/sh", "-c", "SvtAv1EncApp --help | grep -q roi-map-file"}).status == 0;
+    if (!have)
+        BOOST_TEST_MESSAGE("no SvtAv1EncApp with --roi-map-file on this machine (Debian 13: apt-get install svt-av1): "
+                           "the encoder is not run");
+    return have;
 }
 
 void ffmpeg(std::vector<std::string> args)
@@ -296,6 +307,70 @@ BOOST_AUTO_TEST_CASE(ffmpeg_encodes_by_the_script)
             others += regions.second - plain.second;
         }
     BOOST_TEST(others < 0);
+}
+
+BOOST_AUTO_TEST_CASE(svt_av1_encodes_by_the_map)
+{
+    if (!haveSvtAv1())
+        return;
+    const cv::Size size(320, 224), blocks(5, 4);   // the last row of blocks is half outside
+    const size_t count = 16, luma = static_cast<size_t>(size.area()), whole = luma * 3 / 2;
+    const std::string frames = makeFrames(size, 8), map = folder.file("roi.txt"), clip = folder.file("clip.y4m");
+    std::string source, video = "YUV4MPEG2 W320 H224 F25:1 Ip A1:1 C420jpeg\n";
+    for (size_t i = 0; i < count; ++i)
+    {
+        cv::Mat planes;
+        cv::cvtColor(cv::imread(cv::format("%s/%05d.png", frames.c_str(), static_cast<int>(i))), planes,
+                     cv::COLOR_BGR2YUV_I420);
+        source.append(reinterpret_cast<const char*>(planes.data), whole);
+        video += "FRAME\n" + source.substr(i * whole);
+    }
+    std::ofstream(clip, std::ios::binary) << video;
+    expectOk({"roi", frames, "--format", "svt-av1", "--out", map, "--strength", "20"});
+    std::map<std::string, std::string> decoded;
+    for (const char* name : {"plain", "roi"})
+    {
+        const std::string out = folder.file(name);
+        const std::string command = "SvtAv1EncApp -i " + clip + " --preset 8 --crf 40 -b " + out + ".ivf -o " + out +
+                                    ".yuv" + (name == std::string("roi") ? " --roi-map-file " + map : "");
+        const Outcome outcome = runProcess({"/bin/sh", "-c", command});
+        BOOST_TEST(outcome.status == 0, outcome.err);
+        decoded[name] = readAll(out + ".yuv");
+        BOOST_REQUIRE(decoded[name].size() == count * whole);
+    }
+
+    std::map<size_t, std::vector<int>> events;
+    std::istringstream lines(readAll(map));
+    for (std::string line; std::getline(lines, line);)
+    {
+        std::istringstream numbers(line);
+        size_t frame = 0;
+        numbers >> frame;
+        events[frame].assign(std::istream_iterator<int>(numbers), {});
+    }
+    for (size_t i : {0, 5, 8, 13})   // of both scenes, the second one's map is another
+        BOOST_TEST_CONTEXT("frame " << i)
+        {
+            const std::vector<int>& offsets = std::prev(events.upper_bound(i))->second;
+            BOOST_REQUIRE(offsets.size() == static_cast<size_t>(blocks.area()));
+            double gain[2] = {0, 0};   // in dB, of the blocks with negative and of those with positive offsets
+            for (int sign = 0; sign < 2; ++sign)
+            {
+                double error[2] = {0, 0};
+                for (int y = 0; y < size.height; ++y)
+                    for (int x = 0; x < size.width; ++x)
+                    {
+                        const int offset = offsets[static_cast<size_t>(y / 64 * blocks.width + x / 64)];
+                        const size_t at = i * whole + static_cast<size_t>(y * size.width + x);
+                        if (offset != 0 && (offset > 0) == (sign == 1))
+                            for (int coded = 0; coded < 2; ++coded)
+                                error[coded] += std::pow(static_cast<uchar>(source[at]) -
+                                                         static_cast<uchar>(decoded[coded ? "roi" : "plain"][at]), 2);
+                    }
+                gain[sign] = 10 * std::log10(error[0] / error[1]);
+            }
+            BOOST_TEST(gain[0] > gain[1] + 0.5);
+        }
 }
 
 #ifdef LTRP_HAVE_VIDEOIO

@@ -29,6 +29,7 @@ const size_t MOST_EXAMPLES = 5;
 const int PICTURE = 180, QUALITY = 80;
 
 const char STYLE[] =
+    ":root{color-scheme:only light}\n"
     "body{font:14px/1.45 sans-serif;color:#222;background:#fff;margin:24px 32px}\n"
     "h1{font-size:24px}h2{font-size:18px;margin-top:36px}\n"
     ".wide{overflow-x:auto}\n"
@@ -39,15 +40,17 @@ const char STYLE[] =
     ".first{border-left:2px solid #bbb}\n"
     "tr.model td{background:#fbf3f4}tr.perfect td{color:#666}\n"
     "td.best{font-weight:bold}\n"
-    "small{color:#777;display:block;font-size:11px}\n"
+    "small{color:#555;display:block;font-size:11px;font-weight:normal}\n"
     ".better{background:#e3f4e6}.worse{background:#fbe5e5}\n"
     "details{margin:10px 0}summary{cursor:pointer;font-weight:600}\n"
-    "p{max-width:90ch}\n"
-    ".charts{display:flex;flex-wrap:wrap;gap:12px}\n"
+    "p{max-width:90ch}li{overflow-wrap:anywhere}\n"
+    ".charts{display:flex;flex-wrap:wrap;gap:12px}.charts>div{max-width:100%}svg{display:block}\n"
     ".example{margin:14px 0;padding-top:10px;border-top:1px solid #ddd}\n"
     ".cards{display:flex;flex-wrap:wrap;gap:10px;align-items:flex-start}\n"
     "figure{margin:0;width:180px}figcaption{font-size:12px;margin-bottom:2px;overflow-wrap:anywhere}\n"
-    "img{display:block;max-width:100%;margin-bottom:3px}\n";
+    "img{display:block;max-width:100%;margin-bottom:3px}\n"
+    // A phone, upright.
+    "@media(max-width:600px){body{margin:12px}th,td{padding:3px 5px}figure{width:calc(50% - 5px)}}\n";
 
 std::string percent(double share)
 {
@@ -325,7 +328,7 @@ std::string htmlReport(const std::vector<SetResult>& sets, const SetResult& all,
 
     html += "<h2>Share of foreground by share of patches kept</h2>\n<div class=\"charts\">\n";
     for (size_t i = blocks.size(); i-- > 0;)
-        html += curveChart(*blocks[i], methods);
+        html += "<div class=\"wide\">" + curveChart(*blocks[i], methods) + "</div>\n";
     html += "</div>\n" + examplesHtml(sets, methods);
     return html + "</body>\n</html>\n";
 }

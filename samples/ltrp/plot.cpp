@@ -186,11 +186,14 @@ std::string cell(const Json& value)
 std::string page(const std::vector<Run>& runs, const std::string& picture)
 {
     std::string html =
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>Trainings</title>\n"
-        "<style>\nbody{font:14px sans-serif;color:#222;margin:24px}\ntable{border-collapse:collapse}\n"
-        "td,th{padding:3px 12px 3px 0;border-bottom:1px solid #ddd;text-align:left}\nsvg{max-width:100%}\n"
-        "</style>\n</head>\n<body>\n<h1>Trainings</h1>\n<table>\n<tr><th>run</th><th>log</th><th>parameters</th>"
-        "<th>device</th><th>updates</th><th>of</th><th>epoch</th><th>last loss</th><th>last event</th></tr>\n";
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width\">\n<title>Trainings</title>\n<style>\n"
+        ":root{color-scheme:only light}\nbody{font:14px sans-serif;color:#222;background:#fff;margin:24px}\n"
+        ".wide{overflow-x:auto;margin-bottom:16px}\ntable{border-collapse:collapse}\n"
+        "td,th{padding:3px 12px 3px 0;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}\n"
+        "svg{display:block}\n@media(max-width:600px){body{margin:12px}}\n"
+        "</style>\n</head>\n<body>\n<h1>Trainings</h1>\n<div class=\"wide\"><table>\n"
+        "<tr><th>run</th><th>log</th><th>parameters</th><th>device</th><th>updates</th><th>of</th><th>epoch</th><th>last loss</th><th>last event</th></tr>\n";
     for (const Run& run : runs)
     {
         const Step& last = run.steps.back();
@@ -199,7 +202,7 @@ std::string page(const std::vector<Run>& runs, const std::string& picture)
                 cell(plain(last.step)) + cell(start("steps")) + cell(plain(last.epoch)) + cell(plain(last.loss)) +
                 cell(run.last) + "</tr>\n";
     }
-    return html + "</table>\n" + picture + "</body>\n</html>\n";
+    return html + "</table></div>\n<div class=\"wide\">" + picture + "</div>\n</body>\n</html>\n";
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ const HelpText HELP = {
     "  ffmpeg   a filter script of regions of interest, for libx264, libx265 and libvpx:\n"
     "           ffmpeg -i VIDEO -/filter:v FILE -c:v libx264 ...   (before FFmpeg 7: -filter_script:v FILE)\n"
     "  kvazaar  offsets of blocks of 64 x 64 pixels for --roi; binary where FILE ends in .bin, as kvazaar expects it\n"
-    "  svt-av1  offsets of blocks of 64 x 64 pixels for SvtAv1EncApp's --roi-map-file\n"
+    "  svt-av1  offsets of blocks of 64 x 64 pixels for SvtAv1EncApp's --roi-map-file, with --crf only\n"
     "  csv      frame,row,column,delta, a line a patch\n",
     "Offsets are negative for kept patches and positive for the others, with mean 0 over a frame.\n"
     "\n"

@@ -123,6 +123,18 @@ std::string curvePath(const Curve& curve, const Axis& x, const Axis& y)
            "><title>" + escaped(curve.name) + "</title></path>\n";
 }
 
+/// The end of a name too long for the legend, of whole UTF-8 characters.
+std::string tail(const std::string& name)
+{
+    const size_t most = 22;
+    if (name.size() <= most)
+        return name;
+    size_t first = name.size() - (most - 3);
+    while (first < name.size() && (static_cast<unsigned char>(name[first]) & 0xC0) == 0x80)
+        ++first;
+    return "..." + name.substr(first);
+}
+
 /// What stands inside <svg>, moved down by `top`.
 std::string chartBody(const Chart& chart, int width, int height, double top)
 {
@@ -145,14 +157,14 @@ std::string chartBody(const Chart& chart, int width, int height, double top)
                 text(x.place(tick), y.from + 17, x.label(tick), "text-anchor=\"middle\"");
     body += line(x.from, y.from, x.to, y.from, "class=\"chart-axis\"") +
             text((x.from + x.to) / 2, y.from + 36, chart.xLabel, "text-anchor=\"middle\"");
+    // The first curve is drawn last, over the others.
+    for (auto curve = chart.curves.rbegin(); curve != chart.curves.rend(); ++curve)
+        if (!curve->points.empty())
+            body += curvePath(*curve, x, y);
     double row = top + TOP + 6;
     for (const Curve& curve : chart.curves)
     {
-        if (!curve.points.empty())
-            body += curvePath(curve, x, y);
-        const std::string name =
-            curve.name.size() > 26 ? "..." + curve.name.substr(curve.name.size() - 23) : curve.name;
-        body += line(x.to + 12, row - 4, x.to + 34, row - 4, style(curve)) + text(x.to + 40, row, name, "");
+        body += line(x.to + 12, row - 4, x.to + 34, row - 4, style(curve)) + text(x.to + 40, row, tail(curve.name), "");
         row += 17;
     }
     return body;
