@@ -5,6 +5,7 @@
 #include "../modules/ltrp/src/precomp.hpp"
 
 #include "tool_fixture.hpp"
+#include "../modules/ltrp/src/io/model_file.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/opencv_modules.hpp>
@@ -103,6 +104,39 @@ BOOST_AUTO_TEST_CASE(images_are_drawn_independently)
     BOOST_REQUIRE(images.size() == 2u);
     BOOST_TEST((images[0]["shares"]["tiny-ranker"] == images[1]["shares"]["tiny-ranker"]));
     BOOST_TEST((images[0]["shares"]["ranker_sample"] != images[1]["shares"]["ranker_sample"]));
+}
+
+BOOST_AUTO_TEST_CASE(rivals_with_a_network_are_columns)
+{
+    cv::ltrp::io::Model network;
+    network.kind = cv::ltrp::io::ModelKind::Classifier;
+    network.classifier.input.imageSize = 32;
+    network.classifier.input.patchSize = 8;
+    network.classifier.encoder = {24, 2, 3, 40};
+    network.classifier.classes = 2;
+    network.classes = {"a", "b"};
+    cv::ltrp::vit::initialiseParams(network.classifier, 3, network.params);
+    const std::string classifier = folder.file("classifier.safetensors");
+    cv::ltrp::io::saveModel(classifier, network);
+    for (const char* name : {"a", "b"})
+        mask(name, cv::Mat(224, 224, CV_8U, cv::Scalar(255)));
+    const std::vector<std::string> names = {"class_attention", "grad_cam", "attention_rollout", "encoder_attention", "kmeans_features",
+                                            "dpc_knn"};
+    std::vector<std::string> options = {"--model", models().ranker, "--mae", models().mae, "--masks", "1", "--classifier", classifier};
+    for (const std::string& name : names)
+        options.insert(options.end(), {"--selector", name});
+    const Json methods = coverage(options)["methods"];
+    for (const std::string& name : names)
+    {
+        BOOST_REQUIRE(methods.contains(name));
+        BOOST_TEST(std::abs(methods[name][1].get<double>() - 0.25) < 1e-12);
+    }
+    const std::string data = folder.path().string();
+    expectError({"eval", "coverage", data, "--selector", "grad_cam"}, 2, {"grad_cam needs --classifier FILE"});
+    expectError({"eval", "coverage", data, "--classifier", classifier}, 2, {"--classifier: no selector"});
+    expectError({"eval", "coverage", data, "--selector", "centre"}, 2, {"'centre' is none of dpc_knn, own_error", "measured anyway"});
+    expectError({"eval", "coverage", data, "--selector", "ranker_clusters"}, 2, {"no one order for all shares"});
+    expectError({"eval", "points", data, "--classifier", classifier}, 2, {"--classifier goes with 'ltrp eval coverage'"});
 }
 
 BOOST_AUTO_TEST_CASE(rankers_are_measured_on_the_grid_of_size)

@@ -106,6 +106,11 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     expectError({"predict", model, folder.file("data"), "--keep", "0"}, 2, {"--keep"});
     expectError({"predict", model, folder.file("data"), "--selector", "best"}, 2, {"--selector", "ranker_sample"});
     expectError({"predict", model, folder.file("data"), "--selector", "all", "--keep", "0.5"}, 2, {"--selector", "--keep 1"});
+    expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "grad_cam"}, 2, {"grad_cam needs --classifier FILE"});
+    expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "ranker", "--classifier", model}, 2,
+                {"--classifier: no selector"});
+    expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "grad_cam", "--classifier", models().ranker}, 1,
+                {"a classifier is needed"});
     expectError({"predict", model, folder.file("data"), "--report", "r.json"}, 2, {"--labels"});
     expectError({"predict", model}, 2, {"MODEL and IMAGES"});
 
@@ -228,6 +233,32 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     const Outcome shared = tool({"eval", "downstream", config});
     BOOST_TEST(shared.status == 0, shared.err);
     BOOST_TEST(namesIn(folder.file("grid/runs")).back() == "shared-0.5-3");
+}
+
+BOOST_AUTO_TEST_CASE(a_classifier_chooses_patches_for_others)
+{
+    const std::string model = trained({"--epochs", "5"});
+    expectOk(finetune("next", {"--epochs", "1", "--keep", "0.25", "--selector", "class_attention,grad_cam", "--classifier", model}));
+    const std::string options = readText(folder.file("next/log.jsonl"));
+    BOOST_TEST(options.find("\"selector\":\"class_attention ") != std::string::npos, options.substr(0, 2000));
+    const Json entry = expectJson({"predict", folder.file("next/final.safetensors"), folder.file("data/light/0.png"), "--keep", "0.25",
+                                   "--selector", "attention_rollout", "--classifier", model, "--json", "-"})[0];
+    BOOST_TEST(entry["keep"].size() == 4u);
+
+    // Cells of other selectors leave the option out.
+    writeText(folder.file("grid.cfg"), gridConfig("selector = centre,class_attention\nseed = 0\npredict = --classifier " + model + "\n",
+                                                  "data", "--threads 1 --classifier=" + model));
+    const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+    BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    const Json centre = Json::parse(readText(folder.file("grid/cells/centre-0.5-0.json"))),
+               attention = Json::parse(readText(folder.file("grid/cells/class_attention-0.5-0.json")));
+    BOOST_TEST(centre["commands"].dump().find("--classifier") == std::string::npos);
+    BOOST_TEST(attention["commands"][0].dump().find("--classifier=") != std::string::npos);
+    BOOST_TEST(attention["commands"][1].dump().find("--classifier") != std::string::npos);
+    for (const char* key : {"selector", "train_selector"})
+        BOOST_TEST(attention["inputs"][key].get<std::string>().size() == std::string("class_attention 01234567").size());
+    writeText(folder.file("grid.cfg"), gridConfig("selector = grad_cam\nseed = 0\n"));
+    expectError({"eval", "downstream", folder.file("grid.cfg")}, 2, {"grad_cam needs --classifier FILE"});
 }
 
 BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)

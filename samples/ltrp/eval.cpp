@@ -69,9 +69,11 @@ int runEval(const std::vector<std::string>& args)
             "a ranker's weight file (default: the installed one); may be given several times")
         ("mae", po::value(&autoencoders)->composing()->value_name("FILE"),
             "an autoencoder, measured by its score maps; may be given several times, and beside --model")
-        ("selector", po::value(&selectors)->composing()->value_name("NAME"), "coverage: a selector of 'ltrp finetune' that has a "
-            "network, own_error, leave_one_out, ranker or ranker_sample (one draw), with the first --mae or --model, else the installed "
-            "one; may be given several times")
+        ("selector", po::value(&selectors)->composing()->value_name("NAME"), "coverage: a selector of 'ltrp finetune' that "
+            "is no simple ranking (see its help; ranker_sample: one draw), with the first --mae or --model, else the "
+            "installed one; may be given several times")
+        ("classifier", po::value<std::string>()->value_name("FILE"), "coverage: weight file of 'ltrp finetune', for the "
+            "selectors that need one")
         ("size", po::value<std::string>()->value_name("WxH"), "pixels that rankers resize images to, multiples of the patch size "
             "(default: the square of the training; other sizes need a token head)")
         ("half", po::value(&half)->value_name("NAME")->default_value("all"),
@@ -100,10 +102,9 @@ int runEval(const std::vector<std::string>& args)
     for (const char* option : {"count", "spread"})
         if (!ofPoints && values.count(option))
             throw UsageError(std::string("--") + option + " goes with 'ltrp eval points'");
-    if (ofPoints && values.count("selector"))
-        throw UsageError("--selector goes with 'ltrp eval coverage'");
-    if (ofPoints && values.count("report"))
-        throw UsageError("--report goes with 'ltrp eval coverage'");
+    for (const char* option : {"selector", "classifier", "report"})
+        if (ofPoints && values.count(option))
+            throw UsageError(std::string("--") + option + " goes with 'ltrp eval coverage'");
     if (values.count("size") && !(autoencoders.empty() && selectors.empty()))
         throw UsageError("--size is of rankers: leave out --mae and --selector, whose grid is that of the training");
     const std::vector<int> counts =
@@ -124,6 +125,8 @@ int runEval(const std::vector<std::string>& args)
     std::vector<ImageSet> sets;
     std::vector<std::string> inputs = models;
     inputs.insert(inputs.end(), autoencoders.begin(), autoencoders.end());
+    if (values.count("classifier"))
+        inputs.push_back(values["classifier"].as<std::string>());
     for (size_t i = 0; i < folders.size(); ++i)
     {
         sets.push_back(openSet(folders[i], names[i], rule, failed));

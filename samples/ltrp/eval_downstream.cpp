@@ -176,8 +176,10 @@ public:
         std::vector<std::string> test = {"predict", run + "/final.safetensors", test_, "--labels", "--keep", cell.keep, "--selector",
                                          cell.selector, "--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
                                          fileOf(cell, ".accuracy.json")};
-        train.insert(train.end(), finetune_.begin(), finetune_.end());
-        test.insert(test.end(), predict_.begin(), predict_.end());
+        const std::vector<std::string> trainMore = optionsFor(shared_.empty() ? cell.selector : shared_, finetune_),
+                                       testMore = optionsFor(cell.selector, predict_);
+        train.insert(train.end(), trainMore.begin(), trainMore.end());
+        test.insert(test.end(), testMore.begin(), testMore.end());
         return {train, test};
     }
 
@@ -205,6 +207,22 @@ private:
         return (fs::path(out_) / "runs" / (shared_.empty() ? cell.name() : "shared-" + cell.keep + "-" + cell.seed)).string();
     }
     std::string fileOf(const Cell& cell, const char* end) const { return (fs::path(out_) / "cells" / (cell.name() + end)).string(); }
+
+    /// Without --classifier where no selector of the cell uses it: such a command refuses it, and a grid with other
+    /// selectors could not name one. selectors: separated by commas
+    static std::vector<std::string> optionsFor(const std::string& selectors, const std::vector<std::string>& words)
+    {
+        for (const std::string& name : split(selectors, ','))
+            if (cv::ltrp::select::selectorModel(name) == "classifier")
+                return words;
+        std::vector<std::string> kept;
+        for (size_t i = 0; i < words.size(); ++i)
+            if (words[i] == "--classifier")
+                ++i;
+            else if (words[i].compare(0, 13, "--classifier=") != 0)
+                kept.push_back(words[i]);
+        return kept;
+    }
 
     /// As they are written, so that they can be compared with what was read.
     static Json wordsOf(const std::vector<std::vector<std::string>>& both)
@@ -250,7 +268,7 @@ private:
     std::string selectorText(const std::string& name, const cv::ltrp::select::SelectorModels& models)
     {
         const std::string kind = cv::ltrp::select::selectorModel(name);
-        std::string& text = texts_[name + "\n" + (kind == "rank" ? models.ranker : kind == "mae" ? models.mae : "")];
+        std::string& text = texts_[name + "\n" + (kind.empty() ? "" : models.file(kind))];
         if (text.empty())
             text = cv::ltrp::select::selectorText(name, models);
         return text;

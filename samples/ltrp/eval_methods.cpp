@@ -7,6 +7,7 @@
 #include "eval_methods.hpp"
 #include "photos.hpp"
 #include "score_options.hpp"
+#include "selector_options.hpp"
 
 #include "../../modules/ltrp/src/teach/baselines.hpp"
 #include "../../modules/ltrp/src/select/selector.hpp"
@@ -70,17 +71,37 @@ Judge selectorJudge(const std::string& name, const std::vector<std::string>& mod
                     cv::Size grid, const po::variables_map& values)
 {
     const std::string kind = select::selectorModel(name);
-    if (kind.empty())
-        throw UsageError("--selector: '" + name.substr(0, 64) + "' is no selector with a network (own_error, leave_one_out, ranker, "
-                         "ranker_sample); the simple ones are measured anyway");
-    const std::vector<std::string>& named = kind == "rank" ? models : autoencoders;
+    std::vector<std::string> known;
+    for (const std::string& one : select::selectorNames())
+        if (one == "dpc_knn" || (!select::selectorModel(one).empty() && one != "ranker_clusters"))
+            known.push_back(one);
+    if (std::find(known.begin(), known.end(), name) == known.end())
+    {
+        std::string list;
+        for (const std::string& one : known)
+            list += (list.empty() ? "" : ", ") + one;
+        throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + list +
+                         "; the simple ones are measured anyway" +
+                         (name == "ranker_clusters" ? ", and ranker_clusters has no one order for all shares" : ""));
+    }
     Judge judge;
     judge.name = name;
     judge.kind = "selector";
-    judge.file = findModel(named.empty() ? std::string() : named.front(), kind, kind == "rank" ? "--model" : "--mae");
     judge.grid = grid;
+    if (kind == "classifier")
+    {
+        if (!values.count("classifier") || values["classifier"].as<std::string>().empty())
+            throw needsClassifier(name);
+        judge.file = findModel(values["classifier"].as<std::string>(), kind, "--classifier");
+    }
+    else if (!kind.empty())
+    {
+        const std::vector<std::string>& named = kind == "rank" ? models : autoencoders;
+        judge.file = findModel(named.empty() ? std::string() : named.front(), kind,
+                               kind == "rank" ? "--model" : "--mae");
+    }
     const std::shared_ptr<const select::Selector> selector =
-        select::makeSelector(name, {judge.file, judge.file, targetOption(values)});
+        select::makeSelector(name, {judge.file, judge.file, judge.file, targetOption(values)});
     judge.rank = [selector, grid](const cv::Mat& photo, uint32_t sample)
     { return selector->rank(photo, grid, {0, 0, sample}); };
     return judge;
@@ -157,6 +178,9 @@ std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std:
                                      std::to_string(first.width) + "x" + std::to_string(first.height) +
                                      ": shares of different grids cannot be compared; evaluate them apart");
     }
+    if (values.count("classifier") && std::none_of(selectors.begin(), selectors.end(), [](const std::string& name)
+                                                   { return select::selectorModel(name) == "classifier"; }))
+        throw UsageError("--classifier: no selector of this command uses it");
     for (const std::string& name : selectors)
         judges.push_back(selectorJudge(name, models, autoencoders, judges.front().grid, values));
     return judges;

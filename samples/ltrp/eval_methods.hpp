@@ -30,8 +30,8 @@ struct Judge
 extern const char* const PERFECT;
 
 /// Loads the models and autoencoders that were named, the installed ranker where none is. All share one grid.
-/// selectors: names of selectors with a network, which use the first of the models or autoencoders, else the installed one.
-/// values: --device, --precision and the options of score maps.
+/// selectors: names of selectors beside the baselines, which use the first of the models or autoencoders, else the
+/// installed one, or --classifier. values: --device, --precision, --classifier and the options of score maps.
 std::vector<Judge> makeJudges(const std::vector<std::string>& models, const std::vector<std::string>& autoencoders,
                               const std::vector<std::string>& selectors, const po::variables_map& values);
 

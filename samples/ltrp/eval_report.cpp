@@ -312,7 +312,8 @@ std::string htmlReport(const std::vector<SetResult>& sets, const SetResult& all,
         html += " Images: the half &ldquo;" + escaped(half) + "&rdquo; of each set.";
     html += "</p>\n<ul>\n";
     for (const Judge& judge : methods.judges)
-        html += "<li><b>" + escaped(judge.name) + "</b>: " + judge.kind + ", " + escaped(judge.file) + ", " +
+        html += "<li><b>" + escaped(judge.name) + "</b>: " + judge.kind +
+                (judge.file.empty() ? "" : ", " + escaped(judge.file)) + ", " +
                 std::to_string(judge.grid.width) + "&times;" + std::to_string(judge.grid.height) + " patches</li>\n";
     for (const SetResult& set : sets)
         html += "<li><b>" + escaped(set.name) + "</b>: " + std::to_string(set.images.size()) + " images of " +

@@ -114,8 +114,8 @@ int runFinetune(const std::vector<std::string>& args)
     if (!parseFinetune(args, params))
         return 0;
     const auto prepare = [&]() { return train::makeClassifierTrainer(params, ComputeDevice::forTraining(params.target)); };
-    return runTrainer(prepareTrainer(prepare, {params.init, params.data[0], params.selectorModels.ranker, params.selectorModels.mae}),
-                      params);
+    const select::SelectorModels& models = params.selectorModels;
+    return runTrainer(prepareTrainer(prepare, {params.init, params.data[0], models.ranker, models.mae, models.classifier}), params);
 }
 
 }  // namespace tool

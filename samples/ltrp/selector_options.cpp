@@ -14,16 +14,33 @@ namespace tool
 
 using namespace cv::ltrp;
 
+namespace
+{
+
+/// The selectors that need such weights.
+std::string namesOf(const std::string& kind)
+{
+    std::string text;
+    for (const std::string& name : select::selectorNames())
+        if (select::selectorModel(name) == kind)
+            text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+}  // namespace
+
 void addSelectorOptions(po::options_description& options)
 {
     const std::string help = "which patches are kept: " + select::knownSelectors() + " (default: all where --keep is 1, else ranker)";
     // clang-format off
     options.add_options()
         ("selector", po::value<std::string>()->value_name("NAME"), help.c_str())
-        ("ranker", po::value<std::string>()->value_name("FILE"), "the selectors ranker and ranker_sample: weight file (default: the "
-            "installed one)")
-        ("mae", po::value<std::string>()->value_name("FILE"), "the selectors own_error and leave_one_out: the autoencoder's weight "
-            "file (default: the installed one)");
+        ("ranker", po::value<std::string>()->value_name("FILE"), ("of the selectors " + namesOf("rank")
+            + ": weight file (default: the installed one)").c_str())
+        ("mae", po::value<std::string>()->value_name("FILE"), ("of the selectors " + namesOf("mae")
+            + ": the autoencoder's weight file (default: the installed one)").c_str())
+        ("classifier", po::value<std::string>()->value_name("FILE"), ("of the selectors " + namesOf("classifier")
+            + ": weight file of 'ltrp finetune'").c_str());
     // clang-format on
 }
 
@@ -47,21 +64,30 @@ std::vector<std::string> selectorNames(const po::variables_map& values, double k
     return names;
 }
 
+UsageError needsClassifier(const std::string& selector)
+{
+    return UsageError("--selector: " + selector + " needs --classifier FILE, a network that 'ltrp finetune' trained");
+}
+
 select::SelectorModels selectorModels(const po::variables_map& values, const std::vector<std::string>& names, int target)
 {
     select::SelectorModels models;
     models.target = target;
     const auto find = [&](const char* kind, const char* option, std::string& file)
     {
-        const bool needed = std::any_of(names.begin(), names.end(), [&](const std::string& name)
-                                        { return select::selectorModel(name) == kind; });
-        if (needed)
-            file = findModel(values.count(option) ? values[option].as<std::string>() : std::string(), kind, std::string("--") + option);
+        const auto user = std::find_if(names.begin(), names.end(), [&](const std::string& name)
+                                       { return select::selectorModel(name) == kind; });
+        const std::string given = values.count(option) ? values[option].as<std::string>() : std::string();
+        if (user != names.end() && given.empty() && kind == std::string("classifier"))
+            throw needsClassifier(*user);
+        if (user != names.end())
+            file = findModel(given, kind, std::string("--") + option);
         else if (values.count(option))
             throw UsageError(std::string("--") + option + ": no selector of this command uses it");
     };
     find("rank", "ranker", models.ranker);
     find("mae", "mae", models.mae);
+    find("classifier", "classifier", models.classifier);
     return models;
 }
 

@@ -12,12 +12,14 @@
 namespace tool
 {
 
-/// --selector, --ranker and --mae, of commands that keep patches by one or several selectors.
+/// --selector, --ranker, --mae and --classifier, of commands that keep patches by one or several selectors.
 void addSelectorOptions(po::options_description& options);
 /// "NAME,NAME": the names in --selector, checked; without it "all" where keep is 1, else "ranker".
 /// @throws UsageError listing the names, and for "all" with a smaller keep
 std::vector<std::string> selectorNames(const po::variables_map& values, double keep);
-/// The weights that these selectors need: the named ones, else the installed ones.
+/// Without --classifier, of which none is installed.
+UsageError needsClassifier(const std::string& selector);
+/// The weights that these selectors need: the named ones, else the installed ones. @throws needsClassifier()
 cv::ltrp::select::SelectorModels selectorModels(const po::variables_map& values, const std::vector<std::string>& names, int target);
 
 }  // namespace tool

@@ -5,7 +5,6 @@
 #include "precomp.hpp"
 #include "opencv2/ltrp/select.hpp"
 
-#include "image/preprocess.hpp"
 #include "select/dpc_knn.hpp"
 #include "select/sampling.hpp"
 
@@ -15,39 +14,6 @@
 namespace cv { namespace ltrp {
 
 namespace {
-
-/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of
-/// megabytes.
-enum { maxClusteredPatches = 4096 };
-
-/// Side of a patch as clustering sees it: that of the published networks.
-enum { clusterPatchSize = 16 };
-
-/// One row of 16 x 16 x 3 normalised values per patch: the image resized to the grid as for a network of such patches.
-Mat patchPixels(InputArray image, Size grid)
-{
-    Mat rgb, resized;
-    image::toRgb8(image, rgb);
-    image::resizeAntialiasedCubic(rgb, resized, Size(grid.width * clusterPatchSize, grid.height * clusterPatchSize));
-    const vit::InputConfig scale;
-    float table[3][256];
-    for (int c = 0; c < 3; ++c)
-        for (int v = 0; v < 256; ++v)
-            table[c][v] = static_cast<float>((v / 255.0 - scale.mean[c]) / scale.std[c]);
-    Mat features(grid.area(), 3 * clusterPatchSize * clusterPatchSize, CV_32F);
-    for (int i = 0; i < grid.area(); ++i)
-    {
-        float* to = features.ptr<float>(i);
-        const int left = i % grid.width * clusterPatchSize, top = i / grid.width * clusterPatchSize;
-        for (int y = 0; y < clusterPatchSize; ++y)
-        {
-            const uchar* from = resized.ptr<uchar>(top + y) + 3 * left;
-            for (int x = 0; x < 3 * clusterPatchSize; ++x)
-                *to++ = table[x % 3][from[x]];
-        }
-    }
-    return features;
-}
 
 /// Number of patches to keep that does not depend on the scores.
 int fixedCount(size_t patches, const SelectParams& params)
@@ -120,9 +86,9 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
     LTRP_REQUIRE(image.size() == ranking.imageSize, Error::StsUnmatchedSizes,
                  "the image is " << image.size().width << " x " << image.size().height << ", the ranked one was "
                  << ranking.imageSize.width << " x " << ranking.imageSize.height);
-    LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange,
+    LTRP_REQUIRE(patches <= select::maxClusteredPatches, Error::StsOutOfRange,
                  "the ranking has " << patches << " patches, SELECT_CLUSTER takes at most "
-                                    << int(maxClusteredPatches));
+                                    << int(select::maxClusteredPatches));
     kept.resize(static_cast<size_t>(byScore));
     if (byScore < keep)
     {
@@ -134,7 +100,7 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
         // all centres would lie there.
         for (float& value : densityNoise)
             value = random.uniform();
-        const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));
+        const Mat distances = select::patchDistances(select::patchPixels(image, ranking.grid()));
         const select::Clusters clusters = select::dpcKnn(distances, keep, params.neighbours, densityNoise.data());
         const select::ClusterChoice choice =
             select::chooseFromClusters(clusters, memberNoise.data(), kept, keep - byScore);

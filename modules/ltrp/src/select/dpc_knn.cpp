@@ -8,6 +8,7 @@
 
 #include "../ops/cpu/kernels.hpp"
 #include "../core/parallel.hpp"
+#include "../image/preprocess.hpp"
 #include "../vit/patches.hpp"
 
 #include <algorithm>
@@ -25,6 +26,9 @@ size_t at(int index)
 
 /// Patches whose distances to each other are computed together: their values stay in the cache meanwhile.
 enum { blockRows = 32 };
+
+/// Side of a patch as clustering sees it: that of the published networks.
+enum { clusterPatchSize = 16 };
 
 /// Sum of squares of the k smallest of n values that are not negative, added in ascending order.
 double sumOfSmallestSquares(const double* values, int n, int k, std::vector<double>& scratch)
@@ -60,6 +64,31 @@ int countByScore(int keep, double share)
     LTRP_REQUIRE(share >= 0 && share <= 1, Error::StsOutOfRange,
                  "share of patches chosen by score is " << share << ", expected 0 to 1");
     return static_cast<int>(keep * share);
+}
+
+Mat patchPixels(InputArray image, Size grid)
+{
+    Mat rgb, resized;
+    image::toRgb8(image, rgb);
+    image::resizeAntialiasedCubic(rgb, resized, Size(grid.width * clusterPatchSize, grid.height * clusterPatchSize));
+    const vit::InputConfig scale;
+    float table[3][256];
+    for (int c = 0; c < 3; ++c)
+        for (int v = 0; v < 256; ++v)
+            table[c][v] = static_cast<float>((v / 255.0 - scale.mean[c]) / scale.std[c]);
+    Mat features(grid.area(), 3 * clusterPatchSize * clusterPatchSize, CV_32F);
+    for (int i = 0; i < grid.area(); ++i)
+    {
+        float* to = features.ptr<float>(i);
+        const int left = i % grid.width * clusterPatchSize, top = i / grid.width * clusterPatchSize;
+        for (int y = 0; y < clusterPatchSize; ++y)
+        {
+            const uchar* from = resized.ptr<uchar>(top + y) + 3 * left;
+            for (int x = 0; x < 3 * clusterPatchSize; ++x)
+                *to++ = table[x % 3][from[x]];
+        }
+    }
+    return features;
 }
 
 Mat patchDistances(const float* pixels, const vit::InputConfig& input)

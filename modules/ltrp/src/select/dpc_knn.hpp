@@ -12,6 +12,14 @@ namespace cv { namespace ltrp { namespace select {
 /// Number of the `keep` patches that are chosen by score: int(keep * share), in double arithmetic.
 int countByScore(int keep, double share);
 
+/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of
+/// megabytes.
+enum { maxClusteredPatches = 4096 };
+
+/// One row of 16 x 16 x 3 normalised values per patch, CV_32FC1: the image resized to the grid as for a network of such
+/// patches. image: as for Ranker::rank
+Mat patchPixels(InputArray image, Size grid);
+
 /// Euclidean distances between patches divided by sqrt(values of a patch), in double precision, zero diagonal.
 /// pixels: [3,S,S] normalised. @return CV_64FC1 [L,L]
 Mat patchDistances(const float* pixels, const vit::InputConfig& input);

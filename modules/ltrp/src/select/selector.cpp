@@ -3,8 +3,10 @@
 // of this distribution and at http://opencv.org/license.html.
 
 #include "../precomp.hpp"
-#include "selector.hpp"
+#include "dpc_knn.hpp"
+#include "model_selector.hpp"
 #include "sampling.hpp"
+#include "token_selectors.hpp"
 
 #include "../core/random.hpp"
 #include "../teach/baselines.hpp"
@@ -14,7 +16,7 @@
 #include "../io/onnx_file.hpp"
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/scorer.hpp"
-#include "opencv2/ltrp/tokens.hpp"
+#include "opencv2/ltrp/select.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -24,16 +26,7 @@ namespace cv { namespace ltrp { namespace select {
 namespace {
 
 const char all[] = "all", ownError[] = "own_error", leaveOneOut[] = "leave_one_out", ranker[] = "ranker",
-           rankerSample[] = "ranker_sample";
-
-/// Scores that have this order.
-Mat scoresOf(const std::vector<int>& order, Size grid)
-{
-    Mat scores(grid, CV_32F);
-    for (size_t i = 0; i < order.size(); ++i)
-        scores.at<float>(order[i] / grid.width, order[i] % grid.width) = -static_cast<float>(i);
-    return scores;
-}
+           rankerSample[] = "ranker_sample", rankerClusters[] = "ranker_clusters", dpcKnnPixels[] = "dpc_knn";
 
 class RasterSelector CV_FINAL : public Selector
 {
@@ -67,6 +60,27 @@ private:
     const teach::Baseline baseline_;
 };
 
+class DpcKnnSelector CV_FINAL : public Selector
+{
+public:
+    DpcKnnSelector() : Selector(dpcKnnPixels) {}
+    PatchRanking rank(const Mat& image, Size grid, const Draw&) const CV_OVERRIDE
+    {
+        const int patches = grid.area();
+        LTRP_REQUIRE(patches <= maxClusteredPatches, Error::StsOutOfRange, "selector " << name() << ": " << patches
+                     << " patches, expected at most " << int(maxClusteredPatches));
+        RandomStream random(0, RandomPurpose::Cluster);
+        std::vector<float> noise(static_cast<size_t>(patches));   // else each patch of an empty sky would be a peak
+        for (float& value : noise)
+            value = random.uniform();
+        const Mat distances = patchDistances(patchPixels(image, grid));
+        PatchRanking ranking;
+        ranking.imageSize = image.size();
+        ranking.scores = scoresOf(dpcKnn(distances, patches, SelectParams().neighbours, noise.data()).centres, grid);
+        return ranking;
+    }
+};
+
 /// Of what a network computes from an image, independent of the form of its file but for ONNX.
 std::string checksumOf(const std::string& file)
 {
@@ -83,36 +97,10 @@ std::string checksumOf(const std::string& file)
     crc.add(model.input().std, sizeof(model.input().std));
     const uchar normalised = model.kind == io::ModelKind::Mae && model.mae.normPixLoss;
     crc.add(&normalised, sizeof(normalised));
+    if (model.kind == io::ModelKind::Classifier)   // what the attention and its use depend on beside the weights
+        crc.add(std::to_string(model.encoder().heads) + " " + vit::poolingName(model.classifier.pooling));
     return crc.text();
 }
-
-/// A network's score map, on the grid that is asked for.
-class ModelSelector : public Selector
-{
-public:
-    PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
-    {
-        PatchRanking ranking = scores(image, draw);
-        if (ranking.grid() != grid)
-        {
-            Mat resampled;
-            resampleScores(ranking.scores, grid, resampled);
-            ranking.scores = resampled;
-        }
-        return ranking;
-    }
-    std::string text() const CV_OVERRIDE { return text_; }
-
-protected:
-    ModelSelector(const std::string& name, const SelectorModels& models)
-        : Selector(name), text_(selectorText(name, models))
-    {
-    }
-    virtual PatchRanking scores(const Mat& image, const Draw& draw) const = 0;
-
-private:
-    const std::string text_;
-};
 
 class RankerSelector CV_FINAL : public ModelSelector
 {
@@ -129,6 +117,16 @@ public:
             ranking.scores = scoresOf(sampledOrder(ranking.scores, ranking.order(), 1,
                                                    RandomStream(draw.seed, RandomPurpose::Sample, draw.epoch, draw.sample)), grid);
         return ranking;
+    }
+    std::vector<int> first(const Mat& image, Size grid, int count, const Draw& draw) const CV_OVERRIDE
+    {
+        if (name() != rankerClusters)
+            return ModelSelector::first(image, grid, count, draw);
+        SelectParams params;
+        params.method = SELECT_CLUSTER;
+        params.count = count;
+        params.seed = static_cast<size_t>(draw.seed);
+        return selectPatches(rank(image, grid, draw), params, image);
     }
 
 private:
@@ -169,7 +167,9 @@ const std::vector<std::string>& selectorNames()
         std::vector<std::string> list = {all};
         for (const teach::Baseline baseline : teach::baselines())
             list.push_back(teach::baselineName(baseline));
-        list.insert(list.end(), {ownError, leaveOneOut, ranker, rankerSample});
+        list.insert(list.end(), {dpcKnnPixels, ownError, leaveOneOut, ranker, rankerSample, rankerClusters});
+        for (const TokenMethod& method : tokenMethods())
+            list.push_back(method.name);
         return list;
     }();
     return names;
@@ -185,22 +185,36 @@ std::string knownSelectors()
 
 std::string selectorModel(const std::string& name)
 {
-    return name == ranker || name == rankerSample ? "rank" : name == ownError || name == leaveOneOut ? "mae" : "";
+    for (const TokenMethod& method : tokenMethods())
+        if (name == method.name)
+            return method.model;
+    if (name == ranker || name == rankerSample || name == rankerClusters)
+        return "rank";
+    return name == ownError || name == leaveOneOut ? "mae" : "";
 }
 
 std::string selectorText(const std::string& name, const SelectorModels& models)
 {
     const std::string kind = selectorModel(name);
-    return kind.empty() ? name : name + " " + checksumOf(kind == "rank" ? models.ranker : models.mae);
+    if (kind.empty())
+        return name;
+    LTRP_REQUIRE(kind != "classifier" || !models.classifier.empty(), Error::StsBadArg, "selector " << name
+                 << ": needs a classifier's weight file, found none");
+    return name + " " + checksumOf(models.file(kind));
 }
 
 std::shared_ptr<const Selector> makeSelector(const std::string& name, const SelectorModels& models)
 {
     if (name == all)
         return std::make_shared<RasterSelector>();
+    if (name == dpcKnnPixels)
+        return std::make_shared<DpcKnnSelector>();
     for (const teach::Baseline baseline : teach::baselines())
         if (name == teach::baselineName(baseline))
             return std::make_shared<BaselineSelector>(baseline);
+    for (const TokenMethod& method : tokenMethods())
+        if (name == method.name)
+            return makeTokenSelector(method, models);
     if (selectorModel(name) == "rank")
         return std::make_shared<RankerSelector>(name, models);
     if (selectorModel(name) == "mae")
@@ -208,12 +222,18 @@ std::shared_ptr<const Selector> makeSelector(const std::string& name, const Sele
     LTRP_ERROR(Error::StsBadArg, "selector '" << name.substr(0, 64) << "' is not known, expected one of " << knownSelectors());
 }
 
+std::vector<int> Selector::first(const Mat& image, Size grid, int count, const Draw& draw) const
+{
+    std::vector<int> patches = rank(image, grid, draw).order();
+    patches.resize(static_cast<size_t>(count));
+    return patches;
+}
+
 std::vector<int> firstPatches(const Selector& selector, const Mat& image, Size grid, int count, const Draw& draw)
 {
-    std::vector<int> patches = selector.rank(image, grid, draw).order();
-    LTRP_REQUIRE(count >= 1 && static_cast<size_t>(count) <= patches.size(), Error::StsOutOfRange, "patches to keep: " << count
-                 << ", expected 1 to " << patches.size());
-    patches.resize(static_cast<size_t>(count));
+    LTRP_REQUIRE(count >= 1 && count <= grid.area(), Error::StsOutOfRange, "patches to keep: " << count
+                 << ", expected 1 to " << grid.area());
+    std::vector<int> patches = selector.first(image, grid, count, draw);
     std::sort(patches.begin(), patches.end());
     return patches;
 }
