@@ -132,10 +132,11 @@ BOOST_AUTO_TEST_CASE(rivals_with_a_network_are_columns)
         BOOST_TEST(std::abs(methods[name][1].get<double>() - 0.25) < 1e-12);
     }
     const std::string data = folder.path().string();
-    expectError({"eval", "coverage", data, "--selector", "grad_cam"}, 2, {"grad_cam needs --classifier FILE"});
-    expectError({"eval", "coverage", data, "--classifier", classifier}, 2, {"--classifier: no selector"});
-    expectError({"eval", "coverage", data, "--selector", "centre"}, 2, {"'centre' is none of dpc_knn, own_error", "measured anyway"});
-    expectError({"eval", "coverage", data, "--selector", "ranker_clusters"}, 2, {"no one order for all shares"});
+    expectError({"eval", "coverage", data, "--model", models().ranker, "--selector", "grad_cam"}, 2, {"grad_cam needs --classifier FILE"});
+    expectError({"eval", "coverage", data, "--model", models().ranker, "--classifier", classifier}, 2, {"--classifier: no selector"});
+    expectError({"eval", "coverage", data, "--model", models().ranker, "--selector", "centre"}, 2,
+                {"'centre' is none of dpc_knn, own_error", "measured anyway"});
+    expectError({"eval", "coverage", data, "--model", models().ranker, "--selector", "ranker_clusters"}, 2, {"no one order for all shares"});
     expectError({"eval", "points", data, "--classifier", classifier}, 2, {"--classifier goes with 'ltrp eval coverage'"});
 }
 

@@ -107,7 +107,7 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     expectError({"predict", model, folder.file("data"), "--selector", "best"}, 2, {"--selector", "ranker_sample"});
     expectError({"predict", model, folder.file("data"), "--selector", "all", "--keep", "0.5"}, 2, {"--selector", "--keep 1"});
     expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "grad_cam"}, 2, {"grad_cam needs --classifier FILE"});
-    expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "ranker", "--classifier", model}, 2,
+    expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "centre", "--classifier", model}, 2,
                 {"--classifier: no selector"});
     expectError({"predict", model, folder.file("data"), "--keep", "0.5", "--selector", "grad_cam", "--classifier", models().ranker}, 1,
                 {"a classifier is needed"});
@@ -238,7 +238,9 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
 BOOST_AUTO_TEST_CASE(a_classifier_chooses_patches_for_others)
 {
     const std::string model = trained({"--epochs", "5"});
-    expectOk(finetune("next", {"--epochs", "1", "--keep", "0.25", "--selector", "class_attention,grad_cam", "--classifier", model}));
+    const Outcome next = tool(finetune("next", {"--epochs", "1", "--keep", "0.25", "--selector", "class_attention,grad_cam",
+                                                "--classifier", model}));
+    BOOST_REQUIRE_MESSAGE(next.status == 0, next.err);
     const std::string options = readText(folder.file("next/log.jsonl"));
     BOOST_TEST(options.find("\"selector\":\"class_attention ") != std::string::npos, options.substr(0, 2000));
     const Json entry = expectJson({"predict", folder.file("next/final.safetensors"), folder.file("data/light/0.png"), "--keep", "0.25",
