@@ -43,7 +43,7 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const 
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);
 
-/// Adds a classifier's "classes" (a line each), "heads", "mean" and "std" as entries of their own, for programs that read
+/// Adds the "classes" of a classifier of Task::Classify (a line each), "heads", "mean" and "std" as entries of their own, for programs that read
 /// files of timm's networks with them.
 void addClassifierMetadata(const Model& model, std::map<std::string, std::string>& metadata);
 
