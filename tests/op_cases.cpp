@@ -91,7 +91,7 @@ void attentionRef(const Doubles& qkv, const std::vector<int>& droppedToken, int 
 std::vector<OpCase> opCases()
 {
     std::vector<OpCase> all;
-    for (const auto& family : {rowCases(), attentionCases(), blockCases(), metricCases(), classifyCases(), listCases()})
+    for (const auto& family : {rowCases(), attentionCases(), blockCases(), metricCases(), classifyCases(), headCases(), listCases()})
         all.insert(all.end(), family.begin(), family.end());
     return all;
 }

@@ -104,7 +104,7 @@ std::vector<GradientCase> gradientCases()
             layerNormGradient(9, 48), layerNormGradient(130, 7), geluGradient(), attentionGradient(1, 3, 2, 1),
             attentionGradient(2, 19, 12, 3), attentionGradient(1, 33, 10, 2),
             attentionGradient(1, 2, 120, 1)};   // a GPU's shared memory: more than what a kernel has unasked
-    for (const std::vector<GradientCase>& more : {classifyGradients(), listGradients()})
+    for (const std::vector<GradientCase>& more : {classifyGradients(), headGradients(), listGradients()})
         all.insert(all.end(), more.begin(), more.end());
     return all;
 }

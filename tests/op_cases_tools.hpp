@@ -97,6 +97,8 @@ std::vector<OpCase> blockCases();
 std::vector<OpCase> metricCases();
 std::vector<OpCase> classifyCases();    ///< mean of tokens, cross entropy
 std::vector<GradientCase> classifyGradients();
+std::vector<OpCase> headCases();        ///< cross-attention, row products, losses of several labels and of segmentation
+std::vector<GradientCase> headGradients();
 std::vector<OpCase> listCases();        ///< ListMLE
 std::vector<GradientCase> listGradients();
 

@@ -216,13 +216,123 @@ void checkClassifier(vit::Pooling pooling, const std::vector<int>& ids, int n)
     const vit::Classifier net(config, arena);
     vit::Workspace ws;
     double loss = 0;
-    net.trainPass(pixels.data(), batch, ids.data(), n, labels, static_cast<float>(smoothing), grads.data(), &loss, ws);
+    net.trainPass(pixels.data(), batch, ids.data(), n, {labels, nullptr, static_cast<float>(smoothing)}, grads.data(), &loss, ws);
     BOOST_TEST(std::abs(loss - lossOf(reference::toDouble(arena))) < 1e-5);
     std::vector<double> wanted;
     for (int b = 0; b < batch; b++)
         append(wanted, {logitsOf(reference::toDouble(arena), b)});
     std::vector<float> logits(wanted.size());
     net.forward(pixels.data(), batch, ids.data(), n, logits.data(), ws);
+    checkClose(logits, wanted, 2e-5, "inference");
+    checkGradients(arena, grads, lossOf);
+}
+
+/// Logits of the head of a task, a row for each patch or one, from an image's normalised tokens, class token first.
+reference::Matrix headLogits(const vit::ClassifierConfig& config, const reference::Params& params, const reference::Matrix& tokens)
+{
+    reference::Matrix logits;
+    if (config.task == vit::Task::Segment)
+    {
+        for (size_t t = 1; t < tokens.size(); t++)
+            logits.push_back(reference::linear(params, "head", tokens[t]));
+        return logits;
+    }
+    const size_t dim = config.encoder.dim, width = dim / config.encoder.heads;
+    reference::Matrix kv;
+    for (size_t t = 1; t < tokens.size(); t++)
+        kv.push_back(reference::linear(params, "head.kv", tokens[t]));
+    logits.emplace_back();
+    for (int c = 0; c < config.classes; c++)
+    {
+        const double* query = params.at("head.queries").data() + c * dim;
+        reference::Vector attended(dim);
+        for (int h = 0; h < config.encoder.heads; h++)
+        {
+            reference::Vector weights;
+            double sum = 0;
+            for (const reference::Vector& token : kv)
+            {
+                double score = 0;
+                for (size_t i = h * width; i < (h + 1) * width; i++)
+                    score += query[i] * token[i] / std::sqrt(static_cast<double>(width));
+                weights.push_back(std::exp(score));
+                sum += weights.back();
+            }
+            for (size_t t = 0; t < kv.size(); t++)
+                for (size_t i = h * width; i < (h + 1) * width; i++)
+                    attended[i] += weights[t] / sum * kv[t][dim + i];
+        }
+        const reference::Vector normed = reference::layerNorm(params, "head.norm", attended, config.layerNormEps);
+        logits[0].push_back(params.at("head.bias")[c]);
+        for (size_t i = 0; i < dim; i++)
+            logits[0][c] += params.at("head.weight")[c * dim + i] * normed[i];
+    }
+    return logits;
+}
+
+/// Of the heads of segmentation and of several labels.
+void checkHead(vit::Task task, const std::vector<int>& ids, int n)
+{
+    vit::ClassifierConfig config;
+    config.input.imageSize = 15;
+    config.input.patchSize = 5;
+    config.encoder = {12, 2, 2, 24};
+    config.task = task;
+    config.classes = 3;
+    vit::ParamArena arena(vit::classifierLayout(config)), grads(vit::classifierLayout(config));
+    reference::randomise(arena, 46);
+    const bool segment = task == vit::Task::Segment;
+    const int batch = 2, patches = 9, classes = config.classes;
+    const size_t image = 3 * 15 * 15;
+    const double smoothing = 0.125;
+    const std::vector<float> pixels = reference::randomPixels(batch * image, 47);
+    std::vector<float> targets;   // shares of patches, some in part or wholly void; or labels
+    for (int i = 0; i < batch * (segment ? patches : 1); i++)
+        for (int c = 0; c < classes; c++)
+            targets.push_back(segment ? (i % 4 == 1 ? 0.f : static_cast<float>((i + c) % 3) / 4.f) : static_cast<float>((i + c) % 2));
+    std::vector<int> kept = ids;
+    for (int i = 0; ids.empty() && i < batch * patches; i++)
+        kept.push_back(i % patches);
+    const auto logitsOf = [&](const reference::Params& params, int b)
+    { return headLogits(config, params, reference::encode(config, params, &pixels[b * image], reference::row(kept, b, n))); };
+    const auto lossOf = [&](const reference::Params& params)
+    {
+        double loss = 0, weights = 0;
+        for (int b = 0; b < batch; b++)
+        {
+            const reference::Matrix logits = logitsOf(params, b);
+            for (size_t t = 0; t < logits.size(); t++)
+            {
+                const float* target = &targets[segment ? (b * patches + kept[b * n + t]) * classes : b * classes];
+                double sum = 0, weight = 0;
+                for (int c = 0; c < classes; c++)
+                {
+                    sum += std::exp(logits[t][c]);
+                    weight += target[c];
+                }
+                weights += weight;
+                for (int c = 0; c < classes; c++)
+                {
+                    const double p = 1 / (1 + std::exp(-logits[t][c])), q = std::max(p - 0.05, 0.);
+                    loss -= segment ? ((1 - smoothing) * target[c] + smoothing * weight / classes) * (logits[t][c] - std::log(sum))
+                                    : (target[c] > 0 ? std::log(p) : std::pow(q, 4) * std::log(1 - q)) / batch;
+                }
+            }
+        }
+        return segment ? loss / weights : loss;
+    };
+    const vit::Classifier net(config, arena);
+    vit::Workspace ws;
+    const int* places = ids.empty() ? nullptr : ids.data();
+    double loss = 0;
+    net.trainPass(pixels.data(), batch, places, n, {nullptr, targets.data(), static_cast<float>(smoothing)}, grads.data(), &loss, ws);
+    BOOST_TEST(std::abs(loss - lossOf(reference::toDouble(arena))) < 1e-5);
+    std::vector<double> wanted;
+    for (int b = 0; b < batch; b++)
+        append(wanted, logitsOf(reference::toDouble(arena), b));
+    std::vector<float> logits(wanted.size());
+    BOOST_TEST(logits.size() == static_cast<size_t>(batch * net.rows(n) * classes));
+    net.forward(pixels.data(), batch, places, n, logits.data(), ws);
     checkClose(logits, wanted, 2e-5, "inference");
     checkGradients(arena, grads, lossOf);
 }
@@ -269,6 +379,21 @@ BOOST_AUTO_TEST_CASE(classifier_kept_patches_class_token)
 BOOST_AUTO_TEST_CASE(classifier_kept_patches_mean_of_tokens)
 {
     checkClassifier(vit::Pooling::Mean, reference::randomMask(2, 9, 4, 44), 4);
+}
+
+BOOST_AUTO_TEST_CASE(segmentation_of_kept_patches)
+{
+    checkHead(vit::Task::Segment, reference::randomMask(2, 9, 4, 44), 4);
+}
+
+BOOST_AUTO_TEST_CASE(segmentation_of_all_patches)
+{
+    checkHead(vit::Task::Segment, {}, 9);
+}
+
+BOOST_AUTO_TEST_CASE(several_labels_of_kept_patches)
+{
+    checkHead(vit::Task::Multilabel, reference::randomMask(2, 9, 4, 44), 4);
 }
 
 BOOST_AUTO_TEST_CASE(mae_forward)

@@ -156,7 +156,7 @@ BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)
 BOOST_AUTO_TEST_CASE(what_cannot_begin_leaves_nothing)
 {
     const std::string out = folder.file("out");
-    expectError(finetune("out", {"--task", "segment"}), 2, {"--task", "expected classify"});
+    expectError(finetune("out", {"--task", "sort"}), 2, {"--task", "multilabel"});
     expectError(finetune("out", {"--keep", "0.5..0.2"}), 2, {"--keep"});
     expectError(finetune("out", {"--keep", "half"}), 2, {"--keep", "'half'"});
     expectError(finetune("out", {"--keep", "0.5", "--selector", "random,best"}), 2, {"--selector", "best"});
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(a_cell_remembers_the_images_that_failed)
             writeText(entry.path().string(), "no image");
     const Outcome none = tool(command);
     BOOST_TEST(none.status == 1);
-    BOOST_TEST(none.err.find("has written no accuracy") != std::string::npos, none.err);
+    BOOST_TEST(none.err.find("has written no measures") != std::string::npos, none.err);
     BOOST_TEST(!std::filesystem::exists(folder.file("grid/cells/centre-0.5-0.json")));
 }
 

@@ -34,7 +34,7 @@ void rememberArguments(const po::variables_map& values, const char* positional, 
 {
     for (const auto& entry : values)
     {
-        static const std::set<std::string> outputs = {"out", "json", "jsonl", "overlay", "report"};
+        static const std::set<std::string> outputs = {"out", "json", "jsonl", "overlay", "report", "masks"};
         if (outputs.count(entry.first) || entry.second.defaulted())
             continue;
         std::vector<std::string> names;

@@ -45,6 +45,11 @@ void softmax(cv::Mat& rows)
     }
 }
 
+void sigmoid(cv::Mat& rows)
+{
+    rows.forEach<float>([](float& value, const int*) { value = static_cast<float>(1 / (1 + std::exp(-static_cast<double>(value)))); });
+}
+
 }  // namespace
 
 ClassifierRun::ClassifierRun(const std::string& model, int target, std::shared_ptr<const select::Selector> selector, double keep)
@@ -67,7 +72,7 @@ ClassifierRun::Prepared ClassifierRun::prepare(const cv::Mat& photo, const selec
     return result;
 }
 
-cv::Mat ClassifierRun::run(const std::vector<Prepared>& images)
+std::vector<cv::Mat> ClassifierRun::run(const std::vector<Prepared>& images)
 {
     const std::shared_ptr<void> guard = computing_.backend->deviceGuard();
     std::vector<float> pixels;
@@ -77,15 +82,22 @@ cv::Mat ClassifierRun::run(const std::vector<Prepared>& images)
         pixels.insert(pixels.end(), one.pixels.begin(), one.pixels.end());
         keep.insert(keep.end(), one.patches.begin(), one.patches.end());
     }
-    cv::Mat rows(static_cast<int>(images.size()), static_cast<int>(classes().size()), CV_32F);
+    const int batch = static_cast<int>(images.size()), each = classifier_.rows(count_);
+    cv::Mat rows(batch * each, static_cast<int>(classes().size()), CV_32F);
     float* const logits = workspace_.result("logits", rows.ptr<float>(), rows.total());
-    classifier_.forward(workspace_.upload("pixels", pixels.data(), pixels.size()), rows.rows,
+    classifier_.forward(workspace_.upload("pixels", pixels.data(), pixels.size()), batch,
                         workspace_.upload("keep", keep.data(), keep.size()), count_, logits, workspace_);
     workspace_.finish(logits, rows.ptr<float>(), rows.total());
     if (!cv::checkRange(rows))
         throw std::runtime_error(model_.path + ": the network gives NaN or infinite logits");
-    softmax(rows);
-    return rows;
+    if (task() == vit::Task::Classify)
+        softmax(rows);
+    else if (task() == vit::Task::Multilabel)
+        sigmoid(rows);
+    std::vector<cv::Mat> answers;
+    for (int i = 0; i < batch; ++i)
+        answers.push_back(rows.rowRange(i * each, (i + 1) * each));
+    return answers;
 }
 
 select::Draw drawOf(uint64_t seed, const std::string& path)

@@ -23,6 +23,7 @@ public:
     ClassifierRun(const std::string& model, int target, std::shared_ptr<const cv::ltrp::select::Selector> selector, double keep);
 
     const std::vector<std::string>& classes() const { return model_.classes; }
+    cv::ltrp::vit::Task task() const { return model_.classifier.task; }
     cv::Size grid() const { return grid_; }
 
     /// An image as the network sees it.
@@ -33,8 +34,9 @@ public:
     };
     /// Thread-safe. photo: as for Ranker::rank; the whole photo is resized to the network's square.
     Prepared prepare(const cv::Mat& photo, const cv::ltrp::select::Draw& draw) const;
-    /// Probabilities, CV_32FC1, a row for each image.
-    cv::Mat run(const std::vector<Prepared>& images);
+    /// For each image CV_32FC1 with a column for each class: a row of probabilities, or of segmentation the logits, a row for each
+    /// kept patch.
+    std::vector<cv::Mat> run(const std::vector<Prepared>& images);
 
 private:
     cv::ltrp::io::Model model_;

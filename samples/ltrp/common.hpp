@@ -56,7 +56,7 @@ struct HelpText
 /// arguments, at most `maxPositional` of them (-1: any number); it is declared here, as vector<string>.
 /// Adds --help; an option "config" among `options`, when given, names a file of "name = value" lines whose values count where
 /// the command line is silent. Files that options and plain arguments name are remembered as inputs (rememberInput), but those
-/// of --out, --json, --jsonl, --overlay and --report.
+/// of --out, --json, --jsonl, --overlay, --report and --masks.
 /// @return false when the help was asked for and has been printed
 bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
                     const char* positional, int maxPositional, po::variables_map& values);

@@ -8,7 +8,7 @@
 
 #include "commands.hpp"
 #include "finetune.hpp"
-#include "photos.hpp"
+#include "predict_output.hpp"
 #include "selector_options.hpp"
 
 #include "../../modules/ltrp/src/image/photo_file.hpp"
@@ -36,12 +36,12 @@ namespace
 
 const HelpText HELP = {
     "ltrp eval downstream CONFIG [options]",
-    "Measures what kept patches are worth: for every selector, share of patches and seed (a cell) a classifier is trained\n"
+    "Measures what kept patches are worth: for every selector, share of patches and seed (a cell) a network is trained\n"
     "and tested on the patches that the selector keeps. A cell is the two commands 'ltrp finetune' and 'ltrp predict',\n"
-    "which its file OUT/cells/SELECTOR-KEEP-SEED.json names beside the accuracy. Cells that are there are not computed\n"
+    "which its file OUT/cells/SELECTOR-KEEP-SEED.json names beside the measures. Cells that are there are not computed\n"
     "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
     "patches by these selectors, and tested with each. CONFIG holds the options, one \"name = value\" per line.\n"
-    "The table has the accuracy and the mean of classes: mean over seeds with its standard error.\n",
+    "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n",
     "Example of CONFIG:\n"
     "  train = caltech101/train\n"
     "  test = caltech101/val\n"
@@ -109,7 +109,7 @@ Json readJson(const std::string& file)
 }
 
 /// The JSON of a finished cell; null where there is none.
-Json finished(const std::string& file)
+Json finished(const std::string& file, cv::ltrp::vit::Task task)
 {
     const Json cell = readJson(file);
     if (cell.is_null())
@@ -119,8 +119,9 @@ Json finished(const std::string& file)
         if (!found)
             throw std::runtime_error(file + ": is no cell of this command ('" + key + "' is missing); remove it to compute it again");
     };
-    for (const char* key : {"accuracy", "class_mean", "failed"})
-        need(key, cell.is_object() && cell.contains(key) && cell[key].is_number());
+    for (const Measure& measure : measuresOf(task))
+        need(measure.name, cell.is_object() && cell.contains(measure.name) && cell[measure.name].is_number());
+    need("failed", cell.contains("failed") && cell["failed"].is_number());
     need("commands", cell.contains("commands"));
     need("inputs", cell.contains("inputs") && cell["inputs"].is_object());
     return cell;
@@ -186,9 +187,14 @@ public:
     int run()
     {
         fs::create_directories(fs::path(out_) / "cells");
-        const cv::ltrp::train::Dataset trained = cv::ltrp::train::listLabelled(train_);
+        const std::vector<std::vector<std::string>> first = commands({selectors_[0], keeps_[0], seeds_[0]});
+        const cv::ltrp::train::ClassifierTrainParams params = trainingOf(first);
+        task_ = params.task;
+        const cv::ltrp::train::Dataset trained = cv::ltrp::train::listLabelled({train_, task_, params.images});
         trainData_ = cv::ltrp::train::datasetText(trained);
-        testData_ = cv::ltrp::train::datasetText(cv::ltrp::train::listLabelled(test_, trained.classes));
+        const po::variables_map tested = testOptions(first);
+        const std::string images = tested.count("images") ? tested["images"].as<std::string>() : std::string();
+        testData_ = cv::ltrp::train::datasetText(cv::ltrp::train::listLabelled({test_, task_, images}, trained.classes));
         int status = 0;
         for (const std::string& keep : keeps_)
             for (const std::string& selector : selectors_)
@@ -237,26 +243,41 @@ private:
         return all;
     }
 
-    /// What a cell depends on beside the words of its commands.
-    Json inputsOf(const Cell& cell, const std::vector<std::vector<std::string>>& both)
+    static std::vector<std::string> arguments(const std::vector<std::string>& command) { return {command.begin() + 1, command.end()}; }
+
+    static cv::ltrp::train::ClassifierTrainParams trainingOf(const std::vector<std::vector<std::string>>& both)
     {
-        using namespace cv::ltrp;
-        const auto arguments = [&](size_t i) { return std::vector<std::string>(both[i].begin() + 1, both[i].end()); };
-        train::ClassifierTrainParams params;
-        if (!parseFinetune(arguments(0), params))
+        cv::ltrp::train::ClassifierTrainParams params;
+        if (!parseFinetune(arguments(both[0]), params))
             throw UsageError("--finetune: asks for the help");
+        return params;
+    }
+
+    /// Options of the test that say what it reads.
+    static po::variables_map testOptions(const std::vector<std::vector<std::string>>& both)
+    {
         po::options_description options;
         addSelectorOptions(options);
+        options.add_options()("images", po::value<std::string>());
         po::variables_map values;
         try
         {
-            po::store(po::command_line_parser(arguments(1)).options(options).allow_unregistered()
+            po::store(po::command_line_parser(arguments(both[1])).options(options).allow_unregistered()
                           .style(po::command_line_style::unix_style & ~po::command_line_style::allow_guessing).run(), values);
         }
         catch (const po::error& error)
         {
             throw UsageError("--predict: " + oneLine(error.what()));
         }
+        return values;
+    }
+
+    /// What a cell depends on beside the words of its commands.
+    Json inputsOf(const Cell& cell, const std::vector<std::vector<std::string>>& both)
+    {
+        using namespace cv::ltrp;
+        const train::ClassifierTrainParams params = trainingOf(both);
+        const po::variables_map values = testOptions(both);
         std::string selectors;
         for (const std::string& name : params.selectors)
             selectors += (selectors.empty() ? "" : ", ") + selectorText(name, params.selectorModels);
@@ -298,7 +319,7 @@ private:
         const std::string file = fileOf(cell, ".json");
         const std::vector<std::vector<std::string>> both = commands(cell);
         const Json words = wordsOf(both), inputs = inputsOf(cell, both);
-        Json entry = finished(file);
+        Json entry = finished(file, task_);
         if (!entry.is_null())
         {
             if (entry["commands"] != words)
@@ -313,22 +334,18 @@ private:
             if (entry["failed"] == 0)
                 return 0;
             complain("cell " + cell.name() + ": failed images: " + entry["failed"].dump() +
-                     "; the accuracy is that of the others. To test again: remove " + file);
+                     "; the measures are those of the others. To test again: remove " + file);
             return 1;
         }
         complain("cell " + cell.name());
         entry = {{"selector", cell.selector}, {"keep", std::stod(cell.keep)}, {"seed", std::stoull(cell.seed)}, {"commands", words},
                  {"inputs", inputs}};
         const auto begin = std::chrono::steady_clock::now();
-        const auto arguments = [&](size_t i)
-        {
-            forgetOptions();
-            return std::vector<std::string>(both[i].begin() + 1, both[i].end());
-        };
         if (trained_.insert(runOf(cell)).second)
         {
             const bool whole = !fs::exists(runOf(cell)) || cv::ltrp::train::listCheckpoints(runOf(cell)).empty();
-            const int status = runFinetune(arguments(0));
+            forgetOptions();
+            const int status = runFinetune(arguments(both[0]));
             if (status != 0)
                 return status;
             if (whole)   // else a part of the time is not known
@@ -336,11 +353,12 @@ private:
         }
         const auto tested = std::chrono::steady_clock::now();
         fs::remove(fileOf(cell, ".accuracy.json"));    // of a test that was stopped
-        const int status = runPredict(arguments(1));   // 1: some images failed; the file says how many
+        forgetOptions();
+        const int status = runPredict(arguments(both[1]));   // 1: some images failed; the file says how many
         entry["test_seconds"] = seconds(tested);
         const Json accuracy = readJson(fileOf(cell, ".accuracy.json"));
         if (!accuracy.is_object())   // no image could be read
-            throw std::runtime_error(fileOf(cell, ".accuracy.json") + ": 'ltrp predict' has written no accuracy");
+            throw std::runtime_error(fileOf(cell, ".accuracy.json") + ": 'ltrp predict' has written no measures");
         for (const auto& item : accuracy.items())
             entry[item.key()] = item.value();
         writeJson(file, entry);
@@ -358,22 +376,29 @@ private:
 
     void print() const
     {
-        std::printf("%-20s %6s %6s   %-18s   %-18s\n", "selector", "keep", "seeds", "accuracy", "mean of classes");
+        const std::vector<Measure>& measures = measuresOf(task_);
+        std::printf("%-20s %6s %6s", "selector", "keep", "seeds");
+        for (const Measure& measure : measures)
+            std::printf("   %-18s", measure.title);
+        std::printf("\n");
         for (const std::string& keep : keeps_)
             for (const std::string& selector : selectors_)
             {
-                std::vector<double> overall, classes;
+                std::vector<std::vector<double>> columns(measures.size());
                 for (const std::string& seed : seeds_)
                 {
                     const auto found = cells_.find(Cell{selector, keep, seed}.name());
                     if (found == cells_.end())
                         continue;
-                    overall.push_back(found->second["accuracy"]);
-                    classes.push_back(found->second["class_mean"]);
+                    for (size_t i = 0; i < measures.size(); ++i)
+                        columns[i].push_back(found->second[measures[i].name]);
                 }
-                if (!overall.empty())
-                    std::printf("%-20s %6s %6zu   %-18s   %-18s\n", selector.c_str(), keep.c_str(), overall.size(),
-                                meanText(overall).c_str(), meanText(classes).c_str());
+                if (columns[0].empty())
+                    continue;
+                std::printf("%-20s %6s %6zu", selector.c_str(), keep.c_str(), columns[0].size());
+                for (const std::vector<double>& column : columns)
+                    std::printf("   %-18s", meanText(column).c_str());
+                std::printf("\n");
             }
         std::fflush(stdout);
     }
@@ -385,6 +410,7 @@ private:
     const int threads_;        ///< as they were before the first command
     const int64_t pixels_;
     std::vector<std::string> finetune_, predict_;
+    cv::ltrp::vit::Task task_ = cv::ltrp::vit::Task::Classify;
     std::map<std::string, Json> cells_;
     std::set<std::string> trained_;   ///< runs that this process has trained or found complete
 };

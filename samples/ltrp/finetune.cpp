@@ -9,6 +9,8 @@
 #include "selector_options.hpp"
 #include "train_options.hpp"
 
+#include "../../modules/ltrp/src/core/words.hpp"
+
 namespace tool
 {
 
@@ -20,14 +22,23 @@ namespace
 const HelpText HELP = {
     "ltrp finetune DATA --out DIR [options]",
     "Trains a classifier, a vision transformer that sees only the kept patches of each image, each with its position.\n"
-    "DATA: a folder with a folder of images for each class, or a CSV file with lines \"path,label\". The transformer\n"
-    "begins as the encoder of an autoencoder (--init). The head is one linear layer; the loss is cross entropy.\n"
-    "The result, DIR/final.safetensors, holds the names of the classes; 'ltrp predict' runs it. Log, checkpoints and\n"
-    "--resume are as for 'ltrp pretrain'; --device is cpu alone.\n",
+    "It begins as the encoder of an autoencoder (--init). Data, head and loss by --task:\n"
+    "  classify    one class for each image. DATA: a folder with a folder of images for each class, or a CSV file with\n"
+    "              lines \"path,label\". A linear layer; cross entropy\n"
+    "  multilabel  any number of classes. DATA: such a CSV file with \"path,label;label\", or a JSON file as COCO's\n"
+    "              (images, annotations, categories). A query for each class, which attends to the patches; asymmetric loss\n"
+    "  segment     the class of each pixel. DATA: a folder with the folders images and labels, which has a PNG of the\n"
+    "              classes' numbers for each image (255: void), and perhaps a file classes.txt with their names, a line\n"
+    "              each; or with images and foreground, as for 'ltrp eval coverage' (0 and one other value). A linear layer\n"
+    "              on the token of each patch; cross entropy with the classes' shares of its pixels.\n"
+    "The result, DIR/final.safetensors, holds the task and the names of the classes; 'ltrp predict' runs it. Log,\n"
+    "checkpoints and --resume are as for 'ltrp pretrain'; --device is cpu alone.\n",
     "Examples:\n"
     "  ltrp finetune photos/ --out runs/all --epochs 30\n"
     "  ltrp finetune photos/ --keep 0.25 --selector ranker --out runs/quarter\n"
     "  ltrp finetune labels.csv --keep 0.1..0.75 --selector random,centre,ranker --out runs/mixed\n"
+    "  ltrp finetune instances.json --task multilabel --images photos/ --keep 0.25 --selector ranker --out runs/labels\n"
+    "  ltrp finetune coco128 --task segment --keep 0.25 --selector random --out runs/segments\n"
     "\n"
     "With several selectors, one is drawn for each image. Selectors with a network take time: own_error and leave_one_out\n"
     "about that of 'ltrp score' for each image of each epoch.\n"};
@@ -66,15 +77,17 @@ bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainP
     po::options_description options("Options");
     // clang-format off
     options.add_options()
-        ("task", po::value<std::string>()->value_name("NAME")->default_value("classify"), "classify: one class per image")
+        ("task", po::value<std::string>()->value_name("NAME")->default_value("classify"), "classify, multilabel or segment")
+        ("images", po::value(&params.images)->value_name("DIR"), "with a JSON file: folder of its images (default: its own)")
         ("keep", po::value<std::string>()->value_name("X|A..B")->default_value("1"), "share of patches to keep, above 0 and up to 1; "
             "A..B: drawn for each batch");
     addSelectorOptions(options);
     options.add_options()
-        ("pool", po::value(&params.pool)->value_name("NAME")->default_value(params.pool), "what the head reads: class (the class "
-            "token) or mean (the mean of the patches' tokens)")
+        ("pool", po::value(&params.pool)->value_name("NAME")->default_value(params.pool), "what the head of classify reads: class "
+            "(the class token) or mean (the mean of the patches' tokens)")
         ("smoothing", po::value(&params.smoothing)->value_name("X")->default_value(params.smoothing, plain(params.smoothing)),
-            "label smoothing: share of the target that all classes have alike, 0 or more and below 1")
+            "label smoothing: share of the target that all classes have alike, 0 or more and below 1 (segment: 0, where it is not "
+            "given)")
         ("layer-decay", po::value(&params.layerDecay)->value_name("X")->default_value(params.layerDecay, plain(params.layerDecay)),
             "factor of the learning rate from each block to the one before it, above 0 and up to 1");
     // clang-format on
@@ -85,8 +98,13 @@ bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainP
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "data", 1, values))
         return false;
-    if (values["task"].as<std::string>() != "classify")
-        throw UsageError("--task: '" + values["task"].as<std::string>().substr(0, 40) + "' is not known, expected classify");
+    params.task = static_cast<vit::Task>(wordOption(values, "task", words::tasks));
+    const bool classify = params.task == vit::Task::Classify, smooth = params.task != vit::Task::Multilabel;
+    for (const auto& option : {std::make_pair("pool", classify), std::make_pair("smoothing", smooth)})
+        if (!option.second && !values[option.first].defaulted())
+            throw UsageError(std::string("--") + option.first + ": does not go with --task " + vit::taskName(params.task));
+    if (params.task == vit::Task::Segment && values["smoothing"].defaulted())
+        params.smoothing = 0;
     finishTrainParams(values, params);
     if (params.target != TARGET_CPU && params.target != TARGET_CPU_BF16)
         throw UsageError("--device: classifiers are trained on cpu alone");

@@ -4,19 +4,12 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
-#include "classifier_run.hpp"
 #include "commands.hpp"
-#include "photos.hpp"
+#include "predict_output.hpp"
 #include "read_ahead.hpp"
 #include "selector_options.hpp"
 
-#include "../eval/accuracy.hpp"
-#include "../../modules/ltrp/src/io/file_bytes.hpp"
-#include "../../modules/ltrp/src/select/top_k.hpp"
-#include "../../modules/ltrp/src/train/dataset.hpp"
-
-#include <algorithm>
-#include <cstdio>
+#include <filesystem>
 #include <iostream>
 
 namespace tool
@@ -29,109 +22,38 @@ namespace
 
 const HelpText HELP = {
     "ltrp predict MODEL IMAGES... [options]",
-    "Classifies images with a network that 'ltrp finetune' trained, which sees only the kept patches. IMAGES: images,\n"
-    "folders or list files. With --labels, IMAGES is labelled data as for 'ltrp finetune' (a folder with a folder for\n"
-    "each class, or a CSV file), and the accuracy is measured: over all images, and the mean over classes, each with\n"
-    "its standard error over the images.\n",
+    "Classifies images, or their pixels, with a network that 'ltrp finetune' trained, which sees only the kept patches.\n"
+    "IMAGES: images, folders or list files. With --labels, IMAGES is labelled data of the network's task, as for\n"
+    "'ltrp finetune', and measured are, each with its standard error over the images,\n"
+    "  classify    the accuracy over all images, and the mean over classes\n"
+    "  multilabel  the mean over classes of the average precision (mAP)\n"
+    "  segment     the mean over classes of intersection / union (mIoU), and the share of pixels that are right.\n"
+    "Classes without a label do not count in these means.\n",
     "Examples:\n"
     "  ltrp predict runs/all/final.safetensors photo.jpg\n"
     "  ltrp predict runs/quarter/final.safetensors photos/ --keep 0.25 --json classes.json\n"
     "  ltrp predict runs/quarter/final.safetensors test/ --labels --keep 0.25 --selector centre --report centre.json\n"
     "\n"
     "JSON of an image: {\"image\", \"width\", \"height\", \"class\", \"probability\", \"top\": [{\"class\", \"probability\"}, ...],\n"
-    "\"grid\": [rows, columns], \"keep\": [patch, ...]}, with --labels also \"label\". An image that cannot be read is named\n"
-    "and skipped; the exit status is then 1.\n"};
+    "\"grid\": [rows, columns], \"keep\": [patch, ...]}, with --labels also \"label\". Of several labels, \"classes\":\n"
+    "[{\"class\", \"probability\"}, ...] instead of class, probability and top, and \"labels\"; of segmentation, \"classes\":\n"
+    "[{\"class\", \"share\"}, ...] of the pixels, \"mask\" and \"pixel_accuracy\". An image that cannot be read is named and\n"
+    "skipped; the exit status is then 1.\n"};
 
-/// The answers of a run that has labels, and what follows from them.
-class Report
+/// Labelled data of the network's task. @throws cv::Exception that says which data its task has
+train::Dataset labelledData(const ClassifierRun& run, const std::string& path, const std::string& images)
 {
-public:
-    explicit Report(const std::vector<std::string>& classes) : classes_(classes) {}
-    void add(int label, int answer)
+    try
     {
-        labels_.push_back(label);
-        answers_.push_back(answer);
+        return train::listLabelled({path, run.task(), images}, run.classes());
     }
-    bool empty() const { return labels_.empty(); }
-    /// failed: so many images have no answer
-    Json json(size_t failed) const
+    catch (const cv::Exception& error)
     {
-        const eval::Accuracy accuracy = measured();
-        Json result = Json::object();
-        result["images"] = accuracy.images;
-        result["failed"] = failed;
-        result["accuracy"] = accuracy.overall;
-        result["accuracy_error"] = accuracy.overallError;
-        result["class_mean"] = accuracy.classMean;
-        result["class_mean_error"] = accuracy.classMeanError;
-        result["classes"] = Json::array();
-        for (size_t i = 0; i < classes_.size(); ++i)
-            result["classes"].push_back({{"class", classes_[i]}, {"images", accuracy.classes[i].images},
-                                         {"right", accuracy.classes[i].right}});
-        return result;
+        if (run.task() == vit::Task::Classify)
+            throw;
+        throw std::runtime_error(reason(error, path) + " (the network's task is " + vit::taskName(run.task()) + ")");
     }
-    std::string text() const
-    {
-        const eval::Accuracy accuracy = measured();
-        char text[256];
-        std::snprintf(text, sizeof text, "accuracy %.4f +- %.4f (%d of %d images), mean of classes %.4f +- %.4f", accuracy.overall,
-                      accuracy.overallError, accuracy.right, accuracy.images, accuracy.classMean, accuracy.classMeanError);
-        return text;
-    }
-
-private:
-    eval::Accuracy measured() const { return eval::accuracyOf(labels_, answers_, static_cast<int>(classes_.size())); }
-
-    const std::vector<std::string>& classes_;
-    std::vector<int> labels_, answers_;
-};
-
-struct Output
-{
-    JsonOutput json;
-    size_t top;
-    Report report;
-    const std::vector<std::string>& classes;
-    cv::Size grid;
-
-    /// label: -1 without
-    void add(const std::string& path, cv::Size size, const ClassifierRun::Prepared& image, const cv::Mat& probabilities, int label)
-    {
-        const float* values = probabilities.ptr<float>();
-        const std::vector<int> best = select::topK(values, classes.size(), std::min(top, classes.size()));
-        if (label >= 0)
-            report.add(label, best[0]);
-        const auto name = [&](int number) -> const std::string& { return classes[static_cast<size_t>(number)]; };
-        if (!json.wanted())
-        {
-            std::cout << io::harmless(path) << ":";
-            for (const int number : best)
-            {
-                char text[32];
-                std::snprintf(text, sizeof text, " %.4f", static_cast<double>(values[number]));
-                std::cout << (number == best[0] ? " " : ", ") << io::harmless(name(number)) << text;
-            }
-            if (label >= 0)
-                std::cout << (label == best[0] ? "  (right)" : "  (is " + io::harmless(name(label)) + ")");
-            std::cout << '\n';
-            return;
-        }
-        Json entry = Json::object();
-        entry["image"] = nameJson(path);
-        entry["width"] = size.width;
-        entry["height"] = size.height;
-        entry["class"] = name(best[0]);
-        entry["probability"] = shortNumber(values[best[0]]);
-        entry["top"] = Json::array();
-        for (const int number : best)
-            entry["top"].push_back({{"class", name(number)}, {"probability", shortNumber(values[number])}});
-        if (label >= 0)
-            entry["label"] = name(label);
-        entry["grid"] = {grid.height, grid.width};
-        entry["keep"] = image.patches;
-        json.add(entry);
-    }
-};
+}
 
 }  // namespace
 
@@ -139,19 +61,22 @@ int runPredict(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
     double keep = 1;
-    int top = 1, batch = 8;
+    int top = 0, batch = 8;
     bool labelled = false;
-    std::string reportFile;
+    std::string reportFile, masks, images;
     // clang-format off
     options.add_options()
         ("keep", po::value(&keep)->value_name("X")->default_value(keep, plain(keep)), "share of patches to keep, above 0 and up to 1");
     addSelectorOptions(options);
     options.add_options()
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of random selections")
-        ("top", po::value(&top)->value_name("N")->default_value(top), "classes to name for each image")
-        ("labels", po::bool_switch(&labelled), "IMAGES is labelled data: measure the accuracy")
-        ("report", po::value(&reportFile)->value_name("FILE"), "with --labels: write the accuracy, and images and right answers of "
-            "each class, as JSON");
+        ("top", po::value(&top)->value_name("N"), "classes to name for each image (default: 1; of several labels those with a "
+            "probability of 0.5 or more; of segmentation all that have pixels)")
+        ("labels", po::bool_switch(&labelled), "IMAGES is labelled data: measure the answers")
+        ("images", po::value(&images)->value_name("DIR"), "with --labels and a JSON file: folder of its images (default: its own)")
+        ("report", po::value(&reportFile)->value_name("FILE"), "with --labels: write the measures, and the numbers of each class, as "
+            "JSON")
+        ("masks", po::value(&masks)->value_name("DIR"), "of segmentation: write the classes' numbers as an index PNG for each image");
     JsonOutput::addOptions(options, "class, probability and kept patches");
     options.add_options()
         ("batch", po::value(&batch)->value_name("N")->default_value(batch), "images computed at a time, 1 to 1024")
@@ -167,14 +92,15 @@ int runPredict(const std::vector<std::string>& args)
     paths.erase(paths.begin());
     if (!(keep > 0 && keep <= 1))
         throw UsageError("--keep: " + plain(keep) + " is outside (0, 1]");
-    if (top < 1)
+    if (values.count("top") && top < 1)
         throw UsageError("--top: " + std::to_string(top) + " is below 1");
     if (batch < 1 || batch > 1024)
         throw UsageError("--batch: " + std::to_string(batch) + " is outside 1 to 1024");
     if (labelled && paths.size() != 1)
         throw UsageError("--labels: " + std::to_string(paths.size()) + " arguments after MODEL, expected one folder or CSV file");
-    if (!labelled && values.count("report"))
-        throw UsageError("--report goes with --labels");
+    for (const char* option : {"report", "images"})
+        if (!labelled && values.count(option))
+            throw UsageError(std::string("--") + option + " goes with --labels");
     for (const char* option : {"json", "jsonl"})
         if (values.count(option) && !reportFile.empty() && values[option].as<std::string>() == reportFile)
             throw UsageError(std::string("--") + option + ", --report: both name " + reportFile);
@@ -191,9 +117,11 @@ int runPredict(const std::vector<std::string>& args)
     train::Dataset data;
     if (labelled)
     {
-        data = train::listLabelled(paths[0], run.classes());
+        data = labelledData(run, paths[0], images);
         for (const std::string& photo : data.paths)
             rememberInput(photo);
+        for (const std::string& file : data.labelImages.files)
+            rememberInput(file);
     }
     else
         data.paths = expandImages(paths, std::string(), &failed);
@@ -208,12 +136,15 @@ int runPredict(const std::vector<std::string>& args)
         checkTextOutput(reportFile, "--report", data.paths);
     if (!values.count("json") && !values.count("jsonl"))
         outputStream("-");
-    Output output{JsonOutput(values), static_cast<size_t>(top), Report(run.classes()), run.classes(), run.grid()};
+    JsonOutput json(values);
+    const std::string root = labelled ? (std::filesystem::path(paths[0]) / "images").string() : std::string();
+    const std::unique_ptr<PredictOutput> output = makeOutput({run, data, labelled, static_cast<size_t>(top), masks, root, json});
 
     Progress progress("predict: image", data.paths.size());
     ReadAhead reader(data.paths, static_cast<size_t>(batch));
-    std::vector<ClassifierRun::Prepared> images;
-    std::vector<std::pair<size_t, cv::Size>> which;
+    std::vector<ClassifierRun::Prepared> prepared;
+    struct Which { size_t index; cv::Size size; cv::Mat truth; };
+    std::vector<Which> which;
     for (size_t i = 0; i < data.paths.size(); ++i)
     {
         checkInterrupt();
@@ -221,33 +152,41 @@ int runPredict(const std::vector<std::string>& args)
         {
             const cv::Mat photo = reader.next();
             checkPhotoSize(data.paths[i], photo.size(), run.grid());
-            images.push_back(run.prepare(photo, drawOf(seed, data.paths[i])));
-            which.emplace_back(i, photo.size());
+            const cv::Mat truth = output->truth(i, photo.size());
+            prepared.push_back(run.prepare(photo, drawOf(seed, data.paths[i])));
+            which.push_back({i, photo.size(), truth});
         }
         catch (const std::exception& error)
         {
             complain(reason(error, data.paths[i]));
             ++failed;
         }
-        if (images.size() == static_cast<size_t>(batch) || (i + 1 == data.paths.size() && !images.empty()))
+        if (prepared.size() == static_cast<size_t>(batch) || (i + 1 == data.paths.size() && !prepared.empty()))
         {
-            const cv::Mat probabilities = run.run(images);
-            for (size_t k = 0; k < images.size(); ++k)
-                output.add(data.paths[which[k].first], which[k].second, images[k], probabilities.row(static_cast<int>(k)),
-                           labelled ? data.labels[which[k].first] : -1);
-            images.clear();
+            const std::vector<cv::Mat> answers = run.run(prepared);
+            for (size_t k = 0; k < prepared.size(); ++k)
+                output->add({which[k].index, data.paths[which[k].index], which[k].size, prepared[k], answers[k], which[k].truth});
+            prepared.clear();
             which.clear();
         }
         progress.update(i + 1);
     }
     progress.hide();
-    output.json.finish();
-    if (labelled && !output.report.empty())
+    json.finish();
+    if (labelled && output->measured() > 0)
     {
+        Json report = Json::object();
+        report["task"] = vit::taskName(run.task());
+        report["measures"] = Json::array();
+        for (const Measure& measure : measuresOf(run.task()))
+            report["measures"].push_back(measure.name);
+        report["images"] = output->measured();
+        report["failed"] = failed;
+        output->addMeasures(report);
         if (!reportFile.empty())
-            writeJson(reportFile, output.report.json(failed));
-        if (!output.json.wanted() && !isStandardOutput(reportFile))
-            std::cout << output.report.text() << '\n';
+            writeJson(reportFile, report);
+        if (!json.wanted() && !isStandardOutput(reportFile))
+            std::cout << output->text() << '\n';
     }
     if (failed > 0 && data.paths.size() > 1)
         complain(std::to_string(failed) + " of " + std::to_string(data.paths.size()) + " images failed");

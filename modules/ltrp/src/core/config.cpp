@@ -4,6 +4,7 @@
 
 #include "../precomp.hpp"
 #include "config.hpp"
+#include "words.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -124,10 +125,18 @@ void checkConfig(const RankerConfig& config, const std::string& where)
 void checkConfig(const ClassifierConfig& config, const std::string& where)
 {
     checkInput(config.input, where);
-    checkRange("number of classes", config.classes, 2, maxClasses, where);
+    checkRange("number of classes", config.classes, 2, config.task == Task::Segment ? mostSegmentClasses : maxClasses, where);
     double total = checkStack(config.encoder, "", where);
     const double patches = config.input.trainedPatches(), values = config.input.patchValues(), d = config.encoder.dim;
     total += d * (patches + 3 + values) + config.classes * (d + 1);
+    if (config.task == Task::Multilabel)
+    {
+        total += config.classes * d + d * (2 * d + 4);
+        const double bytes = config.classes * (2 * d + config.encoder.heads * patches) * sizeof(float);
+        LTRP_REQUIRE(bytes <= maxBytesForOneImage, Error::StsBadArg, where << ": the queries of " << config.classes << " classes take "
+                     << std::llround(bytes / (1 << 20)) << " MiB for one image, expected at most "
+                     << std::llround(maxBytesForOneImage / (1 << 20)));
+    }
     checkTotal(total, config.layerNormEps, where);
     checkMemory(config.input, config.encoder.dim, where, Error::StsBadArg);
 }
@@ -179,6 +188,24 @@ Head parseHead(const std::string& name, const std::string& where)
     LTRP_REQUIRE(name == "token" || name == "class", Error::StsBadArg,
                  where << ": 'head' is '" << name.substr(0, 40) << "', expected token or class");
     return name == "token" ? Head::Token : Head::Class;
+}
+
+const char* taskName(Task task)
+{
+    return words::tasks[static_cast<int>(task)];
+}
+
+Task parseTask(const std::string& name, const std::string& where)
+{
+    std::string known;
+    int number = 0;
+    for (const char* const word : words::tasks)
+    {
+        if (name == word)
+            return static_cast<Task>(number);
+        known += (number++ ? ", " : "") + std::string(word);
+    }
+    LTRP_ERROR(Error::StsBadArg, where << ": 'task' is '" << name.substr(0, 40) << "', expected one of " << known);
 }
 
 const char* poolingName(Pooling pooling)

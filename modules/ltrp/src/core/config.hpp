@@ -68,6 +68,17 @@ struct RankerConfig
     int headOutputs() const { return head == Head::Token ? 1 : input.trainedPatches(); }   ///< rows of head.weight
 };
 
+/// What a classifier answers, and by which head after the final norm.
+enum class Task
+{
+    Classify,     ///< the one class of an image: a linear layer on Pooling
+    Multilabel,   ///< any number of classes of an image: a learned query for each class, cross-attention to the patches' tokens
+    Segment       ///< the class of each pixel: a linear layer on each patch's token
+};
+const char* taskName(Task task);   ///< words::tasks
+/// @throws Error::StsBadArg beginning with `where`
+Task parseTask(const std::string& name, const std::string& where);
+
 /// What the head of a classifier reads, after the final norm.
 enum class Pooling
 {
@@ -78,15 +89,19 @@ const char* poolingName(Pooling pooling);   ///< "class", "mean"
 /// @throws Error::StsBadArg beginning with `where`
 Pooling parsePooling(const std::string& name, const std::string& where);
 
-/// Classifier: a ViT that sees the kept patches of an image, and one linear layer.
+/// Classifier: a ViT that sees the kept patches of an image, and the head of its task.
 struct ClassifierConfig
 {
     InputConfig input;
     StackConfig encoder{192, 12, 3, 768};
     float layerNormEps = 1e-6f;
-    Pooling pooling = Pooling::Class;
-    int classes = 0;   ///< 2 or more
+    Task task = Task::Classify;
+    Pooling pooling = Pooling::Class;   ///< of Task::Classify
+    int classes = 0;   ///< 2 or more; of Task::Segment at most mostSegmentClasses
 };
+
+/// Index images have 8 bits, and 255 is void.
+const int mostSegmentClasses = 255;
 
 /// Throw Error::StsBadArg naming the invalid value (`where`, a file name or "options", begins the message).
 void checkConfig(const MaeConfig& config, const std::string& where);

@@ -15,6 +15,7 @@ constexpr const char* spaces[] = {"decoder", "pixel"};          // ScoreSpace
 constexpr const char* averages[] = {"score", "rank"};           // ScoreAverage
 constexpr const char* contexts[] = {"uniform", "border"};       // ScoreContext
 constexpr const char* rankerInputs[] = {"visible", "all"};      // RankerTrainParams::seesAll
+constexpr const char* tasks[] = {"classify", "multilabel", "segment"};   // vit::Task
 constexpr const char* losses[] = {"list-mle-k", "list-mle", "rank-net", "list-net", "point-wise", "focused-rank"};   // RankLoss
 
 }}}  // namespace

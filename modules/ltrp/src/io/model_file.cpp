@@ -239,6 +239,15 @@ std::vector<uint16_t> narrow(const float* values, size_t count, DType storage, c
     return bits;
 }
 
+const char* headText(const vit::ClassifierConfig& config)
+{
+    if (config.task == vit::Task::Segment)
+        return "linear, on each patch's token";
+    if (config.task == vit::Task::Multilabel)
+        return "a query for each class, cross-attention to the patches' tokens";
+    return config.pooling == vit::Pooling::Mean ? "linear, on the mean of the patches' tokens" : "linear, on the class token";
+}
+
 void describeStack(std::ostream& out, const char* name, const vit::StackConfig& stack)
 {
     out << name << stack.dim << " wide, " << stack.depth << " blocks, " << stack.heads << " heads, MLP " << stack.hidden
@@ -344,7 +353,7 @@ void saveModel(const std::string& path, const Model& model, DType storage)
         tensors.push_back(std::move(out));
     }
     std::map<std::string, std::string> metadata{{"ltrp", modelMetadata(model)}};
-    if (model.kind == ModelKind::Classifier)
+    if (model.kind == ModelKind::Classifier && model.classifier.task == vit::Task::Classify)
         addClassifierMetadata(model, metadata);
     writeSafetensors(path, tensors, metadata);
 }
@@ -367,8 +376,8 @@ std::string describeModel(const Model& model, bool tensors)
         out << "targets     " << (model.mae.normPixLoss ? "normalised per patch" : "plain") << " pixels\n";
     }
     else if (model.kind == ModelKind::Classifier)
-        out << "head        linear, on " << (model.classifier.pooling == vit::Pooling::Mean ? "the mean of the patches' tokens"
-                                                                                            : "the class token") << "\n"
+        out << "task        " << vit::taskName(model.classifier.task) << "\n"
+            << "head        " << headText(model.classifier) << "\n"
             << "classes     " << model.classes.size() << ": " << harmless(model.classes.front()) << " ... "
             << harmless(model.classes.back()) << "\n";
     else

@@ -210,7 +210,10 @@ std::string modelMetadata(const Model& model)
         json["head"] = vit::headName(model.ranker.head);
     else
     {
-        json["pool"] = vit::poolingName(model.classifier.pooling);
+        json["task"] = vit::taskName(model.classifier.task);
+        // Without it older versions, which know no other task, refuse the file.
+        if (model.classifier.task == vit::Task::Classify)
+            json["pool"] = vit::poolingName(model.classifier.pooling);
         json["classes"] = model.classes;
     }
     if (!input.otherSize.empty())
@@ -287,8 +290,10 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         model.classifier.input = input;
         model.classifier.layerNormEps = eps;
         model.classifier.encoder = stack(json, "encoder", where);
-        const std::vector<std::string> pool = texts(Json::array({jsonMember(json, "pool", where)}), "pool", where);
-        model.classifier.pooling = vit::parsePooling(pool[0], where);
+        if (json.contains("task"))   // older files are of the one task that there was
+            model.classifier.task = vit::parseTask(texts(Json::array({json["task"]}), "task", where)[0], where);
+        if (model.classifier.task == vit::Task::Classify)
+            model.classifier.pooling = vit::parsePooling(texts(Json::array({jsonMember(json, "pool", where)}), "pool", where)[0], where);
         model.classes = texts(jsonMember(json, "classes", where), "classes", where);
         checkClasses(model.classes, where);
         model.classifier.classes = static_cast<int>(model.classes.size());

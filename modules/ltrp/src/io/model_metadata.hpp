@@ -12,8 +12,8 @@ namespace cv { namespace ltrp { namespace io {
 /// Reads the metadata JSON of the own format (see modelMetadata) into kind, geometry and provenance.
 void parseMetadata(const std::string& text, const std::string& path, Model& model);
 
-/// Adds a classifier's "classes" (a line each), "heads", "mean" and "std" as entries of their own, for programs that read
-/// files of timm's networks with them.
+/// Adds the "classes" of a classifier of Task::Classify (a line each), "heads", "mean" and "std" as entries of their own,
+/// for programs that read files of timm's networks with them.
 void addClassifierMetadata(const Model& model, std::map<std::string, std::string>& metadata);
 
 /// The metadata of an ONNX file: kind, image and patch size, the size of its images if it differs ("input_size":

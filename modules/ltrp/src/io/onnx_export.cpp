@@ -260,6 +260,8 @@ void exportClassifierOnnx(const std::string& path, const Model& classifier, int 
     LTRP_REQUIRE(classifier.kind == ModelKind::Classifier, Error::StsBadArg, path << ": a classifier is needed, this is a "
                  << modelKindName(classifier.kind));
     vit::checkConfig(classifier.classifier, path);
+    LTRP_REQUIRE(classifier.classifier.task == vit::Task::Classify, Error::StsNotImplemented, path << ": ONNX files are written of networks "
+                 "of task classify, this one's task is " << vit::taskName(classifier.classifier.task));
     const int patches = classifier.input().numPatches();
     LTRP_REQUIRE(visible >= 1 && visible <= patches, Error::StsOutOfRange,
                  path << ": " << visible << " visible patches, expected 1 to " << patches);

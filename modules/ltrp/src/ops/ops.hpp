@@ -261,6 +261,21 @@ public:
     virtual void attentionBackward(const float* qkv, const float* out, const float* probabilities, const float* dOut, float* dQkv,
                                    int batch, int tokens, int dim, int heads) const = 0;
 
+    /// Attention of shared queries q [queries, dim] to kv [batch, tokens, 2*dim] (k, v, each head by head), scale as in
+    /// attention() -> out [batch, queries, dim]. probabilities [batch, heads, queries, tokens] for the backward pass, or null.
+    virtual void crossAttention(const CrossAttention& sizes, const float* q, const float* kv, float* out,
+                                float* probabilities) const = 0;
+    /// dOut [batch, queries, dim] -> dKv [batch, tokens, 2*dim]; dQ [queries, dim] += the sum over the batch. probabilities: as
+    /// crossAttention() left them; their content is lost.
+    virtual void crossAttentionBackward(const CrossAttention& sizes, const float* q, const float* kv, float* probabilities,
+                                        const float* dOut, float* dQ, float* dKv) const = 0;
+    /// A linear layer with one output for each row of an item: y [items, n] = the products of the rows of x [items, n, dim] with
+    /// those of w [n, dim], + b [n].
+    virtual void rowProducts(const float* x, const float* w, const float* b, float* y, int items, int n, int dim) const = 0;
+    /// dy [items, n] -> dx [items, n, dim]; dw, db += gradients.
+    virtual void rowProductsBackward(const float* dy, const float* x, const float* w, float* dx, float* dw, float* db, int items,
+                                     int n, int dim) const = 0;
+
     /// Forward pass of a block in training, on x [batch, tokens, dim] in place. tape [tapeFloats()]: values for
     /// backwardBlock(). These four are composed of the operations above unless a backend overrides them; the content of
     /// the tape is then its own.
@@ -281,6 +296,8 @@ public:
     virtual void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                              float gradientScale = 1) const = 0;
     virtual void crossEntropy(const CrossEntropy& args) const = 0;
+    virtual void shareEntropy(const ShareEntropy& args) const = 0;
+    virtual void asymmetricLoss(const AsymmetricLoss& args) const = 0;
     /// @throws Error::StsNotImplemented for lists that are too long
     virtual void listMle(const ListMle& list) const = 0;
     /// Scale for gradients of about 1 / count, a power of two, so that half precision neither overflows nor underflows.

@@ -36,6 +36,39 @@ struct CrossEntropy
     double* loss;            ///< mean over the batch; not finite if a logit is not
 };
 
+/// The same with a distribution over the classes instead of a label for each row, and a weight. All arrays are in the
+/// backend's memory.
+struct ShareEntropy
+{
+    const float* logits;     ///< [rows, classes]
+    const float* shares;     ///< [rows, classes], 0 or more: the target, times the row's weight, which is their sum
+    int rows, classes;
+    float smoothing;         ///< as in CrossEntropy, of the target
+    float gradientScale;
+    float* dLogits;          ///< [rows, classes]: the gradient times gradientScale; may be logits
+    double* loss;            ///< weighted mean over the rows, 0 if no row has a weight; not finite if a logit is not
+};
+
+/// The asymmetric loss of several labels (Ridnik et al., ICCV 2021) and its gradient. With p = sigmoid(logit), a label's is
+/// -(1 - p)^positive log p, that of a class which is no label -q^negative log(1 - q), q = max(p - clip, 0). All arrays are in the
+/// backend's memory.
+struct AsymmetricLoss
+{
+    const float* logits;     ///< [batch, classes]
+    const float* labels;     ///< [batch, classes]: 1 for a label, else 0
+    int batch, classes;
+    float positive, negative, clip;   ///< 0 or more; clip in (0, 1)
+    float gradientScale;
+    float* dLogits;          ///< [batch, classes]: the gradient times gradientScale; may be logits
+    double* loss;            ///< sum over the classes, mean over the batch; not finite if a logit is not
+};
+
+/// Sizes of crossAttention(): each item's `queries` queries, which all items share, attend to its own `tokens` tokens.
+struct CrossAttention
+{
+    int batch, queries, tokens, dim, heads;
+};
+
 }}}  // namespace
 
 #endif

@@ -55,7 +55,7 @@ struct Samples
     const int* keep;          ///< [images, visible], ascending in each row
     const SampleKey* keys;    ///< [images]
     int images, visible;
-    const float* targets;     ///< [images, patches], or null
+    const float* targets;     ///< [images, TrainingSetup::targets], or null
     const int* labels = nullptr;   ///< [images] classes, or null; on the host alone
 };
 

@@ -5,6 +5,8 @@
 #ifndef OPENCV_LTRP_TRAIN_DATASET_HPP
 #define OPENCV_LTRP_TRAIN_DATASET_HPP
 
+#include "label_images.hpp"
+#include "../core/config.hpp"
 #include "../image/photo_list.hpp"
 
 namespace cv { namespace ltrp { namespace train {
@@ -19,8 +21,11 @@ struct Dataset
     std::vector<image::PhotoPlace> places;   ///< of all images; empty without shards
     std::vector<image::ShardFile> shards;
     std::vector<image::Skipped> skipped;     ///< shards, and members of shards, that cannot be used
-    std::vector<int> labels;                 ///< class of each image; empty without labels
+    std::vector<int> labels;                 ///< class of each image, for vit::Task::Classify; else empty
+    std::vector<std::vector<int>> labelSets;   ///< classes of each image, ascending, for vit::Task::Multilabel; else empty
+    LabelImages labelImages;                 ///< for vit::Task::Segment
     std::vector<std::string> classes;        ///< their names
+    std::vector<std::string> notes;          ///< what is odd about the labels
 
     image::PhotoPlace place(int image) const { return places.empty() ? image::PhotoPlace() : places[static_cast<size_t>(image)]; }
     /// Number of the first image of each shard and of each file, where epochOrder() goes by shards; else empty.
@@ -41,14 +46,27 @@ Dataset datasetOf(const image::PhotoList& list, const std::vector<std::string>& 
 /// @throws cv::Exception naming an argument that does not exist or has no image
 Dataset listImages(const std::vector<std::string>& data);
 
-/// Images with their classes. data: a folder with a folder of images for each class (searched recursively), or a CSV file
-/// with lines "path,label", the path relative to the file; a first line of names (path, file or image; label or class) is
-/// skipped, and fields may be quoted. classes: the names to be used, in their order; empty: those found, sorted by byte.
-/// The fingerprint includes the labels.
+/// Labelled data of a task.
+struct LabelledData
+{
+    LabelledData(const std::string& file, vit::Task kind = vit::Task::Classify, const std::string& folder = std::string())
+        : path(file), task(kind), images(folder) {}
+
+    /// Task::Classify: a folder with a folder of images for each class (searched recursively), or a CSV file with lines
+    /// "path,label", the path relative to the file; a first line of names (path, file or image; label or class) is skipped, and
+    /// fields may be quoted. Task::Multilabel: such a file with labels that are divided by ';', or a JSON file as COCO's (.json)
+    /// with "images", "annotations" and "categories". Task::Segment: a folder as for listSegmented().
+    std::string path;
+    vit::Task task;
+    std::string images;   ///< folder that the paths of a JSON file are relative to; empty: that of the file
+};
+
+/// Images with their classes. classes: the names to be used, in their order; empty: those found, sorted by byte, or in the order
+/// of their numbers (Task::Segment). The fingerprint includes the labels.
 /// @throws cv::Exception naming the file or line, for an image without a label, one that is missing or named twice, a
-/// label that begins or ends with a blank, a folder without images, a label that is not among `classes`, and fewer than
+/// label that begins or ends with a blank, a class without images, a label that is not among `classes`, and fewer than
 /// two classes where they are found
-Dataset listLabelled(const std::string& data, const std::vector<std::string>& classes = {});
+Dataset listLabelled(const LabelledData& data, const std::vector<std::string>& classes = {});
 
 using image::Reduction;
 

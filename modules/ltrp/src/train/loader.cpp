@@ -70,8 +70,7 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
                                      static_cast<size_t>(options.input.imageSize));
             slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
         }
-        if (options.targets)
-            slot.batch.targets.resize(samples * static_cast<size_t>(options.input.numPatches()));
+        slot.batch.targets.resize(samples * static_cast<size_t>(options.targetValues));
         if (!dataset.labels.empty())
             slot.batch.labels.resize(samples);
         slot.batch.keys.resize(samples);
@@ -218,8 +217,8 @@ void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
     const size_t side = static_cast<size_t>(options_.input.imageSize), patches = static_cast<size_t>(options_.input.numPatches());
     RandomStream augmentation(options_.seed, RandomPurpose::Augment, epoch, static_cast<uint32_t>(position));
     const Crop drawn = drawCrop(rgb, options_.augment, augmentation);
-    if (options_.targets)
-        options_.targets->crop(batch.images[p], drawn.region, drawn.mirrored, batch.targets.data() + p * patches);
+    if (options_.target)
+        options_.target(batch.images[p], rgb.size(), drawn, batch.targets.data() + p * static_cast<size_t>(options_.targetValues));
     if (options_.largestCrop > 0)
     {
         Crop& crop = batch.crops[p];

@@ -7,7 +7,6 @@
 
 #include "augment.hpp"
 #include "dataset.hpp"
-#include "targets.hpp"
 #include "workers.hpp"
 #include "../ops/step.hpp"
 
@@ -28,7 +27,7 @@ struct Batch
     std::vector<int> idsKeep;            ///< [B, visible] and more, ascending in each row; as pixels
     std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
     std::vector<ops::SampleKey> keys;    ///< [B] epoch and position of each sample: keys of its random streams
-    std::vector<float> targets;          ///< [B, L] with LoaderOptions::targets
+    std::vector<float> targets;          ///< [B, LoaderOptions::targetValues]
     std::vector<int> images;             ///< [B] index of the image in the data set
     std::vector<int> labels;             ///< [B] with Dataset::labels
 };
@@ -53,7 +52,10 @@ struct LoaderOptions
     /// For devices that resize and mask themselves: batches hold crops of at most that many pixels in either direction
     /// instead of pixels and masks. Larger ones are resized to the network's input. 0: off
     int largestCrop = 0;
-    const TargetStore* targets = nullptr;   ///< score maps whose crops go with the images; null: none
+    /// Writes what goes with a sample: its number in the data set, the size at which the image was read, its crop, out
+    /// [targetValues]. Called by all reading threads. Null: nothing
+    std::function<void(int image, Size size, const Crop& crop, float* out)> target;
+    int targetValues = 0;
     /// (path, irregularity of a usable image); once per image, as for Loader::Skipped
     std::function<void(const std::string&, const std::string&)> odd;
 };

@@ -66,6 +66,7 @@ public:
             config.input.patchSize = params.patchSize;
             config.encoder = {params.embedDim, params.depth, params.heads, 4 * params.embedDim};
         }
+        config.task = params.task;
         config.pooling = vit::parsePooling(params.pool, "options");
         config.classes = static_cast<int>(data_.classes.size());
         vit::checkConfig(config, "options");
@@ -101,6 +102,7 @@ public:
             options.visibleOf = [=](uint32_t epoch, uint32_t batch)
             { return keepCount(patches, std::min(high, RandomStream(seed, RandomPurpose::KeepRatio, epoch, batch).uniform(low, high))); };
         const Size grid(model_.input().columns(), model_.input().rows());
+        addTarget(options);
         options.choose = [this, grid, seed](const Mat& crop, const ops::SampleKey& key, int count, int* keep)
         {
             const size_t which = selectors_.size() == 1 ? 0 : static_cast<size_t>(
@@ -119,14 +121,21 @@ public:
         for (const auto& selector : selectors_)
             selectors.push_back(selector->text());
         const std::string low = optionText(params_.keepMin), high = optionText(params_.keepMax);
-        return {{"task", "classify"}, {"size", std::to_string(c.input.imageSize)}, {"patch", std::to_string(c.input.patchSize)},
-                {"embed-dim", std::to_string(c.encoder.dim)}, {"depth", std::to_string(c.encoder.depth)},
-                {"heads", std::to_string(c.encoder.heads)}, {"pool", vit::poolingName(c.pooling)},
-                {"classes", classesText(model_.classes)}, {"keep", low == high ? low : low + ".." + high},
-                {"selector", joined(selectors)}, {"smoothing", optionText(params_.smoothing)},
-                {"layer-decay", optionText(params_.layerDecay)}, {"precision", ops::precisionName(precision_)},
-                {"init", start_.text()}};
+        OptionList list = {{"task", vit::taskName(c.task)}, {"size", std::to_string(c.input.imageSize)},
+                           {"patch", std::to_string(c.input.patchSize)}, {"embed-dim", std::to_string(c.encoder.dim)},
+                           {"depth", std::to_string(c.encoder.depth)}, {"heads", std::to_string(c.encoder.heads)}};
+        if (c.task == vit::Task::Classify)
+            list.emplace_back("pool", vit::poolingName(c.pooling));
+        list.insert(list.end(), {{"classes", classesText(model_.classes)}, {"keep", low == high ? low : low + ".." + high},
+                                 {"selector", joined(selectors)}});
+        if (c.task != vit::Task::Multilabel)
+            list.emplace_back("smoothing", optionText(params_.smoothing));
+        list.insert(list.end(), {{"layer-decay", optionText(params_.layerDecay)}, {"precision", ops::precisionName(precision_)},
+                                 {"init", start_.text()}});
+        return list;
     }
+
+    std::vector<std::string> warnings() const CV_OVERRIDE { return data_.notes; }
 
     void setStop(const std::function<bool()>& stop) CV_OVERRIDE { workspace_.stop = stop; }
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
@@ -135,11 +144,34 @@ public:
 
     void pass(const ops::Samples& samples, float* gradients, double* loss, float scale) CV_OVERRIDE
     {
-        classifier_->trainPass(samples.pixels, samples.images, samples.keep, samples.visible, samples.labels,
-                               static_cast<float>(params_.smoothing), gradients, loss, workspace_, scale);
+        classifier_->trainPass(samples.pixels, samples.images, samples.keep, samples.visible,
+                               {samples.labels, samples.targets, static_cast<float>(params_.smoothing)}, gradients, loss, workspace_,
+                               scale);
     }
 
 private:
+    /// What the logits are compared with, where that is no single class.
+    void addTarget(LoaderOptions& options) const
+    {
+        const int classes = model_.classifier.classes, grid = model_.input().grid();
+        if (model_.classifier.task == vit::Task::Segment)
+        {
+            options.targetValues = model_.input().numPatches() * classes;
+            options.target = [this, classes, grid](int image, Size size, const Crop& crop, float* out)
+            { labelShares(data_.labelImages.read(image, size), crop.region, crop.mirrored, grid, classes, out); };
+        }
+        else if (model_.classifier.task == vit::Task::Multilabel)
+        {
+            options.targetValues = classes;
+            options.target = [this, classes](int image, Size, const Crop&, float* out)
+            {
+                std::fill(out, out + classes, 0.f);
+                for (const int label : data_.labelSets[static_cast<size_t>(image)])
+                    out[label] = 1;
+            };
+        }
+    }
+
     vit::ParamLayout layout() const
     {
         vit::ParamLayout layout = vit::classifierLayout(model_.classifier);
@@ -171,7 +203,7 @@ Ptr<Trainer> makeClassifierTrainer(const ClassifierTrainParams& params, const Co
 {
     checkParams(params);
     LTRP_REQUIRE(params.data.size() == 1, Error::StsBadArg, "data: " << params.data.size()
-                 << " arguments, expected one: a folder with a folder for each class, or a CSV file");
+                 << " arguments, expected one folder or file of labelled data");
     LTRP_REQUIRE(!computing.onCuda(), Error::StsNotImplemented, "classifiers are trained on the CPU alone, found a GPU");
     requireRange("keep", params.keepMin, params.keepMin > 0 && params.keepMin <= params.keepMax, "a share above 0, A..B with A <= B");
     requireRange("keep", params.keepMax, params.keepMax <= 1, "a share of at most 1");
@@ -184,8 +216,8 @@ Ptr<Trainer> makeClassifierTrainer(const ClassifierTrainParams& params, const Co
     InitialWeights start(params.init);
     LTRP_REQUIRE(!start.given() || start.model().kind == io::ModelKind::Mae, Error::StsBadArg, "init: " << params.init << ": is a "
                  << io::modelKindName(start.model().kind) << ", expected an autoencoder");
-    return makeTrainer(params, std::unique_ptr<Objective>(new ClassifierObjective(params, computing, listLabelled(params.data[0]),
-                                                                                  std::move(start))), computing.device);
+    return makeTrainer(params, std::unique_ptr<Objective>(new ClassifierObjective(params, computing,
+        listLabelled({params.data[0], params.task, params.images}), std::move(start))), computing.device);
 }
 
 }}}  // namespace

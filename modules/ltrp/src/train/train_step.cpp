@@ -316,7 +316,7 @@ std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer,
     setup.batch = loading.batch;
     setup.visible = loading.visible;
     setup.batchesPerStep = accumulate;
-    setup.targets = loading.targets ? loading.input.numPatches() : 0;
+    setup.targets = loading.targetValues;
     setup.seed = loading.seed;
     setup.recordable = objective.recordable();
     if (!workers.alone() && !objective.backend().onHost())

@@ -123,7 +123,12 @@ public:
         loading.seed = params_.seed;
         loading.batch = params_.batch;
         loading.visible = objective_.visible(params_.maskRatio);
-        loading.targets = objective_.targets();
+        if (const TargetStore* const store = objective_.targets())
+        {
+            loading.targetValues = loading.input.numPatches();
+            loading.target = [store](int image, Size, const Crop& crop, float* out)
+            { store->crop(image, crop.region, crop.mirrored, out); };
+        }
         loading.batchesPerEpoch = stepsPerEpoch_ * params_.accumulate;
         loading.reduceJpegs = params_.reduceJpegs;
         loading.workers = params_.workers;

@@ -28,19 +28,21 @@ Ptr<Trainer> makeTrainer(const TrainParams& params, std::unique_ptr<Objective> o
 /// Has a trainer of makeTrainer() be one of several workers from its next run() on. They must outlive the run.
 void trainTogether(Trainer& trainer, Workers& workers);
 
-/// Training of a classifier that sees the kept patches of an image. Its images and labels: listLabelled(data[0]).
+/// Training of a classifier that sees the kept patches of an image. Its images and labels: listLabelled() of data[0].
 /// Defaults: ViT-Ti/16, 50 epochs, rate 1e-3 per 256 images, layer-wise decay 0.75, as autoencoders are fine-tuned (He et
 /// al., CVPR 2022), with crops that fit small data sets.
 struct ClassifierTrainParams : public TrainParams
 {
     ClassifierTrainParams();
 
+    vit::Task task = vit::Task::Classify;
+    std::string images;                ///< LabelledData::images
     double keepMin = 1, keepMax = 1;   ///< share of patches to keep, in (0, 1]: drawn uniformly for each batch
     std::vector<std::string> selectors = {"all"};   ///< one is drawn for each sample
     select::SelectorModels selectorModels;
     int imageSize = 224, patchSize = 16, embedDim = 192, depth = 12, heads = 3;   ///< without `init`, an autoencoder's
-    std::string pool = "class";        ///< "class" or "mean": input of the head
-    double smoothing = 0.1;            ///< of labels, in [0, 1)
+    std::string pool = "class";        ///< "class" or "mean": input of the head of Task::Classify
+    double smoothing = 0.1;            ///< of labels, in [0, 1); not of Task::Multilabel
     double layerDecay = 0.75;          ///< factor of the learning rate from block to block, in (0, 1]
 };
 /// @throws as Trainer::createRanker, and Error::StsNotImplemented for a GPU

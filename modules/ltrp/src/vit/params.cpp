@@ -49,8 +49,8 @@ void addPatchEmbed(ParamLayout& layout, const InputConfig& input, int dim)
     layout.add("patch_embed.proj.bias", {dim});
 }
 
-/// An encoder with a final norm and a linear head.
-ParamLayout encoderLayout(const InputConfig& input, const StackConfig& encoder, int outputs)
+/// An encoder with a final norm.
+ParamLayout encoderLayout(const InputConfig& input, const StackConfig& encoder)
 {
     ParamLayout layout;
     layout.add("cls_token", {1, 1, encoder.dim});
@@ -58,7 +58,6 @@ ParamLayout encoderLayout(const InputConfig& input, const StackConfig& encoder, 
     addPatchEmbed(layout, input, encoder.dim);
     addBlocks(layout, "blocks.", encoder);
     addNorm(layout, "norm", encoder.dim);
-    addLinear(layout, "head", outputs, encoder.dim);
     return layout;
 }
 
@@ -175,13 +174,24 @@ ParamLayout maeLayout(const MaeConfig& config)
 ParamLayout rankerLayout(const RankerConfig& config)
 {
     checkConfig(config, "ranker");
-    return encoderLayout(config.input, config.encoder, config.headOutputs());
+    ParamLayout layout = encoderLayout(config.input, config.encoder);
+    addLinear(layout, "head", config.headOutputs(), config.encoder.dim);
+    return layout;
 }
 
 ParamLayout classifierLayout(const ClassifierConfig& config)
 {
     checkConfig(config, "classifier");
-    return encoderLayout(config.input, config.encoder, config.classes);
+    const int dim = config.encoder.dim;
+    ParamLayout layout = encoderLayout(config.input, config.encoder);
+    if (config.task == Task::Multilabel)
+    {
+        layout.add("head.queries", {config.classes, dim});
+        addLinear(layout, "head.kv", 2 * dim, dim);
+        addNorm(layout, "head.norm", dim);
+    }
+    addLinear(layout, "head", config.classes, dim);   // of several labels: row c is that of query c
+    return layout;
 }
 
 ParamArena::ParamArena(ParamLayout l) : layout(std::move(l))

@@ -137,6 +137,15 @@ public:
     void meanRowsBackward(const float* dMean, float* dx, size_t itemStride, int base, int items, int n,
                           int dim) const CV_OVERRIDE;
     void crossEntropy(const CrossEntropy& args) const CV_OVERRIDE;
+    void shareEntropy(const ShareEntropy& args) const CV_OVERRIDE;
+    void asymmetricLoss(const AsymmetricLoss& args) const CV_OVERRIDE;
+    void crossAttention(const CrossAttention& sizes, const float* q, const float* kv, float* out,
+                        float* probabilities) const CV_OVERRIDE;
+    void crossAttentionBackward(const CrossAttention& sizes, const float* q, const float* kv, float* probabilities,
+                                const float* dOut, float* dQ, float* dKv) const CV_OVERRIDE;
+    void rowProducts(const float* x, const float* w, const float* b, float* y, int items, int n, int dim) const CV_OVERRIDE;
+    void rowProductsBackward(const float* dy, const float* x, const float* w, float* dx, float* dw, float* db, int items, int n,
+                             int dim) const CV_OVERRIDE;
     void squaredLoss(const float* prediction, const float* target, size_t count, float* gradient, double* loss,
                      float gradientScale) const CV_OVERRIDE;
     void listMle(const ListMle& list) const CV_OVERRIDE;

@@ -179,6 +179,49 @@ void DeviceBackend::crossEntropy(const CrossEntropy& args) const
     device_->check("crossEntropy");
 }
 
+void DeviceBackend::shareEntropy(const ShareEntropy& args) const
+{
+    const Scratch scratch(*scratch_, shareEntropyScratch(args.rows));
+    kernels::shareEntropy(device_->stream(), args, scratch.get());
+    device_->check("shareEntropy");
+}
+
+void DeviceBackend::asymmetricLoss(const AsymmetricLoss& args) const
+{
+    const Scratch scratch(*scratch_, asymmetricLossScratch(args.batch));
+    kernels::asymmetricLoss(device_->stream(), args, scratch.get());
+    device_->check("asymmetricLoss");
+}
+
+void DeviceBackend::crossAttention(const CrossAttention& sizes, const float* q, const float* kv, float* out,
+                                   float* probabilities) const
+{
+    const Scratch scratch(*scratch_, probabilities ? 0 : crossAttentionScratch(sizes));
+    kernels::crossAttention(device_->stream(), sizes, q, kv, out, probabilities ? probabilities : static_cast<float*>(scratch.get()));
+    device_->check("crossAttention");
+}
+
+void DeviceBackend::crossAttentionBackward(const CrossAttention& sizes, const float* q, const float* kv, float* probabilities,
+                                           const float* dOut, float* dQ, float* dKv) const
+{
+    const Scratch scratch(*scratch_, crossAttentionScratch(sizes));
+    kernels::crossAttentionBackward(device_->stream(), sizes, q, kv, probabilities, dOut, dQ, dKv, scratch.get());
+    device_->check("crossAttentionBackward");
+}
+
+void DeviceBackend::rowProducts(const float* x, const float* w, const float* b, float* y, int items, int n, int dim) const
+{
+    kernels::rowProducts(device_->stream(), x, w, b, y, items, n, dim);
+    device_->check("rowProducts");
+}
+
+void DeviceBackend::rowProductsBackward(const float* dy, const float* x, const float* w, float* dx, float* dw, float* db, int items,
+                                        int n, int dim) const
+{
+    kernels::rowProductsBackward(device_->stream(), dy, x, w, dx, dw, db, items, n, dim);
+    device_->check("rowProductsBackward");
+}
+
 void DeviceBackend::listMle(const ListMle& list) const
 {
     LTRP_REQUIRE(list.n <= 1024, Error::StsNotImplemented, "ranker training on CUDA: lists of at most 1024 visible patches, found "

@@ -218,6 +218,19 @@ void meanRows(Stream stream, const float* x, size_t itemStride, int base, float*
 void meanRowsBackward(Stream stream, const float* dMean, float* dx, size_t itemStride, int base, int items, int n, int dim);
 size_t crossEntropyScratch(int batch);
 void crossEntropy(Stream stream, const ops::CrossEntropy& args, void* scratch);
+/// The heads of several labels and of segmentation: as the Backend's functions of the same names. `probabilities` and the
+/// scratch memory of crossAttentionBackward() have crossAttentionScratch() bytes.
+size_t crossAttentionScratch(const ops::CrossAttention& sizes);
+void crossAttention(Stream stream, const ops::CrossAttention& sizes, const float* q, const float* kv, float* out, float* probabilities);
+void crossAttentionBackward(Stream stream, const ops::CrossAttention& sizes, const float* q, const float* kv,
+                            const float* probabilities, const float* dOut, float* dQ, float* dKv, void* scratch);
+void rowProducts(Stream stream, const float* x, const float* w, const float* b, float* y, int items, int n, int dim);
+void rowProductsBackward(Stream stream, const float* dy, const float* x, const float* w, float* dx, float* dw, float* db, int items,
+                         int n, int dim);
+size_t shareEntropyScratch(int rows);
+void shareEntropy(Stream stream, const ops::ShareEntropy& args, void* scratch);
+size_t asymmetricLossScratch(int batch);
+void asymmetricLoss(Stream stream, const ops::AsymmetricLoss& args, void* scratch);
 
 using ops::AdamWFactors;
 using ops::SampleKey;
