@@ -40,6 +40,9 @@ public:
           backend_(ops::frozenCpu(ops::Precision::FP32)),
           sessions_([this] { return std::make_unique<Session>(backend_); })
     {
+        LTRP_REQUIRE(model_.kind != io::ModelKind::Classifier || model_.classifier.task == vit::Task::Classify,
+                     Error::StsBadArg, model_.path << ": selector " << name() << " needs a network of the task classify, found "
+                     << vit::taskName(model_.classifier.task));
     }
 
     PatchRanking rank(const Mat& image, Size grid, const Draw& draw) const CV_OVERRIDE
