@@ -16,14 +16,15 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Clustering looks at every pair of patches; beyond this the matrix of distances alone would take hundreds of
+/// Clustering compares all pairs of patches; with more patches the matrix of distances would take hundreds of
 /// megabytes.
 enum { maxClusteredPatches = 4096 };
 
-/// Side of a patch as clustering sees it: that of the published networks.
+/// Side of a patch in clustering, as in the published networks.
 enum { clusterPatchSize = 16 };
 
-/// One row of 16 x 16 x 3 normalised values per patch: the image resized to the grid as for a network of such patches.
+/// One row of 16 x 16 x 3 normalised values per patch: the image is resized to the grid as for a network with such
+/// patches.
 Mat patchPixels(InputArray image, Size grid)
 {
     Mat rgb, resized;
@@ -49,7 +50,7 @@ Mat patchPixels(InputArray image, Size grid)
     return features;
 }
 
-/// Number of patches to keep that does not depend on the scores.
+/// Number of patches to keep for methods where it does not depend on the scores.
 int fixedCount(size_t patches, const SelectParams& params)
 {
     LTRP_REQUIRE(params.count >= 0 && static_cast<size_t>(params.count) <= patches, Error::StsOutOfRange,
@@ -65,7 +66,8 @@ size_t countByMass(const std::vector<double>& values, double mass, double temper
     double total = 0, held = 0;
     for (double weight : weights)
         total += std::exp(weight);
-    const double wanted = mass * total * (1 - 1e-12);   // equal scores: rounding must not ask for one patch more
+    const double wanted = mass * total * (1 - 1e-12);   // tolerance, so that with equal scores rounding does not add a
+                                                        // patch
     size_t count = 0;
     while (count < values.size() && held < wanted)
         held += std::exp(weights[count++]);
@@ -130,8 +132,8 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
         std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
         for (float& value : memberNoise)
             value = random.uniform();
-        // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and
-        // all centres would lie there.
+        // Without noise all patches of a uniform area (sky, a white page) would be density peaks, and all centres would
+        // be there.
         for (float& value : densityNoise)
             value = random.uniform();
         const Mat distances = select::patchDistances(patchPixels(image, ranking.grid()));

@@ -78,7 +78,7 @@ const char* poolingName(Pooling pooling);   ///< "class", "mean"
 /// @throws Error::StsBadArg beginning with `where`
 Pooling parsePooling(const std::string& name, const std::string& where);
 
-/// Classifier: a ViT that sees the kept patches of an image, and one linear layer.
+/// Classifier: a ViT applied to the kept patches of an image, and one linear layer.
 struct ClassifierConfig
 {
     InputConfig input;
