@@ -66,8 +66,7 @@ size_t countByMass(const std::vector<double>& values, double mass, double temper
     double total = 0, held = 0;
     for (double weight : weights)
         total += std::exp(weight);
-    const double wanted = mass * total * (1 - 1e-12);   // tolerance, so that with equal scores rounding does not add a
-                                                        // patch
+    const double wanted = mass * total * (1 - 1e-12);   // tolerance: rounding must not add a patch for equal scores
     size_t count = 0;
     while (count < values.size() && held < wanted)
         held += std::exp(weights[count++]);

@@ -169,8 +169,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
     #pragma omp parallel num_threads(parts)
     {
         #pragma omp single
-        barrier.reset(new Barrier(omp_get_num_threads()));   // the number actually granted; "single" ends with a
-                                                             // barrier
+        barrier.reset(new Barrier(omp_get_num_threads()));   // the actual number; "single" ends with a barrier
         const int part = omp_get_thread_num(), all = omp_get_num_threads();
         try
         {

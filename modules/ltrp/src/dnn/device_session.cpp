@@ -22,8 +22,7 @@ public:
     {
         const cuda::GpuMat* there = device_ ? &scores.getGpuMatRef() : nullptr;
         if (!device_ || there->size() != Size(each, images) || there->type() != CV_32F)
-            scores.create(images, each, CV_32F);   // OpenCV without CUDA cannot allocate a GpuMat: throws with a
-                                                   // message
+            scores.create(images, each, CV_32F);   // throws if OpenCV has no CUDA
         if (device_)
             there_ = scores.getGpuMatRef();
         else

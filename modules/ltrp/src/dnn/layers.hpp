@@ -68,8 +68,7 @@ struct RankerModel
     }
 
     const io::Model file;
-    ComputeDevice computing;   ///< changed by setters, like the input size; these must not run concurrently with a
-                               ///< forward pass
+    ComputeDevice computing;   ///< changed by setters; these must not run concurrently with a forward pass
 
 private:
     std::unique_ptr<const vit::RankerNet> net_;

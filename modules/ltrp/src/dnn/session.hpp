@@ -98,8 +98,7 @@ private:
     {
         std::lock_guard<std::mutex> lock(mutex_);
         lent_--;
-        if (session && session->usable())   // otherwise the next call creates a new one, which is cheap: the weights
-                                            // are shared
+        if (session && session->usable())   // else the next call creates a cheap new one: weights are shared
             idle_.push_back(std::move(session));
     }
 

@@ -111,8 +111,7 @@ int64_t maxPixels()
 }
 
 RegularFile::RegularFile(const std::string& path)
-    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // O_NONBLOCK: opening a pipe would
-                                                                                  // block
+    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // pipes would block
 {
     if (file_.fd < 0)
         throw PhotoError(errno == ENOENT   ? "no such file"

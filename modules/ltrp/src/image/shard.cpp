@@ -167,8 +167,7 @@ private:
             damage_ = text(reader_.get());
         }
         requireContiguous(position);
-        lastIsPhoto_ = false;   // its position is right, but the call may have skipped zero blocks, the end of an
-                                // archive
+        lastIsPhoto_ = false;   // the call may also have skipped zero blocks, the end of an archive
         end_ = std::max(position + block, static_cast<int64_t>(archive_filter_bytes(reader_.get(), -1)));
     }
 

@@ -77,8 +77,7 @@ Mat patchDistances(const Mat& features)
     const double scale = 1 / std::sqrt(static_cast<double>(features.cols));
     Mat wide(n, (features.cols + 7) / 8 * 8, CV_64F), distances(n, n, CV_64F);
     wide.colRange(features.cols, wide.cols).setTo(0);
-    features.convertTo(wide.colRange(0, features.cols), CV_64F);   // in double precision differences are exact; a
-                                                                   // product's would not be
+    features.convertTo(wide.colRange(0, features.cols), CV_64F);   // so that differences are exact
     std::vector<std::pair<int, int>> blocks;   // on and below the diagonal
     for (int i = 0; i < n; i += blockRows)
         for (int j = 0; j <= i; j += blockRows)
