@@ -23,7 +23,7 @@ Mat patchDistances(const Mat& features);
 struct Clusters
 {
     std::vector<double> density;     ///< exp(-mean of the k smallest squared distances, itself included) + 1e-6 * noise
-    std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; if none, the largest one
+    std::vector<double> indicator;   ///< smallest distance to a patch of strictly higher density; else the largest one
     std::vector<int> centres;        ///< patches with the largest indicator * density, descending; ties by number
     std::vector<int> assignment;     ///< cluster number (index in centres) of each patch; a centre belongs to itself
     std::vector<int> size;           ///< members of each cluster
