@@ -103,7 +103,7 @@ std::vector<GradientCase> gradientCases()
             linearGradient(1, 3, 2), linearGradient(23, 17, 11), linearGradient(150, 5, 9), layerNormGradient(3, 5),
             layerNormGradient(9, 48), layerNormGradient(130, 7), geluGradient(), attentionGradient(1, 3, 2, 1),
             attentionGradient(2, 19, 12, 3), attentionGradient(1, 33, 10, 2),
-            attentionGradient(1, 2, 120, 1)};   // a GPU's shared memory: more than what a kernel has unasked
+            attentionGradient(1, 2, 120, 1)};   // more shared memory than a kernel has by default on a GPU
     for (const std::vector<GradientCase>& more : {classifyGradients(), listGradients()})
         all.insert(all.end(), more.begin(), more.end());
     return all;
@@ -134,7 +134,7 @@ std::vector<GradientError> gradientErrors(const Backend& backend)
                 const double expected = (high - objective(moved)) / (above - value);
                 const double error = std::fabs(expected - gradient.second[i]);
                 largest = std::max(largest, std::fabs(expected));
-                if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+                if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and is kept
                     worst = error;
             }
             errors.push_back({c.name + " by " + gradient.first, worst, largest, c.tolerance * std::max(1.0, largest)});

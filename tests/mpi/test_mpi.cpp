@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_killed_worker_ends_all_and_the_last_checkpoint_is_good)
             std::this_thread::sleep_for(std::chrono::microseconds(random() % 100000));
             ::kill(found[static_cast<size_t>(i % 2)], SIGKILL);
             const Outcome outcome = job.wait(60);
-            const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // it came too late
+            const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // too late
             BOOST_TEST((outcome.status != 0 || finished), outcome.err);
 #ifdef LTRP_OPEN_MPI
             const std::string named = "process rank " + std::to_string(i % 2);
@@ -292,7 +292,7 @@ BOOST_AUTO_TEST_CASE(images_that_cannot_be_read_are_reported_by_worker_0)
         writeText(folder.file(std::string("photos/") + name + ".jpg"), "no picture");
     const auto arguments = [&](const std::string& out)
     {
-        Words words = pretrain("1", out) + Words{"--workers", "0"};   // no reading ahead: each worker reads its own images
+        Words words = pretrain("1", out) + Words{"--workers", "0"};   // each worker reads its own images
         words[1] = folder.file("photos");
         return words;
     };
