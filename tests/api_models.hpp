@@ -20,7 +20,7 @@
 #include <filesystem>
 #include <unistd.h>
 
-/// A small ranker and a small masked autoencoder with random weights, on disk in a folder of their own.
+/// A small ranker and a small masked autoencoder with random weights, on disk in a temporary folder.
 struct ApiModels
 {
     ApiModels()

@@ -7,7 +7,7 @@
 
 #include <opencv2/core.hpp>
 
-/// cv::boundingRect() of the pixels that are not zero; it is in another module from OpenCV 5 on.
+/// cv::boundingRect() of the nonzero pixels; that function is in another module since OpenCV 5.
 inline cv::Rect brightBox(const cv::Mat& mask)
 {
     std::vector<cv::Point> points;

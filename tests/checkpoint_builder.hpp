@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-/// Makes PyTorch checkpoints, honest and lying ones, byte by byte and independently of the reader under test.
+/// Creates PyTorch checkpoints, valid and invalid ones, byte by byte and independently of the reader under test.
 namespace checkpoints
 {
 
@@ -25,7 +25,7 @@ inline std::string littleEndian(uint64_t value, int bytes)
     return out;
 }
 
-/// Pieces of a pickle: each function gives the opcodes that leave one value on the stack.
+/// Parts of a pickle: each function returns the opcodes that leave one value on the stack.
 namespace pickle
 {
 
@@ -76,7 +76,7 @@ inline std::string tensor(const std::string& storageOpcodes, int64_t offset, con
                        call(global("collections", "OrderedDict"), ")")}));
 }
 
-/// A contiguous float tensor in a storage of its own.
+/// A contiguous float tensor in a separate storage.
 inline std::string floats(const std::string& key, const std::vector<int64_t>& shape)
 {
     std::vector<int64_t> strides(shape.size());
@@ -98,7 +98,7 @@ struct Entry
     std::string name, data;
     unsigned method = 0, flags = 0;
     bool zip64 = false;   ///< sizes and offset in zip64 fields
-    // What the headers say, where that is to differ from the truth.
+    // Values in the headers, where they differ from the actual ones.
     int64_t size = -1, crc = -1, offset = -1;
     std::string localName{};   ///< empty: the same
 };
@@ -106,7 +106,7 @@ struct Entry
 struct ArchiveOptions
 {
     bool zip64 = false;
-    int64_t count = -1, directoryOffset = -1, directorySize = -1;   ///< lies of the end record
+    int64_t count = -1, directoryOffset = -1, directorySize = -1;   ///< wrong values in the end record
     std::string comment{}, trailing{};
 };
 
@@ -164,7 +164,7 @@ inline std::string archive(const std::vector<Entry>& entries, const ArchiveOptio
     return out + littleEndian(options.comment.size(), 2) + options.comment + options.trailing;
 }
 
-/// What torch.save would write: the pickle, its storages, the byte order.
+/// As written by torch.save: the pickle, its storages, the byte order.
 inline std::string checkpoint(const std::string& pickleBytes, const std::vector<std::string>& storages)
 {
     std::vector<Entry> entries{{"archive/data.pkl", pickleBytes}, {"archive/byteorder", "little"}};

@@ -52,7 +52,7 @@ void checkNear(const Floats& got, const Floats& want, double absolute, double re
     {
         const double error = std::fabs(static_cast<double>(got[i]) - want[i]) /
                              (absolute + relative * std::fabs(want[i]));
-        if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+        if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and is kept
         {
             worst = error;
             at = i;
@@ -103,7 +103,7 @@ Floats reconstructions(const vit::Mae& mae, vit::Workspace& ws, const Floats& pi
     return all;
 }
 
-/// What an operation gives; one that throws has failed by itself, and the others are judged all the same.
+/// Results of an operation; if it throws, it fails on its own and the others are still checked.
 opcases::Arrays results(const opcases::OpCase& c, const ops::Backend& backend)
 {
     try
@@ -173,7 +173,7 @@ void trainingPass(const MakeBackend& make)
     const double wantedLoss = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, want.data(), cpu);
 
     const auto backend = make(Precision::FP32, false);
-    for (int round = 0; round < 2; ++round)   // the second time with other weights: the device's follow
+    for (int round = 0; round < 2; ++round)   // the second time with other weights: the device's copies are updated
     {
         vit::Workspace ws(backend);
         float* grads = ws.get("test.grads", total);
@@ -200,7 +200,7 @@ void trainingPass(const MakeBackend& make)
 
 void trainingPassRoughly(const MakeBackend& make)
 {
-    for (const int wide : {40, 36})   // GELU within the product, and beside it
+    for (const int wide : {40, 36})   // GELU fused into the product, and separate
     {
         vit::MaeConfig config = smallMae();
         config.encoder.hidden = wide;
@@ -236,7 +236,7 @@ void trainingPassRoughly(const MakeBackend& make)
                 Floats mine(got + info.offset, got + info.offset + info.count), other(want.begin() + static_cast<ptrdiff_t>(info.offset),
                     want.begin() + static_cast<ptrdiff_t>(info.offset + info.count));
                 const size_t third = info.count / 3;
-                if (info.name.find("attn.qkv.bias") != std::string::npos)   // those of keys are rounding and nothing else
+                if (info.name.find("attn.qkv.bias") != std::string::npos)   // key biases: only rounding noise
                     for (Floats* one : {&mine, &other})
                         one->erase(one->begin() + static_cast<ptrdiff_t>(third), one->begin() + static_cast<ptrdiff_t>(2 * third));
                 for (float& v : mine)
@@ -307,7 +307,7 @@ void rankerScores(const MakeBackend& make)
             vit::Workspace cpu, ws(make(Precision::FP32, true));
             net.forward(pixels.data(), 2, nullptr, patches, want.data(), nullptr, cpu);
             float* scores = ws.result("test.scores", got.data(), got.size());
-            // Twice: what the device keeps from call to call must still be there.
+            // Twice: data that the device keeps between calls must still be valid.
             for (int call = 0; call < 2; ++call)
                 net.forward(ws.upload("test.pixels", pixels.data(), pixels.size()), 2, nullptr, patches, scores, nullptr, ws);
             ws.finish(scores, got.data(), got.size());

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What the CUDA backend must give, whatever device is below it: the emulation of tests/simt or a GPU (tests/gpu). Each
-// function is the body of a test case.
+// Checks of the CUDA backend on any device: the emulation of tests/simt or a GPU (tests/gpu). Each function is the body
+// of a test case.
 #ifndef LTRP_TESTS_DEVICE_PARITY_HPP
 #define LTRP_TESTS_DEVICE_PARITY_HPP
 
@@ -21,15 +21,16 @@ typedef std::function<std::shared_ptr<const cv::ltrp::ops::Backend>(cv::ltrp::op
 
 /// The list of tests/op_cases.hpp in 32-bit floats against plain double loops; before(i) is called before the i-th.
 void everyOperation(const MakeBackend& make, const std::function<void(size_t)>& before);
-/// The same in another precision: the error's root mean square, relative to the values', is `bound` at most.
+/// The same in another precision: the root mean square error relative to the values is at most `bound`.
 void everyOperationRoughly(const MakeBackend& make, cv::ltrp::ops::Precision precision, double bound);
-/// Backward operations against differences of the forward ones' references.
+/// Backward operations compared with finite differences of the forward ones' references.
 void everyGradient(const MakeBackend& make);
-/// Gradients of a small autoencoder's training pass, and once more with other weights, against the CPU.
+/// Gradients of a small autoencoder's training pass, and again with other weights, compared with the CPU.
 void trainingPass(const MakeBackend& make);
 /// The same in BF16 and FP16 within their rounding.
 void trainingPassRoughly(const MakeBackend& make);
-/// Pseudo-scores, their anchors and variants, in all ways there are, against the CPU; FP16 roughly.
+/// Pseudo-scores, their anchors and variants, with all removals and metrics, compared with the CPU; FP16 with a wider
+/// tolerance.
 void pseudoScores(const MakeBackend& make);
 void rankerScores(const MakeBackend& make);
 void rankerGradients(const MakeBackend& make);

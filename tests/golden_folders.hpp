@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-/// The golden cases of the project and, where the environment variable LTRP_GOLDEN_DIR names one, the complete set.
+/// The golden cases of the project and, if the environment variable LTRP_GOLDEN_DIR is set, the complete set.
 inline std::vector<std::string> goldenFolders()
 {
     std::vector<std::string> folders = {LTRP_SOURCE_DIR "/tests/data/golden"};

@@ -54,7 +54,7 @@ public:
         for (size_t i = 0; i < count; i++)
             set(name, i, value);
     }
-    /// Gives a tensor another shape and as many bytes as that needs.
+    /// Gives a tensor another shape and the required number of bytes.
     void reshape(const std::string& name, const std::vector<int64_t>& shape)
     {
         erase(name);
@@ -69,7 +69,7 @@ public:
         for (Item& item : items)
             item.name = text + item.name;
     }
-    /// Written here and not by the library: independent of it, and fast.
+    /// Writes without the library: independent of it, and fast.
     std::string save(const std::string& path) const
     {
         std::string header = "{\"__metadata__\":{", data;
@@ -122,7 +122,7 @@ inline io::LoadHints tinyHeads()
     return hints;
 }
 
-/// The message of the cv::Exception that `call` throws; empty when it throws none.
+/// The message of the cv::Exception that `call` throws; empty if it throws none.
 template <typename Call> std::string messageOf(Call call)
 {
     try
@@ -155,7 +155,7 @@ inline bool sameArena(const vit::ParamArena& a, const vit::ParamArena& b)
            std::memcmp(a.data(), b.data(), a.layout.total() * sizeof(float)) == 0;
 }
 
-/// What transformers calls a tensor of the facebook MAE, written down independently of the library's own map.
+/// transformers' name of a tensor of the facebook MAE, written independently of the library's own map.
 inline std::string huggingFaceName(std::string name)
 {
     const std::vector<std::pair<std::string, std::string>> rules = {
@@ -226,7 +226,7 @@ inline std::string replaced(std::string text, const std::string& what, const std
     return text.replace(at, what.size(), with);
 }
 
-/// Small, with every weight different.
+/// A small model in which every weight is different.
 inline io::Model smallModel(io::ModelKind kind)
 {
     io::Model model;

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-/// Small ONNX files byte by byte, sound ones and such as no exporter writes.
+/// Small ONNX files byte by byte, valid ones and ones that no exporter writes.
 namespace onnx_bytes
 {
 
@@ -38,14 +38,14 @@ inline std::string value(const std::string& name, const std::vector<int>& shape)
     return text(1, name) + text(2, text(1, number(1, 1) + text(2, dims)));
 }
 
-/// A node Constant with that tensor, or with several in its place.
+/// A node Constant with this tensor, or with several tensors in one field.
 inline std::string constant(const std::string& tensor, const std::string& second = "")
 {
     return text(2, "c") + text(4, "Constant") +
            text(5, text(1, "value") + text(5, tensor) + (second.empty() ? "" : text(5, second)) + number(20, 4));
 }
 
-/// A file that says of itself that it ranks 2 x 2 patches of 2 x 2 pixels; `parts` go into its graph.
+/// A file whose metadata describe a ranker of 2 x 2 patches of 2 x 2 pixels; `parts` are added to its graph.
 inline std::string ranker(const std::string& parts, const std::string& output = "c")
 {
     const std::string graph = parts + text(11, value("image", {0, 3, 4, 4})) + text(12, value(output, {0, 4}));

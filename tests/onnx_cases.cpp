@@ -26,7 +26,7 @@ OnnxCase::Tensor randomImages(int batch, cv::Size size)
     return images;
 }
 
-/// Other patches of every image.
+/// Different patches for every image.
 OnnxCase::Tensor randomMasks(int batch, int patches, int visible)
 {
     OnnxCase::Tensor masks{"visible", {batch, visible}, {}, {}};
@@ -78,7 +78,7 @@ io::Model untrainedMae(int imageSize, int patchSize, const vit::StackConfig& enc
 
 io::Model perturbed(io::Model model)
 {
-    // Large enough to be seen when it is lost.
+    // Large enough that a missing epsilon is detected.
     model.mae.layerNormEps = model.ranker.layerNormEps = model.classifier.layerNormEps = 1e-3f;
     RandomStream random(3, RandomPurpose::Init, 9);
     for (const vit::ParamInfo& info : model.params.layout.tensors())
@@ -158,7 +158,7 @@ std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string&
     const io::Model ranker = io::loadModel(shippedModels + "/ltrp-rank-tiny.safetensors"),
                     mae = io::loadModel(shippedModels + "/ltrp-mae-small.safetensors");
     add({rankerCase(folder, "ranker-shipped", ranker)});
-    // All biases zero and all norms alike: graph optimisers merge such tensors.
+    // All biases zero and all norms equal: graph optimisers merge such tensors.
     add({rankerCase(folder, "ranker-untrained", untrainedRanker(64, 16, {96, 3, 3, 384}))});
     add({rankerCase(folder, "ranker-random", perturbed(untrainedRanker(224, 16, vit::RankerConfig().encoder)))});
     io::Model token = perturbed(untrainedRanker(112, 16, {96, 3, 3, 384}, vit::Head::Token));

@@ -8,8 +8,8 @@
 #include "precomp.hpp"
 #include "io/model_file.hpp"
 
-/// What an exported file is given and what it must answer: the module's own forward pass. Rows of the first dimension
-/// are independent, so that the first k are a batch of k.
+/// Inputs of an exported file and the expected outputs, from the module's own forward pass. Rows of the first dimension
+/// are independent, so the first k are a batch of k.
 struct OnnxCase
 {
     struct Tensor
@@ -17,7 +17,7 @@ struct OnnxCase
         std::string name;
         std::vector<int> shape;
         std::vector<float> floats;
-        std::vector<int> integers;   ///< instead of floats, for numbers of patches
+        std::vector<int> integers;   ///< instead of floats, for patch numbers
     };
 
     std::string name;   ///< "mae-patch14-encoder"
@@ -26,15 +26,15 @@ struct OnnxCase
     Tensor want;
 };
 
-/// A ranker or autoencoder of that geometry as it is before training: zero biases, equal norms.
+/// A ranker or autoencoder of that geometry before training: zero biases, equal norms.
 cv::ltrp::io::Model untrainedRanker(int imageSize, int patchSize, const cv::ltrp::vit::StackConfig& stack,
                                     cv::ltrp::vit::Head head = cv::ltrp::vit::Head::Class);
 cv::ltrp::io::Model untrainedMae(int imageSize, int patchSize, const cv::ltrp::vit::StackConfig& encoder,
                                  const cv::ltrp::vit::StackConfig& decoder);
-/// Random numbers added to every tensor, so that none is zero and no two are alike.
+/// Adds random numbers to every tensor, so that none is zero and no two are equal.
 cv::ltrp::io::Model perturbed(cv::ltrp::io::Model model);
 
-/// Exports into `folder` and computes what must come out for `batch` random images.
+/// Exports into `folder` and computes the expected outputs for `batch` random images.
 OnnxCase rankerCase(const std::string& folder, const std::string& name, const cv::ltrp::io::Model& model,
                     int batch = 14);
 /// Encoder and decoder; `visible` patches.
@@ -45,7 +45,7 @@ std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& nam
 OnnxCase classifierCase(const std::string& folder, const std::string& name, int imageSize, int patchSize,
                         const cv::ltrp::vit::StackConfig& stack, cv::ltrp::vit::Pooling pooling, int classes, int visible, int batch = 3);
 
-/// The cases that every runtime is asked: the shipped models and random ones of several geometries.
+/// The cases for every runtime: the shipped models and random ones of several geometries.
 std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string& shippedModels);
 
 #endif

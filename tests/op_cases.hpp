@@ -15,11 +15,11 @@ namespace opcases
 
 using cv::ltrp::ops::Backend;
 
-/// Named arrays: what goes into an operation and what comes out.
+/// Named arrays: inputs and outputs of an operation.
 typedef std::map<std::string, std::vector<float>> Arrays;
 
-/// One operation at one set of sizes. Every backend and every kernel set is compared with `reference` on the same list;
-/// the gradients of those that have them are held against differences of the references themselves.
+/// One operation with one set of sizes. Every backend and every kernel set is compared with `reference` on the same
+/// list; gradients are compared with finite differences of the references.
 struct OpCase
 {
     std::string name;
@@ -31,13 +31,13 @@ struct OpCase
     double absolute, relative;   ///< |got - want| <= absolute + relative * |want|
 };
 
-/// A backward operation, checked by differences: d(sum(weights * forward(inputs))) / d(input) = gradient.
+/// A backward operation, checked by finite differences: d(sum(weights * forward(inputs))) / d(input) = gradient.
 struct GradientCase
 {
     std::string name;
     Arrays inputs;
     std::function<std::vector<double>(const Arrays&)> forward;   ///< in doubles
-    /// Inputs and dOut -> gradients named as the inputs they belong to.
+    /// Inputs and dOut -> gradients with the names of their inputs.
     std::function<Arrays(const Backend&, const Arrays&, const std::vector<float>& dOut)> backward;
     double tolerance;   ///< relative to the largest gradient of that input
 };
@@ -45,11 +45,11 @@ struct GradientCase
 std::vector<OpCase> opCases();
 std::vector<GradientCase> gradientCases();
 
-/// What a backward operation says of one input, beside differences of the forward one.
+/// Gradient of one input from a backward operation, compared with finite differences of the forward one.
 struct GradientError
 {
     std::string name;        ///< of the operation and the input
-    double worst, largest;   ///< error and expected gradient, over a spread of elements
+    double worst, largest;   ///< largest error and largest expected gradient, over a sample of elements
     double allowed;
 };
 std::vector<GradientError> gradientErrors(const Backend& backend);   ///< of every gradient case

@@ -18,14 +18,14 @@ OpCase attentionCase(int batch, int tokens, int dim, int heads, std::vector<int>
     c.run = [=](const Backend& backend, const Arrays& a) {
         const Inputs at(backend, a);
         const There flags(backend, droppedToken), out(backend, z(batch) * z(tokens) * z(dim));
-        const There again(backend, z(batch) * z(tokens) * z(dim));   // without keeping the weights
+        const There again(backend, z(batch) * z(tokens) * z(dim));   // without storing the weights
         const size_t stride = z(backend.probabilityStride(tokens));
         const There kept(backend, z(batch) * z(heads) * z(tokens) * stride);
         backend.attention(at("qkv"), flags.ints(), out, kept, batch, tokens, dim, heads, sharedBy);
         backend.attention(at("qkv"), flags.ints(), again, nullptr, batch, tokens, dim, heads, sharedBy);
         Arrays result{{"out", out.back()}, {"again", again.back()}};
         if (!backend.onHost())
-            return result;   // what a device keeps for the backward pass is its own
+            return result;   // the stored values depend on the device
         const Floats stored = kept.back();
         Floats probabilities;
         for (size_t row = 0; row < z(batch) * z(heads) * z(tokens); ++row)
@@ -51,7 +51,7 @@ std::vector<OpCase> attentionCases()
     return {attentionCase(1, 1, 4, 1, {}, 1, 1), attentionCase(2, 20, 48, 3, {}, 1, 1),
             attentionCase(2, 197, 64, 2, {}, 1, 2), attentionCase(3, 50, 24, 3, {0, -1, 49}, 1, 1),
             attentionCase(6, 37, 32, 4, {-1, 1, 2, 36, 17, 5}, 6, 1), attentionCase(1, 257, 80, 1, {16}, 1, 1),
-            attentionCase(1, 5, 166, 1, {}, 1, 1),    // a GPU's shared memory: more than what a kernel has unasked
+            attentionCase(1, 5, 166, 1, {}, 1, 1),    // more shared memory than a kernel has by default on a GPU
             attentionCase(1, 33, 34, 2, {}, 1, 6)};   // large scores: the softmax is nearly one-hot
 }
 

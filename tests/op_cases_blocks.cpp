@@ -51,7 +51,8 @@ OpCase finishBlockCase(int rows, int dim, int hidden)
     return c;
 }
 
-/// Blocks in a row, against their parts' references one after the other. variants > 1: runVariants() of as many runs an input.
+/// Several blocks, compared with their parts' references in sequence. variants > 1: runVariants() with that many runs
+/// per input.
 OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int hidden, std::vector<int> droppedToken, int queries,
                      int variants = 1)
 {
@@ -72,7 +73,7 @@ OpCase runBlocksCase(int count, int batch, int tokens, int dim, int heads, int h
             c.inputs[cv::format("%d.", i) + size.first] = randomFloats(z(size.second), stream++,
                 matrix ? 1 / std::sqrt(size.first == "fc2.w" ? hidden : dim) : 0.5);
         }
-    const auto wanted = [=](const auto& x) {   // what the caller may read
+    const auto wanted = [=](const auto& x) {   // the rows that the caller may read
         typename std::decay<decltype(x)>::type some;
         for (int b = 0; b < batch; ++b)
             some.insert(some.end(), x.begin() + b * tokens * dim, x.begin() + (b * tokens + queries) * dim);

@@ -12,7 +12,7 @@ namespace opcases
 namespace
 {
 
-/// Items lie `gap` floats apart; the first row of each is left out.
+/// Items are `gap` floats apart; the first row of each is skipped.
 struct Rows
 {
     int items, n, dim, gap;
@@ -94,7 +94,7 @@ double crossEntropyRef(const Doubles& logits, int batch, int classes, double smo
     return total;
 }
 
-/// The loss, and the gradient in the place of the logits.
+/// The loss, and the gradient, which overwrites the logits.
 Arrays runCrossEntropy(const Backend& backend, const Floats& logits, int batch, int classes, float smoothing, float scale)
 {
     const There x(backend, logits), labels(backend, labelsFor(batch, classes)), loss(backend, size_t(2));   // a double

@@ -134,7 +134,7 @@ std::vector<GradientError> gradientErrors(const Backend& backend)
                 const double expected = (high - objective(moved)) / (above - value);
                 const double error = std::fabs(expected - gradient.second[i]);
                 largest = std::max(largest, std::fabs(expected));
-                if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+                if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and is kept
                     worst = error;
             }
             errors.push_back({c.name + " by " + gradient.first, worst, largest, c.tolerance * std::max(1.0, largest)});

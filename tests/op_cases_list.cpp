@@ -23,7 +23,7 @@ struct ListShape
     double scale;                   ///< of the scores; large ones would overflow an exponential
 };
 
-/// Inputs of ListMLE that are whole numbers: patches that are compared, keys of the random draws.
+/// Integer inputs of ListMLE: compared patches, and keys of the random draws.
 std::vector<int> keptPatches(const ListShape& s)
 {
     std::vector<int> keep;
@@ -42,7 +42,7 @@ std::vector<SampleKey> keysOf(const ListShape& s)
 
 const uint64_t listSeed = 19;
 
-/// By the definition: the list in the order of the targets, each position against itself and those behind it.
+/// By definition: the list in the order of the targets, each position compared with itself and those after it.
 double listMleRef(const Doubles& scores, const Doubles& target, const ListShape& s, Doubles* gradient = nullptr)
 {
     const std::vector<int> keep = keptPatches(s);

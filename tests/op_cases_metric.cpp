@@ -11,13 +11,13 @@ namespace opcases
 namespace
 {
 
-/// storeAnchor() of the anchors, then differencesFromReference() of `each` items for every one of them.
+/// storeAnchor() of the anchors, then differencesFromReference() with `each` items per anchor.
 OpCase metricCase(int anchors, int each, int rows, int in, int out, bool scaled, bool squared)
 {
     OpCase c;
     c.name = cv::format("metric %d anchors with %d items of %dx%d->%d%s%s", anchors, each, rows, in, out,
                         scaled ? " scaled" : "", squared ? " squared" : "");
-    const int between = 5;   // rows of an item that do not count
+    const int between = 5;   // rows of an item that must be ignored
     const size_t stride = z(rows + between) * z(in);
     c.inputs["x"] = randomFloats(z(anchors * each) * stride, 70);
     c.inputs["anchor"] = randomFloats(z(anchors) * stride, 75);

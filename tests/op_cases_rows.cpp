@@ -110,7 +110,7 @@ OpCase geluCase()
 
 std::vector<OpCase> rowCases()
 {
-    // Sizes that are multiples of nothing stand beside those of real models, here and in the other families.
+    // Odd sizes in addition to those of real models, here and in the other groups.
     return {linearCase(1, 1, 1, true, Epilogue::Store), linearCase(37, 19, 53, true, Epilogue::Store),
             linearCase(197, 192, 576, true, Epilogue::Store), linearCase(61, 129, 33, true, Epilogue::Add),
             linearCase(61, 129, 33, false, Epilogue::Add), linearCase(5, 768, 7, false, Epilogue::Store),

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What the families of tests/op_cases_*.cpp are written with: random inputs, memory of a backend, plain references.
+// Common tools of tests/op_cases_*.cpp: random inputs, memory of a backend, plain references.
 #ifndef LTRP_TESTS_OP_CASES_TOOLS_HPP
 #define LTRP_TESTS_OP_CASES_TOOLS_HPP
 
@@ -19,13 +19,13 @@ typedef std::vector<double> Doubles;
 
 Floats randomFloats(size_t count, uint32_t stream, double scale = 1);
 
-/// Values in the memory of a backend, for as long as this lives.
+/// RAII: values in the memory of a backend.
 class There
 {
 public:
     There(const Backend& backend, const Floats& values) : There(backend, values.data(), values.size()) {}
     There(const Backend& backend, const std::vector<int>& values) : There(backend, values.data(), values.size()) {}
-    /// `count` values that nobody has written yet.
+    /// `count` uninitialised values.
     There(const Backend& backend, size_t count)
         : There(backend, Floats(count, std::numeric_limits<float>::quiet_NaN()))
     {
@@ -57,7 +57,8 @@ private:
     size_t count_;
 };
 
-/// All inputs of a case in the memory of a backend: on the host themselves, whose addresses a backend may know weights by.
+/// All inputs of a case in the memory of a backend: on the host the originals, because a backend may identify weights
+/// by their addresses.
 class Inputs
 {
 public:
@@ -90,7 +91,7 @@ inline double geluRef(double x) { return x * 0.5 * std::erfc(-x / std::sqrt(2.0)
 void attentionRef(const Doubles& qkv, const std::vector<int>& droppedToken, int batch, int tokens, int dim, int heads, int sharedBy,
                   Doubles& out, Doubles& probabilities);
 
-/// The families.
+/// The groups of cases.
 std::vector<OpCase> rowCases();         ///< linear, norms, GELU
 std::vector<OpCase> attentionCases();
 std::vector<OpCase> blockCases();

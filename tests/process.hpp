@@ -26,7 +26,7 @@
 namespace testing_tools
 {
 
-using Words = std::vector<std::string>;   ///< of a command line
+using Words = std::vector<std::string>;   ///< words of a command line
 
 inline Words operator+(Words a, const Words& b)
 {
@@ -39,7 +39,7 @@ inline bool contains(const std::string& text, const std::string& part)
     return text.find(part) != std::string::npos;
 }
 
-/// A folder of its own that goes away with the object.
+/// A temporary folder, removed with the object.
 class TemporaryFolder
 {
 public:
@@ -81,7 +81,7 @@ inline void writeText(const std::string& path, const std::string& text)
         throw std::runtime_error(path + ": cannot be written");
 }
 
-/// Files may not grow beyond a limit while this lives: writes fail as on a full disk, in the middle.
+/// Limits the size of files while it exists: writes fail midway, as on a full disk.
 class SmallDisk
 {
 public:
@@ -107,11 +107,11 @@ private:
 
 struct Outcome
 {
-    int status = -1;   ///< exit status; 1000 + the signal's number for a process that a signal ended
+    int status = -1;   ///< exit status; 1000 + the signal's number if a signal ended the process
     std::string out, err;
 };
 
-/// The program that a command names. tests/coverage puts a measured tool in the place of the tool.
+/// The program for a command. tests/coverage replaces the tool by an instrumented one.
 inline std::string programOf(const std::string& name)
 {
 #ifdef LTRP_TOOL
@@ -122,7 +122,7 @@ inline std::string programOf(const std::string& name)
     return name;
 }
 
-/// A program running with its own stdout and stderr files. No shell in between.
+/// A running program with its stdout and stderr in files. No shell is involved.
 class Process
 {
 public:
@@ -167,7 +167,7 @@ public:
 
     void signal(int number) const { ::kill(pid_, number); }
 
-    /// True once the program has a handler of its own for the signal (until then it would simply end it).
+    /// True once the program has its own handler for the signal (until then the signal would end it).
     bool catches(int number) const
     {
         std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
@@ -177,7 +177,7 @@ public:
         return false;
     }
 
-    /// True while it runs; afterwards wait() gives the outcome without waiting.
+    /// True while it runs; afterwards wait() returns the outcome at once.
     bool running()
     {
         if (pid_ > 0 && waitpid(pid_, &state_, WNOHANG) == pid_)
@@ -185,7 +185,7 @@ public:
         return pid_ > 0;
     }
 
-    /// @throws std::runtime_error after so many seconds: a program that hangs fails its test by name.
+    /// @throws std::runtime_error after that many seconds: a hanging program fails its test with a message.
     Outcome wait(int seconds = 600)
     {
         using Clock = std::chrono::steady_clock;

@@ -16,7 +16,7 @@
 #include <string>
 #include <vector>
 
-/// Scores in [0, 1), drawn by a seed.
+/// Random scores in [0, 1), determined by a seed.
 inline cv::ltrp::PatchRanking randomRanking(cv::Size image, cv::Size grid, uint64_t seed)
 {
     cv::ltrp::PatchRanking result;
@@ -29,7 +29,7 @@ inline cv::ltrp::PatchRanking randomRanking(cv::Size image, cv::Size grid, uint6
     return result;
 }
 
-/// The softmax of the standardised scores, written out.
+/// The softmax of the standardised scores, by its definition.
 inline std::vector<double> softmax(const std::vector<double>& scores, double temperature)
 {
     double mean = 0, squares = 0, sum = 0;
@@ -49,7 +49,7 @@ inline std::vector<double> softmax(const std::vector<double>& scores, double tem
     return shares;
 }
 
-/// The call throws cv::Exception with these words.
+/// Checks that the call throws cv::Exception with these words.
 template <typename Call> void refused(const std::string& words, Call call)
 {
     BOOST_CHECK_EXCEPTION(call(), cv::Exception, [&](const cv::Exception& error)

@@ -12,7 +12,7 @@
 #include "vit/ranker_net.hpp"
 #include "../modules/ltrp/test/test_vit.hpp"
 
-/// The plain networks of the module's tests, with the library's weights; and what else belongs to them.
+/// The reference networks of the module's tests with the library's weights, and related functions.
 namespace opencv_test { namespace reference {
 
 using cv::ltrp::vit::MaeConfig;
@@ -20,7 +20,7 @@ using cv::ltrp::vit::ParamArena;
 using cv::ltrp::vit::ParamInfo;
 using cv::ltrp::vit::RankerConfig;
 
-/// Networks this small gain nothing from threads, and on a busy machine lose much.
+/// Networks this small gain nothing from threads, and are much slower with them on a busy machine.
 struct OneThread
 {
     OneThread() : before(cv::getNumThreads()) { cv::setNumThreads(1); }
@@ -86,7 +86,7 @@ inline double maeLoss(const MaeConfig& config, const float* pixels, const std::v
     return total / (config.input.numPatches() - static_cast<double>(keep.size()));
 }
 
-/// Every tensor random and of a size that keeps each part of the network at work, position tables included.
+/// Random values in every tensor, position tables included, of a size at which each part of the network has an effect.
 inline void randomise(ParamArena& arena, uint64_t seed)
 {
     cv::ltrp::RandomStream random(seed, cv::ltrp::RandomPurpose::Init);

@@ -10,7 +10,7 @@
 #include <cstring>
 #include <string>
 
-/// Tar archives (ustar) piece by piece, sound and damaged ones.
+/// Tar archives (ustar) piece by piece, valid and damaged ones.
 namespace shard_bytes
 {
 

@@ -10,7 +10,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-/// Pictures, and what is in a shard of them.
+/// Images, and the contents of a shard of them.
 struct ShardFixture : TrainFixture
 {
     static std::string must(std::vector<std::string> command)

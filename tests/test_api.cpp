@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// cv::ltrp::Ranker and cv::ltrp::Scorer held against the parts they are made of. What the public interface alone can
-// show is tested in modules/ltrp/test.
+// cv::ltrp::Ranker and cv::ltrp::Scorer compared with the parts they consist of. Tests that need only the public
+// interface are in modules/ltrp/test.
 
 #include "api_models.hpp"
 
@@ -17,8 +17,8 @@ using namespace cv::ltrp;
 
 namespace {
 
-/// Largest difference between two results of the same network on the same input, where only the split into batches
-/// and threads differs: relative to the largest score.
+/// Largest difference, relative to the largest score, between two results of the same network and input with a
+/// different split into batches and threads.
 const double splitTolerance = 1e-5;
 
 std::vector<float> networkPixels(const vit::InputConfig& input, InputArray image)
@@ -42,7 +42,7 @@ std::vector<float> networkScores(const ApiModels& models, InputArray image)
     return scores;
 }
 
-/// What Scorer documents, written down once more: one mask at a time, straight through the leave-one-out loop.
+/// Scorer's documented behaviour in a simple form: one mask at a time, directly with the leave-one-out loop.
 struct OneMaskAtATime
 {
     OneMaskAtATime(const ApiModels& models, InputArray image)
@@ -75,7 +75,7 @@ struct OneMaskAtATime
     std::vector<float> pixels;
 };
 
-/// Rank of each score, 0 to 1, by counting; equal scores share the mean.
+/// Rank of each score, 0 to 1, by counting; equal scores get their mean rank.
 std::vector<float> ranksByCounting(const std::vector<float>& scores)
 {
     std::vector<float> ranks;
@@ -98,7 +98,7 @@ double distance(const std::vector<float>& a, const std::vector<float>& b)
     return norm(a, b, NORM_INF) / std::max(norm(b, NORM_INF), 1e-30);
 }
 
-/// Stands in for a session: counts how many were made.
+/// Replaces a session: counts how many are created.
 struct CountedSession
 {
     explicit CountedSession(int& made) { made++; }
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(sessions_are_used_again_unless_broken)
         BOOST_TEST(made == 3);
         BOOST_TEST((one->good && two->good));
         Pool::Lease three(pool);
-        BOOST_TEST(made == 4);   // the broken one did not come back
+        BOOST_TEST(made == 4);   // the broken one was not returned to the pool
 
         fail = true;
         BOOST_CHECK_THROW(Pool::Lease four(pool), std::bad_alloc);
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(scorer_gives_the_scores_of_the_measurement)
                         BOOST_TEST(*std::max_element(got.scores.begin(), got.scores.end()) == 1);
                     }
                 }
-    BOOST_TEST(different.size() == 8u);   // every parameter reaches the measurement
+    BOOST_TEST(different.size() == 8u);   // every parameter has an effect
 }
 
 BOOST_AUTO_TEST_CASE(score_maps_are_means_over_masks)
@@ -295,7 +295,7 @@ BOOST_AUTO_TEST_CASE(score_maps_are_means_over_masks)
     ScoreParams params;
     params.seed = 7;
     params.maskRatio = 0.8;
-    for (int masks : {1, 70})   // more than go through the network at once
+    for (int masks : {1, 70})   // more than one pass of the network
         for (int metric : {int(METRIC_L1), int(METRIC_PSNR)})
             for (int average : {int(AVERAGE_SCORE), int(AVERAGE_RANK)})
                 BOOST_TEST_CONTEXT("masks " << masks << " metric " << metric << " average " << average)

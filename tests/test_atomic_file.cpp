@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(failedReplacementLeavesNothing)
     const std::string path = folder.file("out.bin");
     auto file = std::make_unique<AtomicFile>(path);
     file->write("complete");
-    fs::create_directory(path);   // came into being meanwhile
+    fs::create_directory(path);   // created meanwhile
     const std::string message = messageOf([&] { file->commit(); });
     file.reset();
     BOOST_TEST(contains(message, path + ": cannot replace: Is a directory"));

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Foreground coverage and the rankings it is held against.
+// Foreground coverage and the baselines.
 
 #include "precomp.hpp"
 #include "teach/baselines.hpp"
@@ -135,7 +135,7 @@ BOOST_AUTO_TEST_CASE(random_is_seeded_and_even)
     BOOST_CHECK(order(1, 0) == order(1, 0));
     BOOST_CHECK(order(1, 0) != order(2, 0));
     BOOST_CHECK(order(1, 0) != order(1, 1));
-    // Each patch comes first about as often as any other, on average in the middle of the order.
+    // Each patch is first about equally often, and on average in the middle of the order.
     std::vector<double> place(196, 0);
     for (uint64_t seed = 0; seed < 400; ++seed)
     {
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(centre_prefers_the_centre)
 
 BOOST_AUTO_TEST_CASE(gradient_energy_equals_the_plain_sum)
 {
-    // At 16 pixels a patch nothing is resized: the plain formula applies.
+    // With 16 pixels per patch nothing is resized: the plain formula applies.
     const Size grid(4, 3);
     Mat image(48, 64, CV_8UC1);
     randu(image, 0, 256);
@@ -213,7 +213,7 @@ BOOST_AUTO_TEST_CASE(centre_weighted_baselines_add_ranks)
         return;
     const Size grid(7, 6);
     const Mat image = scene(Size(300, 200), Point(220, 60), 40);
-    const auto ranks = [&](Baseline baseline)   // how many are below, and half of those that are equal
+    const auto ranks = [&](Baseline baseline)   // number of lower ones, and half of the equal ones
     {
         const Mat scores = baselineRanking(image, grid, baseline).scores;
         std::vector<double> result;
@@ -276,7 +276,7 @@ BOOST_AUTO_TEST_CASE(bootstrap_means_spread_as_the_standard_error)
     const eval::Interval interval = eval::percentileInterval(means.col(0).clone().reshape(1, 1), 0.95);
     BOOST_CHECK_CLOSE_FRACTION(interval.low, mean[0] - 1.96 * error, 0.01);
     BOOST_CHECK_CLOSE_FRACTION(interval.high, mean[0] + 1.96 * error, 0.01);
-    // Columns of a replicate come from one draw.
+    // All columns of a replicate use the same draw.
     for (int i = 0; i < replicates; ++i)
     {
         BOOST_CHECK_SMALL(means.at<double>(i, 1) - means.at<double>(i, 0) - 0.25, 1e-9);
@@ -325,7 +325,7 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
         BOOST_CHECK(ranking.grid() == Size(14, 14));
         const double share = keptForeground(mask, ranking, {0.15})[0];   // the disc covers 6.5 %
         if (baseline == Baseline::Random || baseline == Baseline::Uniform || baseline == Baseline::Centre)
-            BOOST_CHECK_MESSAGE(share < 0.5, name << " " << share);   // they cannot see it
+            BOOST_CHECK_MESSAGE(share < 0.5, name << " " << share);   // these do not depend on the content
         else
             BOOST_CHECK_MESSAGE(share > 0.8, name << " " << share);
     }
@@ -346,7 +346,7 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
 
 BOOST_AUTO_TEST_CASE(the_barrier_is_what_lies_around_a_region)
 {
-    // White on grey: a square away from the border, and a bar to the border.
+    // White on grey: a square away from the border, and a bar that touches it.
     Mat image(112, 112, CV_8UC3, Scalar::all(128));
     rectangle(image, Rect(32, 32, 24, 24), Scalar::all(255), FILLED);
     rectangle(image, Rect(80, 0, 24, 56), Scalar::all(255), FILLED);
@@ -355,7 +355,7 @@ BOOST_AUTO_TEST_CASE(the_barrier_is_what_lies_around_a_region)
     BOOST_CHECK_SMALL(ranking.scores.at<float>(5, 5) - (white - grey), 0.5);
     BOOST_CHECK_SMALL(ranking.scores.at<float>(3, 11) - 0., 0.5);
     BOOST_CHECK_SMALL(ranking.scores.at<float>(11, 3) - 0., 0.5);
-    // A gap in a wall opens the room behind it, however the path winds.
+    // A gap in a wall opens the space behind it, however the path winds.
     image.setTo(Scalar::all(128));
     for (int i = 0; i < 5; ++i)
         rectangle(image, Rect(8 * i, 8 * i, 112 - 16 * i, 112 - 16 * i), Scalar::all(i % 2 ? 255 : 128), FILLED);
@@ -394,7 +394,7 @@ BOOST_AUTO_TEST_CASE(baselines_take_every_image)
 
 BOOST_AUTO_TEST_SUITE_END()
 
-// A suite of its own: ctest reports it as skipped where there are no photos.
+// A separate suite: ctest reports it as skipped if there are no photos.
 BOOST_AUTO_TEST_SUITE(coverage_photos)
 
 BOOST_AUTO_TEST_CASE(the_figures_of_photos_with_masks, *boost::unit_test::precondition(photosGiven))

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Pictures of rankings: every pixel of drawKept and drawHeatMap, what can be told of drawOverlay.
+// Images of rankings: every pixel of drawKept and drawHeatMap, and checkable properties of drawOverlay.
 
 #include "precomp.hpp"
 #include "opencv2/ltrp/draw.hpp"
@@ -140,7 +140,7 @@ BOOST_AUTO_TEST_CASE(heat_map_mixes_image_and_colours)
                 }
                 BOOST_CHECK_EQUAL(wrong, 0);
             }
-    // All scores equal: one colour, no division by nothing.
+    // All scores equal: one colour, no division by zero.
     Mat flat;
     drawHeatMap(Mat::zeros(8, 8, CV_8UC3), Mat(2, 2, CV_32F, Scalar(5)), flat, 1);
     BOOST_CHECK_EQUAL(norm(flat, Mat(8, 8, CV_8UC3, Scalar(flat.at<Vec3b>(0, 0))), NORM_INF), 0);
@@ -166,7 +166,8 @@ BOOST_AUTO_TEST_CASE(overlay_is_legible_for_every_image)
 
 BOOST_AUTO_TEST_CASE(overlay_shows_kept_patches_bright_and_scores_in_colour)
 {
-    // One quarter of a red image is kept: on the left it alone is red; on the right colours follow the scores.
+    // One quarter of a red image is kept: on the left only that quarter is red; on the right colours depend on the
+    // scores.
     const Size size(480, 480);
     PatchRanking ranking;
     ranking.imageSize = size;
@@ -179,7 +180,7 @@ BOOST_AUTO_TEST_CASE(overlay_shows_kept_patches_bright_and_scores_in_colour)
     BOOST_CHECK(kept.width >= 236 && kept.width <= 240 && kept.height >= 236 && kept.height <= 240);
     BOOST_CHECK_GE(countNonZero(bright(kept)), 236 * 236);
     BOOST_CHECK_LT(kept.x, got.cols / 2);
-    for (Point other : {Point(-100, -100), Point(100, -100), Point(-100, 100)})   // from the middle of the photo
+    for (Point other : {Point(-100, -100), Point(100, -100), Point(-100, 100)})   // relative to the centre of the photo
     {
         const Vec3b pixel = got.at<Vec3b>(kept.tl() + other);
         BOOST_CHECK_MESSAGE(pixel[2] < 80 && pixel[2] - pixel[0] < 40, "a dropped patch is " << pixel);
@@ -196,8 +197,8 @@ BOOST_AUTO_TEST_CASE(overlay_shows_kept_patches_bright_and_scores_in_colour)
 
 BOOST_AUTO_TEST_CASE(overlay_names_the_extreme_scores)
 {
-    // The highest score stands at the upper, light end of the colour bar, the lowest at the lower, dark one: another
-    // extreme score changes what is written at its own end only.
+    // The highest score is printed at the upper, light end of the colour bar, the lowest at the lower, dark one:
+    // another extreme score changes only the text at its own end.
     const Size size(480, 480);
     const auto overlay = [&](float lowest, float highest)
     {
@@ -225,7 +226,7 @@ BOOST_AUTO_TEST_CASE(overlay_names_the_extreme_scores)
     BOOST_CHECK_GT(luma(60), 180);
     BOOST_CHECK_LT(luma(plain.rows - 40), 40);
 
-    const auto labels = [&](const Mat& image, bool top)   // dark pixels beside the bar
+    const auto labels = [&](const Mat& image, bool top)   // dark pixels next to the bar
     {
         BOOST_REQUIRE_EQUAL(barEnd(image), end);
         Mat dark;

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #ifndef LTRP_FAULT_SHIM
-#define LTRP_FAULT_SHIM ""   // built with a sanitizer, which has allocators of its own
+#define LTRP_FAULT_SHIM ""   // built with a sanitizer, which has its own allocators
 #endif
 
 namespace
@@ -41,8 +41,8 @@ struct FaultsFixture : ToolFixture
         return runProcess(command, environment);
     }
 
-    /// Numbers of calls spread over a run in which none fails, about `most`; with LTRP_ALL_FAULTS in the environment the first and
-    /// the last call of each place in the code.
+    /// About `most` call numbers spread over a run without failures; with LTRP_ALL_FAULTS in the environment the first
+    /// and the last call of each place in the code.
     std::vector<long> points(const std::vector<std::string>& command, const std::string& kind, long most) const
     {
         const std::string file = folder.file("count");
@@ -63,8 +63,9 @@ struct FaultsFixture : ToolFixture
         return list;
     }
 
-    /// With an exit status of the tool's own, or by GDAL's abort(): some of its memory comes through operator new, which the shim
-    /// cannot tell from the tool's. It says nothing then, or a word of its own; what is wrong in the tool says more.
+    /// Whether the run ended with one of the tool's exit statuses, or by GDAL's abort(): some of its allocations use
+    /// operator new, so that the shim cannot tell them from the tool's. GDAL then prints nothing, or its own message;
+    /// failures of the tool print more.
     static bool endedWell(const Outcome& outcome)
     {
         const bool gdal = outcome.err.empty() || outcome.err.find("port/cpl_") != std::string::npos;
@@ -136,7 +137,7 @@ BOOST_AUTO_TEST_CASE(a_training_that_fails_anywhere_goes_on_to_the_same_bytes)
                 again.push_back("--resume");
                 const Outcome resumed = runProcess(again);
                 BOOST_TEST(resumed.status == 0, resumed.err);
-                // A photo that could not be read is left out from then on: that run has seen other images.
+                // A photo that could not be read is skipped from then on: that run used other images.
                 if (outcome.err.find("skipped") == std::string::npos)
                     BOOST_TEST((readText(out + "/final.safetensors") == whole));
             }
@@ -145,7 +146,8 @@ BOOST_AUTO_TEST_CASE(a_training_that_fails_anywhere_goes_on_to_the_same_bytes)
     }
 }
 
-/// One call of one function that has to do with the folder "there", what it fails with, and what is said; nothing: it does no harm.
+/// Each row: one call of a function on files of the folder "there", its error, and the expected message; empty: the
+/// failure has no effect.
 BOOST_AUTO_TEST_CASE(each_call_that_writes_a_file_says_what_failed)
 {
     if (without())
@@ -157,16 +159,16 @@ BOOST_AUTO_TEST_CASE(each_call_that_writes_a_file_says_what_failed)
         const char* message;
     };
     const std::vector<Fault> faults = {
-        {"open", 1, 1, EOPNOTSUPP, ""},                  // no files without names: a temporary one
-        {"open", 1, 3, EEXIST, ""},                      // its name is taken twice
+        {"open", 1, 1, EOPNOTSUPP, ""},                  // no unnamed files: a temporary one
+        {"open", 1, 3, EEXIST, ""},                      // its name exists twice
         {"open", 1, 2, EROFS, "cannot write: "},
-        {"open", 2, 1, EACCES, ""},                      // the folder may be written, not read
+        {"open", 2, 1, EACCES, ""},                      // the folder is writable but not readable
         {"access", 1, 1, ENOENT, ""},                    // no /proc
         {"write", 1, 1, EINTR, ""},
         {"write", 2, 1, ENOSPC, "cannot write: "},
         {"fsync", 1, 1, EIO, "cannot write to the disk: "},
         {"fsync", 2, 1, EIO, "cannot write its folder to the disk: "},
-        {"fsync", 2, 1, EINVAL, ""},                     // a file system without fsync of folders
+        {"fsync", 2, 1, EINVAL, ""},                     // a file system without fsync for folders
         {"linkat", 1, 1, EEXIST, ""},
         {"linkat", 1, 1, EACCES, "cannot name the finished file: "},
         {"close", 1, 1, EIO, "cannot close: "},
@@ -177,7 +179,7 @@ BOOST_AUTO_TEST_CASE(each_call_that_writes_a_file_says_what_failed)
         {
             fs::remove_all(there);
             fs::create_directory(there);
-            // "access" is asked for the descriptor of the file that has no name.
+            // "access" is called with the descriptor of the unnamed file.
             const std::string path = fault.function == std::string("access") ? "/proc/self/fd" : there;
             const Outcome outcome = run({"convert", models().mae, out}, fault.function, fault.at, "",
                                         {{"LTRP_FAULT_PATH", path}, {"LTRP_FAULT_ERRNO", std::to_string(fault.error)},
@@ -206,7 +208,7 @@ BOOST_AUTO_TEST_CASE(each_call_that_opens_a_file_or_run_folder_says_what_failed)
         BOOST_TEST(outcome.status == 1);
         BOOST_TEST(outcome.err.find(mae + fault.second + std::strerror(EMFILE) + "\n") != std::string::npos, outcome.err);
     }
-    // The folder's lock: one that cannot be opened, a file system without locks, and another process.
+    // The folder's lock: it cannot be opened, the file system has no locks, or another process holds it.
     const Outcome opened = run(pretrain(out), "open", 1, "", environment(out, EACCES));
     BOOST_TEST(opened.status == 1);
     BOOST_TEST(opened.err.find(out + ": cannot be opened: " + std::strerror(EACCES)) != std::string::npos, opened.err);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Texts of files in messages, JSON of files, and other small tools of the readers.
+// Text from files in messages, JSON from files, and other small tools of the readers.
 
 #include "io/checksum.hpp"
 #include "io/file_bytes.hpp"
@@ -25,7 +25,7 @@ BOOST_AUTO_TEST_CASE(utf8_characters_are_measured_and_others_are_none)
     for (const char* good : {"a", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
                              "\xf0\x90\x80\x80", "\xf3\xbf\xbf\xbf", "\xf4\x8f\xbf\xbf"})
         BOOST_TEST(utf8Length(good) == std::string(good).size(), harmless(good));
-    // A continuation alone, overlong forms, surrogates, beyond U+10FFFF, cut short, followed by no continuation.
+    // A lone continuation byte, overlong forms, surrogates, beyond U+10FFFF, truncated, missing continuation byte.
     for (const char* bad : {"", "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
                             "\xf5\x80\x80\x80", "\xff", "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xc3(", "\xe2\x82("})
         BOOST_TEST(utf8Length(bad) == 0u, printable(bad));

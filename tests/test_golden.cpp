@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// `ltrp golden`: passes on the recorded cases and on cases of another geometry, fails on everything that is off.
-// ctest runs the folders of tests/data/golden and of the complete set one by one as well (golden.*, golden_complete.*).
+// `ltrp golden`: passes on the recorded cases and on cases of another geometry, fails on every deviation. ctest also
+// runs the folders of tests/data/golden and of the complete set one by one (golden.*, golden_complete.*).
 
 #include "golden_folders.hpp"
 #include "reference_vit.hpp"
@@ -27,7 +27,7 @@ std::string dataFolder()
     return std::string(LTRP_SOURCE_DIR) + "/tests/data/golden";
 }
 
-/// State and rest of the line for a check of this name; "" where there is none.
+/// State and rest of the line of this check; "" if there is none.
 std::string lineOf(const std::string& output, const std::string& name)
 {
     std::istringstream lines(output);
@@ -56,7 +56,7 @@ void writeJson(const fs::path& path, const Json& json)
     testing_tools::writeText(path.string(), json.dump());
 }
 
-/// The recorded cases, to be changed. Of the pseudo-scores only one mask ratio and no SSIM, which takes long.
+/// Copies of the recorded cases, to be changed. For pseudo-scores only one mask ratio and no SSIM, which takes long.
 void copyCases(const fs::path& to)
 {
     fs::copy(dataFolder(), to, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
@@ -96,7 +96,7 @@ void change(const fs::path& path, const std::string& tensor, size_t index, doubl
     testing_tools::writeText(path.string(), bytes);
 }
 
-/// A case in the recorded format, written by the tests from the plain networks of reference_vit.hpp.
+/// Writes a case in the recorded format, computed by the reference networks of reference_vit.hpp.
 class CaseWriter
 {
 public:
@@ -279,7 +279,7 @@ void writeOtherGeometry(const fs::path& folder)
     rankerCase.write();
 }
 
-/// Runs a changed copy of a recorded case: exit status 1, no crash, and `parts` in what is printed.
+/// Runs a changed copy of a recorded case: expects exit status 1 and `parts` in the output, without a crash.
 void expectFailure(const fs::path& folder, const std::vector<std::string>& parts)
 {
     const Outcome outcome = ToolFixture::tool({"golden", folder.string()});
@@ -308,7 +308,7 @@ BOOST_AUTO_TEST_CASE(every_recorded_output_is_compared_and_right)
         {
             if (!fs::exists(entry.path() / "case.json"))
                 continue;
-            const Json recorded = readJson(entry.path() / "case.json");   // named: the loop below must not outlive it
+            const Json recorded = readJson(entry.path() / "case.json");   // must outlive the loop below
             for (const Json& tensor : recorded.at("tensors"))
                 if (tensor.at("role") == "output")
                 {
@@ -395,7 +395,7 @@ BOOST_AUTO_TEST_CASE(outputs_that_nothing_computes_fail)
     {
         const fs::path path = folder.path() / kind / "case.json";
         Json json = readJson(path);
-        // Names of the right form but without a meaning; the file itself may be missing or not.
+        // Names of the right form but without a meaning, with or without a file.
         for (const char* name : {"m90.nonsense", "typical.nonsense.value", "ltrp.step1.nonsense", "dpc.k49.nonsense",
                                  "photo_0.nonsense", "nonsense"})
             json["tensors"].push_back({{"file", "none.safetensors"}, {"name", name}, {"shape", {1}},
@@ -435,7 +435,7 @@ BOOST_AUTO_TEST_CASE(malformed_cases)
     broken({{"tensors", Json::array()}}, {"nothing in it to check"});
 
     Json json = good;
-    json["tensors"][0]["shape"] = {4, 20};   // the file holds [4, 19]
+    json["tensors"][0]["shape"] = {4, 20};   // the file contains [4, 19]
     writeJson(path, json);
     expectFailure(folder.path() / "losses", {"typical.y_pred", "[4,20]", "[4,19]"});
     for (const Json& shape : {Json({-1}), Json({1.5}), Json("wide"), Json({1000000000, 1000000000}), Json()})
@@ -464,7 +464,7 @@ BOOST_AUTO_TEST_CASE(malformed_cases)
     expectFailure(folder.path() / "losses", {"losses.safetensors"});
     fs::remove(folder.path() / "losses/losses.safetensors");
     expectFailure(folder.path() / "losses", {"losses.safetensors"});
-    fs::remove_all(folder.path() / "mae_tiny");   // the others take images and weights from there
+    fs::remove_all(folder.path() / "mae_tiny");   // the others read images and weights from there
     expectFailure(folder.path() / "pseudo_scores", {"mae_fb.safetensors"});
     expectFailure(folder.path() / "ranker_tiny", {"input.safetensors"});
 }

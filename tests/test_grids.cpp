@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Rankers with a token head on grids other than the one they were trained on.
+// Rankers with a token head on grids other than the trained one.
 
 #include "precomp.hpp"
 #include "api_models.hpp"
@@ -25,7 +25,7 @@ using cv::Size;
 namespace
 {
 
-/// Sine and cosine of a place, as the golden table of a square grid codes column and row.
+/// Sine and cosine of a position, encoded like column and row in the golden table of a square grid.
 double sinCos(double column, double row, int dim, int i)
 {
     const int half = dim / 2, quarter = dim / 4, k = i % half % quarter;
@@ -40,13 +40,13 @@ struct TokenModels : ApiModels
         token = ranker;
         token.ranker.head = vit::Head::Token;
         token.params = vit::ParamArena(vit::rankerLayout(token.ranker));
-        for (const vit::ParamInfo& info : token.params.layout.tensors())   // the first rows of the class head's
+        for (const vit::ParamInfo& info : token.params.layout.tensors())   // the first rows of the class head
             std::copy_n(ranker.params.at(info.name), info.count, token.params.at(info.name));
         tokenPath = (folder / "token.safetensors").string();
         io::saveModel(tokenPath, token);
     }
 
-    /// The scores by plain loops, with the position table that the grid needs.
+    /// The scores by plain loops, with the position table for the grid.
     std::vector<float> plainScores(Size size, cv::InputArray image, const std::vector<float>& positions) const
     {
         vit::RankerConfig config = token.ranker;
@@ -81,7 +81,7 @@ void checkClose(const std::vector<float>& got, const std::vector<float>& want)
         spread = std::max(spread, static_cast<double>(std::abs(want[i] - want[0])));
     }
     BOOST_TEST(error <= 2e-5);
-    BOOST_TEST(spread > 0.05);   // constants would agree with anything
+    BOOST_TEST(spread > 0.05);   // constant scores would always agree
 }
 
 }  // namespace
@@ -193,7 +193,7 @@ BOOST_AUTO_TEST_CASE(sizes_that_cannot_be_are_refused)
         refused(object, size, cv::Error::StsOutOfRange, {tokenPath, std::to_string(size.width), "multiples of the patch size 8"});
     refused(object, Size(8 * 257, 8), cv::Error::StsOutOfRange, {"patch columns is 257", "1 to 256"});
     refused(object, Size(8, 1 << 30), cv::Error::StsOutOfRange, {"patch rows"});
-    BOOST_TEST((object->getGrid() == Size(8, 5)));   // as before
+    BOOST_TEST((object->getGrid() == Size(8, 5)));   // unchanged
     refused(ofClass, Size(64, 40), cv::Error::StsNotImplemented, {rankerPath, "64 x 40", "class head", "48 x 48", "token head"});
     ofClass->setInputSize(Size(48, 48));
 
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(an_input_size_fits_the_image)
             BOOST_TEST((squeeze > 0.7 && squeeze < 1.43));
         }
     object->setInputSize(Size(8, 8));
-    BOOST_TEST((fitted(100, 100) == Size(6, 6)));   // of the training, whatever is set
+    BOOST_TEST((fitted(100, 100) == Size(6, 6)));   // as in training, whatever size is set
     BOOST_CHECK_THROW(object->fittingInputSize(Size(0, 5)), cv::Exception);
     BOOST_CHECK_THROW(object->fittingInputSize(Size(5, 5), -1), cv::Exception);
     BOOST_CHECK_THROW(object->fittingInputSize(Size(5, 5), 65537), cv::Exception);

@@ -35,7 +35,7 @@ struct InputFixture : ToolFixture
         return args;
     }
 
-    /// The images that a run of `rank` names, as they stand in its JSON.
+    /// The images in the JSON of a `rank` run.
     std::vector<std::string> ranked(const std::vector<std::string>& more, int status = 0) const
     {
         std::vector<std::string> args = rank(more);
@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(an_output_never_takes_the_place_of_what_is_read)
     writeText(folder.file("list"), photo + "\n");
     expectError({"rank", folder.file("list"), "--model", ranker, "--json", folder.file("list")}, 1, {"is an input"});
 
-    // Trainings read lists and images, and write by names of their own.
+    // Trainings read lists and images, and write files of their own.
     fs::create_directories(folder.file("out"));
     fs::rename(folder.file("list"), folder.file("out/log.jsonl"));
     const Outcome outcome = tool(pretrain({folder.file("out/log.jsonl"), "--out", folder.file("out")}));
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(hidden_colours_do_not_count)
     const Json zero = scores(cases("img/rgba_hid0.png")), photo = scores(cases("img/rgba_hidphoto.png"));
     BOOST_TEST(zero["scores"] == photo["scores"]);
 
-    // The background is white, at any depth.
+    // The background is white at any depth.
     cv::Mat bgra = cv::imread(cases("img/rgba_hidphoto.png"), cv::IMREAD_UNCHANGED), white(bgra.size(), CV_8UC3, cv::Scalar::all(255));
     BOOST_REQUIRE(bgra.type() == CV_8UC4);
     for (int y = 0; y < bgra.rows; y++)
@@ -177,7 +177,7 @@ BOOST_AUTO_TEST_CASE(damaged_jpegs_are_refused_by_all_commands)
 
 BOOST_AUTO_TEST_CASE(a_jpeg_is_followed_to_its_end)
 {
-    // Every kind that OpenCV writes is whole; cut anywhere and closed with an end marker it is not.
+    // Every kind that OpenCV writes is complete; truncated anywhere and closed with an end marker it is not.
     const cv::Mat photo = cv::imread(photos()[0]);
     cv::Mat small, gray;
     cv::resize(photo, small, cv::Size(131, 77));
@@ -195,7 +195,7 @@ BOOST_AUTO_TEST_CASE(a_jpeg_is_followed_to_its_end)
             BOOST_TEST(check(bytes).warning == "");
             for (size_t size = 2; size < bytes.size(); size += 1 + bytes.size() / 97)
                 BOOST_TEST(check({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)}).damage != "");
-            // Within the last third of the only, or last, scan.
+            // In the last third of the only, or last, scan.
             if (kind.empty() || kind[0] != cv::IMWRITE_JPEG_PROGRESSIVE)
                 for (size_t cut : {bytes.size() / 2, bytes.size() - bytes.size() / 10})
                 {
@@ -220,7 +220,7 @@ BOOST_AUTO_TEST_CASE(formats_that_are_missing_are_named)
             continue;   // this OpenCV reads it
         BOOST_TEST(outcome.err.find("needs OpenCV") != std::string::npos, outcome.err);
     }
-    // They are not left out of folders in silence.
+    // They are not skipped silently in folders.
     fs::create_directories(folder.file("mixed"));
     fs::copy_file(cases("img/still.gif"), folder.file("mixed/a.gif"));
     copyOfPhoto("mixed/b.jpg");
@@ -269,7 +269,7 @@ BOOST_AUTO_TEST_CASE(folders_lists_and_standard_input)
     BOOST_TEST(training.status == 1);
     BOOST_TEST(std::count(training.err.begin(), training.err.end(), '\n') == 1);
 
-    // The overlays of one run are no photos for the next.
+    // The overlays of one run are not photos for the next.
     for (int run = 0; run < 2; run++)
     {
         expectOk(rank({at("real"), "--overlay", at("real") + "/"}));
@@ -309,7 +309,7 @@ BOOST_AUTO_TEST_CASE(lines_survive_a_kill)
     process.signal(SIGKILL);
     BOOST_TEST(process.wait().status == 1000 + SIGKILL);
     const std::string written = readText(folder.file("r.jsonl"));
-    std::istringstream text(written.substr(0, written.rfind('\n') + 1));   // the line of the moment may be cut
+    std::istringstream text(written.substr(0, written.rfind('\n') + 1));   // the last line may be incomplete
     for (std::string line; std::getline(text, line);)
         BOOST_TEST(Json::parse(line)["image"] == photos()[0]);
 }
@@ -358,7 +358,7 @@ BOOST_AUTO_TEST_CASE(option_files_are_read_right_or_refused)
     expectError({"pretrain", data, "--config", folder.file("pipe"), "--out", folder.file("e")}, 2, {"not a regular file"});
     expectError(rank({folder.file("pipe")}), 1, {"not a regular file"});
 
-    // Mistakes on the command line have status 2 everywhere.
+    // Errors on the command line have status 2 everywhere.
     for (const std::vector<std::string>& wrong : std::vector<std::vector<std::string>>{
              {"--min-lr", "1", "--lr", "0.1"}, {"--preset", "gigantic"}, {"--epochs", "0"}, {"--heads", "5"}, {"--mask-ratio", "1"},
              {"--accumulate", "0"}, {"--recipe", "cake"}, {"--max-pixels", "0"}})
@@ -385,7 +385,7 @@ BOOST_AUTO_TEST_CASE(weights_as_people_have_them)
     BOOST_TEST(bin.status == 0, bin.err);
     expectError({"rank", photos()[0], "--model", cases("weights/cls16")}, 1, {"is a classifier", "config.json"});
 
-    // What lies beside the weights is not left out in silence: defaults would take its place.
+    // Files next to the weights are not ignored silently, with defaults instead.
     fs::copy(cases("weights/hf_new"), folder.file("pipe"));
     fs::remove(folder.file("pipe/config.json"));
     BOOST_REQUIRE(mkfifo(folder.file("pipe/config.json").c_str(), 0600) == 0);
@@ -405,7 +405,7 @@ BOOST_AUTO_TEST_CASE(weights_as_people_have_them)
 
 BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
 {
-    // The golden autoencoder's .pth has no arguments of its training.
+    // The golden autoencoder's .pth does not contain its training arguments.
     const std::string path = std::string(LTRP_SOURCE_DIR) + "/tests/data/golden/mae_tiny/mae_fb.pth";
     const std::vector<std::string> heads = {"--heads", "3", "--decoder-heads", "4"};
     const auto info = [&](const std::string& file, std::vector<std::string> more)
@@ -426,7 +426,7 @@ BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
     BOOST_TEST(outcome.err.find("by its name") != std::string::npos);
     BOOST_TEST(tool({"info", path, "--norm-pix-loss", "maybe"}).status == 2);
 
-    // Stored maps follow the option too, and those of the other value are not continued.
+    // Stored maps depend on the option too; maps with the other value are not continued.
     const auto targets = [&](const std::string& name, const std::string& value)
     {
         return std::vector<std::string>{"score",   photoFolder(), "--mae",   models().mae,      "--masks", "2", "--space", "pixel",
@@ -438,7 +438,7 @@ BOOST_AUTO_TEST_CASE(what_a_file_does_not_say_about_its_targets)
     BOOST_TEST((readText(folder.file("yes") + stored) != readText(folder.file("no") + stored)));
     expectError(targets("yes", "no"), 1, {folder.file("yes"), "norm-pix-loss"});
 
-    // A training that reads such a file says what it takes it for.
+    // A training that reads such a file prints its assumption.
     namespace io = cv::ltrp::io;
     const io::Model model = untrainedMae(32, 8, {64, 1, 1, 256}, {512, 1, 16, 2048});
     std::vector<io::TensorOut> tensors;

@@ -32,7 +32,7 @@ using testing_tools::Process;
 using testing_tools::readText;
 using testing_tools::writeText;
 
-/// The tool may take so much address space and no more: a file that makes it take gigabytes fails the test by name.
+/// Limits the tool's address space: a file that makes it allocate gigabytes fails the test with a message.
 class AddressSpace
 {
 public:
@@ -57,7 +57,7 @@ rlim_t addressSpaceNow()
     return pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
 }
 
-/// The stack of each new thread takes so much of the address space that few threads have room, and images still do.
+/// Thread stacks so large that only few threads fit into the address space, while images still do.
 class LargeStacks
 {
 public:
@@ -91,7 +91,7 @@ struct HostileFixture : ToolFixture
         return std::string(LTRP_SOURCE_DIR) + "/tests/data/cases/hostile/" + name;
     }
 
-    /// One line that names the file and the reason, within the memory that a run on good files may take.
+    /// Expects one line that names the file and the reason, within the memory that runs on valid files need.
     void refused(const std::vector<std::string>& command, const std::vector<std::string>& parts) const
     {
         const AddressSpace limit(rlim_t(3) << 30);
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(foreign_graphs_are_not_run)
 {
     for (const char* name : {"onnx-conv-group0.onnx", "onnx-resize-bomb.onnx"})
         refused({"rank", photos()[0], "--model", hostile(name)}, {name, "ltrp convert", "--trusted"});
-    // What convert writes is, and one byte of its structure changed is not.
+    // A file written by convert is accepted; with one byte of its structure changed it is not.
     const std::string file = folder.file("r.onnx");
     expectOk({"convert", models().ranker, file});
     const std::string good = expectOk({"rank", photos()[0], "--model", file});
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(foreign_graphs_are_not_run)
         writeText(folder.file("x.onnx"), changed);
         refused({"rank", photos()[0], "--model", folder.file("x.onnx")}, {"x.onnx", "--trusted"});
     }
-    // A shape that stands in a constant decides how much memory is taken.
+    // A shape in a constant determines how much memory is allocated.
     std::string changed = bytes;
     const std::string shape("\x10\x07\x42\x0dpatches.shape\x4a\x18", 19);
     const size_t at = changed.find(shape);
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(images_are_measured_before_they_are_decoded)
     BOOST_TEST(outcome.status == 1);
     BOOST_TEST(outcome.err.find("26000x26000") != std::string::npos, outcome.err);
 
-    // Each format's header is read: one byte more than it may have.
+    // The header of each format is checked: the image has one byte more than the limit.
     const cv::Mat image(40, 50, CV_8UC3, cv::Scalar(1, 2, 3));
     for (const char* name : {"a.png", "a.jpg", "a.bmp", "a.webp", "a.tiff", "a.ppm", "a.jp2", "a.ras", "a.hdr"})
     {
@@ -218,7 +218,7 @@ BOOST_AUTO_TEST_CASE(special_files_and_replaced_ones)
     BOOST_REQUIRE(mkfifo(folder.file("pipe").c_str(), 0600) == 0);
     fs::create_directories(folder.file("case"));
     BOOST_REQUIRE(mkfifo(folder.file("case/case.json").c_str(), 0600) == 0);
-    const Outcome golden = tool({"golden", folder.file("case")});   // says what failed among its results
+    const Outcome golden = tool({"golden", folder.file("case")});   // reports failures among its results
     BOOST_TEST(golden.status == 1);
     BOOST_TEST(golden.out.find("case.json: is not a regular file") != std::string::npos, golden.out);
     expectError({"pretrain", folder.file("pipe"), "--out", folder.file("o")}, 1, {"not a regular file"});
@@ -265,7 +265,7 @@ BOOST_AUTO_TEST_CASE(text_goes_into_devices_and_pipes)
         BOOST_TEST(text == plain.out);
         BOOST_TEST(fs::is_fifo(pipe));
     }
-    // Photos are decoded ahead meanwhile, with stderr turned away.
+    // Meanwhile photos are decoded ahead, with stderr redirected.
     std::string list;
     for (int i = 0; i < 150; i++)
         list += photos()[0] + "\n";
@@ -291,7 +291,7 @@ BOOST_AUTO_TEST_CASE(a_pipe_whose_reader_has_gone_ends_the_run)
         BOOST_TEST(outcome.status == 1);
         BOOST_TEST(outcome.err.find(pipe + ": cannot be written: no process reads it any more") != std::string::npos, outcome.err);
     }
-    // Lines: the first one that cannot be written is the last, with one message and not one for each image.
+    // JSON lines: the first line that cannot be written is the last, with one message instead of one per image.
     std::string list;
     for (int i = 0; i < 150; i++)
         list += photos()[0] + "\n";
@@ -324,7 +324,7 @@ BOOST_AUTO_TEST_CASE(no_room_for_reading_threads)
     {
         const LargeStacks stacks;
         const AddressSpace limit(addressSpaceNow() + 3 * LargeStacks::bytes + LargeStacks::bytes / 2);
-        BOOST_TEST((first() == expected));   // by fewer threads
+        BOOST_TEST((first() == expected));   // with fewer threads
     }
     {
         const LargeStacks stacks;

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Leave-one-out scores against an obvious loop: one image, one visible patch at a time, every reconstruction in full.
+// Leave-one-out scores compared with a simple loop: one image, one visible patch at a time, complete reconstructions.
 
 #include "reference_vit.hpp"
 #include "vit/leave_one_out.hpp"
@@ -32,7 +32,7 @@ struct Setup
         config.normPixLoss = normPixLoss;
         arena = vit::ParamArena(vit::maeLayout(config));
         reference::randomise(arena, 41);
-        // Without contrast of their own, patches would all have the same weight in pixel space.
+        // With equal contrast, all patches would have the same weight in pixel space.
         pixels = reference::randomPixels(static_cast<size_t>(batch) * image(), 42);
         for (size_t i = 0; i < pixels.size(); i++)
             pixels[i] *= 0.2f + static_cast<float>(i % 16) / 8;
@@ -86,7 +86,7 @@ double range(const reference::Vector& values)
     return *ends.second - *ends.first;
 }
 
-/// The definition, window by window.
+/// By definition, window by window.
 double structuralSimilarity(const reference::Vector& a, const reference::Vector& b, int side)
 {
     const double data = std::max(range(a), range(b)), c1 = std::pow(0.01 * data, 2), c2 = std::pow(0.03 * data, 2);
@@ -147,7 +147,7 @@ double difference(const Setup& s, const float* pixels, const std::vector<int>& k
     return total / count;
 }
 
-/// Scores (SSIM and PSNR: before scaling) by the obvious loop. drop: the decoder's sequence lacks the token.
+/// Scores (SSIM and PSNR: before scaling) by the simple loop. drop: the decoder's sequence lacks the token.
 std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options, bool drop = false)
 {
     const reference::Params params = reference::toDouble(s.arena);
@@ -176,7 +176,7 @@ std::vector<double> obvious(const Setup& s, const LeaveOneOutOptions& options, b
     return result;
 }
 
-/// |got - want| relative to the largest wanted one.
+/// |got - want| relative to the largest expected value.
 void checkClose(const std::vector<float>& got, const std::vector<double>& want, double tolerance,
                 const std::string& what)
 {
@@ -223,7 +223,7 @@ BOOST_AUTO_TEST_CASE(differences_match_the_obvious_loop)
 
 BOOST_AUTO_TEST_CASE(removals_and_spaces_differ)
 {
-    // Otherwise the comparison above could not tell them apart.
+    // Otherwise the comparison above could not distinguish them.
     const Setup s;
     const std::vector<float> decoder = s.scores(makeOptions(REMOVAL_DECODER, METRIC_L1));
     const std::vector<float> encoder = s.scores(makeOptions(REMOVAL_ENCODER, METRIC_L1));

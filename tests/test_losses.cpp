@@ -75,7 +75,7 @@ void checkGradient(RankLoss loss, Lists lists, const std::vector<int>& columns, 
     BOOST_CHECK_MESSAGE(error < 2e-6, nameOf(loss) << ", " << what << ": gradient off by " << error);
 }
 
-/// What the published code computes, in double precision and without any care for overflow.
+/// The published formula in double precision, without care for overflow.
 double plainListMle(const Lists& lists, const std::vector<int>& columns)
 {
     const int k = static_cast<int>(columns.size()) / lists.batch;
@@ -125,7 +125,7 @@ std::vector<int> drawnColumns(const Lists& lists, int k, uint64_t seed)
     cv::ltrp::RandomStream random(seed, cv::ltrp::RandomPurpose::Shuffle);
     std::vector<int> columns;
     for (int i = 0; i < lists.batch * k; i++)
-        columns.push_back(random.below(lists.n));   // repeats happen
+        columns.push_back(random.below(lists.n));   // with repeats
     return columns;
 }
 
@@ -188,10 +188,10 @@ BOOST_AUTO_TEST_CASE(values_equal_the_plain_formulas_where_those_are_finite)
 
 BOOST_AUTO_TEST_CASE(list_mle_floor)
 {
-    // exp(-150) vanishes beside 1e-10: every position costs log(1e-10) + 150.
+    // exp(-150) vanishes next to 1e-10: every position costs log(1e-10) + 150.
     Lists lists = randomLists(1, 3, 0, -150, 0, 41);
     BOOST_CHECK_CLOSE(value(RankLoss::ListMle, lists, {}), 3 * (std::log(1e-10) + 150), 1e-10);
-    // and a single large value dominates: log(exp(500)) - 500 is nothing.
+    // and a single large value dominates: log(exp(500)) - 500 is 0.
     lists = randomLists(1, 1, 0, 500, 0, 42);
     BOOST_CHECK_SMALL(value(RankLoss::ListMle, lists, {}), 1e-12);
 }
@@ -276,7 +276,7 @@ BOOST_AUTO_TEST_CASE(bad_arguments)
     const float nan = std::numeric_limits<float>::quiet_NaN();
     Lists badPrediction = lists;
     badPrediction.pred[3] = nan;
-    for (RankLoss loss : allLosses)   // the caller says where the non-finite loss came from
+    for (RankLoss loss : allLosses)   // the caller reports where the non-finite loss came from
         BOOST_CHECK(std::isnan(value(loss, badPrediction, {})));
     lists.target[3] = nan;
     for (RankLoss loss : allLosses)

@@ -61,8 +61,8 @@ BOOST_AUTO_TEST_CASE(every_missing_tensor_is_named)
             bag.erase(item.name);
             const std::string message = loadMessage(bag.save(folder.file("m.safetensors")));
             BOOST_TEST(!message.empty(), item.name);
-            // Without its class token, decoder or head nothing tells what the file was meant to be; without a block's
-            // first norm, that block and what follows it are unknown.
+            // Without its class token, decoder or head the kind of the file is unknown; without a block's first norm,
+            // that block and the following ones are unknown tensors.
             const bool decides = item.name == "cls_token" || item.name == "patch_embed.proj.weight" ||
                                  item.name == "decoder_embed.weight" || item.name == "head.weight" ||
                                  item.name.find("norm1.weight") != std::string::npos;
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(every_wrong_shape_is_named)
                 TensorBag bag = complete;
                 bag.reshape(item.name, shape);
                 const std::string message = loadMessage(bag.save(folder.file("s.safetensors")));
-                // Geometry comes from some tensors: a change there may be noticed at another.
+                // Geometry is derived from some tensors: changing one may cause an error at another.
                 const bool says = message.find("expected") != std::string::npos ||
                                   message.find("is not a multiple of its") != std::string::npos;
                 BOOST_TEST(says, item.name << ": " << message);
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(lying_metadata_is_refused_before_memory_is_taken)
     checkMentions(message(""), {"lie.safetensors", "JSON"});
     checkMentions(message(std::string(1 << 20, '[')), {"lie.safetensors", "JSON"});
 
-    // Own files are taken at their word: nothing may be in them that the geometry does not ask for.
+    // Own files must contain exactly the tensors of their geometry.
     TensorBag bag = good;
     bag.add("mask_token2", {1});
     checkMentions(messageOf([&] { io::loadModel(bag.save(folder.file("lie.safetensors"))); }),
@@ -255,7 +255,7 @@ BOOST_AUTO_TEST_CASE(what_one_image_takes_is_bounded)
 
 BOOST_AUTO_TEST_CASE(a_small_file_cannot_claim_a_large_network)
 {
-    // All tensors look at one storage of 48 KiB: 60 blocks would need twelve times what is there.
+    // All tensors share one storage of 48 KiB: 60 blocks would need twelve times as much.
     const vit::ParamLayout layout = []
     {
         vit::RankerConfig config;

@@ -23,7 +23,7 @@ std::string ownMetadata(const std::string& path)
     return io::TensorFile::open(path)->metadata().at("ltrp");
 }
 
-/// What the pretraining script of MAE saves: {"model": the golden network, "args": Namespace(norm_pix_loss=...)}.
+/// A checkpoint of MAE's pretraining script: {"model": the golden network, "args": Namespace(norm_pix_loss=...)}.
 std::string pretrainingCheckpoint(const std::string& normPixLoss)
 {
     using namespace checkpoints;
@@ -56,9 +56,9 @@ BOOST_AUTO_TEST_CASE(facebook_checkpoints_say_what_the_decoder_predicts)
     BOOST_TEST(load(yes, tinyHeads()).mae.normPixLoss);
     BOOST_TEST(!load(no, tinyHeads()).mae.normPixLoss);
     BOOST_TEST(!load("K" + std::string(1, '\0'), tinyHeads()).mae.normPixLoss);
-    BOOST_TEST(load("N", tinyHeads()).mae.normPixLoss);   // says nothing: as without it
+    BOOST_TEST(load("N", tinyHeads()).mae.normPixLoss);   // None: as without the entry
     io::LoadHints hints = tinyHeads();
-    hints.normPixLoss = 1;   // whoever asks knows better
+    hints.normPixLoss = 1;   // an explicit option takes precedence
     BOOST_TEST(load(no, hints).mae.normPixLoss);
     BOOST_CHECK_EXCEPTION(load(checkpoints::pickle::text("maybe"), tinyHeads()), cv::Exception,
                           [&](const cv::Exception& e)
@@ -89,7 +89,7 @@ BOOST_AUTO_TEST_CASE(facebook_formats_agree)
     BOOST_TEST(a.mae.decoder.hidden == 128);
     BOOST_TEST(a.mae.layerNormEps == 1e-6f);
 
-    // The arena holds what the file holds, tensor by tensor.
+    // The arena contains the file's values, tensor by tensor.
     TensorBag bag(golden + "mae_tiny/mae_fb.safetensors");
     BOOST_TEST(bag.items.size() == a.params.layout.tensors().size());
     for (const vit::ParamInfo& info : a.params.layout.tensors())
@@ -138,7 +138,7 @@ BOOST_AUTO_TEST_CASE(rankers_behind_prefixes)
         const io::Model model = io::loadModel(bag.save(folder.file("prefixed.safetensors")), tinyHeads());
         BOOST_TEST(sameArena(model.params, reference.params), prefix);
     }
-    // What a training checkpoint carries along is passed over, an unknown tensor of the network is not.
+    // Training state in a checkpoint is ignored, an unknown tensor of the network is not.
     TensorBag bag(plain);
     bag.prefix("model/");
     bag.add("optimizer/state/0/exp_avg", {4});
@@ -154,7 +154,7 @@ BOOST_AUTO_TEST_CASE(the_head_is_kept_and_must_fit)
 {
     const TemporaryFolder folder;
     for (const vit::Head head : {vit::Head::Class, vit::Head::Token})
-        for (const int side : {32, 8})   // of one patch both heads have the same shapes
+        for (const int side : {32, 8})   // with one patch both heads have the same shapes
         {
             io::Model model = smallModel(io::ModelKind::Ranker);
             model.ranker.head = head;
@@ -301,7 +301,7 @@ BOOST_AUTO_TEST_CASE(own_format_returns_everything)
             }
             if (storage == io::DType::F32)
                 BOOST_TEST(sameArena(read.params, model.params));
-            // 11 and 8 bits of mantissa, half a unit at most (and F16's smallest step of 2^-24).
+            // 11 and 8 bits of mantissa: at most half a unit (and half of F16's smallest step of 2^-24).
             const double relative = storage == io::DType::F16 ? std::ldexp(1, -11) : std::ldexp(1, -8);
             for (const vit::ParamInfo& info : model.params.layout.tensors())
                 for (size_t i = 0; i < info.count; i++)
@@ -309,7 +309,7 @@ BOOST_AUTO_TEST_CASE(own_format_returns_everything)
                     const double want = model.params.at(info.name)[i], got = read.params.at(info.name)[i];
                     BOOST_REQUIRE(std::abs(got - want) <= relative * std::abs(want) + std::ldexp(1, -25));
                 }
-            // Weights that fit are stored exactly: a second round changes nothing.
+            // Weights that were rounded once are stored exactly: a second round changes nothing.
             io::saveModel(folder.file("again.safetensors"), read, storage);
             BOOST_TEST(sameArena(io::loadModel(folder.file("again.safetensors")).params, read.params));
         }

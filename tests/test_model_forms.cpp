@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Forms of weight files that are seldom: in parts, with what a training left, by hints.
+// Rare forms of weight files: in parts, with training state, with hints.
 
 #include "checkpoint_builder.hpp"
 #include "io/model_metadata.hpp"
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(kinds_of_pickled_things_are_named)
     checkMentions(pickled("K\x01" "K\x01\x93"), {"names a class by no text"});
     checkMentions(pickled(text("os") + "K\x01\x93"), {"names a class by no text"});
     checkMentions(pickled("K\x01" + text("os") + "\x93"), {"names a class by no text"});
-    // A view that leaves its storage in its first dimension, and one that comes back in no other.
+    // A view that leaves its storage in its first dimension and does not return in another one.
     const std::string storage = tuple({text("storage"), type, text("0"), text("cpu"), "K\x06"}) + "Q";
     checkMentions(pickled(call(rebuild, tuple({storage, "K" + zero, "K\x02K\x03\x86", "K\x09K\x01\x86", "\x89", "}"}))), {"reaches beyond its storage"});
 }

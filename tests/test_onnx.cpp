@@ -25,7 +25,7 @@ namespace
 
 const std::string golden = LTRP_SOURCE_DIR "/tests/data/golden/";
 const std::string shipped = LTRP_SOURCE_DIR "/modules/ltrp/models";
-const float tolerance = 1e-4f;   // of the range of the wanted values
+const float tolerance = 1e-4f;   // relative to the range of the expected values
 
 std::vector<float> readTensor(const std::string& file, const std::string& name)
 {
@@ -58,7 +58,7 @@ void checkValues(const OnnxCase& c, int batch, const cv::Mat& got)
         BOOST_REQUIRE(got.size[i] == c.want.shape[static_cast<size_t>(i)]);
     const auto range = std::minmax_element(c.want.floats.begin(), c.want.floats.end());
     const float spread = *range.second - *range.first;
-    BOOST_REQUIRE(spread > 0.1f);   // values that are all alike would agree with anything
+    BOOST_REQUIRE(spread > 0.1f);   // constant outputs would always agree
     float largest = 0;
     for (size_t i = 0; i < got.total(); i++)
     {
@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(exported_networks_through_dnn_agree_with_our_own)
     {
         cv::dnn::Net net = cv::dnn::readNetFromONNX(cv::String(c.file));
         BOOST_REQUIRE(!net.empty());
-        // One net for all: OpenCV 5.0's classic engine trips over changing batches.
+        // One net for all batches: the classic engine of OpenCV 5.0 may fail if they change.
         for (const int batch : {1, c.want.shape[0], 2})
             checkValues(c, batch, runDnn(net, c, batch));
     }
@@ -141,7 +141,7 @@ BOOST_AUTO_TEST_CASE(golden_ranker_through_dnn)
     checkValues(c, batch, runDnn(net, c, batch));
 }
 
-/// Encoder and decoder one after the other give what the paper's code gives.
+/// Encoder and decoder in sequence give the results of the paper's code.
 BOOST_AUTO_TEST_CASE(golden_autoencoder_through_dnn)
 {
     io::LoadHints hints;
@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(ranker_of_an_exported_file)
         BOOST_REQUIRE(got.size() == want.size());
         BOOST_TEST(cv::norm(got, want, cv::NORM_INF) <= tolerance * (high - low));
     }
-    // Found by content, too; weights are not to be had from it.
+    // Also detected by content; weights cannot be read from it.
     std::filesystem::rename(file, folder.file("rank.dat"));
     BOOST_CHECK_NO_THROW(Ranker::create(folder.file("rank.dat")));
     BOOST_CHECK_EXCEPTION(io::loadModel(folder.file("rank.dat")), cv::Exception,
@@ -251,7 +251,7 @@ BOOST_AUTO_TEST_CASE(batches_give_what_each_image_gets_alone)
     const std::string file = folder.file("r.onnx");
     io::exportOnnx(file, untrainedRanker(32, 8, {24, 2, 3, 48}));
     check(file, tolerance, false);
-    // Any number; the number one in a constant; a number that changes what each image gets.
+    // Any number; the number one in a constant; a number that changes the results of each image.
     for (const auto& nodes : std::vector<std::vector<std::pair<std::string, std::vector<int>>>>{
              {{"Reshape", {-1, 4}}},
              {{"Reshape", {1, 4}}},
@@ -282,7 +282,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_refused_before_anything_runs_them)
         BOOST_CHECK_EXCEPTION(read(bytes), cv::Exception,
                               [&](const cv::Exception& e) { return mentions(e, {"r.onnx", what}); });
     };
-    // A constant that claims more than it holds: the head's bias, 4 values, becomes 5.
+    // A constant that claims more values than it has: the head's bias, 4 values, becomes 5.
     const std::string bias("\x08\x04\x10\x01\x42\x09head.bias", 15);
     BOOST_REQUIRE(good.find(bias) != std::string::npos);
     std::string changed = good;
@@ -302,7 +302,7 @@ BOOST_AUTO_TEST_CASE(damaged_files_are_refused_before_anything_runs_them)
                           [](const cv::Exception& e) { return mentions(e, {"e.onnx", "encoder", "ranker is needed"}); });
 }
 
-// What a reader that looks at fields one by one could take for sound, and an importer would read beyond its memory for.
+// Constants that a reader of single fields could accept, and that an importer would read out of bounds.
 BOOST_AUTO_TEST_CASE(constants_that_hold_less_than_their_shape_says)
 {
     using namespace onnx_bytes;
@@ -324,16 +324,16 @@ BOOST_AUTO_TEST_CASE(constants_that_hold_less_than_their_shape_says)
     BOOST_TEST(read(text(5, shape2 + number(2, 7) + text(7, "\x01\x02"))) == 0u);
     BOOST_TEST(read(text(1, constant(sound))) == 2u);
 
-    // Two halves of raw bytes, of which the last one counts.
+    // Raw bytes twice, half of them each; the last field counts.
     refuses(text(5, shape2 + isFloat + text(9, four) + text(9, four)), "4 bytes, expected 8");
-    // As many values, but in the list of another type, or in a form that importers pass over.
+    // The right number of values, but in the list of another type, or in a form that importers ignore.
     refuses(text(5, shape2 + isFloat + text(7, "\x01\x02")), "0 values, expected 2");
     refuses(text(5, shape2 + isFloat + number(4, 1) + number(4, 2)), "0 values, expected 2");
     refuses(text(5, shape2 + number(2, 7) + number32(7, four) + number32(7, four)), "0 values, expected 2");
-    // Two tensors in one place: the shape of both, the bytes of the last.
+    // Two tensors in one field: merged, they have the shape of both and the bytes of the last.
     refuses(text(1, constant(sound, number(1, 1) + isFloat + text(9, four))), "value twice");
     refuses(text(1, constant(sound, sound)), "value twice");
-    // A further dimension, a shorter content behind field numbers of which importers see the lower bits.
+    // A further dimension, or shorter content, with field numbers of which importers use only the lower bits.
     const uint64_t high = uint64_t(1) << 29;
     refuses(text(5, sound + number(high + 1, 9)), "damaged");
     refuses(text(5, sound + text(high + 9, four)), "damaged");

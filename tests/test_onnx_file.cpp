@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The reader of ONNX files, message by message: nothing is run here.
+// The reader of ONNX files, message by message, without running anything.
 
 #include "io/onnx_file.hpp"
 #include "model_fixture.hpp"
@@ -36,7 +36,7 @@ void refused(const std::string& bytes, const std::string& reason)
     checkMentions(messageOf([&] { read(bytes); }), {"r.onnx", reason});
 }
 
-/// A graph's constant of `count` values, in the list or the raw bytes that `data` is.
+/// A constant of a graph with `count` values; `data` is their list or raw bytes.
 std::string tensor(uint64_t type, uint64_t count, const std::string& data)
 {
     return number(1, count) + number(2, type) + text(8, "k") + data;
@@ -95,7 +95,7 @@ BOOST_AUTO_TEST_CASE(what_no_ranker_needs_is_named)
     refused(model(text(5, one + text(13, "")) + ends), "constants in other files");
     refused(model(text(5, one + number(14, 1)) + ends), "constants in other files");
     BOOST_TEST(read(model(text(5, one + number(14, 0) + text(12, "a comment")) + ends))->weights == 1u);
-    // Of 2 GB and more, before anything is read.
+    // Files of 2 GB or more are rejected before anything is read.
     const TemporaryFolder folder;
     const std::string large = folder.file("large.onnx");
     writeText(large, "");
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(constants_hold_what_type_and_shape_say)
         {tensor(6, 2, text(9, eight)), 0}, {tensor(6, 2, text(5, "\x01\x02")), 0},
         {tensor(7, 1, text(9, eight)), 0}, {tensor(7, 3, text(7, "\x01\x82\x01\x03")), 0}, {tensor(7, 1, number(7, 5)), 0},
         {text(1, "\x02\x01") + tensor(1, 1, text(9, eight)), 2},                         // a packed shape, and one number more
-        {tensor(1, 1, text(9, eight) + text(9, four)), 1}};                              // of two the last
+        {tensor(1, 1, text(9, eight) + text(9, four)), 1}};                              // if there are two, the last
     for (const auto& constant : good)
         BOOST_TEST(read(graph(constant.first))->weights == constant.second);
     refused(graph(tensor(8, 1, text(6, "text"))), "has the type 8");
@@ -157,7 +157,7 @@ BOOST_AUTO_TEST_CASE(inputs_and_outputs_are_images_and_scores)
     refused(model(image + info("")), "output 'c' has the type 0 and the shape []");
     refused(model(image + info(text(2, text(4, "a sequence")))), "output 'c' has the type 0");
     const std::string right = text(1, floats + text(2, text(1, number(1, 0)) + text(3, "") + text(1, number(3, 1) + number(1, 4))) + number(9, 1));
-    BOOST_TEST(read(model(image + info(text(2, right))))->anyBatch);   // an extent of 0, and fields that say nothing here
+    BOOST_TEST(read(model(image + info(text(2, right))))->anyBatch);   // an extent of 0, and ignored fields
     refused(model(image + info(text(2, right) + text(2, right))), "the type of a value twice");
     refused(model(image + info(text(2, right + right))), "the type of a value twice");
     refused(model(image + info(text(2, text(1, floats + text(2, shape) + text(2, shape))))), "the shape of a value twice");
@@ -173,7 +173,7 @@ BOOST_AUTO_TEST_CASE(metadata_are_of_a_ranker)
     refused(model(ends, mae), "this is a masked autoencoder's network, a ranker is needed");
     refused(model(ends, mae) + metadata("ltrp.part", "decoder\n"), "this is a masked autoencoder's 'decoder\\x0a', a ranker");
     refused(model(ends, geometry.substr(0, 20)), "not a JSON object");
-    // Other fields of an entry, and operator sets of other domains, say nothing.
+    // Other fields of an entry, and operator sets of other domains, are ignored.
     const auto file = read(number(1, 7) + text(7, ends) + text(8, text(1, "com.other") + number(2, 99)) + text(8, text(1, "ai.onnx") + number(2, 13) + number(3, 1)) +
                            text(14, text(1, "ltrp") + text(2, geometry) + text(3, "more") + number(4, 1)));
     BOOST_TEST(file->opset == 13);
@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(graphs_that_convert_did_not_write_are_foreign)
     BOOST_TEST(read(bytes)->foreign == "");
     BOOST_TEST(messageOf([&] { cv::ltrp::io::requireOwnGraph(*read(bytes)); }) == "");
     BOOST_TEST(cv::ltrp::io::describeOnnx(*read(bytes)).find("MatMul") != std::string::npos);
-    // Other weights are no other graph; an operation, a shape or an operator set are.
+    // Other weights do not make another graph; another operation, shape or operator set does.
     cv::ltrp::io::exportOnnx(path, untrainedRanker(16, 8, stack));
     BOOST_TEST((testing_tools::readText(path) != bytes));
     BOOST_TEST(read(testing_tools::readText(path))->foreign == "");
@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(graphs_that_convert_did_not_write_are_foreign)
     foreign(changed, "its operations, attributes or shapes are not those of the geometry");
     foreign(bytes + text(8, number(2, 12)), "it is of opset 12");
 
-    // The geometry of another network than the graph's, of one that is none, and of another size of image.
+    // Geometry of another network than the graph's, an invalid one, and one with another image size.
     cv::ltrp::io::saveModel(weights, own);
     const std::string json = TensorBag(weights).metadata.at("ltrp"), ends16 = text(11, value("image", {0, 3, 16, 16})) + text(12, value("c", {0, 4}));
     foreign(model(ends16, json), "its operations, attributes or shapes");

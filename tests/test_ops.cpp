@@ -57,7 +57,7 @@ void compare(const opcases::OpCase& c, const opcases::Arrays& got, const std::st
         {
             const double error = std::fabs(static_cast<double>(g[i]) - array.second[i])
                 / (c.absolute + c.relative * std::fabs(array.second[i]));
-            if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+            if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and is kept
             {
                 worst = error;
                 at = i;
@@ -97,10 +97,10 @@ BOOST_AUTO_TEST_CASE(every_operation_with_kept_weights_equals_its_plain_referenc
 BOOST_AUTO_TEST_CASE(reduced_precision_stays_within_its_rounding)
 {
     const RestoreKernels restore;
-    // Root mean square error over root mean square of the reference. Rounding a factor to 8 bits of mantissa leaves
-    // 2^-9 / sqrt(3) = 0.11 % of it, and each product has two; large attention scores, of which the softmax takes powers,
-    // make that ten times as much; 8-bit integers over a normal row's range leave some 1 %, and 0.5 % of a score as large as
-    // those of scale 6, whose deviation is 36, is a fifth of the weight.
+    // Root mean square error over root mean square of the reference. Rounding a factor to 8 bits of mantissa has an
+    // error of 2^-9 / sqrt(3) = 0.11 %, and each product has two factors; large attention scores, which are
+    // exponentiated in the softmax, make that ten times as much. 8-bit integers over a normal row's range have an error
+    // of some 1 %, and 0.5 % of a score as large as those of scale 6, whose deviation is 36, is a fifth of the weight.
     const std::map<ops::Precision, double> bounds = {{ops::Precision::BF16, 0.012}, {ops::Precision::INT8, 0.04}};
     for (const auto& bound : bounds)
     {
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(eight_bits_keep_many_small_weights_beside_a_large_one)
         BOOST_TEST_MESSAGE("INT8: " << missing);
         return;
     }
-    // Key 0 has 600 times the weight of each of the other 255 keys, which all together have 30 %: less than half a 255th
+    // Key 0 has 600 times the weight of each of the other 255 keys, which together have 30 %: less than half a 255th
     // each. Its value is 1, theirs are 3: 1.6 on average.
     const int tokens = 256, width = 16, dim = width;
     const double small = 1 / 600.0, wanted = (1 + 255 * small * 3) / (1 + 255 * small);
@@ -189,7 +189,7 @@ BOOST_AUTO_TEST_CASE(one_thread_and_several_agree_to_the_bit)
         if (c.name.compare(0, 6, "linear") == 0 || c.name.compare(0, 10, "normLinear") == 0 ||
             c.name.compare(0, 11, "finishBlock") == 0 || c.name.compare(0, 9, "runBlocks") == 0 ||
             c.name.compare(0, 6, "metric") == 0 || c.name.compare(0, 11, "runVariants") == 0)
-            compare(c, three, "3 threads");   // the matrix library may split its sums otherwise
+            compare(c, three, "3 threads");   // the matrix library may split its sums differently
         else
             BOOST_CHECK_MESSAGE(one == three, c.name << " differs between 1 and 3 threads");
     }

@@ -19,7 +19,7 @@ using namespace cv::ltrp::train;
 namespace
 {
 
-/// A matrix over several blocks of the vectorised loop and several pieces of the parallel one, a bias, a token, a
+/// A matrix that spans several blocks of the vectorised loop and several parts of the parallel one, a bias, a token, a
 /// frozen table.
 vit::ParamLayout mixedLayout()
 {
@@ -235,7 +235,7 @@ BOOST_AUTO_TEST_CASE(schedule)
         BOOST_CHECK(epoch < 10 ? next > now : next < now);
     }
     BOOST_CHECK_CLOSE(learningRate(base, minimum, 0, 100, 0), base, 1e-10);    // no warm-up
-    BOOST_CHECK_CLOSE(learningRate(base, minimum, 5, 5, 5), minimum, 1e-10);   // nothing but warm-up
+    BOOST_CHECK_CLOSE(learningRate(base, minimum, 5, 5, 5), minimum, 1e-10);   // only warm-up
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(initial_values_follow_the_seed)
     BOOST_TEST(a.at("blocks.0.norm2.weight")[7] == 1.f);
     BOOST_TEST(a.at("blocks.0.norm2.bias")[7] == 0.f);
     BOOST_TEST(a.at("patch_embed.proj.bias")[7] == 0.f);
-    // A tensor's values do not depend on those before it: another depth leaves the first block as it was.
+    // A tensor's values do not depend on earlier tensors: another depth does not change the first block.
     config.encoder.depth = 1;
     vit::ParamArena shallow;
     vit::initialiseParams(config, 5, shallow);

@@ -2,7 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// From any image to what a network sees: against Pillow's own pixels, against plain formulas, over all kinds of images.
+// From any image to the network's input: compared with Pillow's pixels and with plain formulas, for all kinds of
+// images.
 
 #include "precomp.hpp"
 #include "golden_folders.hpp"
@@ -29,7 +30,7 @@ double cubicWeight(double x)
     return x < 1 ? 1.5 * x * x * x - 2.5 * x * x + 1 : x < 2 ? -0.5 * x * x * x + 2.5 * x * x - 4 * x + 2 : 0;
 }
 
-/// One output sample along a line, in double precision, rounded to 8 bit.
+/// One output sample along a line, in double precision, rounded to 8 bits.
 template <typename Pixel> double sample(Pixel pixel, int source, double begin, double end, int64_t total, int64_t o)
 {
     const double scale = (end - begin) / static_cast<double>(total), wide = std::max(1.0, scale);
@@ -45,7 +46,7 @@ template <typename Pixel> double sample(Pixel pixel, int source, double begin, d
     return std::min(255.0, std::max(0.0, std::floor(sum / weights + 0.5)));
 }
 
-/// The resize said plainly: every row, then every column.
+/// The resize in its simplest form: every row, then every column.
 Mat plainResize(const Mat& src, Size size, Rect2d box)
 {
     const int channels = src.channels();
@@ -122,7 +123,7 @@ BOOST_AUTO_TEST_CASE(photos_become_the_recorded_tensors)
             ++photos;
             const std::string tensors = folder + "/expected.safetensors";
             if (!std::filesystem::exists(tensors))
-                continue;   // the project holds the crop only, which is where the reference can differ
+                continue;   // the project has only the crop, where the reference can differ
             std::vector<float> recorded(3 * 224 * 224), values(3 * 224 * 224);
             io::toFloat(io::TensorFile::open(tensors)->at("photo_" + number + ".tensor"), recorded.data());
             image::normalise(got, vit::InputConfig(), values.data());
@@ -133,7 +134,7 @@ BOOST_AUTO_TEST_CASE(photos_become_the_recorded_tensors)
 
 BOOST_AUTO_TEST_CASE(resize_equals_pillow)
 {
-    // Pixels by Pillow 12.0: Image.resize(size, BICUBIC, box) of the picture below.
+    // Pixels from Pillow 12.0: Image.resize(size, BICUBIC, box) of the image below.
     Mat source(17, 23, CV_8UC3);
     for (int y = 0; y < 17; ++y)
         for (int x = 0; x < 23; ++x)
@@ -168,8 +169,8 @@ BOOST_AUTO_TEST_CASE(resize_equals_pillow)
 
 BOOST_AUTO_TEST_CASE(resize_follows_the_formula_for_every_type_size_and_step)
 {
-    // One level apart at most: fixed-point weights may round a value that lies between two levels the other way, and
-    // the second pass can carry that on once more.
+    // At most one level of difference: fixed-point weights may round a value between two levels the other way, and the
+    // second pass can add another such difference.
     int seed = 0;
     for (int type : {CV_8UC1, CV_8UC3, CV_8UC4})
         for (Size from : {Size(1, 1), Size(1, 40), Size(40, 1), Size(31, 47), Size(150, 70), Size(700, 5)})
@@ -187,7 +188,7 @@ BOOST_AUTO_TEST_CASE(resize_follows_the_formula_for_every_type_size_and_step)
                         BOOST_CHECK_LE(largestDifference(got, plainResize(source, to, all)), from == to ? 0 : 1);
                         image::resizeAntialiasedCubic(source, got, to, part);
                         BOOST_CHECK_LE(largestDifference(got, plainResize(source, to, part)), 1);
-                        // What lies outside a view must not be seen.
+                        // Pixels outside a view must not be used.
                         Mat again;
                         image::resizeAntialiasedCubic(source.clone(), again, to, part);
                         BOOST_CHECK_EQUAL(largestDifference(got, again), 0);
@@ -205,7 +206,7 @@ BOOST_AUTO_TEST_CASE(resize_may_write_over_its_source)
         image::resizeAntialiasedCubic(both, both, size);
         BOOST_CHECK_EQUAL(largestDifference(both, want), 0);
     }
-    // Equal sizes give a copy, not another name for the same pixels.
+    // Equal sizes give a copy, not a reference to the same pixels.
     Mat copy, same = source.clone();
     image::resizeAntialiasedCubic(same, copy, same.size());
     same.setTo(0);
@@ -289,7 +290,7 @@ BOOST_AUTO_TEST_CASE(an_overshoot_is_clamped_and_values_further_outside_are_refu
             CHECK_REFUSED("expected 0 to 1", image::toRgb8(image, rgb));
             CHECK_REFUSED(value < 0 ? "undo the normalisation" : "divide values of 0 to 255", image::toRgb8(image, rgb));
         }
-    // 16 bit, all values: the nearest of 255 levels.
+    // 16 bits, all values: the nearest of 255 levels.
     Mat words(256, 256, CV_16U);
     for (int i = 0; i < 65536; ++i)
         words.at<ushort>(i / 256, i % 256) = static_cast<ushort>(i);
@@ -302,7 +303,7 @@ BOOST_AUTO_TEST_CASE(an_overshoot_is_clamped_and_values_further_outside_are_refu
 
 BOOST_AUTO_TEST_CASE(transparent_pixels_lie_on_white)
 {
-    // Hidden, half, opaque: the colour of the first does not count.
+    // Transparent, half, opaque: the colour of the first is ignored.
     const Mat bytes = (Mat_<Vec4b>(1, 3) << Vec4b(1, 2, 3, 0), Vec4b(0, 100, 200, 128), Vec4b(7, 8, 9, 255));
     for (int depth : {CV_8U, CV_16U, CV_32F, CV_64F})
     {
@@ -342,7 +343,7 @@ BOOST_AUTO_TEST_CASE(images_that_are_none_are_refused)
                 CHECK_REFUSED(cv::format("column %d, row %d, channel 2", place.x, place.y), image::toRgb8(image, rgb));
             }
     BOOST_CHECK(rgb.empty());
-    // A value outside a view is none of its business.
+    // A value outside a view is ignored.
     Mat outside = Mat::zeros(9, 9, CV_32F);
     outside.at<float>(8, 8) = std::numeric_limits<float>::quiet_NaN();
     image::toRgb8(outside(Rect(0, 0, 8, 9)), rgb);
@@ -381,7 +382,8 @@ BOOST_AUTO_TEST_CASE(centre_crop_of_strips)
         image::centreCrop(rgb, 224, got);
         BOOST_CHECK_EQUAL(largestDifference(got, Mat(224, 224, CV_8UC3, Scalar(10, 20, 30))), 0);
     }
-    // Of 20000 x 30 pixels the middle 26 columns (30 * 224 / 256, rounded) are seen: a mark there shows, others do not.
+    // Of 20000 x 30 pixels the middle 26 columns (30 * 224 / 256, rounded) are used: a mark there has an effect, others
+    // do not.
     Mat strip(30, 20000, CV_8UC3, Scalar::all(0)), got;
     strip.colRange(0, 9980).setTo(255);
     strip.colRange(10020, 20000).setTo(255);
@@ -412,7 +414,7 @@ BOOST_AUTO_TEST_CASE(normalised_values)
                 for (int x = 0; x < 32; ++x)
                     BOOST_REQUIRE_SMALL(got[static_cast<size_t>((c * 32 + y) * 32 + x)] -
                                             (rgb.at<Vec3b>(y, x)[c] / 255.0 - input.mean[c]) / input.std[c], 1e-6);
-        BOOST_CHECK_EQUAL(got.back(), 99.f);   // and nothing beyond the end
+        BOOST_CHECK_EQUAL(got.back(), 99.f);   // nothing is written beyond the end
     }
     std::vector<float> out(3 * 32 * 32);
     CHECK_REFUSED("40 x 36", image::normalise(whole, input, out.data()));

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Points and regions on images, against references that look at every cell and every pixel.
+// Points and regions on images, compared with references that examine every cell and every pixel.
 
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
@@ -23,7 +23,7 @@ using namespace cv::ltrp;
 
 namespace {
 
-/// The points as the header defines them: at each step all cells are looked at anew.
+/// The points by the header's definition: at each step all cells are examined again.
 std::vector<Point> plainPoints(const PatchRanking& ranking, int count, double spread)
 {
     const Size image = ranking.imageSize, grid = ranking.grid();
@@ -75,7 +75,7 @@ bool isInside(const std::vector<Point>& line, Point pixel)
     return inside;
 }
 
-/// Twice the area that a line encloses, above 0 where it runs clockwise on an image.
+/// Twice the area enclosed by a line, positive if it runs clockwise on an image.
 double turn(const std::vector<Point>& line)
 {
     double sum = 0;
@@ -115,13 +115,13 @@ void checkRegions(const PatchRanking& ranking, const std::vector<int>& keep)
         BOOST_REQUIRE(std::is_sorted(region.patches.begin(), region.patches.end()));
         BOOST_TEST(std::abs(region.score - sum / static_cast<double>(region.patches.size())) < 1e-6);
         Mat labels;
-        BOOST_REQUIRE_EQUAL(connectedComponents(own, labels, 4), 2);   // with the background
+        BOOST_REQUIRE_EQUAL(connectedComponents(own, labels, 4), 2);   // including the background
         BOOST_TEST(turn(region.outline) > 0);
         std::vector<std::vector<Point>> lines = region.holes;
         for (const std::vector<Point>& hole : region.holes)
             BOOST_TEST(turn(hole) < 0);
         lines.push_back(region.outline);
-        for (const std::vector<Point>& line : lines)   // corners only: sides take turns
+        for (const std::vector<Point>& line : lines)   // only corners: directions alternate
             for (size_t i = 0; i < line.size(); ++i)
             {
                 const Point a = line[i], b = line[(i + 1) % line.size()], c = line[(i + 2) % line.size()];

@@ -43,7 +43,7 @@ std::string bytesOf(const std::vector<float>& values)
 
 const std::string sixFloats = bytesOf({0, 1, 2, 3, 4, 5});
 
-/// A dictionary with one tensor "w" made by these opcodes, over one storage of six floats.
+/// A dictionary with one tensor "w" created by these opcodes, on one storage of six floats.
 std::string withTensor(const std::string& tensorOpcodes)
 {
     return checkpoint(pickle::program(pickle::dict({{"w", tensorOpcodes}})), {sixFloats});
@@ -51,7 +51,7 @@ std::string withTensor(const std::string& tensorOpcodes)
 
 std::string sixFloatStorage() { return pickle::storage("FloatStorage", "0", 6); }
 
-/// A pickle that is this program, in an otherwise sound checkpoint.
+/// A pickle with this program in an otherwise valid checkpoint.
 std::string withProgram(const std::string& opcodes) { return checkpoint(pickle::program(opcodes), {sixFloats}); }
 
 std::vector<float> floatsOf(const TensorFile& file, const std::string& name)
@@ -149,8 +149,8 @@ BOOST_AUTO_TEST_CASE(wrappersAreTakenOff)
     BOOST_TEST(names({{"module.a", w}, {"b", w}}) == (Names{"module.a", "b"}));
 }
 
-// The whole of a training script's checkpoint: optimizer, scaler, numbers, and its command line as a Namespace.
-BOOST_AUTO_TEST_CASE(settingsBesideTheWeightsAreReadOver)
+// A complete checkpoint of a training script: optimizer, scaler, numbers, and its command line as a Namespace.
+BOOST_AUTO_TEST_CASE(settingsNextToTheWeightsAreIgnored)
 {
     using namespace pickle;
     const std::string zero(1, '\0'), threeQuarters = "G?\xe8" + std::string(6, '\0');
@@ -210,7 +210,7 @@ BOOST_AUTO_TEST_CASE(storageMustHaveTheSizeOfItsEntry)
     expectRefused(withTensor(pickle::tensor(pickle::storage("FloatStorage", "0", 5), 0, {5}, {1})), "has 24 bytes");
     expectRefused(withTensor(pickle::tensor(pickle::storage("DoubleStorage", "0", 6), 0, {6}, {1})), "has 24 bytes");
     expectRefused(withTensor(pickle::tensor(pickle::storage("FloatStorage", "0", int64_t(1) << 62), 0, {6}, {1})),
-                  "has 24 bytes");   // times four it is 2^64: nothing
+                  "has 24 bytes");   // times four it is 2^64, which wraps to 0
     expectRefused(withTensor(pickle::tensor(pickle::storage("FloatStorage", "0", -6), 0, {6}, {1})), "negative size");
     expectRefused(withTensor(pickle::floats("9", {6})), "tensor 'w' needs the storage '9', which is not in the");
     expectRefused(withTensor(pickle::floats("../../data.pkl", {6})), "which is not in the archive");

@@ -41,7 +41,7 @@ void expectRefused(const std::string& bytes, const std::string& reason)
     BOOST_TEST(message.find(reason) != std::string::npos, "message: " << message << "; expected in it: " << reason);
 }
 
-/// A pickle that is this program, in an otherwise sound checkpoint.
+/// A pickle with this program in an otherwise valid checkpoint.
 std::string withProgram(const std::string& opcodes) { return checkpoint(pickle::program(opcodes), {sixFloats}); }
 
 const std::string soundPickle =
@@ -56,7 +56,7 @@ bool isSound(const TensorFile& file)
            file.metadata() == std::map<std::string, std::string>{{"epoch", "5"}};
 }
 
-/// The sound archive with one entry (the storage) changed.
+/// The valid archive with one entry (the storage) changed.
 std::string withStorageEntry(const std::function<void(Entry&)>& change)
 {
     std::vector<Entry> entries = soundEntries;
@@ -68,8 +68,8 @@ std::string withStorageEntry(const std::function<void(Entry&)>& change)
 
 BOOST_AUTO_TEST_SUITE(PytorchPickle)
 
-// What a pickle would do to run a command. The names are refused as they are read, before anything is built from them.
-BOOST_AUTO_TEST_CASE(pickleThatWantsToRunCodeIsRefusedByName)
+// Pickles that would run a command. The names are rejected when they are read, before any object is built.
+BOOST_AUTO_TEST_CASE(pickleThatRunsCodeIsRefusedByName)
 {
     const std::string command = pickle::tuple({pickle::text("touch hacked")});
     for (const auto& name : std::vector<std::pair<std::string, std::string>>{
@@ -127,7 +127,7 @@ BOOST_AUTO_TEST_CASE(stackUnderflowIsRefused)
     for (const std::string opcodes : {"0", "a", "s", "R", "b", "Q", "\x85", "\x86", "\x87", "\x93", "\x81", "q\x01",
                                       "r\1\1\1\1", "\x94", "]a", "}K\x01s", "K\x01R", "K\x01\x86"})
         expectRefused(withProgram(opcodes), reason);
-    // Nothing may reach below a mark, though there is something.
+    // Opcodes must not reach below a mark, even if there are values.
     for (const std::string opcodes : {"K\x01(0", "K\x01(\x85", "}K\x01(K\x01s", "](K\x01(a", "K\x01(q\x01"})
         expectRefused(withProgram(opcodes), reason);
 }
@@ -171,7 +171,7 @@ BOOST_AUTO_TEST_CASE(picklesThatMakeTooMuchAreRefused)
     expectRefused(withProgram(std::string(10000000, 'N')), "piles up too many objects");
     expectRefused(withProgram(std::string(10000000, '(')), "piles up too many objects");
     expectRefused(withProgram("N" + std::string(2000000, '\x94')), "remembers too many objects");
-    // A list of 4000 pairs, copied again and again by three bytes each.
+    // A list of 4000 pairs, copied repeatedly by three bytes each.
     std::string pairs = "](";
     for (int i = 0; i < 4000; ++i)
         pairs += "NN\x86";
@@ -251,7 +251,7 @@ BOOST_AUTO_TEST_CASE(everyByteChangedIsRefusedOrHarmless)
                 }
                 BOOST_REQUIRE_MESSAGE(sound, "byte " << at << " changed by " << change);
             }
-        BOOST_TEST(refused > 5 * same);   // time stamps, versions and attributes mean nothing to a reader
+        BOOST_TEST(refused > 5 * same);   // time stamps, versions and attributes are ignored by readers
     }
 }
 
@@ -278,7 +278,7 @@ BOOST_AUTO_TEST_CASE(lyingEntriesAreRefused)
     expectRefused(withStorageEntry([](Entry& entry) { entry.offset = INT64_MAX; entry.zip64 = true; }), nowhere);
     expectRefused(withStorageEntry([](Entry& entry) { entry.offset = 0; }), "another name in its local header");
     expectRefused(withStorageEntry([](Entry& entry) { entry.localName = "a/data/1"; }), "another name");
-    expectRefused(withStorageEntry([](Entry& entry) { entry.size = 20; }), "has 20 bytes");   // both headers lie alike
+    expectRefused(withStorageEntry([](Entry& entry) { entry.size = 20; }), "has 20 bytes");   // same value in both headers
 }
 
 BOOST_AUTO_TEST_CASE(entriesThatShareBytesAreRefused)

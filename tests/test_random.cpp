@@ -114,7 +114,7 @@ BOOST_AUTO_TEST_CASE(belowIsUniform)
         BOOST_TEST(std::abs(count - 10000) < 500);   // five standard deviations are 463
 }
 
-// 3/8 of 2^32: mapping words without drawing again would give every third value two words, the others three.
+// 3/8 of 2^32: mapping words without redrawing would give every third value two words, the others three.
 BOOST_AUTO_TEST_CASE(belowHasNoBiasForLargeBounds)
 {
     const int bound = 0x60000000;

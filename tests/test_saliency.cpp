@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// cv::ltrp::RankSaliency held against the ranking it shows.
+// cv::ltrp::RankSaliency compared with the ranking it is based on.
 
 #include "api_models.hpp"
 #include "opencv2/ltrp/saliency.hpp"
@@ -14,7 +14,7 @@ using namespace cv::ltrp;
 
 namespace {
 
-/// Linear interpolation between the centres of patches, with the border's value beyond the outer ones.
+/// Linear interpolation between the centres of patches, constant beyond the outer ones.
 double interpolated(const Mat& scores, Size image, int x, int y)
 {
     const auto place = [](int pixel, int pixels, int patches, int& first, double& weight)
@@ -86,7 +86,7 @@ BOOST_AUTO_TEST_CASE(maps_agree_with_the_patches)
             saliency->computeSaliency(image, map);
             for (int i = 0; i < static_cast<int>(means.total()); ++i)
                 means.ptr<float>()[i] = static_cast<float>(mean(map(ranking.rect(i)))[0]);
-            // Neighbouring patches of this random ranker have nothing in common, and the filter's windows are a patch wide.
+            // Neighbouring patches of this random ranker are unrelated, and the filter's windows are one patch wide.
             const double common = correlation(means, ranking.scores);
             BOOST_TEST(common > (edges ? 0.5 : 0.85), size << " " << edges << ": " << common);
         }
@@ -94,7 +94,7 @@ BOOST_AUTO_TEST_CASE(maps_agree_with_the_patches)
 
 BOOST_AUTO_TEST_CASE(edges_of_the_image_are_edges_of_the_map)
 {
-    // Left half dark, right half light, the border off the grid's lines.
+    // Left half dark, right half light, with the edge off the grid's lines.
     Mat image(240, 240, CV_8UC3, Scalar::all(40));
     image.colRange(107, 240).setTo(Scalar::all(210));
     const Ptr<RankSaliency> saliency = RankSaliency::create(rankerPath);
@@ -126,7 +126,7 @@ BOOST_AUTO_TEST_CASE(every_kind_of_image)
 
 BOOST_AUTO_TEST_CASE(equal_scores_and_bad_input)
 {
-    // All weights of the head 0: every patch scores the same.
+    // All weights of the head are 0: every patch has the same score.
     io::Model flat = ranker;
     const float* end = flat.params.data() + flat.params.layout.total();
     for (float* value = flat.params.data(); value != end; ++value)

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Approximate scores: exact when everything is sampled, close with the shipped model, and the parts they are made of.
+// Approximate scores: exact if everything is sampled, close with the shipped model; and the parts they consist of.
 
 #include "reference_vit.hpp"
 #include "opencv2/ltrp/scorer.hpp"
@@ -121,7 +121,7 @@ BOOST_AUTO_TEST_CASE(estimates_rank_like_exact_scores)
             params.sampleShare = 0.3;
             const VisibleScores estimate = scorer->score(image, params);
             BOOST_TEST(estimate.patches == exact.patches, boost::test_tools::per_element());
-            BOOST_CHECK(estimate.scores == scorer->score(image, params).scores);   // nothing is left to chance
+            BOOST_CHECK(estimate.scores == scorer->score(image, params).scores);   // deterministic
             BOOST_CHECK(estimate.scores != exact.scores);
             sum += spearman(exact.scores, estimate.scores);
         }
@@ -169,7 +169,8 @@ BOOST_AUTO_TEST_CASE(samples_follow_the_weights)
                 BOOST_CHECK_LE(sample.probabilities[i], sample.probabilities[i - 1]);
         }
     }
-    // With values in proportion to the weights an estimate of their sum has no error but that of what is certain.
+    // With values in proportion to the weights an estimate of their sum has no error, except in the part that is
+    // certain.
     const ops::Sample half = ops::sampleByWeight({4, 3, 2, 2, 2, 1, 1, 1}, 4);
     double sum = 0;
     for (size_t i = 0; i < half.items.size(); ++i)
@@ -197,7 +198,7 @@ BOOST_AUTO_TEST_CASE(a_key_taken_out_of_finished_attention)
         {
             continue;
         }
-        for (float size : {0.3f, 3.f, 30.f})   // the last: a softmax that is nearly one key's
+        for (float size : {0.3f, 3.f, 30.f})   // the last: nearly one-hot softmax
         {
             std::vector<float> qkv = reference::randomPixels(size_t(tokens) * 3 * width, 7);
             for (float& value : qkv)

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The module's samples as a user runs them, on the shipped photos and with the shipped ranker.
+// The module's samples, run as by a user, on the shipped photos and with the shipped ranker.
 
 #include "tool_fixture.hpp"
 
@@ -54,7 +54,7 @@ struct SampleFixture : ToolFixture
         BOOST_TEST(outcome.err.find(words) != std::string::npos, "'" << words << "' is not in: " << outcome.err);
     }
 
-    /// The numbers that the pattern's groups catch.
+    /// The numbers matched by the pattern's groups.
     static std::vector<double> numbers(const std::string& text, const std::string& pattern)
     {
         std::smatch match;
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(rank_patches)
     const std::string out =
         expectOk("rank_patches", {photo("cat.jpg"), "--keep=0.5", "--output=" + overlay});
     BOOST_TEST(out.find("kept: 98 of 196 patches") != std::string::npos);
-    // The tool says the same of the same photo.
+    // The tool gives the same result for the same photo.
     const Json ranked = expectJson({"rank", photo("cat.jpg"), "--model", model(), "--json", "-"});
     const int best = ranked.at(0).at("order").at(0);
     BOOST_TEST(numbers(out, "rank 1: patch ([0-9]+) at").at(0) == best);
@@ -118,10 +118,10 @@ BOOST_AUTO_TEST_CASE(roi_jpeg)
                                       is = numbers(out, std::string("roi +") + SIZES);
             BOOST_TEST(is[0] > was[0]);
             BOOST_TEST(is[1] <= was[1]);
-            BOOST_TEST(is[1] > 0.97 * was[1]);   // the bytes are spent
-            BOOST_TEST(is[2] > was[2] + 0.5);   // where the ranking says
+            BOOST_TEST(is[1] > 0.97 * was[1]);   // the byte budget is used
+            BOOST_TEST(is[2] > was[2] + 0.5);   // in highly ranked regions
             BOOST_TEST(is[3] < was[3]);
-            // What was printed is what was written.
+            // The printed sizes are those of the files.
             BOOST_TEST(static_cast<double>(std::filesystem::file_size(roi)) == is[1]);
             BOOST_TEST(static_cast<double>(std::filesystem::file_size(plain)) == was[1]);
             const cv::Mat photograph = cv::imread(photo(name)), decoded = cv::imread(roi);
@@ -129,7 +129,7 @@ BOOST_AUTO_TEST_CASE(roi_jpeg)
             const double whole = numbers(out, "roi .*outside, ([0-9.]+) in all").at(0);
             BOOST_TEST(std::abs(cv::PSNR(photograph, decoded) - whole) < 0.01);
             BOOST_TEST(cv::imread(side).cols == 960);
-            BOOST_TEST(namesIn(folder.path().string()).size() == 3u);   // nothing unfinished beside them
+            BOOST_TEST(namesIn(folder.path().string()).size() == 3u);   // no incomplete files are left
         }
 }
 
@@ -163,12 +163,12 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(row("12 %")[0] == 3);
     BOOST_TEST(row("all")[2] == 1);
     BOOST_TEST(row("all")[3] == 100);
-    BOOST_TEST(row("all")[4] == 0);   // by its folder's name each photo is a 2, and called a 1
-    // By ONNX Runtime the two patches in the middle of the second row make the cat a 1 as before, the coffee a 2.
+    BOOST_TEST(row("all")[4] == 0);   // by its folder's name each photo is a 2, and classified as 1
+    // With ONNX Runtime the two patches in the middle of the second row still make the cat a 1, but the coffee a 2.
     const std::vector<double> centre = numbers(out, "\n *12 % .*  ([0-9.]+) % +([0-9.]+) %\n");
     BOOST_TEST(centre[0] == 50);
     BOOST_TEST(centre[1] == 50);
-    // What ONNX Runtime makes of the same photos and the same network.
+    // Results of ONNX Runtime for the same photos and network.
     const char* ANSWER = " all: ([0-9]) ([0-9.]+) %, 50 %: ([0-9]) ([0-9.]+) %, 12 %: ([0-9]) ([0-9.]+) %\n";
     const std::vector<double> cat = numbers(out, std::string("cat.jpg:") + ANSWER),
                               coffee = numbers(out, std::string("coffee.jpg:") + ANSWER);
@@ -176,10 +176,10 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(std::abs(cat[1] - 71.36) < 0.3);
     BOOST_TEST(coffee[0] == 1);
     BOOST_TEST(std::abs(coffee[1] - 71.24) < 0.3);
-    BOOST_TEST(cat[3] != cat[1]);   // it did see other patches
+    BOOST_TEST(cat[3] != cat[1]);   // it did use other patches
     BOOST_TEST(cv::imread(picture).size() == cv::Size(3 * 240, 2 * 208));
 
-    // Varied patches are others than the best, and as many.
+    // Diverse patches differ from the best, and are as many.
     const std::string varied = expectOk("fewer_tokens", {folder.file("photos"), "--classifier=" + classifier,
                                                          "--keep=0.5,0.125", "--cluster"});
     const std::vector<double> cat2 = numbers(varied, std::string("cat.jpg:") + ANSWER);
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(cat2[1] == cat[1]);
     BOOST_TEST((cat2[3] != cat[3] || cat2[5] != cat[5]));
 
-    // Drawn patches: near 0 the best ones, at 1 others; draws are averaged.
+    // Sampled patches: near temperature 0 the best ones, at 1 others; draws are averaged.
     const auto sampled = [&](const std::vector<std::string>& more)
     {
         std::vector<std::string> all = {folder.file("photos"), "--classifier=" + classifier, "--keep=0.5,0.125",
@@ -200,7 +200,7 @@ BOOST_AUTO_TEST_CASE(fewer_tokens)
     BOOST_TEST(numbers(drawn, std::string("cat.jpg:") + ANSWER) != cat);
     BOOST_TEST(std::regex_search(drawn, std::regex("sampled: same +right +best: same +right +random: same +right "
                                                    "+uniform: same +right +centre: same +right\n")), drawn);
-    // The differences are those of the columns, in the middle of their intervals.
+    // The differences are those of the columns, inside their intervals.
     const std::string RIGHT = "[^%]*% +([0-9.]+) %";
     const std::vector<double> shares = numbers(drawn, "\n *50 % " + RIGHT + RIGHT + RIGHT + RIGHT + RIGHT + "\n");
     const std::string PAIR = " ([+-][0-9.]+) \\[([+-][0-9.]+), ([+-][0-9.]+)\\]";
@@ -248,10 +248,10 @@ BOOST_AUTO_TEST_CASE(live_overlay)
     BOOST_TEST(namesIn(frames).size() == 30u);
     const cv::Mat last = cv::imread(frames + "/00029.png");
     BOOST_TEST(last.cols == 640);
-    BOOST_TEST(last.rows > 480);   // the line of figures stands above the frame
+    BOOST_TEST(last.rows > 480);   // the line of figures is above the frame
     BOOST_TEST(cv::imread(sheet).cols == 1280);
 
-    // Without memory and margin there is nothing to be steady by.
+    // Without memory and margin nothing is smoothed.
     const std::string raw = expectOk("live_overlay", {folder.file("photos"), "--model=" + model(), "--shot=15",
                                                       "--headless", "--memory=0", "--margin=0"});
     const std::vector<double> same = numbers(raw, "per frame: ([0-9.]+) % each frame by itself, ([0-9.]+) % steady");

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Patch rectangles, orders and the choice of patches: against plain references, and with invalid arguments. The paper's
-// choices are golden cases (tests/golden/selection.cpp).
+// Patch rectangles, orders and the selection of patches: compared with plain references, and with invalid arguments.
+// The paper's selections are golden cases (tests/golden/selection.cpp).
 
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
@@ -65,7 +65,7 @@ BOOST_AUTO_TEST_CASE(distances_equal_the_plain_ones)
             BOOST_TEST_MESSAGE("this processor has no " << kernels << " kernels");
             continue;
         }
-        // Any number of values, also one that is no multiple of what is added up side by side, and any number of rows.
+        // Any number of values, including one that is not a multiple of the vector width, and any number of rows.
         for (const Size size : {Size(1, 9), Size(3, 9), Size(4, 33), Size(7, 63), Size(768, 75)})
         {
             BOOST_TEST_CONTEXT(kernels << ", " << size.height << " rows of " << size.width)
@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(distances_equal_the_plain_ones)
                 Mat features(size, CV_32F), exact;
                 RNG rng(size.width);
                 rng.fill(features, RNG::NORMAL, 0, 2);
-                features.row(0).copyTo(features.row(5));   // equal patches are equally far from all others, to the bit
+                features.row(0).copyTo(features.row(5));   // equal patches have bit-identical distances to all others
                 features.row(0).copyTo(features.row(size.height - 1));
                 const Mat got = select::patchDistances(features);
                 features.convertTo(exact, CV_64F);
@@ -146,7 +146,7 @@ BOOST_AUTO_TEST_CASE(rectangles_tile_every_image)
                     const Rect rect = patchRect(image, grid, i);
                     BOOST_REQUIRE(rect.x >= 0 && rect.y >= 0 && rect.width >= 0 && rect.height >= 0);
                     BOOST_REQUIRE(rect.br().x <= image.width && rect.br().y <= image.height);
-                    // No border is farther from its place than half a pixel.
+                    // No border is more than half a pixel off its exact position.
                     BOOST_CHECK_LE(std::fabs(rect.x - static_cast<double>(image.width) * (i % grid.width) / grid.width),
                                    0.5);
                     BOOST_CHECK_LE(
@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(order_is_best_first_and_stable)
 {
     PatchRanking result;
     BOOST_CHECK(result.order().empty());
-    Mat wide(3, 5, CV_32F, Scalar(-9));   // scores in a view with a longer step
+    Mat wide(3, 5, CV_32F, Scalar(-9));   // scores in a view with a larger step
     result.scores = wide(Rect(1, 0, 3, 3));
     const float values[] = {1, 3, 3, -std::numeric_limits<float>::infinity(), 1, 3, 7, 1, 0};
     for (int i = 0; i < 9; ++i)
@@ -219,9 +219,9 @@ BOOST_AUTO_TEST_CASE(best_patches_are_kept)
 
 BOOST_AUTO_TEST_CASE(clusters_keep_what_scores_would_lose)
 {
-    // A page of four flat colours; scores like the top left quarter only. Clusters must bring in the other three, one
-    // patch each before they take a second one anywhere: every colour's patches are the same pixels, so that a colour
-    // is one big cluster and single patches.
+    // An image of four flat colours; scores favour only the top left quarter. Clusters must add the other three, one
+    // patch each before a second one anywhere: all patches of a colour have the same pixels, so that a colour is one
+    // big cluster and single patches.
     Mat page(224, 224, CV_8UC3);
     const Scalar colours[] = {Scalar(255, 255, 255), Scalar(200, 30, 30), Scalar(30, 200, 30), Scalar(30, 30, 200)};
     for (int i = 0; i < 4; ++i)

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// How many patches are kept: by number, by mass and by threshold, against references that try all sets of patches.
+// Number of kept patches: by count, by mass and by threshold, compared with references that try all sets of patches.
 
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
@@ -49,7 +49,7 @@ double sumOf(const std::vector<double>& shares, const std::vector<int>& patches)
     return sum;
 }
 
-/// The first patches by score, of equal ones those with the lower number, in raster order: found by counting.
+/// The first patches by score, among equals those with the lower number, in raster order: determined by counting.
 std::vector<int> firstByScore(const std::vector<double>& scores, size_t count)
 {
     std::vector<int> kept;
@@ -125,13 +125,13 @@ BOOST_AUTO_TEST_CASE(mass_follows_the_scores_and_not_their_scale)
     PatchRanking scores = ranking(Size(14, 14), 3), other = scores;
     other.scores = scores.scores * 250 - 1000;
     checkInts(selectPatches(scores, params), selectPatches(other, params));
-    // One patch far above the others holds more than many that are alike.
+    // One patch far above the others has more mass than many equal ones.
     PatchRanking peak = scores;
     peak.scores = Mat::zeros(14, 14, CV_32F);
     peak.scores.at<float>(6, 7) = 1;
     params.mass = 0.9;
     checkInts(selectPatches(peak, params), {6 * 14 + 7});
-    // Equal scores share the mass equally, also where rounding would ask for one patch more.
+    // Equal scores share the mass equally, even where rounding could add a patch.
     PatchRanking flat = scores;
     flat.scores = Mat(10, 10, CV_32F, Scalar(0.1));
     for (int percent = 1; percent <= 100; ++percent)
@@ -139,7 +139,7 @@ BOOST_AUTO_TEST_CASE(mass_follows_the_scores_and_not_their_scale)
         params.mass = percent / 100.;
         BOOST_TEST(selectPatches(flat, params).size() == static_cast<size_t>(percent));
     }
-    // Values at the ends of what floats can be.
+    // Values at the limits of the float range.
     PatchRanking extreme = scores;
     extreme.scores = (Mat_<float>(1, 4) << -FLT_MAX, FLT_MAX, 0, FLT_MAX);
     params.mass = 0.5;
@@ -167,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_threshold_keeps_what_reaches_it)
         params.threshold = threshold;
         checkInts(selectPatches(scores, params), want);
     }
-    params.threshold = 1e9;   // none reaches it: the best one is kept
+    params.threshold = 1e9;   // no score reaches it: the best one is kept
     checkInts(selectPatches(scores, params), firstByScore(valuesOf(scores), 1));
 }
 

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Patches drawn by the softmax of their scores: the distribution against one that is computed by drawing patch after
-// patch, the limits of the temperature, and what the draw depends on.
+// Patches sampled by the softmax of their scores: the distribution compared with one computed draw by draw, the limits
+// of the temperature, and what the draw depends on.
 
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
@@ -57,8 +57,8 @@ std::vector<double> valuesOf(const PatchRanking& ranking)
     return std::vector<double>(ranking.scores.begin<float>(), ranking.scores.end<float>());
 }
 
-/// Adds to `sets` the probability of each set of `count` patches that draws without replacement give: every order of draws
-/// by itself, each draw a softmax over what is left.
+/// Adds to `sets` the probability of each set of `count` patches drawn without replacement: all orders of draws, each
+/// draw a softmax over the remaining patches.
 void drawOn(const std::vector<double>& shares, std::vector<int> drawn, size_t count, double probability,
             std::map<std::vector<int>, double>& sets)
 {
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_SUITE(selection_sample)
 
 BOOST_AUTO_TEST_CASE(sets_come_as_often_as_draws_without_replacement_give_them)
 {
-    // Mean 0, population deviation 1: the scores are their own standardised form.
+    // Mean 0, population deviation 1: the scores are already standardised.
     const PatchRanking scores = rankingOf((Mat_<float>(2, 2) << 1, -1, 1, -1));
     const PatchRanking slope = rankingOf((Mat_<float>(1, 5) << 7, 3, 4, 5, 6));
     const struct
@@ -116,7 +116,7 @@ BOOST_AUTO_TEST_CASE(sets_come_as_often_as_draws_without_replacement_give_them)
         const PatchRanking& ranking;
         double temperature;
         int count;
-        double limit;   // of chi-square, passed by one draw of 10,000 by chance
+        double limit;   // of chi-square, exceeded by chance once in 10,000
     } cases[] = {{scores, 1, 1, 21.1}, {scores, 0.7, 2, 25.7}, {slope, 1, 1, 23.5}, {slope, 2, 2, 33.7}, {slope, 0.8, 3, 33.7}};
     for (const auto& test : cases)
         BOOST_TEST_CONTEXT(test.count << " of " << test.ranking.scores.total() << ", temperature " << test.temperature)
@@ -124,7 +124,7 @@ BOOST_AUTO_TEST_CASE(sets_come_as_often_as_draws_without_replacement_give_them)
             std::map<std::vector<int>, double> sets;
             drawOn(softmax(valuesOf(test.ranking), test.temperature), {}, static_cast<size_t>(test.count), 1, sets);
             BOOST_TEST(chiSquare(test.ranking, sampling(test.count, test.temperature), sets, 20000) < test.limit);
-            // The test does tell temperatures apart.
+            // The test does distinguish temperatures.
             BOOST_TEST(chiSquare(test.ranking, sampling(test.count, test.temperature * 1.2), sets, 20000) > test.limit);
         }
 }
@@ -135,13 +135,13 @@ BOOST_AUTO_TEST_CASE(the_first_draw_follows_the_softmax_of_a_grid)
     std::map<std::vector<int>, double> sets;
     drawOn(softmax(valuesOf(scores), 1), {}, 1, 1, sets);
     BOOST_TEST(sets.size() == 196u);
-    BOOST_TEST(chiSquare(scores, sampling(1), sets, 20000) < 277);   // 195 degrees of freedom: one of 10,000 passes it
+    BOOST_TEST(chiSquare(scores, sampling(1), sets, 20000) < 277);   // 195 degrees of freedom: exceeded once in 10,000
 }
 
 BOOST_AUTO_TEST_CASE(scale_of_the_scores_does_not_matter)
 {
     const PatchRanking scores = randomRanking(Size(140, 140), Size(14, 14), 5);
-    const PatchRanking other = rankingOf(scores.scores * 1024 - 4096);   // exact but for the last bits of the sum
+    const PatchRanking other = rankingOf(scores.scores * 1024 - 4096);   // exact except for the last bits of the sum
     for (size_t seed = 0; seed < 20; ++seed)
         BOOST_TEST(selectPatches(scores, sampling(49, 1, seed)) == selectPatches(other, sampling(49, 1, seed)),
                    boost::test_tools::per_element());
@@ -153,7 +153,7 @@ BOOST_AUTO_TEST_CASE(temperature_goes_from_the_best_patches_to_any)
     for (double cold : {1e-9, 1e-300, std::numeric_limits<double>::denorm_min()})
         for (size_t seed = 0; seed < 20; ++seed)
             BOOST_TEST(selectPatches(scores, sampling(49, cold, seed)) == best(scores, 49), boost::test_tools::per_element());
-    double last = 50;   // of the best 49, on average
+    double last = 50;   // number of the best 49 that are kept, on average
     for (double temperature : {0.05, 0.3, 1.0, 3.0, 1e3})
     {
         double shared = 0;
@@ -168,7 +168,7 @@ BOOST_AUTO_TEST_CASE(temperature_goes_from_the_best_patches_to_any)
         last = shared;
     }
     BOOST_TEST(std::abs(last - 49 * 0.25) < 0.5);   // hot: a quarter of any set. The mean's deviation is 0.19
-    // Scores that are equal have no best ones; so have values at the ends of what floats can be.
+    // Equal scores have no best ones; also values at the limits of the float range.
     std::set<std::vector<int>> flat, extreme;
     for (size_t seed = 0; seed < 200; ++seed)
     {
@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(the_draw_depends_on_scores_temperature_and_seed_alone)
     for (size_t seed : {size_t(0), size_t(1), size_t(2), size_t(1) << 32, std::numeric_limits<size_t>::max()})
         draws.insert(selectPatches(scores, sampling(49, 1, seed)));
     BOOST_TEST(draws.size() == 5u);
-    // From other threads, between draws of other images.
+    // On other threads, between draws of other images.
     const std::vector<int> want = selectPatches(scores, sampling(49, 1, 3));
     std::vector<std::vector<int>> got(4);
     std::vector<std::thread> threads;
@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(the_draw_depends_on_scores_temperature_and_seed_alone)
         thread.join();
     for (const std::vector<int>& kept : got)
         BOOST_TEST(kept == want, boost::test_tools::per_element());
-    // Scores that change a little keep most of the patches.
+    // After small changes of the scores most of the patches stay.
     PatchRanking near = rankingOf(scores.scores + 0.02 * randomRanking(Size(140, 140), Size(14, 14), 9).scores);
     std::vector<int> both;
     const std::vector<int> kept = selectPatches(near, sampling(49, 1, 3));

@@ -22,7 +22,7 @@ namespace
 
 struct ReaderFixture : ShardFixture
 {
-    /// A shard of the pictures in a folder of its own.
+    /// Packs the images into a shard in a separate folder.
     std::string pack(const std::string& out) const
     {
         fs::create_directories(file(out));
@@ -113,16 +113,16 @@ BOOST_AUTO_TEST_CASE(what_is_no_photo_is_left_out_and_damage_is_named)
     BOOST_TEST(large.skipped[0].place == "b.jpg");
     BOOST_TEST(has(large.skipped[0].reason, "1099511627776 bytes"));
 
-    // Five bytes by the records of a pax header, but a thousand in the archive.
+    // Five bytes according to the records of a pax header, but a thousand in the archive.
     const std::string records = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n25 GNU.sparse.realsize=5\n";
     const image::ShardIndex apart = read(
         member("pax", records, 'x') + member("s.jpg", "1\n0\n5\n" + std::string(506, '\0') + std::string(1000, 's')) +
         member("a.jpg", photo) + ending());
-    BOOST_TEST(apart.photos.size() == 0u);   // libarchive finds no header behind it either
+    BOOST_TEST(apart.photos.size() == 0u);   // libarchive finds no header after it either
     BOOST_REQUIRE(apart.skipped.size() == 3u);
     BOOST_TEST(has(apart.skipped[0].reason, "do not lie together"), apart.skipped[0].reason);
 
-    // Zeros before a damaged header say nothing against the photo before them.
+    // Zeros before a damaged header do not invalidate the photo before them.
     const image::ShardIndex behind = read(member("a.jpg", photo) + ending() + std::string(512, 'j'));
     BOOST_TEST(behind.photos.size() == 1u);
     BOOST_REQUIRE(behind.skipped.size() >= 1u);
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(what_is_no_photo_is_left_out_and_damage_is_named)
     BOOST_TEST(behind.skipped[0].place == "bytes 1536 to 3072");
     BOOST_TEST(has(behind.skipped[0].reason, "no member can be read here"), behind.skipped[0].reason);
 
-    // Archives appended to each other are read to the end.
+    // Concatenated archives are read to the end.
     BOOST_TEST(read(member("a.jpg", photo) + ending() + member("b.jpg", photo) + ending()).photos.size() == 2u);
     BOOST_TEST(read(ending()).skipped.size() == 1u);
     BOOST_TEST(has(refusal(std::string("\x1f\x8b", 2) + std::string(600, 'z')), "compressed (gzip)"));
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(a_truncated_shard_gives_whole_photos_and_says_so)
             const image::ShardIndex index = read(whole.substr(0, length));
             BOOST_TEST(static_cast<std::ptrdiff_t>(index.photos.size()) ==
                        std::count_if(std::begin(ends), std::end(ends), [&](size_t end) { return end <= length; }));
-            // Beyond one block of zeros nothing can be missing.
+            // After one block of zeros nothing can be missing.
             const bool complete = length >= whole.size() - 512 - 512 + 512;
             BOOST_TEST((index.skipped.size() == 1u || complete));
         }
@@ -230,13 +230,14 @@ BOOST_AUTO_TEST_CASE(large_sets_of_shards_are_shuffled_by_shards_and_within_wind
     for (int i = 0; i < count; i++)
         BOOST_REQUIRE(sorted[static_cast<size_t>(i)] == i);
 
-    // Four windows of 250: each holds whole groups but for its first and last one, and the groups' order is one of all.
+    // Four windows of 250: each contains whole groups except the first and last one, and the order of the groups is
+    // random over all.
     const auto groupOf = [&](int image)
     { return std::upper_bound(groups.begin(), groups.end(), image) - groups.begin() - 1; };
     std::set<std::vector<std::ptrdiff_t>> orders;
     for (uint32_t epoch = 0; epoch < 20; epoch++)
     {
-        std::vector<std::ptrdiff_t> sequence;   // groups in the order in which they are read
+        std::vector<std::ptrdiff_t> sequence;   // groups in reading order
         const std::vector<int> images = epochOrder(5, epoch, count, groups, window);
         std::map<std::ptrdiff_t, std::pair<int, int>> span;   // first and last window of each group
         for (int i = 0; i < count; i++)
@@ -276,7 +277,7 @@ BOOST_AUTO_TEST_CASE(a_training_on_shards_ends_with_the_bytes_of_one_on_files)
     BOOST_TEST(make(onShards)->run());
     BOOST_TEST((bytes("whole/final.safetensors") == bytes("files/final.safetensors")));
 
-    // Stopped on the files, it goes on with the shards.
+    // Stopped with files, it continues with the shards.
     MaePretrainParams stopped = pretrain("stopped");
     cv::Ptr<Trainer> trainer = make(stopped);
     trainer->setProgress([](const TrainProgress& progress) { return progress.step < 4; });

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Score maps that are computed once and kept for a training, and trainings that start from given weights.
+// Score maps computed once and stored for a training, and trainings that start from given weights.
 
 #include "model_fixture.hpp"
 #include "train_fixture.hpp"
@@ -80,7 +80,7 @@ BOOST_AUTO_TEST_CASE(maps_come_back_and_crops_of_them_are_interpolated)
         BOOST_TEST(whole[i] == expected.ptr<float>()[i], boost::test_tools::tolerance(1e-5f));
         BOOST_TEST(mirrored[i] == expected.ptr<float>()[i / 3 * 3 + 2 - i % 3], boost::test_tools::tolerance(1e-5f));
     }
-    // The map is linear in x and y between the outermost centres: so is its crop.
+    // The map is linear in x and y between the outermost centres, and so is its crop.
     store.crop(0, Rect2d(1 / 6., 1 / 6., 2 / 3., 2 / 3.), false, quarter);
     for (int i = 0; i < 9; ++i)
     {
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(damaged_missing_and_other_targets_are_refused)
     imwrite(root.file("images/one-more.png"), picture(20));
     checkMentions(messageOf([&] { train::TargetStore(folder).requireData(dataset()); }), {folder, "12 images", "13 images"});
     checkMentions(messageOf([&] { train::TargetStore(file("nothing")); }), {"nothing", "ltrp score --targets"});
-    // Metadata of a foreign hand.
+    // Metadata written by other programs.
     const auto refused = [&](const std::string& from, const std::string& to, const std::string& reason)
     {
         TensorBag bag(path);
@@ -229,7 +229,7 @@ BOOST_AUTO_TEST_CASE(a_ranker_learns_the_order_of_its_targets)
             if (first == 0)
                 first = last;
         }
-    BOOST_TEST(last < 0.5 * first);   // the order of columns is the same in every image, whatever it shows
+    BOOST_TEST(last < 0.5 * first);   // the order of columns is the same in every image, whatever its content
     const io::Model model = io::loadModel(file("run/final.safetensors"), io::ModelKind::Ranker);
     BOOST_TEST(model.provenance.at("targets").find("centre") != std::string::npos);
 }
@@ -268,7 +268,7 @@ BOOST_AUTO_TEST_CASE(trainings_start_from_given_weights)
     const std::string start = file("first/final.safetensors");
     const io::Model mae = io::loadModel(start);
 
-    // So small a rate moves nothing far: the result is still the start.
+    // With so small a rate nothing moves far: the result is still the start.
     MaePretrainParams second = pretrain("second");
     second.depth = 2;
     second.init = start;
@@ -299,7 +299,7 @@ BOOST_AUTO_TEST_CASE(trainings_start_from_given_weights)
     checkMentions(messageOf([&] { Trainer::createPretrain(second); }), {"ranker", "autoencoder"});
     second.init = file("absent.safetensors");
     checkMentions(messageOf([&] { Trainer::createPretrain(second); }), {"absent.safetensors"});
-    // A resumed run needs the same start.
+    // A resumed run needs the same initial weights.
     second.init = "";
     second.resume = true;
     checkMentions(messageOf([&] { make(second)->run(); }), {"init"});

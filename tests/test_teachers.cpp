@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What scores patches besides the paper's leave-one-out: held against loops in double precision.
+// Teachers other than the paper's leave-one-out, compared with loops in double precision.
 
 #include "api_models.hpp"
 #include "model_fixture.hpp"
@@ -73,7 +73,8 @@ reference::Matrix referenceKeys(const io::Model& mae, const std::vector<float>& 
     return keys;
 }
 
-/// What FeatureContrast documents, for one block: minus the mean of the three largest cosines to other border patches.
+/// FeatureContrast by its documentation, for one block: the negative mean of the three largest cosines to other border
+/// patches.
 std::vector<double> referenceContrast(reference::Matrix keys, const reference::Matrix& mean, int grid)
 {
     for (size_t p = 0; p < keys.size(); ++p)
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(feature_contrast_is_that_of_the_definition)
     const std::vector<double> scores = referenceContrast(referenceKeys(models.mae, pixels, block), mean, grid);
     const Mat map = contrast.map(pixels.data(), {block}, workspace);
     BOOST_TEST(map.rows == grid);
-    // Ranks by the definition; scores that differ by less than the two ways of summing may change places.
+    // Ranks by definition; scores that differ by less than the rounding of the sums may be swapped.
     for (size_t a = 0; a < scores.size(); ++a)
         for (size_t b = 0; b < scores.size(); ++b)
             if (scores[a] > scores[b] + 1e-4)
@@ -246,7 +247,7 @@ BOOST_AUTO_TEST_CASE(a_score_map_is_the_weighted_sum_of_ranks)
     const Mat expected = teach::toRanks(plain) * 2 + teach::toRanks(own) * 0.5 + teach::toRanks(centre);
     BOOST_TEST(norm(map("leave-one-out*2+own-error*0.5+centre"), expected, NORM_INF) < 1e-6);
     BOOST_TEST(norm(map("leave-one-out*2+own-error*0.5+centre", 0.7), teach::smoothed(expected, 0.7), NORM_INF) < 1e-6);
-    const Mat barrier = teach::toRanks(map("barrier"));   // smoothed alone, but not in a sum
+    const Mat barrier = teach::toRanks(map("barrier"));   // smoothed on its own, but not in a sum
     BOOST_TEST(norm(map("own-error+barrier*0.5", 0.7), teach::smoothed(teach::toRanks(own), 0.7) + barrier * 0.5, NORM_INF) < 1e-6);
     BOOST_TEST(norm(map("barrier", 0.7), teach::smoothed(map("barrier"), 0.7), NORM_INF) < 1e-6);
     BOOST_TEST(norm(barrier, teach::smoothed(barrier, 0.7), NORM_INF) > 0.01);
@@ -288,7 +289,7 @@ BOOST_AUTO_TEST_CASE(masks_of_the_border_show_mostly_the_border)
         const int wanted = std::min(4 * (grid - 1), (3 * visible + 3) / 4);
         BOOST_TEST(border == visible - std::min(inner, visible - wanted));
     }
-    // Every patch is scored in the end.
+    // Every patch gets a score in the end.
     params.masks = 1;
     BOOST_TEST(checkRange(scorer->scoreMap(testPhoto(), params).scores));
 }

@@ -28,7 +28,7 @@ std::shared_ptr<const TensorFile> parse(const std::string& bytes)
     return readTensorFile(FileBytes::copy(fileName, bytes.data(), bytes.size()));
 }
 
-/// A file with this header and data, whatever they say.
+/// A file with this header and data, valid or not.
 std::string withHeader(const std::string& header, const std::string& data)
 {
     std::string bytes;
@@ -50,7 +50,7 @@ std::string errorOf(const std::string& bytes)
     return "it was read without an error";
 }
 
-/// Refused, and the message begins with the file's name and says this.
+/// Expects an error whose message begins with the file's name and contains `reason`.
 void expectRefused(const std::string& bytes, const std::string& reason)
 {
     const std::string message = errorOf(bytes);
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(everyHalfGoesThroughFloatUnchanged)
     }
 }
 
-// Between two neighbours the middle goes to the even one, anything beside it to the nearer one.
+// Half-way between two neighbours rounds to the even one, everything else to the nearer one.
 BOOST_AUTO_TEST_CASE(roundingIsToNearestEven)
 {
     for (uint32_t bits = 0; bits < 0x7bffu; ++bits)
@@ -271,8 +271,8 @@ BOOST_AUTO_TEST_CASE(truncatedAtEveryByteIsRefused)
         BOOST_CHECK_THROW(parse(bytes.substr(0, n)), cv::Exception);
 }
 
-// Every bit pattern in every byte of length and header. Names and types are free text as far as the format goes, so a
-// changed one is a valid file; everything else must be refused, or be the same.
+// Every bit pattern in every byte of length and header. Names and types are free text in the format, so changing one
+// gives a valid file; everything else must be rejected, or be equal.
 BOOST_AUTO_TEST_CASE(everyHeaderByteChangedIsRefusedOrHarmless)
 {
     const std::string bytes = withHeader(twoTensors, twoTensorsData);
@@ -469,7 +469,7 @@ BOOST_AUTO_TEST_CASE(unreadableFilesAreNamedWithTheReason)
     writeText(secret, withHeader("{}", ""));
     BOOST_REQUIRE(chmod(secret.c_str(), 0) == 0);
     if (geteuid() == 0)
-        BOOST_TEST(message(secret) == "nothing was thrown");   // nothing is unreadable to root
+        BOOST_TEST(message(secret) == "nothing was thrown");   // root can read everything
     else
         BOOST_TEST(message(secret) == secret + ": cannot open: Permission denied");
 }

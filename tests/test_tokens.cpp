@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Tokens of other grids, against references that go through all patches.
+// Tokens of other grids, compared with references that examine all patches.
 
 #include "precomp.hpp"
 #include "ranking_cases.hpp"
@@ -19,13 +19,13 @@ using namespace cv::ltrp;
 
 namespace {
 
-/// Weight of cell i of n cells in cell j of m cells on the same line: by counting samples of the line, or by the hat function
-/// around the centre of i.
+/// Weight of cell i of n cells in cell j of m cells on the same line: by counting samples of the line, or by the hat
+/// function around the centre of i.
 double weight(int n, int m, int j, int i)
 {
     if (m >= n)
         return std::max(0.0, 1 - std::abs(std::min(std::max((j + 0.5) * n / m - 0.5, 0.0), n - 1.0) - i));
-    const int samples = 2520;   // a multiple of all n below
+    const int samples = 2520;   // a multiple of all n used
     int hits = 0;
     for (int s = 0; s < samples; ++s)
         hits += (j * samples + s) * n / (m * samples) == i;
@@ -57,7 +57,7 @@ BOOST_AUTO_TEST_CASE(resampling_is_the_mean_of_an_area_or_linear)
                                          weight(from.width, to.width, x, column) * scores.at<float>(row, column);
                         worst = std::max(worst, std::abs(value - got.at<float>(y, x)));
                     }
-                BOOST_TEST(worst < 2e-3);   // of the counting
+                BOOST_TEST(worst < 2e-3);   // error of the counting
             }
     Mat same;
     const Mat scores = randomRanking(Size(300, 200), Size(5, 4), 1).scores;
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(windows_are_kept_whole)
                     best.push_back(windows[static_cast<size_t>(i)].second);
                 std::sort(best.begin(), best.end());
                 BOOST_TEST(tokens.merged == best, boost::test_tools::per_element());
-                // Every token of the grid is kept if and only if its window is, under the number that its order gives.
+                // Every token of the grid is kept if and only if its window is, under its number in the given order.
                 for (int y = 0; y < grid.height; ++y)
                     for (int x = 0; x < grid.width; ++x)
                     {

@@ -21,7 +21,7 @@ namespace
 
 using Json = nlohmann::json;
 
-/// Patch numbers sorted as the JSON's "order" must be: best score first, equal ones in raster order.
+/// Patch numbers in the expected order of the JSON: best score first, equal ones in raster order.
 std::vector<int> sortedByScore(const std::vector<float>& scores)
 {
     std::vector<int> order(scores.size());
@@ -39,7 +39,7 @@ double largestDifference(const std::vector<float>& a, const std::vector<float>& 
     return largest;
 }
 
-/// A ranker with a token head made of one with a class head: the first row of that.
+/// Makes a ranker with a token head from one with a class head, using the latter's first row.
 void tokenRanker(const std::string& from, const std::string& to)
 {
     using namespace cv::ltrp;
@@ -52,7 +52,7 @@ void tokenRanker(const std::string& from, const std::string& to)
     io::saveModel(to, model);
 }
 
-/// A square photo; of 224 pixels the tiny models take it without resizing.
+/// A square photo; with 224 pixels the tiny models use it without resizing.
 cv::Mat squarePhoto(const std::string& path, int side)
 {
     cv::Mat image;
@@ -144,7 +144,7 @@ BOOST_AUTO_TEST_CASE(rank_cluster_keeps_the_best_and_others_beside_them)
 BOOST_AUTO_TEST_CASE(rank_overlay_shows_kept_patches_as_they_are)
 {
     const std::string square = folder.file("square.png"), overlay = folder.file("overlay.png");
-    const int side = 48;   // of a patch: the overlay shows images of this size as they are
+    const int side = 48;   // of a patch: the overlay shows images of this size without scaling
     const cv::Mat photo = squarePhoto(photos()[0], 14 * side);
     cv::imwrite(square, photo);
     const Json entry = expectJson({"rank", square, "--model", models().ranker, "--overlay", overlay, "--json", "-"})[0];
@@ -152,8 +152,8 @@ BOOST_AUTO_TEST_CASE(rank_overlay_shows_kept_patches_as_they_are)
     BOOST_REQUIRE(picture.cols > 2 * photo.cols);
     BOOST_REQUIRE(picture.rows >= photo.rows);
 
-    // Somewhere on the left lies the photo with its dropped patches dimmed; within their borders the kept ones must be
-    // untouched. The kept patch with most contrast says where.
+    // The photo with dimmed dropped patches is somewhere on the left; inside their borders the kept ones must be
+    // unchanged. It is located by the kept patch with most contrast.
     const auto inner = [&](int patch)
     { return cv::Rect(patch % 14 * side + 3, patch / 14 * side + 3, side - 6, side - 6); };
     const auto contrast = [&](int patch)
@@ -195,7 +195,7 @@ BOOST_AUTO_TEST_CASE(overlays_of_several_images_have_names_of_their_own)
     for (const std::string& name : expected)
         BOOST_TEST(!cv::imread(overlays + "/" + name).empty());
 
-    // A second run over the whole tree does not rank the overlays of the first.
+    // A second run on the whole tree does not rank the overlays of the first.
     const Json list =
         expectJson({"rank", folder.path().string(), "--model", models().ranker, "--overlay", overlays, "--json", "-"});
     BOOST_TEST(list.size() == 3u);
@@ -350,7 +350,7 @@ BOOST_AUTO_TEST_CASE(convert_to_half_precision_and_back_keeps_the_ranking)
 
 BOOST_AUTO_TEST_CASE(rank_takes_any_size_with_a_token_head)
 {
-    // The golden ranker's weights with one row of its head: no good ranker, but one of every grid.
+    // The golden ranker's weights with one row of its head: not a good ranker, but one for every grid.
     const std::string token = folder.file("token.safetensors"), onnx = folder.file("token.onnx");
     tokenRanker(models().ranker, token);
     BOOST_TEST(expectOk({"info", token}).find("head        token") != std::string::npos);
@@ -364,7 +364,7 @@ BOOST_AUTO_TEST_CASE(rank_takes_any_size_with_a_token_head)
         BOOST_TEST(entry["order"].size() == 60u);
         BOOST_TEST(entry["keep"].size() == 15u);
     }
-    // One pass for photos of different shapes, each of the grid that fits it.
+    // One pass for photos of different shapes, each with the grid that fits it.
     const std::string wide = folder.file("wide.png"), tall = folder.file("tall.png");
     const cv::Mat photo = cv::imread(photos()[0]);
     cv::Mat resized;

@@ -18,7 +18,7 @@ namespace
 using Json = nlohmann::json;
 using testing_tools::readText;
 
-/// A data set of two photos whose foreground is known.
+/// A data set of two photos with known foreground.
 struct CoverageFixture : ToolFixture
 {
     CoverageFixture()
@@ -162,7 +162,7 @@ BOOST_AUTO_TEST_CASE(rankers_are_measured_on_the_grid_of_size)
 
 BOOST_AUTO_TEST_CASE(shares_are_the_kept_foreground_of_the_ranking_averaged_over_images)
 {
-    // Foreground: in image a the 20 best patches of the ranker, in b the 100 worst ones.
+    // Foreground: in image a the ranker's 20 best patches, in b the 100 worst ones.
     const Json ranks = expectJson({"rank", folder.file("images"), "--model", models().ranker, "--json", "-"});
     for (size_t image = 0; image < 2; ++image)
     {
@@ -284,7 +284,7 @@ BOOST_AUTO_TEST_CASE(comparisons_and_intervals_follow_from_the_images_own_shares
         BOOST_TEST(against["losses"] == losses);
         BOOST_TEST(against["ties"] == 2 - wins - losses);
         BOOST_TEST(against["difference"].get<double>() == (differences[0] + differences[1]) / 2, close);
-        // Of two images a quarter of all draws hold the one twice: the interval reaches from one to the other.
+        // With two images a quarter of all draws contain one of them twice: the interval reaches from one to the other.
         const Json& interval = result["intervals"]["tiny-ranker"][keep];
         BOOST_TEST(interval[0].get<double>() == std::min(model[0], model[1]), close);
         BOOST_TEST(interval[1].get<double>() == std::max(model[0], model[1]), close);
@@ -311,7 +311,7 @@ BOOST_AUTO_TEST_CASE(several_sets_stand_side_by_side_and_pooled)
     BOOST_REQUIRE_EQUAL(both["sets"].size(), 2u);
     BOOST_TEST(both["images"] == 3);
     BOOST_TEST(both["sets"][1]["name"] == "other set");
-    BOOST_TEST(both["sets"][0]["intervals"] == one["sets"][0]["intervals"]);   // a set's draws are its own
+    BOOST_TEST(both["sets"][0]["intervals"] == one["sets"][0]["intervals"]);   // draws do not depend on other sets
     for (size_t keep = 0; keep < 4; ++keep)
         for (const char* method : {"tiny-ranker", "random", "gradient_smooth"})
         {
@@ -374,7 +374,7 @@ BOOST_AUTO_TEST_CASE(halves_are_fixed_and_share_no_image)
     BOOST_TEST(together == all);
     BOOST_TEST(select.size() > 10u);
     BOOST_TEST(report.size() > 10u);
-    // The names alone decide: further images change no other's half, nor does another version of the tool.
+    // Only the names decide: further images do not change another's half, nor does another version of the tool.
     BOOST_TEST(select.count("photo2.png") == 1u);
     BOOST_TEST(report.count("photo0.png") == 1u);
     expectError({"eval", "coverage", folder.path().string(), "--half", "odd"}, 2, {"'odd' is none of"});
@@ -400,7 +400,7 @@ BOOST_AUTO_TEST_CASE(what_is_read_is_never_overwritten)
 
 BOOST_AUTO_TEST_CASE(the_report_is_a_page_of_its_own)
 {
-    // Names that are no markup; one photo without colours.
+    // Names with markup characters; one photo without colours.
     std::filesystem::rename(folder.file("images/b.png"), folder.file("images/<i>&b.png"));
     cv::imwrite(folder.file("images/a.png"), cv::imread(folder.file("images/a.png"), cv::IMREAD_GRAYSCALE));
     cv::Mat half(224, 224, CV_8U, cv::Scalar(0));
@@ -428,7 +428,7 @@ BOOST_AUTO_TEST_CASE(the_report_is_a_page_of_its_own)
             std::snprintf(text, sizeof text, ">%.3f<", share.get<double>());
             BOOST_TEST(html.find(text) != std::string::npos, method.key() << " " << text);
         }
-    // Both images: the photo, its foreground, and two pictures a method; every one a whole JPEG.
+    // Both images: the photo, its foreground, and two images per method; each is a complete JPEG.
     const size_t methods = result["methods"].size();
     size_t pictures = 0;
     const std::string start = "src=\"data:image/jpeg;base64,";

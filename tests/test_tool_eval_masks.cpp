@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What people store as masks is read right by the rule that is printed, or refused by name.
+// Masks in common formats are read correctly by the printed rule, or rejected with the file's name.
 
 #include "../modules/ltrp/src/precomp.hpp"
 
@@ -29,7 +29,7 @@ struct MaskFixture : ToolFixture
         fs::create_directories(fs::path(folder.file(name)).parent_path());
         BOOST_REQUIRE(cv::imwrite(folder.file(name), pixels));
     }
-    /// A photo of any content for each name.
+    /// A photo with any content for each name.
     void photos(const std::vector<std::string>& names) const
     {
         for (const std::string& name : names)
@@ -45,7 +45,7 @@ struct MaskFixture : ToolFixture
         words.insert(words.end(), more.begin(), more.end());
         return words;
     }
-    /// The figures of `centre`, which looks at no pixel, for each image.
+    /// The values of `centre`, which does not depend on pixels, for each image.
     std::map<std::string, std::vector<double>> centre(const std::vector<std::string>& more = {}) const
     {
         std::vector<std::string> words = command(more);
@@ -56,7 +56,7 @@ struct MaskFixture : ToolFixture
             shares[image["image"]] = image["shares"]["centre"].get<std::vector<double>>();
         return shares;
     }
-    /// What `centre` keeps of a foreground.
+    /// Expected values of `centre` for a foreground.
     static std::vector<double> expected(const cv::Mat& foreground)
     {
         const cv::ltrp::PatchRanking ranking =
@@ -69,7 +69,7 @@ struct MaskFixture : ToolFixture
     }
 };
 
-/// A foreground that is nowhere symmetric: a rectangle right of the centre.
+/// An asymmetric foreground: a rectangle right of the centre.
 cv::Mat object(int type, const cv::Scalar& value, cv::Rect place = {100, 60, 80, 50})
 {
     cv::Mat mask(SIDE, SIDE, type, cv::Scalar::all(0));
@@ -164,7 +164,7 @@ BOOST_AUTO_TEST_CASE(class_labels_want_a_rule)
     BOOST_TEST((centre({"--foreground", "labels"}).at("a.png") == expected(classes)));
     BOOST_TEST((centre({"--foreground", "nonzero"}).at("a.png") == expected(all)));
 
-    // The same in colours, void as Pascal VOC paints it.
+    // The same in colours, with void as in Pascal VOC.
     cv::Mat colours(SIDE, SIDE, CV_8UC3, cv::Scalar::all(0));
     colours.setTo(cv::Scalar(192, 224, 224), labels == 255);
     colours.setTo(cv::Scalar(0, 0, 128), labels == 7);
@@ -178,12 +178,12 @@ BOOST_AUTO_TEST_CASE(class_labels_want_a_rule)
 
 BOOST_AUTO_TEST_CASE(the_rule_is_one_for_all_masks_of_a_set)
 {
-    // 255 is the object of the one, or void beside label 1 of the other: nobody can tell.
+    // 255 is the object in one, or void next to label 1 in the other: ambiguous.
     photos({"a.png", "b.png"});
     put("foreground/a.png", object(CV_8U, 1));
     put("foreground/b.png", object(CV_8U, 255));
     refused({"foreground/b.png", "0, 1, 255"});
-    // No black: which of two values is background?
+    // No black: it is ambiguous which of two values is background.
     put("foreground/a.png", object(CV_8U, 1) + 1);
     put("foreground/b.png", object(CV_8U, 1) + 1);
     refused({"foreground/a.png", "1, 2"});
@@ -229,7 +229,7 @@ BOOST_AUTO_TEST_CASE(opacity_is_the_mask_where_there_is_any)
     const auto outcome = tool(command());
     BOOST_TEST(outcome.status == 1);
     BOOST_TEST(outcome.err.find("foreground/a.png: the mask's colours and its opacity show two") != std::string::npos);
-    // One of a set of cut-outs lacks its opacity.
+    // One of a set of cut-outs has no transparency.
     put("foreground/a.png", shape);
     refused({"foreground/a.png: the mask has no transparent pixel, but", "foreground/b.png"});
     put("foreground/a.png", with(white, shape));

@@ -23,7 +23,7 @@ using testing_tools::writeText;
 
 struct FaultFixture : ToolFixture
 {
-    /// Inputs lie here, so that a look at `out` shows what a failed run left behind.
+    /// Inputs are here, so that `out` contains only what a failed run has left.
     FaultFixture()
     {
         std::filesystem::create_directories(folder.path() / "in");
@@ -45,7 +45,7 @@ struct FaultFixture : ToolFixture
         BOOST_TEST(left().empty());
     }
 
-    /// Waits until a run has written its first overlay, so that it surely is at work, then stops it.
+    /// Waits until a run has written its first overlay, so that it is certainly working, then stops it.
     Outcome stopAfterFirstOverlay(std::vector<std::string> args, const std::string& overlays, int signal) const
     {
         args.insert(args.begin(), LTRP_TOOL);
@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(bad_images)
 
     cv::Mat nan(64, 64, CV_32FC3, cv::Scalar::all(0.5));
     nan.at<cv::Vec3f>(5, 7)[1] = std::numeric_limits<float>::quiet_NaN();
-    cv::imwrite(in("nan.tiff"), nan, {cv::IMWRITE_TIFF_COMPRESSION, 1});   // none: the default packing knows no NaN
+    cv::imwrite(in("nan.tiff"), nan, {cv::IMWRITE_TIFF_COMPRESSION, 1});   // the default compression has no NaN
     expectBadImage(in("nan.tiff"), "nan at column 7, row 5");
 
     std::filesystem::create_directories(in("nothing"));
@@ -231,7 +231,7 @@ BOOST_AUTO_TEST_CASE(interrupt_within_one_image)
         {LTRP_TOOL, "score", photos()[0], "--mae", models().mae, "--masks", "1000000", "--json", out("s.json")});
     while (process.running() && !process.catches(SIGINT))
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    std::this_thread::sleep_for(std::chrono::seconds(1));   // usually enough to be among the masks; right either way
+    std::this_thread::sleep_for(std::chrono::seconds(1));   // usually enough to reach the masks; valid either way
     BOOST_TEST(process.running());
     process.signal(SIGINT);
     const Outcome outcome = process.wait();

@@ -175,7 +175,7 @@ BOOST_AUTO_TEST_CASE(an_interrupt_leaves_whole_shards)
 
 BOOST_AUTO_TEST_CASE(score_maps_of_shards_are_those_of_the_files)
 {
-    for (int i = 12; i < 20; i++)   // the teacher `features` wants 16
+    for (int i = 12; i < 20; i++)   // the teacher `features` needs 16
         cv::imwrite(file("images/q" + std::to_string(i) + ".png"), picture(i));
     pack("shards");
     const auto score = [&](const std::string& data, const std::string& out)
@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(score_maps_of_shards_are_those_of_the_files)
     score("shards", "b");
     must({"diff", "-r", file("a"), file("b")});
 
-    // A training on the maps takes whole photos, unless a crop is asked for.
+    // A training on the maps uses whole photos, unless a crop is requested.
     const auto smallestCrop = [&](const std::string& out, std::vector<std::string> more)
     {
         more.insert(more.begin(), {LTRP_TOOL, "train", file("shards"), "--targets", file("b"), "--out", file(out), "--embed-dim", "24",
@@ -214,7 +214,7 @@ BOOST_AUTO_TEST_CASE(score_maps_without_some_photos_are_kept_and_the_exit_status
     BOOST_TEST(has(outcome.out, "score maps of 13 images"), outcome.out);
     BOOST_TEST(fs::exists(file("t/targets-00000.safetensors")));
 
-    // A shard and a folder that are left out, also where all maps are there already.
+    // A shard and a folder that are skipped, also if all maps already exist.
     fs::remove_all(file("t"));
     fs::remove(file("images/damaged.png"));
     writeText(file("images/x.tar.gz"), std::string("\x1f\x8b", 2) + std::string(600, 'z'));
@@ -235,7 +235,7 @@ BOOST_AUTO_TEST_CASE(score_maps_of_a_shard_that_changes_meanwhile_are_not_writte
     const std::string shard = file("shards/shard-000000.tar");
     Process process({LTRP_TOOL, "score", shard, "--mae", ToolFixture::models().mae, "--masks", "100", "--targets",
                      file("t")});
-    while (!fs::exists(file("t")) && process.running())   // made once the shard is listed
+    while (!fs::exists(file("t")) && process.running())   // created once the shard is listed
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     fs::last_write_time(shard, fs::last_write_time(shard) + std::chrono::seconds(1));
     const Outcome outcome = process.wait();

@@ -59,7 +59,7 @@ BOOST_AUTO_TEST_CASE(curves_follow_the_log)
     BOOST_REQUIRE_EQUAL(loss.size(), 3u);
     const auto close = boost::test_tools::tolerance(0.02);
     BOOST_TEST((loss[2].x - loss[1].x) / (loss[1].x - loss[0].x) == 2, close);   // epochs 1, 2, 4
-    BOOST_TEST((loss[2].y - loss[0].y) / (loss[1].y - loss[0].y) == 0.5, close);   // 4, 2, 3: downwards is less
+    BOOST_TEST((loss[2].y - loss[0].y) / (loss[1].y - loss[0].y) == 0.5, close);   // 4, 2, 3: lower is less
     BOOST_TEST(loss[1].y > loss[0].y);
     BOOST_TEST(loss[1] == two[0][1]);   // one scale for all runs
     BOOST_TEST((one[1][2].y - one[1][0].y) / (one[1][1].y - one[1][0].y) == 0.5, close);
@@ -70,7 +70,7 @@ BOOST_AUTO_TEST_CASE(curves_follow_the_log)
 
 BOOST_AUTO_TEST_CASE(a_running_or_resumed_training_is_drawn_as_it_is)
 {
-    // Updates 20 and 30 were done again after a resume; the last line is being written.
+    // Updates 20 and 30 were repeated after a resume; the last line is incomplete.
     writeText(folder.file("a.jsonl"), START + step(10, 4) + step(20, 9) + step(30, 9) +
                                           "{\"event\":\"resume\",\"step\":10}\n" + step(20, 3) + step(30, 2) +
                                           "{\"event\":\"st");
@@ -88,7 +88,7 @@ BOOST_AUTO_TEST_CASE(long_logs_are_averaged)
     const auto drawn = curves(expectOk({"plot", folder.file("long.jsonl"), "--out", "-"}), "long");
     BOOST_REQUIRE_EQUAL(drawn.at(0).size(), 600u);
     for (const cv::Point2d& point : drawn[0])
-        BOOST_TEST(point.y == drawn[0][0].y);   // each the mean of as many 1 as 3
+        BOOST_TEST(point.y == drawn[0][0].y);   // each the mean of as many values 1 as 3
 }
 
 BOOST_AUTO_TEST_CASE(a_page_is_of_its_own_and_names_are_text)

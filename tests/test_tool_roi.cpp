@@ -24,7 +24,7 @@ std::string readAll(const std::string& path)
     return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-/// Path of the program, empty where there is none.
+/// Path of the program, empty if it is missing.
 const std::string& ffmpegPath()
 {
     static const std::string path = []()
@@ -157,12 +157,12 @@ BOOST_AUTO_TEST_CASE(csv_keeps_a_quarter_and_changes_nothing_on_the_whole)
         BOOST_TEST(std::abs(highest - lowest - 8) < 0.02);
         BOOST_TEST(std::abs(cv::mean(map)[0]) < 0.01);
     }
-    // Within a scene the choice is calm, at the cut it is not.
+    // Within a scene the selection is steady, at the cut it is not.
     const auto changed = [&](int i) { return cv::countNonZero((maps[i] < 0) != (maps[i - 1] < 0)) / 2; };
     for (int i : {1, 2, 3, 4, 6, 7, 8, 9})
         BOOST_TEST(changed(i) <= 6);
     BOOST_TEST(changed(5) > 10);
-    // The choice is that of the ranker.
+    // The selection is that of the ranker.
     const Json ranked = expectJson({"rank", frames + "/00005.png", "--json", "-"});
     std::set<int> kept = ranked.at(0).at("keep");
     for (int p = 0; p < 196; ++p)
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(csv_keeps_a_quarter_and_changes_nothing_on_the_whole)
     BOOST_REQUIRE(third.size() == 10u);
     for (size_t i = 0; i < third.size(); ++i)
         BOOST_TEST(cv::norm(third[i], third[i / 3 * 3], cv::NORM_INF) == 0);
-    // All kept: nothing to tell apart.
+    // All kept: no differences.
     for (const cv::Mat& map : csv(frames, {"--keep", "1"}))
         BOOST_TEST(cv::norm(map, cv::NORM_INF) == 0);
 }
@@ -185,7 +185,7 @@ BOOST_AUTO_TEST_CASE(encoders_of_blocks)
             std::filesystem::remove_all(folder.file("frames"));
             const std::string frames = makeFrames(size, 3);
             const std::vector<cv::Mat> maps = csv(frames);
-            // Pixels that lie in two patches make the shares differ a little.
+            // Pixels that belong to two patches make the shares differ a little.
             const double tolerance = size.width % 14 ? 0.9 : 0.51;
             std::vector<int> values;
             std::istringstream text(roi(frames, "kvazaar"));
@@ -206,7 +206,7 @@ BOOST_AUTO_TEST_CASE(encoders_of_blocks)
             std::string word;
             BOOST_TEST(!(text >> word));
 
-            // The binary form holds the same.
+            // The binary form has the same content.
             const std::string file = folder.file("roi.bin");
             expectOk({"roi", frames, "--format", "kvazaar", "--out", file});
             const std::string bytes = readAll(file);
@@ -224,7 +224,7 @@ BOOST_AUTO_TEST_CASE(encoders_of_blocks)
                     BOOST_TEST(static_cast<int8_t>(bytes[at++]) == values[next++]);
             }
 
-            // SVT-AV1: a line where the map changes, four steps a QP, no more than eight different ones.
+            // SVT-AV1: a line wherever the map changes, four steps per QP, at most eight different ones.
             std::istringstream lines(roi(frames, "svt-av1"));
             std::map<int, std::vector<int>> events;
             for (std::string line; std::getline(lines, line);)
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(encoders_of_blocks)
             {
                 const std::vector<int>& event = std::prev(events.upper_bound(static_cast<int>(frame)))->second;
                 const cv::Mat expected = blocks(maps[frame], size, 24);
-                for (int i = 0; i < perFrame; ++i)   // a level is a seventh of 24, its mean may be off by half of that
+                for (int i = 0; i < perFrame; ++i)   // levels are 24 / 7 apart; their mean may be off by half of that
                     BOOST_TEST(std::abs(event[static_cast<size_t>(i)] - expected.ptr<double>()[i]) < 24 / 7. + 1);
             }
         }
@@ -287,7 +287,7 @@ BOOST_AUTO_TEST_CASE(ffmpeg_encodes_by_the_script)
     {
         std::vector<std::string> args = {"-framerate", "25", "-i", frames + "/%05d.png"};
         if (name == std::string("roi"))
-            args.insert(args.end(), {"-filter:v", testing_tools::readText(script)});   // reading a file has another option in FFmpeg 7
+            args.insert(args.end(), {"-filter:v", testing_tools::readText(script)});   // FFmpeg 7 has another option for files
         args.insert(args.end(), {"-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1", "-preset", "veryfast",
                                  "-crf", "32", folder.file(name) + ".mkv"});
         ffmpeg(args);
@@ -296,8 +296,8 @@ BOOST_AUTO_TEST_CASE(ffmpeg_encodes_by_the_script)
                 folder.file(name) + "/%05d.png"});
         BOOST_TEST(namesIn(folder.file(name)).size() == 16u);
     }
-    double others = 0;   // a frame's other patches may gain by what later frames take from better ones
-    for (int i : {0, 5, 8, 13})   // of both scenes, the second one's regions are others
+    double others = 0;   // other patches of a frame may gain bits that later frames take from better ones
+    for (int i : {0, 5, 8, 13})   // from both scenes, which have different regions
         BOOST_TEST_CONTEXT("frame " << i)
         {
             const auto plain = quality(folder.file("plain"), frames, i, maps[static_cast<size_t>(i)]),
@@ -379,7 +379,7 @@ BOOST_AUTO_TEST_CASE(videos)
     if (!haveFfmpeg())
         return;
     const std::string frames = makeFrames(cv::Size(322, 242), 4), clip = folder.file("clip.mkv");
-    // Frames that are shown for 1, and from the fifth on for 3 twenty-fifths of a second.
+    // Frames shown for 1, and from the fifth on for 3 twenty-fifths of a second.
     ffmpeg({"-framerate", "25", "-i", frames + "/%05d.png", "-vf", "setpts='if(lt(N,4),N,N*3)/25/TB'", "-fps_mode",
             "vfr", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "8", clip});
     BOOST_TEST(csv(clip).size() == 8u);
@@ -389,12 +389,12 @@ BOOST_AUTO_TEST_CASE(videos)
     BOOST_REQUIRE(std::regex_search(script, found, command));
     BOOST_TEST(std::abs(std::stod(found[1]) - (0.12 + 0.48) / 2) < 0.01);
 
-    // Of a short stream no frame has a timestamp in OpenCV 4.6.
+    // In OpenCV 4.6 no frame of a short stream has a timestamp.
     const std::string brief = folder.file("brief.mkv");
     ffmpeg({"-framerate", "2", "-i", frames + "/%05d.png", "-frames:v", "3", "-c:v", "libx264", "-pix_fmt", "yuv420p", brief});
     BOOST_TEST(roi(brief, "ffmpeg").find("addroi=") != std::string::npos);
 
-    // A file that breaks off is named, not silently taken for a shorter one.
+    // A truncated file is reported, not silently treated as a shorter one.
     const std::string slow = folder.file("slow.mkv");
     ffmpeg({"-framerate", "2", "-i", frames + "/%05d.png", "-c:v", "libx264", "-g", "1", "-pix_fmt", "yuv420p", slow});
     std::filesystem::resize_file(slow, std::filesystem::file_size(slow) * 6 / 10);
@@ -433,7 +433,7 @@ BOOST_AUTO_TEST_CASE(mistakes)
     refused({folder.file("empty"), "--format", "csv", "--out", out}, 1, {"empty"});
     expectError({"roi", frames, "--format", "csv", "--out", frames + "/00000.png"}, 1, {"00000.png", "overwritten"});
 
-    // A frame of another size, one that is damaged, grey ones and ones with alpha.
+    // A frame of another size, a damaged one, grey ones and ones with alpha.
     cv::imwrite(frames + "/00002.png", cv::Mat(100, 100, CV_8UC3, cv::Scalar(0)));
     refused({frames, "--format", "csv", "--out", out}, 1, {"frame 2 is 100 x 100", "280 x 196"});
     testing_tools::writeText(frames + "/00002.png", "no image");

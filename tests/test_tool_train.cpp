@@ -20,7 +20,7 @@ using testing_tools::Words;
 using testing_tools::operator+;
 using testing_tools::writeText;
 
-/// Training that takes a second or two: 32-pixel images, patches of 8, one block each.
+/// Trainings of a second or two: 32-pixel images, patches of 8, one block each.
 struct TrainingFixture : ToolFixture
 {
     const Words common = {"--batch", "2", "--accumulate", "1", "--warmup-epochs", "0", "--lr", "0.001", "--seed", "4",
@@ -29,7 +29,7 @@ struct TrainingFixture : ToolFixture
                             "--decoder-embed-dim", "16", "--decoder-depth", "1", "--decoder-heads", "2"};
     const Words pretrain = Words{"pretrain", photoFolder()} + geometry + common;
 
-    /// Trains; what is on stderr besides complaints (progress in plain lines) does not matter here.
+    /// Trains; the content of stderr besides complaints (progress in plain lines) does not matter here.
     static void train(const Words& args)
     {
         const Outcome outcome = tool(args);
@@ -99,12 +99,12 @@ BOOST_AUTO_TEST_CASE(options_come_from_a_file_where_the_command_line_is_silent)
 {
     writeText(folder.file("mae.cfg"), "# a comment\nepochs = 3\nseed = 9\n");
     const Words run = Words{pretrain.begin(), pretrain.end()};
-    train(run + Words{"--config", folder.file("mae.cfg"), "--out", folder.file("a")});   // --seed 4 stands on the line
+    train(run + Words{"--config", folder.file("mae.cfg"), "--out", folder.file("a")});   // command line: --seed 4
     train(run + Words{"--epochs", "3", "--out", folder.file("b")});
     BOOST_TEST(readText(folder.file("a/final.safetensors")) == readText(folder.file("b/final.safetensors")),
                "other weights");
 
-    // --sees is --ranker-input's former name: still read, on the line and in a file.
+    // --sees is the former name of --ranker-input: still accepted, on the command line and in a file.
     writeText(folder.file("old.cfg"), "sees = all\n");
     for (const Words& old : {Words{"--sees", "some"}, Words{"--sees=some"}, Words{"--ranker-input", "some"}})
         expectError(Words{"train", "data", "--mae", "mae.safetensors", "--out", "out"} + old, 2,

@@ -253,7 +253,7 @@ BOOST_AUTO_TEST_CASE(labelme_files_find_their_images)
         BOOST_TEST(!cv::imread(target + document["imagePath"].get<std::string>()).empty());
         BOOST_TEST(document["shapes"].size() == 16u);
     }
-    // What may be somebody's annotations is not replaced unasked.
+    // Files that may contain annotations are not replaced without --overwrite.
     testing_tools::writeText(target + names[0], "by hand");
     std::vector<std::string> again = command("points", {photoFolder(), "--format", "labelme", "--json", target});
     expectError(again, 1, {"exists and may hold annotations", "--overwrite"});
@@ -370,7 +370,7 @@ BOOST_AUTO_TEST_CASE(all_kinds_of_images)
             if (own[0] != "tokens")
                 BOOST_TEST(namesIn(pictures).size() == good.size());
             std::filesystem::remove_all(folder.path() / "out");
-            // Nothing but images that fail: nothing is written.
+            // All images fail: nothing is written.
             args.push_back(folder.file("pixel.png"));
             BOOST_TEST(tool(args).status == 1);
             BOOST_TEST(!std::filesystem::exists(folder.path() / "out"));

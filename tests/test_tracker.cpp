@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// cv::ltrp::RankingTracker held against a plain loop, and against bad input.
+// cv::ltrp::RankingTracker compared with a plain loop, and with invalid input.
 
 #include "api_models.hpp"
 #include "opencv2/ltrp/tracker.hpp"
@@ -36,7 +36,7 @@ Mat noisyScores(RNG& random, Size grid, double noise)
     return scores + added;
 }
 
-/// The rule of the header in numbers of double precision, patch by patch.
+/// The header's rule in double precision, patch by patch.
 struct SlowTracker
 {
     SlowTracker(double memory, double margin, size_t keep) : memory_(memory), margin_(margin), keep_(keep) {}
@@ -157,13 +157,13 @@ BOOST_AUTO_TEST_CASE(scenes)
     const Ptr<RankingTracker> tracker = RankingTracker::create();
     BOOST_TEST(tracker->update(scene, rankingOf(size, scores)));
     BOOST_TEST(!tracker->update(scene, rankingOf(size, other)));
-    // A pan moves the picture and changes its colours little.
+    // A pan moves the image and hardly changes its colours.
     Mat moved;
     const Matx23d shift(1, 0, 5, 0, 1, 3);
     warpAffine(scene, moved, shift, size, INTER_LINEAR, BORDER_REFLECT);
     BOOST_TEST(!tracker->update(moved, rankingOf(size, other)));
     BOOST_TEST(tracker->update(cut, rankingOf(size, scores)));
-    // What a new scene gives is what a new tracker gives.
+    // The results for a new scene are those of a new tracker.
     const Ptr<RankingTracker> fresh = RankingTracker::create();
     fresh->update(cut, rankingOf(size, scores));
     BOOST_TEST(tracker->getKept() == fresh->getKept(), boost::test_tools::per_element());
@@ -172,11 +172,11 @@ BOOST_AUTO_TEST_CASE(scenes)
     const Size small(80, 60);
     BOOST_TEST(tracker->update(Mat(small, CV_8UC3, Scalar(0, 0, 255)), rankingOf(small, scores)));
     BOOST_TEST(tracker->update(Mat(small, CV_8UC3, Scalar(0, 0, 255)), rankingOf(small, Mat(4, 4, CV_32F, Scalar(1)))));
-    BOOST_TEST(tracker->getKept().size() == 4u);   // equal scores are no error
+    BOOST_TEST(tracker->getKept().size() == 4u);   // equal scores are not an error
     tracker->reset();
     BOOST_TEST(tracker->getKept().empty());
     BOOST_TEST(tracker->update(Mat(small, CV_8UC3, Scalar(0, 0, 255)), rankingOf(small, scores)));
-    // cut 1: the colours do not matter; cut 0: each change does.
+    // cut 1: colours are ignored; cut 0: each change counts.
     const Ptr<RankingTracker> never = RankingTracker::create(SelectParams(), 0.7, 0.2, 1),
                               always = RankingTracker::create(SelectParams(), 0.7, 0.2, 0);
     for (const Ptr<RankingTracker>& each : {never, always})
@@ -201,7 +201,7 @@ BOOST_AUTO_TEST_CASE(all_kinds_of_frames)
             BOOST_TEST(!tracker->update(dark, rankingOf(size, scores)));
             BOOST_TEST(tracker->update(light, rankingOf(size, scores)));
         }
-    // Clusters are of the frame's own pixels.
+    // Clusters are computed from the frame's own pixels.
     SelectParams cluster;
     cluster.method = SELECT_CLUSTER;
     const Ptr<RankingTracker> tracker = RankingTracker::create(cluster);
@@ -243,7 +243,7 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_by_name)
     BOOST_TEST(update(Mat(), rankingOf(size, scores)) != "accepted");
     BOOST_TEST(update(Mat(size, CV_8UC2, Scalar(0)), rankingOf(size, scores)) != "accepted");
     BOOST_TEST(update(Mat(size, CV_32FC3, Scalar::all(7)), rankingOf(size, scores)) != "accepted");
-    // Nothing of that has been remembered.
+    // The failed calls have changed nothing.
     BOOST_TEST(tracker->getKept() == kept, boost::test_tools::per_element());
     BOOST_TEST(!tracker->update(frame, rankingOf(size, scores)));
 }

@@ -37,7 +37,7 @@ template<typename Params> void runWithStops(Params params, const std::vector<int
     BOOST_TEST(TrainFixture::make(params)->run());
 }
 
-/// A child process trains; it is killed some microseconds after its n-th update. True when it came to its end first.
+/// A child process trains; it is killed some microseconds after its n-th update. Returns true if it finished first.
 template<typename Params> bool runUntilKilled(const Params& params, int updates, unsigned microseconds)
 {
     int link[2];
@@ -84,7 +84,7 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
     BOOST_TEST((bytes("stops/final.safetensors") == whole));
     BOOST_TEST(loggedSteps("stops") == countTo(12), boost::test_tools::per_element());
 
-    // Another seed gives another result: equality above means something.
+    // Another seed gives another result: the equality above is meaningful.
     MaePretrainParams other = pretrain("other");
     other.seed = 12;
     BOOST_TEST(make(other)->run());
@@ -133,7 +133,7 @@ BOOST_AUTO_TEST_CASE(in_bfloat16_it_is_refused_or_learns_alike_and_resumes_to_th
         }
     BOOST_TEST_MESSAGE("loss " << first << " -> " << last << ", bfloat16 within " << difference);
     BOOST_TEST(last < 0.95 * first);
-    BOOST_TEST(difference < 0.05 * (first - last));   // the curves lie on each other, seen from how far they fall
+    BOOST_TEST(difference < 0.05 * (first - last));   // the curves are close, compared with how far they fall
 
     MaePretrainParams stops = params;
     stops.out = file("half-stops");
@@ -160,7 +160,7 @@ BOOST_AUTO_TEST_CASE(in_bfloat16_it_is_refused_or_learns_alike_and_resumes_to_th
 BOOST_AUTO_TEST_CASE(killed_at_any_moment_and_resumed_it_ends_with_the_same_bytes)
 {
     const int threads = cv::getNumThreads();
-    cv::setNumThreads(1);   // a forked child has no pool of threads to wake
+    cv::setNumThreads(1);   // a forked child has no thread pool
     MaePretrainParams params = pretrain("killed");
     params.threads = 1;
     params.checkpointEvery = 1;
@@ -169,7 +169,7 @@ BOOST_AUTO_TEST_CASE(killed_at_any_moment_and_resumed_it_ends_with_the_same_byte
     params.resume = true;
     RandomStream random(99, RandomPurpose::Baseline);
     int kills = 0;
-    // From the first moments of a run to some updates into it, and anywhere within an update or a checkpoint.
+    // From the beginning of a run to some updates into it, and anywhere within an update or a checkpoint.
     while (kills < 1000 && !runUntilKilled(params, random.below(4), static_cast<unsigned>(random.below(8000))))
         kills++;
     BOOST_TEST(kills > 10);
@@ -280,7 +280,7 @@ BOOST_AUTO_TEST_CASE(a_stop_within_an_update_leaves_the_one_before)
     BOOST_TEST(make(params)->run());
     const std::string whole = bytes("stopped/final.safetensors");
     const size_t updates = loggedSteps("stopped").size();
-    // After ever more questions: between batches, between blocks of the network, behind updates.
+    // Stops after more and more calls of the callback: between batches, between blocks of the network, after updates.
     params.out = file("pieces");
     size_t asked = 0, stops = 0;
     for (;; stops++)
@@ -362,7 +362,7 @@ BOOST_AUTO_TEST_CASE(stored_numbers_are_the_same_in_every_locale)
         BOOST_TEST(make(params)->run());
     };
     train("plain");
-    // What a program around may do; names of locales that a system may lack.
+    // A host program may set a locale; some systems lack these.
     const std::string before = std::setlocale(LC_ALL, nullptr);
     const char* name = nullptr;
     for (const char* candidate : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_AT.UTF-8"})
@@ -398,7 +398,7 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_is_an_error_that_says_where)
     const nlohmann::json last = log("diverges").back();
     BOOST_TEST(last["event"] == "error");
     BOOST_TEST(last["images"].size() == 4u);
-    // The checkpoint is of the update before: going on meets the same place.
+    // The checkpoint is of the previous update: the resumed run fails at the same place.
     params.resume = true;
     BOOST_TEST(messageOf([&] { make(params)->run(); }) == message);
 }
@@ -486,7 +486,7 @@ BOOST_AUTO_TEST_CASE(accumulated_batches_equal_one_large_batch)
         {
             BOOST_TEST(a[i]["loss"].get<double>() == b[i]["loss"].get<double>(), boost::test_tools::tolerance(1e-4));
             BOOST_TEST(a[i]["lr"].get<double>() == b[i]["lr"].get<double>());
-            // AdamW itself does not see a factor on all gradients.
+            // AdamW itself does not depend on a common factor of all gradients.
             BOOST_TEST(a[i]["grad_norm"].get<double>() == b[i]["grad_norm"].get<double>(),
                        boost::test_tools::tolerance(1e-3));
         }

@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A transformer block in training: the CPU's own way against the same block written in single operations (which are held
-// against plain loops elsewhere), with every kernel set, split over threads and batches, and in bfloat16.
+// A transformer block in training: the CPU's own implementation compared with the same block composed of single
+// operations (which are compared with plain loops elsewhere), with every kernel set, split over threads and batches,
+// and in bfloat16.
 
 #include "reference_vit.hpp"
 
@@ -68,7 +69,7 @@ struct Block
                 {p("fc1.w"), p("fc1.b"), dim, hidden}, {p("fc2.w"), p("fc2.b"), hidden, dim}};
     }
 
-    /// Output "y", gradient of the input "dx", those of the weights by their names, added to what `start` gives.
+    /// Output "y", gradient of the input "dx", those of the weights by their names, added to `start`.
     Arrays run(const ops::Backend& backend, bool byParts = false, float start = 0) const
     {
         Arrays result = weights;
@@ -91,7 +92,7 @@ struct Block
             std::vector<float> tape(backend.tapeFloats(view(), batch, tokens, heads));
             std::vector<float> scratch(backend.blockScratchFloats(view(), batch, tokens, heads));
             backend.trainBlock(view(), y.data(), batch, tokens, heads, tape.data(), scratch.data());
-            std::fill(scratch.begin(), scratch.end(), std::nanf(""));   // nothing in it is kept for the way back
+            std::fill(scratch.begin(), scratch.end(), std::nanf(""));   // the backward pass must not need its content
             backend.backwardBlock(view(), grads, tape.data(), d.data(), batch, tokens, heads, scratch.data());
         }
         result["y"] = y;
@@ -110,7 +111,7 @@ std::vector<Block> blocks()
             Block(1, 197, 64, 2, 256), Block(8, 20, 36, 1, 48)};
 }
 
-/// Root mean square difference over root mean square of what is wanted; infinite for values that are not finite.
+/// Root mean square difference over root mean square of the expected values; infinite for values that are not finite.
 double relativeError(const std::vector<float>& got, const std::vector<float>& want)
 {
     BOOST_REQUIRE_EQUAL(got.size(), want.size());
@@ -123,7 +124,7 @@ double relativeError(const std::vector<float>& got, const std::vector<float>& wa
     return std::isfinite(error) ? std::sqrt(error / size) : std::numeric_limits<double>::infinity();
 }
 
-/// qkv.b without its part for the keys, whose true gradient is zero: the softmax does not see a shift of all keys.
+/// Removes the part of qkv.b for the keys, whose true gradient is zero: softmax is invariant to a shift of all keys.
 void dropKeyBias(Arrays& arrays)
 {
     std::vector<float>& bias = arrays.at("qkv.b");
@@ -152,7 +153,7 @@ struct RestoreKernels
     ~RestoreKernels() { ops::useKernels("auto"); }
 };
 
-/// Runs body with every kernel set that the processor has.
+/// Runs body with every kernel set of the processor.
 template <class Body>
 void withKernelSets(const Body& body)
 {
@@ -185,9 +186,9 @@ bool hasBf16()
     return false;
 }
 
-// What is stated: fp32 ways to compute the same differ by rounding alone, bfloat16 by a rounding of every factor. A factor
-// rounded to 8 bits of mantissa is off by 0.11 % (root mean square); a block has up to eight roundings on the way, and the
-// large attention scores of these blocks, of which the softmax takes powers, make that some times as much.
+// Bounds: different fp32 implementations differ only by rounding, bfloat16 by a rounding of every factor. A factor
+// rounded to 8 bits of mantissa is off by 0.11 % (root mean square); a block has up to eight roundings in sequence, and
+// the large attention scores of these blocks, which are exponentiated in the softmax, multiply that.
 const double exactBound = 2e-5, halfBound = 0.035;
 
 }  // namespace
@@ -221,7 +222,7 @@ BOOST_AUTO_TEST_CASE(threads_and_batch_splits_agree)
         backends.push_back(ops::trainingCpu(ops::Precision::BF16));
     for (const auto& backend : backends)
     {
-        // Rounded to 16 bits on the way, sums that differ in their last bit may end a step apart.
+        // With values rounded to 16 bits, sums that differ in their last bit may end one step apart.
         const double bound = backend == backends[0] ? exactBound : 2e-3;
         for (const Block& block : blocks())
         {
@@ -242,7 +243,7 @@ BOOST_AUTO_TEST_CASE(threads_and_batch_splits_agree)
                 };
                 item.x = part(block.x);
                 item.dOut = part(block.dOut);
-                backend->weightsChanged();   // a copy's weights may lie where those of the one before did
+                backend->weightsChanged();   // a copy's weights may have the addresses of the previous ones
                 for (const auto& array : item.run(*backend))
                 {
                     std::vector<float>& to = sum[array.first];
@@ -271,7 +272,7 @@ BOOST_AUTO_TEST_CASE(bfloat16_stays_within_its_rounding_with_every_kernel_set)
             const auto backend = ops::trainingCpu(ops::Precision::BF16);
             const Arrays got = block.run(*backend);
             compare(got, want, halfBound, set + ", " + describe(block));
-            BOOST_CHECK(got.at("y") != want.at("y"));   // it is really used
+            BOOST_CHECK(got.at("y") != want.at("y"));   // bfloat16 is really used
             BOOST_CHECK(got.at("fc2.w") != want.at("fc2.w"));
         });
     }
@@ -316,7 +317,7 @@ BOOST_AUTO_TEST_CASE(gradients_of_whole_networks_in_bfloat16_point_the_same_way)
     vit::Workspace exactWs(ops::trainingCpu(ops::Precision::FP32)), halfWs(ops::trainingCpu(ops::Precision::BF16));
     const double loss = mae.forwardBackward(pixels.data(), batch, keep.data(), visible, exact.data(), exactWs);
     BOOST_CHECK_CLOSE(mae.forwardBackward(pixels.data(), batch, keep.data(), visible, half.data(), halfWs), loss, 0.2);
-    // A tensor's gradient is off by at most 3 % of its length: an angle of 1.7 degrees. Keys have no bias that counts.
+    // A tensor's gradient is off by at most 3 % of its length: an angle of 1.7 degrees. Key biases do not count.
     for (const vit::ParamInfo& info : arena.layout.tensors())
     {
         const size_t shown = info.name.find("attn.qkv.bias") != std::string::npos ? info.count / 3 : info.count;

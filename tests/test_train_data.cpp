@@ -49,7 +49,7 @@ BOOST_AUTO_TEST_CASE(folders_files_and_lists_in_a_fixed_order)
     BOOST_TEST(list.paths[1] == file("images/p0.png"));
     BOOST_TEST(list.paths[2] == file("images/p4.png"));
 
-    // The fingerprint follows names and sizes, not the place of the folder.
+    // The fingerprint depends on names and sizes, not on the location of the folder.
     fs::copy(file("images"), file("moved"), fs::copy_options::recursive);
     BOOST_TEST(listImages({file("moved")}).fingerprint == folder.fingerprint);
     testing_tools::writeText(file("moved/B.JPEG"), "another size");
@@ -143,7 +143,7 @@ BOOST_AUTO_TEST_CASE(every_crop_of_a_reduced_image_has_the_pixels_that_are_wante
             const int side = 112, reduction = reductionFor(size, side, options);
             met.insert(reduction);
             const cv::Size reduced((size.width + reduction - 1) / reduction, (size.height + reduction - 1) / reduction);
-            bool larger = reduction < 8;   // the next one would be too much for some crop, or nearly
+            bool larger = reduction < 8;   // the next factor would be too much for some crop, or nearly
             double least = 1e9;
             for (uint32_t i = 0; i < 3000; i++)
             {
@@ -178,14 +178,15 @@ BOOST_AUTO_TEST_CASE(jpegs_are_decoded_smaller_others_in_full)
         };
         const cv::Mat small = readImage(file("photo.jpg"), reason, by);
         BOOST_REQUIRE((small.size() == cv::Size((403 + reduction - 1) / reduction, (301 + reduction - 1) / reduction)));
-        cv::Mat expected;   // means of blocks, but for the last row and column, which the picture ends within
+        cv::Mat expected;   // means of blocks, except for the last row and column, where blocks are incomplete
         cv::resize(whole(cv::Rect(0, 0, 400, 296)), expected, cv::Size(400 / reduction, 296 / reduction), 0, 0, cv::INTER_AREA);
         BOOST_TEST(cv::norm(expected, small(cv::Rect(cv::Point(), expected.size())), cv::NORM_INF) <= 12);
         BOOST_TEST(cv::norm(small, readImage(file("photo.jpg"), reason, by), cv::NORM_INF) == 0);
         BOOST_TEST((readImage(file("photo.png"), reason, by).size() == photo.size()));
     }
 
-    // Through the loader: the same batches whatever is cached, other ones than from full decoding, and nearly equal to them.
+    // Through the loader: the same batches whatever is cached; they differ from, but are close to, those of full
+    // decoding.
     const Dataset dataset = listImages({file("photo.jpg")});
     LoaderOptions options;
     options.input.imageSize = 24;
@@ -248,7 +249,7 @@ BOOST_AUTO_TEST_CASE(batches_do_not_depend_on_workers_cache_or_start)
             BOOST_TEST(loader.cachedBytes() <= options.cacheBytes);
         }
 
-    for (int epoch = 0; epoch < 3; epoch++)   // each image once an epoch, in another order each time
+    for (int epoch = 0; epoch < 3; epoch++)   // each image once per epoch, in a different order each time
     {
         std::set<int> seen;
         for (int i = 0; i < 3; i++)

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What a training says, keeps and refuses: messages, folder, log and checkpoints.
+// Messages, folder, log and checkpoints of a training, and the errors it reports.
 
 #include "model_fixture.hpp"
 #include "train_fixture.hpp"
@@ -47,7 +47,7 @@ BOOST_AUTO_TEST_CASE(a_run_of_more_than_a_day_is_announced_with_a_remedy_before_
 {
     MaePretrainParams params = pretrain("long");
     params.data.assign(2000, file("images/p0.png"));
-    params.epochs = 1e6;   // a day, were an update done in 0.2 ms
+    params.epochs = 1e6;   // a day if an update takes 0.2 ms
     params.batch = 2;
     params.accumulate = 2;
     std::vector<std::string> warnings;
@@ -130,7 +130,7 @@ BOOST_AUTO_TEST_CASE(folders_that_no_run_can_have_are_refused)
     testing_tools::writeText(checkpointPath(file("done"), 3), "");
     BOOST_TEST(contains(messageOf([&] { RunFolder(file("done"), false); }), "holds the files of another run"));
     BOOST_TEST(messageOf([&] { RunFolder(file("done"), true); }) == "");
-    // Names that only look like a checkpoint's.
+    // Names that only resemble a checkpoint's.
     for (const char* name : {"checkpoint-.safetensors", "checkpoint-7.safetensors", "checkpoint--0000001.safetensors", "checkpoint-00000001.safetensor",
                              "checkpoint-99999999999999999999.safetensors", "a-checkpoint-00000001.safetensors"})
         testing_tools::writeText(file("done") + "/" + name, "");
@@ -182,7 +182,7 @@ BOOST_AUTO_TEST_CASE(damaged_checkpoints_are_recognised_and_the_one_before_is_ta
         BOOST_TEST(!trainer->run());
         const std::string newest = checkpointPath(file(damage), 8);
         std::string content = testing_tools::readText(newest);
-        // One bit of AdamW's state, or of the word that says the version; or the end is missing.
+        // One bit of AdamW's state, or of the word with the version, is changed; or the end is missing.
         const size_t place = damage == "version" ? content.find("version") : content.size() - 100;
         content[place] = static_cast<char>(content[place] ^ 4);
         testing_tools::writeText(newest, damage == "cut" ? content.substr(0, place) : content);
@@ -219,7 +219,7 @@ BOOST_AUTO_TEST_CASE(checkpoints_of_which_none_is_usable_are_never_lost)
         BOOST_TEST((bytes("lost/log.jsonl") == log));
         BOOST_TEST(listCheckpoints(file("lost")) == (std::vector<int64_t>{8, 6}), boost::test_tools::per_element());
     };
-    // What is whole and yet not usable: of a newer version, of another type, with values that no training leaves.
+    // Complete but unusable: of a newer version, of another type, with values that no training produces.
     const auto rewritten = [&](const std::string& from, const std::string& to)
     {
         const std::shared_ptr<const io::TensorFile> old = io::TensorFile::open(older);
@@ -303,13 +303,13 @@ BOOST_AUTO_TEST_CASE(checkpoints_of_which_none_is_usable_are_never_lost)
         io::writeSafetensors(file("made"), tensors, metadata);
         refused(bytes("made"), {"checkpoint-00000008", form == 0 ? " of type F32, expected " : form == 1 ? " of type I32, expected " : "not a training checkpoint"});
     }
-    if (geteuid() != 0)   // root reads everything
+    if (geteuid() != 0)   // root can read everything
     {
         fs::permissions(newest, fs::perms::none);
         BOOST_TEST(contains(messageOf([&] { make(params)->run(); }), "checkpoint-00000008"));
         fs::permissions(newest, fs::perms::owner_all);
     }
-    // Both damaged: refused, and each named.
+    // Both damaged: rejected, and each named.
     testing_tools::writeText(older, before.substr(0, before.size() / 2));
     testing_tools::writeText(newest, good.substr(0, good.size() - 1));
     const std::string message = messageOf([&] { make(params)->run(); });
@@ -356,7 +356,7 @@ BOOST_AUTO_TEST_CASE(a_run_goes_on_with_other_workers_and_older_names)
     BOOST_TEST(contains(messageOf([&] { readNewestCheckpoint(folder, {{"epochs", "3"}, {"lr", "1"}}, WorkerSetup(), read, other, report); }),
                         "lr is 1, but the checkpoint was made with not given"));
     BOOST_TEST(readNewestCheckpoint(file("."), options, WorkerSetup(), read, other, report) == -1);
-    // A checkpoint that cannot be read as a file is none that was damaged.
+    // A checkpoint that cannot be read as a file is not treated as damaged.
     fs::create_directory(checkpointPath(folder, 9));
     BOOST_TEST(storedOption(folder, "epochs") == "3");
     BOOST_TEST(contains(messageOf([&] { readNewestCheckpoint(folder, options, WorkerSetup(), read, other, report); }),

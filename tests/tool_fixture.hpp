@@ -14,7 +14,7 @@
 #include <regex>
 #include <sstream>
 
-/// What the tests of the `ltrp` tool share: photos, small models in the module's own format (the golden ones, converted
+/// Shared by the tests of the `ltrp` tool: photos, small models in the module's own format (the golden ones, converted
 /// by the tool itself) and a folder per test.
 struct ToolFixture
 {
@@ -40,7 +40,7 @@ struct ToolFixture
         }
     };
 
-    /// Made once for all tests.
+    /// Created once for all tests.
     static const Models& models()
     {
         static const Models made;
@@ -69,13 +69,13 @@ struct ToolFixture
                                        std::map<std::string, std::string> environment = {})
     {
         args.insert(args.begin(), LTRP_TOOL);
-        environment.emplace("OMP_WAIT_POLICY", "passive");   // other tests run beside: no spinning while waiting
+        environment.emplace("OMP_WAIT_POLICY", "passive");   // other tests run concurrently: no spinning in waits
         testing_tools::Outcome outcome = testing_tools::runProcess(args, environment);
         outcome.err = withoutProgress(outcome.err);
         return outcome;
     }
 
-    /// On a slow machine the tool says now and then how far it is: "score: image 1/2 0:20 left mask 3/43".
+    /// On a slow machine the tool prints its progress now and then: "score: image 1/2 0:20 left mask 3/43".
     static std::string withoutProgress(const std::string& text)
     {
         static const std::regex progress(
@@ -88,7 +88,7 @@ struct ToolFixture
         return rest;
     }
 
-    /// Runs the tool, expects success and silence on stderr, and returns what it printed.
+    /// Runs the tool, expects success and an empty stderr, and returns its output.
     static std::string expectOk(const std::vector<std::string>& args)
     {
         const testing_tools::Outcome outcome = tool(args);
@@ -102,7 +102,8 @@ struct ToolFixture
         return Json::parse(expectOk(args));
     }
 
-    /// Expects the exit status and exactly one line on stderr that begins with "ltrp COMMAND: " and holds all `parts`.
+    /// Expects the exit status and exactly one line on stderr that begins with "ltrp COMMAND: " and contains all
+    /// `parts`.
     static void expectError(const std::vector<std::string>& args, int status, const std::vector<std::string>& parts)
     {
         BOOST_TEST_CONTEXT("ltrp " << args[0] << " ... expecting '" << parts[0] << "'")

@@ -17,7 +17,7 @@
 
 #include <numeric>
 
-/// A folder of small pictures with structure (gradients and blocks), some with a side of one pixel more or less.
+/// A folder of small images with structure (gradients and blocks), some with a side of one pixel more or less.
 struct TrainFixture
 {
     TrainFixture()

@@ -2,9 +2,9 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-# The long checks of .ci/run: the project built in other ways, each build a test that the variant's own tests wait for.
+# The long checks of .ci/run: other builds of the project; each build is a test on which the variant's own tests depend.
 
-# ltrp_variant(NAME [TARGET target] OPTION...): builds everything, or that target alone, into variants/NAME.
+# ltrp_variant(NAME [TARGET target] OPTION...): builds everything, or only that target, into variants/NAME.
 function(ltrp_variant name)
   cmake_parse_arguments(PARSE_ARGV 1 _variant "" "TARGET" "")
   set(_target "")
@@ -18,18 +18,18 @@ function(ltrp_variant name)
   set_tests_properties(${name}.build PROPERTIES FIXTURES_SETUP ${name} TIMEOUT 2700 PROCESSORS 2)
 endfunction()
 
-# ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is below its bin/.
+# ltrp_variant_test(VARIANT TEST COMMAND...): a test of the variant's build; the command is relative to its bin/.
 function(ltrp_variant_test variant test command)
-  # Through cmake -E env: ctest looks for a program of its own before the build has made it, and complains.
+  # With cmake -E env: otherwise ctest warns about a program that the build has not created yet.
   add_test(NAME ${variant}.${test}
     COMMAND ${CMAKE_COMMAND} -E env UBSAN_OPTIONS=print_stacktrace=1 OMP_WAIT_POLICY=passive ${LTRP_TEST_FOLDERS}
             "${PROJECT_BINARY_DIR}/variants/${variant}/bin/${command}" ${ARGN})
   set_tests_properties(${variant}.${test} PROPERTIES FIXTURES_REQUIRED ${variant} TIMEOUT 900)
 endfunction()
 
-# AddressSanitizer and UndefinedBehaviorSanitizer over the library. Training runs and the tool stay with the plain build:
-# instrumented they take long, and the code they share with the loaders and the API is reached from there. So do tests that
-# limit memory or make calls fail, which the sanitizers need for themselves.
+# AddressSanitizer and UndefinedBehaviorSanitizer on the library. Training runs and the tool are only tested in the
+# plain build: instrumented they take long, and the code they share with the loaders and the API is tested from there.
+# The same applies to tests that limit memory or make calls fail, which would break the sanitizers.
 set(_left_out "train|train_runs|golden|gradients|tool.*|samples|faults|inputs|inputs_hostile|targets")
 ltrp_variant(sanitize TARGET ltrp_sanitized -DLTRP_SANITIZE=address,undefined -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_FUZZ=ON
   -DLTRP_BUILD_TOOL=OFF "-DLTRP_LEAVE_OUT_TESTS=${_left_out}")
@@ -45,9 +45,9 @@ endif()
 
 ltrp_variant_test(sanitize lifetime.exit ltrp_lifetime exit)
 
-# Half a minute of changed inputs for each loader, under the sanitizers.
+# Half a minute of fuzzing for each loader, with the sanitizers.
 file(GLOB _targets CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/fuzz/fuzz_*.cpp")
-if(NOT TARGET ltrp_archive)   # it is not built then
+if(NOT TARGET ltrp_archive)   # not built without libarchive
   list(FILTER _targets EXCLUDE REGEX "/fuzz_shard\\.cpp$")
 endif()
 foreach(_target ${_targets})
@@ -63,17 +63,17 @@ foreach(_case ${_cases})
   ltrp_variant_test(gemm golden.${_name} ltrp golden "${_folder}")
 endforeach()
 
-# ThreadSanitizer, without oneDNN: neither its code nor OpenMP's is instrumented, and what they do to keep threads apart
-# would not be seen. `ltrp_lifetime threads 1000` is the full count of images; here it is the tenth part.
+# ThreadSanitizer, without oneDNN: neither its code nor OpenMP's is instrumented, so their synchronisation would not be
+# seen. The full number of images is `ltrp_lifetime threads 1000`; here it is a tenth.
 ltrp_variant(tsan TARGET ltrp_lifetime -DLTRP_WITH_DNNL=OFF -DLTRP_SANITIZE=thread -DCMAKE_CXX_FLAGS_RELEASE=-O1 -DLTRP_BUILD_TOOL=OFF)
 ltrp_variant_test(tsan threads ltrp_lifetime threads 100)
 set_tests_properties(tsan.threads PROPERTIES PROCESSORS 2)
 
-# The Python package in a fresh environment: its own build, the script that cv2.ltrp passes too, and the types.
+# The Python package in a fresh environment: its own build, the script that is also run with cv2.ltrp, and the types.
 add_test(NAME python COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/python/run" "${PROJECT_BINARY_DIR}/python-test")
 set_tests_properties(python PROPERTIES TIMEOUT 1200 PROCESSORS 2)
 
-# In OpenCV's own build, made from source. Each version is one compilation of OpenCV, unless ccache has it.
+# Within OpenCV's own build, from source. Each version compiles OpenCV once, unless ccache has it.
 foreach(_version ${LTRP_CI_OPENCV})
   set(_steps build exports test perf samples consumer python)
   if(_version VERSION_GREATER_EQUAL 5)
@@ -90,9 +90,9 @@ foreach(_version ${LTRP_CI_OPENCV})
   endforeach()
 endforeach()
 
-# The CUDA build compiles and links, warnings as errors, where there is nvcc; what it computes without a GPU (nothing, and it
-# says why) is tested by the suite api. The kernels and the host's side run in the suites simt_*. So does ltrp-mpi with NCCL,
-# whose sums over GPUs nothing here runs: the suite mpi_device has them copied to the host.
+# The CUDA build compiles and links without warnings, if there is nvcc; its behaviour without a GPU (an error with the
+# reason) is tested by the suite api. Kernels and host code run in the suites simt_*. ltrp-mpi with NCCL is built too,
+# but its sums over GPUs are not run here: in the suite mpi_device sums are copied to the host.
 find_program(LTRP_CI_NVCC nvcc HINTS /usr/local/cuda/bin)
 mark_as_advanced(LTRP_CI_NVCC)
 if(LTRP_CI_NVCC)

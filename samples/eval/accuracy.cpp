@@ -11,7 +11,7 @@ namespace cv { namespace ltrp { namespace eval {
 
 namespace {
 
-/// Unbiased estimate of the variance of a share of right answers.
+/// Unbiased estimate of the variance of an accuracy.
 double variance(int right, int images)
 {
     if (images < 2)

@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// Share of right answers of a classifier, with standard errors over the images.
+/// Accuracy of a classifier, with standard errors over the images.
 struct Accuracy
 {
     struct OfClass
@@ -18,8 +18,8 @@ struct Accuracy
     };
     int images = 0, right = 0;
     double overall = 0, overallError = 0;
-    /// Mean of the shares of the classes that have images, and its standard error. A class with one image has no variance
-    /// of its own: the largest possible one, 1/4, stands in for it.
+    /// Mean of the accuracies of the classes that have images, and its standard error. A class with one image has no
+    /// variance estimate; the largest possible variance, 1/4, is used.
     double classMean = 0, classMeanError = 0;
     std::vector<OfClass> classes;
 };

@@ -77,7 +77,7 @@ template <typename Visit> void visitRuns(const Mat& mask, Visit visit)
         visitRuns<ushort>(mask, visit);
 }
 
-/// The largest of the colour channels.
+/// The largest colour channel.
 Mat brightness(const Mat& mask)
 {
     if (mask.channels() == 1)
@@ -233,7 +233,7 @@ MaskRule MaskSurvey::rule(MaskRule wanted) const
         return MaskRule::NonZero;
     if (soft())
         return MaskRule::Bright;
-    auto odd = values_.begin();   // names a file: that of the first value beyond black and one more
+    auto odd = values_.begin();   // the first value that is neither black nor the only other one, to name its file
     std::advance(odd, std::min<size_t>(values_.size() - 1, values_.count(0) ? 2 : 1));
     LTRP_ERROR(
         Error::StsBadArg, odd->second.file

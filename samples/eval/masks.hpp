@@ -11,7 +11,7 @@
 
 namespace cv { namespace ltrp { namespace eval {
 
-/// Which pixels of a mask are foreground. Grey is a colour of three equal channels, black is 0.
+/// Which pixels of a mask are foreground. Grey is treated as three equal channels; black is 0.
 enum class MaskRule
 {
     Auto,      ///< one of the others, chosen from the values in all masks of a set (MaskSurvey)
@@ -29,7 +29,7 @@ class MaskSurvey
 {
 public:
     /// mask: as stored: 8 or 16 bits; 1, 3 (BGR) or 4 (BGRA) channels. lossy: a JPEG file, where values near 0 and 255
-    /// stand for them. @throws Error::StsBadArg for other types, and if colours and opacity are two different masks
+    /// count as 0 and 255. @throws Error::StsBadArg for other types, and if colours and opacity are two different masks
     void add(const Mat& mask, const std::string& file, bool lossy);
     void add(const MaskSurvey& other);
 
@@ -45,19 +45,19 @@ private:
     struct Found
     {
         int64_t pixels = 0;
-        std::string file;   ///< the first with this value
+        std::string file;   ///< the first file with this value
     };
     bool soft() const;
     std::string values() const;
 
-    std::map<uint64_t, Found> values_;   ///< by 16 bits of R, G and B
-    std::string transparent_, opaque_;   ///< the first file with pixels that are not opaque, without
-    bool more_ = false;                  ///< values beyond those kept
-    bool deep_ = false;                  ///< 16 bits
+    std::map<uint64_t, Found> values_;   ///< key: 16 bits each of R, G and B
+    std::string transparent_, opaque_;   ///< the first file with transparent pixels, and the first without
+    bool more_ = false;                  ///< there are more values than were kept
+    bool deep_ = false;                  ///< some mask has 16 bits
 };
 
-/// CV_8UC1: 255 where the mask has foreground by `rule`, which is not Auto, else 0. mask: as for MaskSurvey.
-/// @throws Error::StsBadArg where mask and rule do not go together
+/// CV_8UC1: 255 where the mask has foreground by `rule`, which must not be Auto, else 0. mask: as for MaskSurvey.
+/// @throws Error::StsBadArg if mask and rule do not fit together
 Mat maskForeground(const Mat& mask, MaskRule rule);
 
 }}}  // namespace

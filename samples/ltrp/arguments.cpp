@@ -48,7 +48,7 @@ void rememberArguments(const po::variables_map& values, const char* positional, 
         for (const std::string& name : names)
         {
             std::error_code error;
-            if (!plainArgument || help.lastIsOutput || !fs::is_directory(name, error))   // folders of photos: as they are listed
+            if (!plainArgument || help.lastIsOutput || !fs::is_directory(name, error))   // folders are listed later
                 rememberInput(name);
         }
     }
@@ -60,7 +60,8 @@ std::string trimmed(const std::string& text)
     return first == std::string::npos ? std::string() : text.substr(first, text.find_last_not_of(" \t\r") + 1 - first);
 }
 
-/// Options that had another name before: the old one is still read, on the command line and in config files.
+/// Maps former names of options to the present ones: old names are still accepted, on the command line and in config
+/// files.
 std::string presentName(const std::string& name)
 {
     return name == "sees" ? "ranker-input" : name;
@@ -79,13 +80,14 @@ std::vector<std::string> presentNames(std::vector<std::string> args)
     return args;
 }
 
-/// Lines "name = value", or a switch's name alone. A # at the beginning of a line makes it a comment. Quotes around a value are
-/// taken away, so that it may hold anything; without them a # behind a blank could be either, and is refused.
+/// Parses lines "name = value", or the name of a switch. A # at the beginning of a line makes it a comment. Quotes
+/// around a value are removed, so that it may contain anything; without them a # after a blank is ambiguous and an
+/// error.
 po::parsed_options parseConfig(const std::string& path, const po::options_description& options)
 {
     std::shared_ptr<const cv::ltrp::io::FileBytes> bytes;
     std::error_code error;
-    if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > 0)   // an empty one is as good as none
+    if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > 0)   // an empty file cannot be mapped
         bytes = cv::ltrp::io::FileBytes::map(path);
     std::istringstream lines(bytes ? std::string(reinterpret_cast<const char*>(bytes->data()), bytes->size()) : std::string());
     po::parsed_options parsed(&options);
@@ -138,7 +140,7 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
     }
     try
     {
-        // No guessing of shortened names: an option added later must not change what an old command line means.
+        // No abbreviated names: a new option must not change the meaning of an old command line.
         const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
         po::store(po::command_line_parser(presentNames(args)).options(accepted).positional(places).style(style).run(), values);
         if (values.count("help"))
@@ -184,7 +186,7 @@ void rememberInput(const std::string& path)
     if (S_ISREG(info.st_mode))
         inputs().emplace(info.st_dev, info.st_ino);
     std::error_code error;
-    if (S_ISDIR(info.st_mode))   // weights with what lies beside them
+    if (S_ISDIR(info.st_mode))   // weights together with the files next to them
         for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
             if (!it->is_directory(error))
                 rememberInput(it->path().string());

@@ -11,9 +11,9 @@
 namespace tool
 {
 
-/// One subcommand each. `args` is what follows the command's name; the result is the exit status: 0 done, 1 something
-/// failed (already said on stderr). Other failures are thrown (UsageError -> 2, Interrupted -> 130, any other
-/// exception -> 1) and become one line "ltrp COMMAND: reason" in runProgram().
+/// One function per subcommand. `args` are the arguments after the command's name; the result is the exit status: 0
+/// done, 1 something failed (already reported on stderr). Other failures are thrown (UsageError -> 2, Interrupted ->
+/// 130, any other exception -> 1) and printed by runProgram() as one line "ltrp COMMAND: reason".
 int runRank(const std::vector<std::string>& args);
 int runTokens(const std::vector<std::string>& args);
 int runPoints(const std::vector<std::string>& args);

@@ -47,7 +47,7 @@ void rememberSignal(int number)
             errno = before;
         errno = before;
     }
-    // The next one does what it does without a handler. SIGUSR1 only asks, and launchers deliver it more than once.
+    // The next signal has its default effect. SIGUSR1 is only a request, and launchers deliver it more than once.
     for (const int one : {SIGINT, SIGTERM, SIGHUP})
         if (one != SIGHUP || !hangupIgnored)
             std::signal(one, SIG_DFL);
@@ -84,7 +84,7 @@ std::string oneLine(const std::string& text)
 
 void catchSignals()
 {
-    // A stack of its own: matrix kernels that are made at run time need not leave room for a handler on theirs.
+    // A separate stack: generated matrix kernels may leave no room for a signal handler on their thread's stack.
     static char stack[65536];
     stack_t alternative = {};
     alternative.ss_sp = stack;
@@ -96,13 +96,14 @@ void catchSignals()
     action.sa_flags = SA_RESTART | SA_ONSTACK;
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
-    sigaction(SIGUSR1, &action, nullptr);   // Slurm's and mpirun's way to ask for an end in time
+    sigaction(SIGUSR1, &action, nullptr);   // Slurm and mpirun send it to request an early end
     struct sigaction before = {};
     sigaction(SIGHUP, nullptr, &before);
     hangupIgnored = before.sa_handler == SIG_IGN;
     if (!hangupIgnored)
         sigaction(SIGHUP, &action, nullptr);
-    // A reader that went away ("ltrp rank ... --json - | head") is a write error to be reported, not a sudden death.
+    // A reader that has gone ("ltrp rank ... --json - | head") is reported as a write error instead of killing the
+    // process.
     std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -150,10 +151,10 @@ void applyThreads(const po::variables_map& values)
 void addPrecision(po::options_description& options)
 {
     options.add_options()("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"),
-                          "matrix products in fp32, bf16 or int8; what the processor lacks is said, and fp32 used. "
+                          "matrix products in fp32, bf16 or int8; fp32 with a warning if the processor lacks it. "
                           "On cuda: fp32, tf32, bf16 or fp16")
         ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
-         "cpu, or cuda: an NVIDIA GPU; where there is none, nothing is computed");
+         "cpu, or cuda: an NVIDIA GPU; an error if there is none");
 }
 
 namespace
@@ -199,7 +200,7 @@ int cudaTarget(const po::variables_map& values, const char* option)
 {
     const int wanted = targetNamed(cudaTargets, values[option].as<std::string>(), option);
     const std::string why = cv::ltrp::missingForTarget(wanted);
-    if (!why.empty())   // whoever asks for a GPU does not want to wait for the processor
+    if (!why.empty())   // no fall-back: with a GPU requested, computing on the CPU would take too long
         throw UsageError("--device cuda: " + why);
     return wanted;
 }
@@ -224,7 +225,7 @@ int requiredTargetOption(const po::variables_map& values, const char* option)
         return cudaTarget(values, option);
     const int target = wantedTarget(values, option);
     const std::string missing = cv::ltrp::missingForTarget(target);
-    if (!missing.empty())   // the result depends on it, so nothing else will do
+    if (!missing.empty())   // no fall-back: the result depends on the precision
         throw UsageError(std::string("--") + option + " " + values[option].as<std::string>() + ": " + missing);
     return target;
 }
@@ -302,7 +303,7 @@ void complain(const std::string& text)
     const std::lock_guard<std::recursive_mutex> lock(stderrMutex());
     if (visibleProgress)
         visibleProgress->hide();
-    // In one piece: mpirun puts its own lines between pieces.
+    // Written at once: mpirun inserts its own lines between writes.
     const std::string name = commandName.empty() ? "ltrp" : "ltrp " + commandName;
     std::cerr << name + ": " + cv::ltrp::io::harmless(text) + "\n" << std::flush;
 }
@@ -317,7 +318,7 @@ std::string findModel(const std::string& given, const std::string& kind, const s
     }
     catch (const cv::Exception& error)
     {
-        throw std::runtime_error(error.err + " with " + option);   // its text ends with "name one"
+        throw std::runtime_error(error.err + " with " + option);   // error.err ends with "name one"
     }
     rememberInput(path);
     return path;

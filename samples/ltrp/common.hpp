@@ -20,7 +20,7 @@ namespace tool
 
 namespace po = boost::program_options;
 
-/// A mistake on the command line: runProgram() prints it as one line and exits with status 2.
+/// An error on the command line: runProgram() prints it as one line and exits with status 2.
 class UsageError : public std::runtime_error
 {
 public:
@@ -34,22 +34,22 @@ public:
     const char* what() const noexcept override { return "interrupted"; }
 };
 
-/// The first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets a flag, so that what is being written gets finished or removed; the second
-/// one ends the process. SIGHUP stays ignored where it was (nohup).
+/// Installs handlers: the first SIGINT, SIGTERM, SIGUSR1 or SIGHUP only sets a flag, so that files being written are
+/// completed or removed; the second one ends the process. SIGHUP stays ignored if it was (nohup).
 void catchSignals();
-/// What the signal says on stderr when it comes; the text must live on.
+/// Sets the text that the handler writes to stderr; it must stay valid.
 void announceInterrupt(const char* text);
-int interruptSignal();     ///< number of the signal that came, 0 if none
-/// Throws Interrupted once a signal came, OutputError once nobody reads what the results are written into.
+int interruptSignal();     ///< number of the signal received, 0 if none
+/// Throws Interrupted after a signal, OutputError if the reader of an output stream has gone.
 void checkInterrupt();
 
-/// What `ltrp help COMMAND` prints around the table of options.
+/// Text that `ltrp help COMMAND` prints around the table of options.
 struct HelpText
 {
     const char* usage;      ///< "ltrp rank PATH... [options]"
     const char* about;      ///< what the command does
-    const char* examples;   ///< command lines with a word of explanation
-    bool lastIsOutput = false;   ///< the second plain argument is written, not read
+    const char* examples;   ///< command lines with explanations
+    bool lastIsOutput = false;   ///< the second plain argument is an output
 };
 
 /// Parses a command's arguments and checks them (po::notify). `positional` names the option that takes the plain
@@ -61,67 +61,69 @@ struct HelpText
 bool parseArguments(const std::vector<std::string>& args, const HelpText& help, const po::options_description& options,
                     const char* positional, int maxPositional, po::variables_map& values);
 
-/// Marks a file, or the files directly in a folder, as something that this command reads.
+/// Records a file, or the files directly in a folder, as inputs of this command.
 void rememberInput(const std::string& path);
-/// Throws std::runtime_error where a file to be written is one that this command reads, by whatever name or link.
+/// Throws std::runtime_error if an output file is an input of this command, by any name or link.
 void refuseInput(const std::string& path);
 
-/// A command's plain arguments; throws UsageError when there are fewer than `atLeast` (`what` names them).
+/// Returns a command's plain arguments; throws UsageError if there are fewer than `atLeast` (`what` names them).
 std::vector<std::string> positionals(const po::variables_map& values, const char* name, size_t atLeast,
                                      const char* what);
 
-/// Sets OpenCV's (and with it the module's) thread count from option "threads", where it was given.
+/// Sets OpenCV's (and thereby the module's) thread count from option "threads", if given.
 void applyThreads(const po::variables_map& values);
 
 /// Options "device" and "precision".
 void addPrecision(po::options_description& options);
-/// Their cv::ltrp::ComputeTarget; what this processor lacks is said on stderr, and it is fp32 then; a missing GPU is an error.
+/// Returns their cv::ltrp::ComputeTarget. If this processor lacks the precision, this is reported on stderr and fp32 is
+/// used; a missing GPU is an error.
 int targetOption(const po::variables_map& values);
-/// The same, but what this processor lacks is an error.
+/// The same, but a precision that this processor lacks is an error.
 int requiredTargetOption(const po::variables_map& values, const char* option = "precision");
 
-/// An integer seed of option `name`, refused when negative.
+/// The integer seed in option `name`; throws UsageError if it is negative.
 unsigned long long seedOption(const po::variables_map& values, const char* name);
 
-/// Number of an option's word in `words`, which stand in the order of an enumeration. @throws UsageError naming all of them
+/// Index of an option's word in `words`, which are in the order of an enumeration. @throws UsageError naming all of
+/// them
 int wordOption(const po::variables_map& values, const char* option, const std::vector<const char*>& words);
 template <size_t N> int wordOption(const po::variables_map& values, const char* option, const char* const (&words)[N])
 {
     return wordOption(values, option, std::vector<const char*>(words, words + N));
 }
 
-/// A number as it would be typed: "0.25".
+/// Formats a number as it would be typed: "0.25".
 std::string plain(double value);
 
 /// "448x336". @throws UsageError naming the option
 cv::Size parseSize(const char* option, const std::string& text);
 
-/// Everything on one line: OpenCV's checks write several.
+/// Joins lines: OpenCV's checks produce several.
 std::string oneLine(const std::string& text);
 
-/// Text of an exception without OpenCV's source position, on one line. `file`, where given, stands in front unless the
-/// text names it already.
+/// Text of an exception without OpenCV's source position, on one line. `file`, if given, is prepended unless the text
+/// already contains it.
 std::string reason(const std::exception& error, const std::string& file = std::string());
 /// For messages of the running command: "ltrp rank: ".
 void setCommandName(const std::string& name);
-/// One line "ltrp COMMAND: text" on stderr, without what would steer a terminal (io::harmless); a progress bar gives way to it.
+/// Prints one line "ltrp COMMAND: text" on stderr, without terminal control characters (io::harmless); hides a progress
+/// bar.
 void complain(const std::string& text);
 
-/// Weight file: the one given, else cv::ltrp::shippedModel(kind). `option` is how the user names one ("--model").
-/// @throws std::runtime_error naming the folders searched and the option
+/// Weight file: `given`, or cv::ltrp::shippedModel(kind) if it is empty. `option` is the option that names one
+/// ("--model"). @throws std::runtime_error naming the folders searched and the option
 std::string findModel(const std::string& given, const std::string& kind, const std::string& option);
 
-/// Held by whoever writes to stderr, or has it turned away for a while, as a photo that is decoded does. One thread may lock it
-/// again.
+/// Locked while writing to stderr, or while it is redirected, for example when a photo is decoded. Recursive.
 std::recursive_mutex& stderrMutex();
 
-/// Progress of work counted in steps, on stderr: a bar on a terminal, a plain line now and then elsewhere; nothing for
-/// work that takes less than two seconds.
+/// Progress of work counted in steps, on stderr: a bar on a terminal, otherwise occasional plain lines; nothing for
+/// work of less than two seconds.
 class Progress
 {
 public:
     Progress(const std::string& label, size_t total);
-    ~Progress();   ///< takes the bar away
+    ~Progress();   ///< removes the bar
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 

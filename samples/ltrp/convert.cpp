@@ -25,18 +25,18 @@ namespace
 const HelpText HELP = {
     "ltrp convert IN OUT [options]",
     "Converts a weight file. IN: the module's own safetensors, a facebookresearch/mae or LTRP ranker .pth, a Hugging\n"
-    "Face ViTMAE safetensors (or its folder) with config.json beside it, or a timm ViT safetensors. OUT: .safetensors\n"
+    "Face ViTMAE safetensors (or its folder) with its config.json, or a timm ViT safetensors. OUT: .safetensors\n"
     "(the module's own format, geometry in its metadata) or .onnx for cv::dnn, ONNX Runtime, OpenVINO and others.\n"
     "Nothing in a .pth file is executed.\n"
     "\n"
-    "ONNX: N images at once, any number. Images are RGB in [0, 1] less mean, over std (the file's metadata has both).\n"
+    "ONNX: N images at once, any number. Images are RGB in [0, 1], minus mean, over std (both in the file's metadata).\n"
     "  ranker              OUT.onnx          image [N,3,H,W] -> scores [N,L], L patches row by row\n"
     "  autoencoder, two    OUT-encoder.onnx  image [N,3,S,S], visible [N,V] -> latent [N,1+V,width]\n"
     "  files               OUT-decoder.onnx  latent [N,1+V,width], visible [N,V] -> pred [N,L,3*p*p]\n"
     "  classifier          OUT.onnx          image [N,3,S,S], visible [N,V] -> logits [N,classes]\n"
     "visible: the numbers (64-bit integers, 0 to L-1, ascending) of the V patches that each image shows; V is fixed,\n"
     "int(L times 1 - mask ratio), of a classifier int(L times --keep). The first row of latent is the class token.\n"
-    "pred: every patch's pixels by row, column and channel, normalised per patch where the autoencoder was trained so.\n"
+    "pred: every patch's pixels by row, column and channel, normalised per patch if the autoencoder was trained so.\n"
     "'ltrp rank' runs a ranker's .onnx, too.\n",
     "Examples:\n"
     "  ltrp convert mae_pretrain_vit_base_full.pth mae-base.safetensors\n"
@@ -61,7 +61,7 @@ std::string partName(const std::string& out, const char* part)
     return out.substr(0, out.size() - ONNX_END.size()) + "-" + part + ONNX_END;
 }
 
-/// Writes what the model makes and returns the files' names.
+/// Writes the model's ONNX files and returns their names.
 std::vector<std::string> writeOnnx(const std::string& in, const std::string& out, io::Model& model,
                                    const po::variables_map& values)
 {

@@ -31,17 +31,17 @@ const HelpText HELP = {
     "  spectral_residual    OpenCV's spectral-residual saliency; spectral_smooth: smoothed over neighbouring patches\n"
     "  spectral_centre_W    rank in spectral_smooth + W x rank in centre\n"
     "  perfect              the patches with most foreground: what no ranking can exceed\n"
-    "Several DIR stand side by side, with all their images together (each counting alike) in a last block. Intervals\n"
-    "are 95 % intervals by bootstrap: images drawn anew within each DIR, 10,000 times, with a fixed seed. Models may\n"
+    "Several DIR are printed side by side, followed by a block for all their images (with equal weight). Intervals\n"
+    "are 95 % intervals by bootstrap: images resampled within each DIR, 10,000 times, with a fixed seed. Models may\n"
     "be chosen by one fixed half of the images (--half select) and reported by the other (--half report).\n"
     "What is foreground in a mask (--foreground) is one rule for all masks of a DIR, printed with the table:\n"
-    "  auto      the one of the following that fits the masks; where none surely does, they are refused\n"
-    "  nonzero   every pixel but 0 (black); taken when all masks together hold 0 and one other value or colour\n"
-    "  bright    above half of white; taken when nearly all pixels are 0 or 255 and edges hold all shades between\n"
-    "  alpha     opacity above one half; taken when masks (or cut-out photos) have transparent pixels\n"
+    "  auto      the one of the following that fits the masks; an error if none clearly does\n"
+    "  nonzero   every pixel but 0 (black); used if all masks together have 0 and one other value or colour\n"
+    "  bright    above half of white; used if nearly all pixels are 0 or 255 and edges have all shades between\n"
+    "  alpha     opacity above one half; used if masks (or cut-out photos) have transparent pixels\n"
     "  labels    class labels: every value but 0 and void (255 or 65535; in colour white and RGB 224,224,192)\n",
     "points: how many foreground instances --count points hit, as 'ltrp points' puts them on the score maps of every\n"
-    "model, of centre, gradient_smooth and spectral_centre_0.6, beside a uniform grid of as many points and random ones\n"
+    "model, of centre, gradient_smooth and spectral_centre_0.6, and those of a uniform grid and of random points\n"
     "(mean of 20 seeds). An instance is a connected part of the mask of 0.1 % of the image or more.\n"
     "JSON: {\"keep\": [0.1, 0.25, 0.5, 0.75], \"methods\": {NAME: [share per keep], ...},\n"
     "\"intervals\": {NAME: [[low, high] per keep], ...}, \"against\": {MODEL: {BASELINE: [{\"wins\", \"ties\",\n"
@@ -80,12 +80,12 @@ int runEval(const std::vector<std::string>& args)
             "images: all, or by a checksum of the file's name one half (select) or the other (report)")
         ("foreground", po::value(&foreground)->value_name("RULE")->default_value("auto"),
             "what is foreground in the masks: auto, nonzero, bright, labels or alpha")
-        ("json", po::value(&json)->value_name("FILE"), "write all figures, those of each image too; - is stdout")
+        ("json", po::value(&json)->value_name("FILE"), "write all figures, also per image; - is stdout")
         ("report", po::value(&report)->value_name("FILE.html"),
-            "write a page of its own: tables, curves, the first model's best and worst images beside all methods")
+            "write an HTML report: tables, curves, the first model's best and worst images with all methods")
         ("count", po::value<std::vector<int>>()->composing()->value_name("K"),
             "points: how many, 1 to 1024; may be given several times (default: 16, 32 and 64)")
-        ("spread", po::value<double>()->value_name("S"), "points: as of 'ltrp points', 0 to 1 (default: 0.5)")
+        ("spread", po::value<double>()->value_name("S"), "points: as in 'ltrp points', 0 to 1 (default: 0.5)")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
     addPrecision(options);

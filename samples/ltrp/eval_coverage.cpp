@@ -30,7 +30,7 @@ int column(size_t method, size_t keep)
     return static_cast<int>(method * keepRatios().size() + keep);
 }
 
-/// An image on its way through the methods.
+/// An image and its rankings by all methods.
 struct Work
 {
     const ImagePair* pair = nullptr;
@@ -62,7 +62,7 @@ void read(Work& work, eval::MaskRule rule, cv::Size grid)
     work.foreground = readForeground(*work.pair, rule, work.photo.size());
 }
 
-/// The ranking of one image by a method that is no model.
+/// The ranking of one image by a baseline or the perfect ranking.
 PatchRanking rankBy(size_t method, const Methods& methods, const Work& work, const eval::Coverage& coverage,
                     teach::BaselineRanker& baselines, int seed)
 {
@@ -203,7 +203,7 @@ SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed
     result.foreground = set.foreground;
     result.rule = set.rule;
     const std::vector<ImagePair>& pairs = set.pairs;
-    // Photos are decoded and baselines computed in parallel; in between each model ranks, with all threads of its own.
+    // Photos are decoded and baselines computed in parallel; in between, each model ranks with all threads.
     const size_t together = 2 * static_cast<size_t>(std::max(1, cv::getNumThreads()));
     Progress progress("eval coverage " + set.name + ": image", pairs.size());
     for (size_t first = 0; first < pairs.size(); first += together)

@@ -15,11 +15,11 @@
 namespace tool
 {
 
-/// What `eval coverage` measures: the models, the baselines, and what perfect knowledge of the mask would keep.
+/// Methods of `eval coverage`: the models, the baselines, and the best possible ranking for the mask.
 struct Methods
 {
     std::vector<Judge> judges;
-    std::vector<cv::ltrp::teach::Baseline> baselines;   ///< those that this build has
+    std::vector<cv::ltrp::teach::Baseline> baselines;   ///< those available in this build
     std::vector<std::string> names;                    ///< of the judges, then of the baselines, and "perfect"
 
     bool isJudge(size_t method) const { return method < judges.size(); }
@@ -33,27 +33,27 @@ const std::vector<double>& keepRatios();
 /// Shares of patches kept at which curves are drawn: 0.05, 0.1, ..., 1.
 const std::vector<double>& curveRatios();
 
-/// One model beside one baseline at one keep ratio, over the images of a set.
+/// Comparison of a model with a baseline at one keep ratio, over the images of a set.
 struct Comparison
 {
-    int wins = 0, ties = 0, losses = 0;   ///< images
+    int wins = 0, ties = 0, losses = 0;   ///< numbers of images
     double difference = 0;                ///< of the means, model - baseline
     cv::ltrp::eval::Interval interval;    ///< 95 %
 };
 
-/// The shares of a set's images, and what follows from them. A column is a method at a keep ratio.
+/// The shares of a set's images, and statistics. A column is a method at a keep ratio.
 class SetResult
 {
 public:
-    std::string name, folder, foreground;   ///< foreground: how masks were read, in words
+    std::string name, folder, foreground;   ///< foreground: description of how masks were read
     cv::ltrp::eval::MaskRule rule = cv::ltrp::eval::MaskRule::Auto;
     std::vector<ImagePair> images;
-    cv::Mat shares;                    ///< CV_64FC1, a row an image, a column for each keep ratio of each method
-    cv::Mat curves;                    ///< CV_64FC1, a row a method: mean share at each of curveRatios()
+    cv::Mat shares;                    ///< CV_64FC1, one row per image, one column per keep ratio of each method
+    cv::Mat curves;                    ///< CV_64FC1, one row per method: mean share at each of curveRatios()
 
-    /// Draws the images anew for the intervals.
+    /// Resamples the images for the intervals.
     void bootstrap();
-    /// All images of all sets as one set, each counting alike; images are drawn within each set.
+    /// All images of all sets as one set, with equal weight; images are resampled within each set.
     static SetResult pooled(const std::vector<SetResult>& sets);
 
     double mean(size_t method, size_t keep) const;
@@ -61,13 +61,13 @@ public:
     Comparison compare(size_t method, size_t baseline, size_t keep) const;
 
 private:
-    cv::Mat means_;   ///< CV_64FC1, a row a replicate
+    cv::Mat means_;   ///< CV_64FC1, one row per replicate
 };
 
-/// Measures all images of a set. What fails is named on stderr and counted in `failed`.
+/// Measures all images of a set. Failures are reported on stderr and counted in `failed`.
 SetResult measureSet(const ImageSet& set, const Methods& methods, size_t& failed);
 
-/// One image as all methods see it.
+/// One image with the rankings of all methods.
 struct RankedImage
 {
     cv::Mat photo, foreground;
@@ -76,9 +76,9 @@ struct RankedImage
 
 RankedImage rankImage(const ImagePair& pair, cv::ltrp::eval::MaskRule rule, const Methods& methods);
 
-/// Prints the tables; none is wider than 120 columns where names are short.
+/// Prints the tables; at most 120 columns wide if names are short.
 void printTables(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods);
-/// One self-contained HTML page: tables, curves, and the images on which the first model does best and worst.
+/// A self-contained HTML page: tables, curves, and the images on which the first model does best and worst.
 std::string htmlReport(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods,
                        const std::string& half);
 Json toJson(const std::vector<SetResult>& sets, const SetResult& all, const Methods& methods, const std::string& half);

@@ -42,7 +42,7 @@ std::vector<teach::Baseline> scoredBaselines()
     return available;
 }
 
-/// Numbers of the instances, CV_32SC1 from 1; 0 elsewhere. @return how many there are
+/// Labels the instances: CV_32SC1 from 1; 0 elsewhere. @return number of instances
 int instancesOf(const cv::Mat& foreground, cv::Mat& labels)
 {
     cv::Mat stats, centroids;
@@ -181,7 +181,7 @@ void PointsEvaluation::measure(const ImageSet& set, size_t& failed)
     progress.hide();
     if (own.empty())
         throw std::runtime_error(set.folder + ": no image could be measured");
-    // Images are drawn within each set, and each of all sets counts alike.
+    // Images are resampled within each set, and all images of all sets have equal weight.
     const cv::Mat means = eval::bootstrapMeans(own, REPLICATES, io::crc32(set.name));
     const double share = static_cast<double>(own.rows) / (own.rows + values_.rows);
     means_ = means_.empty() ? means : cv::Mat(means_ * (1 - share) + means * share);

@@ -12,15 +12,15 @@
 namespace tool
 {
 
-/// What `eval points` measures: for each image the share of its foreground instances that hold one of K points, and the share
-/// of the points that lie on foreground. An instance is a connected component of the mask (8 neighbours) of 0.1 % of the image
-/// or more; where there is none, the largest one.
+/// Measures of `eval points`: for each image the share of its foreground instances that contain one of K points, and
+/// the share of the points on foreground. An instance is a connected component of the mask (8 neighbours) of at least
+/// 0.1 % of the image, or the largest one if there is none.
 class PointsEvaluation
 {
 public:
     PointsEvaluation(std::vector<Judge> judges, const std::vector<int>& counts, double spread);
 
-    /// What fails is named on stderr and counted in `failed`. @throws std::runtime_error where no image can be measured
+    /// Failures are reported on stderr and counted in `failed`. @throws std::runtime_error if no image can be measured
     void measure(const ImageSet& set, size_t& failed);
     void print() const;
     Json json() const;
@@ -36,10 +36,10 @@ private:
     std::vector<int> counts_;
     double spread_;
     std::vector<std::string> names_;   ///< of the methods: judges, score maps of baselines, grid, random points
-    size_t scored_ = 0;                ///< methods with a score map: the first ones
+    size_t scored_ = 0;                ///< number of methods with a score map, which come first
     size_t instances_ = 0;
     std::vector<std::string> files_;
-    cv::Mat values_, means_;           ///< CV_64FC1: a row an image; a row a replicate of the bootstrap
+    cv::Mat values_, means_;           ///< CV_64FC1: one row per image; one row per bootstrap replicate
 };
 
 /// K points on the centres of a grid of rows and columns whose product is K, cells as square as the factors of K allow.

@@ -39,7 +39,8 @@ bool isJpeg(const std::string& path)
            (extension[2] == 'p' || extension[2] == 'P') && extension != ".jp2" && extension != ".JP2";
 }
 
-/// JPEG masks are turned by EXIF as photos are; other formats are taken as stored, for their alpha and single values.
+/// JPEG masks are rotated according to EXIF like photos; other formats are read as stored, for their alpha and exact
+/// values.
 cv::Mat readMask(const std::string& path)
 {
     return readPhoto(path, !isJpeg(path));
@@ -51,7 +52,7 @@ std::vector<ImagePair> findPairs(const std::string& folder, size_t& failed)
     for (const fs::path& part : {images, foreground})
         if (!fs::is_directory(part))
             throw std::runtime_error(folder + ": has no folder " + part.filename().string());
-    std::map<std::string, std::vector<std::string>> masks, claims;   // claims: the images that want a mask
+    std::map<std::string, std::vector<std::string>> masks, claims;   // claims: the images for each mask
     for (const std::string& mask : expandImages({foreground.string()}))
         masks[below(foreground, mask, false)].push_back(mask);
 
@@ -97,7 +98,7 @@ std::vector<ImagePair> findPairs(const std::string& folder, size_t& failed)
     return pairs;
 }
 
-/// Reads all masks; those that cannot be read are named and their pairs dropped.
+/// Reads all masks; unreadable ones are reported and their pairs dropped.
 eval::MaskRule surveyMasks(std::vector<ImagePair>& pairs, eval::MaskRule wanted, std::string& words, size_t& failed)
 {
     std::vector<eval::MaskSurvey> surveys(pairs.size());
@@ -179,7 +180,8 @@ void keepHalf(ImageSet& set, Half half)
     const auto other = [&](const ImagePair& pair)
     {
         const uint32_t sum = cv::ltrp::io::crc32(fs::path(pair.image).filename().string());
-        // CRC-32 alone puts neighbouring numbers into one half: its bits are mixed (Knuth's multiplicative hashing).
+        // CRC-32 alone may put consecutive numbers into the same half, so its bits are mixed (Knuth's multiplicative
+        // hashing).
         const bool report = (sum * 0x9E3779B1u) >> 31;
         return half != Half::All && report != (half == Half::Report);
     };

@@ -20,25 +20,25 @@ struct ImagePair
     std::string name;          ///< the image's path below images/
 };
 
-/// One half of the images of a set, told by a checksum of the file's name: models are chosen by the one and reported by
-/// the other.
+/// Half of the images of a set, by a checksum of the file's name: models are chosen on one half and reported on the
+/// other.
 enum class Half { All, Select, Report };
 Half halfNamed(const std::string& name);   ///< "all", "select" or "report"; UsageError for others
 
-/// Images with their masks, and how these are read.
+/// Images with their masks, and the rule for reading these.
 struct ImageSet
 {
     std::string name, folder;
     std::vector<ImagePair> pairs;
     cv::ltrp::eval::MaskRule rule = cv::ltrp::eval::MaskRule::Auto;
-    std::string foreground;   ///< the rule in words
+    std::string foreground;   ///< description of the rule
 };
 
-cv::ltrp::eval::MaskRule maskRuleNamed(const std::string& name);   ///< UsageError for what is no rule
+cv::ltrp::eval::MaskRule maskRuleNamed(const std::string& name);   ///< throws UsageError for unknown names
 
-/// Every image of FOLDER/images with its mask in FOLDER/foreground: the same path below, but for the extension, or with
-/// the mask's added to the image's (cat.jpg.png). What has no partner, or more than one, is named on stderr and counted
-/// in `failed`, for it would silently change the mean. All masks are read to find what `wanted` means here.
+/// Every image of FOLDER/images with its mask in FOLDER/foreground, which has the same relative path except for the
+/// extension, or with its extension appended (cat.jpg.png). Files with no partner or more than one are reported on
+/// stderr and counted in `failed`, because they would silently change the mean. All masks are read to resolve `wanted`.
 ImageSet openSet(const std::string& folder, const std::string& name, cv::ltrp::eval::MaskRule wanted, size_t& failed);
 /// Drops the pairs of the other half.
 void keepHalf(ImageSet& set, Half half);

@@ -54,7 +54,7 @@ std::string imagesOf(const SetResult& set)
     return std::to_string(set.images.size()) + (set.images.size() == 1 ? " image" : " images");
 }
 
-/// Width of the column of names.
+/// Width of the name column.
 size_t nameWidth(const Methods& methods)
 {
     size_t width = 4;
@@ -63,7 +63,7 @@ size_t nameWidth(const Methods& methods)
     return width;
 }
 
-/// Means, as many sets side by side as fit.
+/// Means, with as many sets side by side as fit.
 void printMeans(const std::vector<const SetResult*>& sets, const Methods& methods)
 {
     const size_t names = nameWidth(methods), cell = 6, block = cell * keepRatios().size() + 1;
@@ -123,7 +123,7 @@ std::string signedShare(double value)
     return text;
 }
 
-/// A model against every baseline. Of the keep ratios the first three fit.
+/// A model against every baseline. Only the first three keep ratios fit.
 void printComparison(const SetResult& set, const Methods& methods, size_t judge)
 {
     const size_t names = nameWidth(methods), cell = 32, shown = 3;

@@ -25,7 +25,7 @@ golden::Device deviceOf(const po::variables_map& values)
     if (name != "fp32" && !(name == "tf32" && device == "cuda"))
         throw UsageError("--precision: '" + name + "': the recorded tolerances are for " +
                          (device == "cuda" ? "fp32 and tf32" : "fp32"));
-    targetOption(values);   // refuses a device that is not there
+    targetOption(values);   // throws if the device is missing
     golden::Device result;
     if (device == "cpu")
         return result;
@@ -42,16 +42,16 @@ int runGolden(const std::vector<std::string>& args)
 {
     const HelpText help = {
         "ltrp golden DIR [options]",
-        "Compares what this program computes with recorded reference cases. DIR holds case.json and the tensor files\n"
+        "Compares this program's results with recorded reference cases. DIR contains case.json and the tensor files\n"
         "that it lists, or is a folder of such folders. Every output tensor gets a line: name, largest absolute and\n"
-        "relative error, tolerance, ok or FAIL. The exit status is 1 if any is off. With --device cuda the networks run on\n"
-        "the GPU; what is the CPU's work in any case is named.",
+        "relative error, tolerance, ok or FAIL. The exit status is 1 if any fails. With --device cuda the networks run on\n"
+        "the GPU; steps that always run on the CPU are named.",
         "  ltrp golden tests/data/golden             all cases of a folder\n"
         "  ltrp golden tests/data/golden/losses      one case\n"};
     po::options_description options("Options");
     options.add_options()("threads", po::value<int>()->value_name("N"), "threads to use (default: all cores)")
         ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
-         "cpu, or cuda: an NVIDIA GPU; where there is none, nothing is computed")
+         "cpu, or cuda: an NVIDIA GPU; an error if there is none")
         ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"),
          "of the networks' matrix products: fp32, or tf32 on cuda. The tolerances are those of fp32");
     po::variables_map values;

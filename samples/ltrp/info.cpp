@@ -23,7 +23,7 @@ namespace
 
 const HelpText HELP = {
     "ltrp info FILE [options]",
-    "Shows what a weight file holds: kind, geometry, number of parameters, format, and where it comes from; of a\n"
+    "Shows what a weight file contains: kind, geometry, number of parameters, format, and where it comes from; for a\n"
     "ranker's .onnx the geometry and the graph's operations.\n",
     "Examples:\n"
     "  ltrp info ranker.safetensors\n"
@@ -35,11 +35,11 @@ void addHintOptions(po::options_description& options)
 {
     // clang-format off
     options.add_options()
-        ("heads", po::value<int>()->value_name("N"), "attention heads, where the file does not say")
-        ("decoder-heads", po::value<int>()->value_name("N"), "the same of an autoencoder's decoder")
-        ("head", po::value<std::string>()->value_name("NAME"), "a ranker's, where the file does not say: class (default) or "
+        ("heads", po::value<int>()->value_name("N"), "attention heads, if the file does not state them")
+        ("decoder-heads", po::value<int>()->value_name("N"), "the same for an autoencoder's decoder")
+        ("head", po::value<std::string>()->value_name("NAME"), "a ranker's, if the file does not state it: class (default) or "
             "token")
-        ("eps", po::value<float>()->value_name("E"), "LayerNorm epsilon, where the file does not say");
+        ("eps", po::value<float>()->value_name("E"), "LayerNorm epsilon, if the file does not state it");
     // clang-format on
     addTargetsOption(options);
 }
@@ -47,7 +47,7 @@ void addHintOptions(po::options_description& options)
 void addTargetsOption(po::options_description& options)
 {
     options.add_options()("norm-pix-loss", po::value<std::string>()->value_name("yes|no"), "whether an autoencoder predicts pixels "
-                          "normalised per patch (default: as the file says); published \"visualize\" weights do not");
+                          "normalised per patch (default: as stated in the file); published \"visualize\" weights do not");
 }
 
 int targetsOption(const po::variables_map& values)

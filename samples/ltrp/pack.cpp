@@ -46,8 +46,8 @@ const HelpText HELP = {
     "'ltrp score --targets' take as DATA. A few large files are read faster than many small ones, above all from hard disks\n"
     "and over a network. PHOTOS: folders (searched with all below), images, list files or other shards. The same photos in\n"
     "the same order give the same bytes. DIR must be empty or not exist; Ctrl-C leaves whole shards only.\n",
-    "Photos keep the names that they have below their folder. Points before the extension become _, and where a name\n"
-    "without its extension was there already, it gets a number (~2, ...). An image that cannot be read is named and\n"
+    "Photos keep their names relative to their folder. Dots before the extension become _, and if a name\n"
+    "without its extension is repeated, it gets a number (~2, ...). An image that cannot be read is named and\n"
     "skipped; the exit status is then 1.\n"
     "\n"
     "Examples:\n"
@@ -60,7 +60,7 @@ const HelpText HELP = {
 
 #ifdef HAVE_LTRP_ARCHIVE
 
-/// "a/b.c.jpg" as the name of a member: relative, without "..", with one point after the last /.
+/// Makes "a/b.c.jpg" the name of a member: relative, without "..", with one dot after the last /.
 std::string memberName(const std::string& name, bool recoded)
 {
     fs::path relative;
@@ -73,14 +73,15 @@ std::string memberName(const std::string& name, bool recoded)
     return (relative.parent_path() / (stem.empty() ? "photo" : stem)).string() + extension;
 }
 
-/// The name with an extension by which a reader knows a photo. @throws image::PhotoError where the format has none
+/// Adds an extension by which readers recognise a photo, if the name has none. @throws image::PhotoError for formats
+/// without one
 std::string withExtension(const std::string& name, const std::vector<uchar>& bytes)
 {
     if (image::hasImageExtension(name))
         return name;
     std::string format = image::photoFormatName(image::readPhotoHeader(bytes).format);
     std::transform(format.begin(), format.end(), format.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    // "0001.orig" and "0001" are not to have one key.
+    // "0001.orig" and "0001" must not get the same key.
     std::string key = name;
     std::replace(key.begin() + static_cast<std::ptrdiff_t>(name.rfind('/') + 1), key.end(), '.', '_');
     const std::string whole = key + "." + format;
@@ -89,8 +90,8 @@ std::string withExtension(const std::string& name, const std::vector<uchar>& byt
     return whole;
 }
 
-/// WebDataset takes members of one key, which is the name without extension, for one sample. keys: those there are, with the
-/// newest number of each
+/// WebDataset treats members with the same key (the name without extension) as one sample. keys: those in use, with the
+/// last number of each
 std::string uniqueKey(const std::string& name, std::unordered_map<std::string, int>& keys)
 {
     const std::string stem = name.substr(0, name.rfind('.')), extension = name.substr(name.rfind('.'));
@@ -102,7 +103,7 @@ std::string uniqueKey(const std::string& name, std::unordered_map<std::string, i
     return key + extension;
 }
 
-/// Reduces a photo to a shorter side of `side` pixels and encodes it as JPEG; a JPEG that is no larger stays as it is.
+/// Reduces a photo to a shorter side of `side` pixels and encodes it as JPEG; a JPEG that is no larger is not changed.
 std::vector<uchar> reduced(const std::vector<uchar>& bytes, int side)
 {
     const image::PhotoHeader header = image::readPhotoHeader(bytes);
@@ -130,7 +131,7 @@ std::vector<uchar> reduced(const std::vector<uchar>& bytes, int side)
     return jpeg;
 }
 
-/// Writes shards of at most so many bytes; a photo that is larger has one of its own.
+/// Writes shards of limited size; a larger photo gets its own shard.
 class ShardWriter
 {
 public:
@@ -138,9 +139,9 @@ public:
 
     void add(const std::string& name, const std::vector<uchar>& bytes)
     {
-        const size_t block = 512;   // of a tar archive; a long name has a header and blocks of its own
+        const size_t block = 512;   // of a tar archive; a long name has its own header and blocks
         const size_t size = block + (bytes.size() + block - 1) / block * block + (name.size() < 100 ? 0 : 2 * block + name.size());
-        if (open_ && written_ + size + 2 * block > limit_)   // two blocks end it
+        if (open_ && written_ + size + 2 * block > limit_)   // an archive ends with two blocks
             close();
         if (!open_)
             open();
@@ -151,7 +152,7 @@ public:
         archive_entry_set_perm(open_->entry, 0644);
         archive_entry_set_mtime(open_->entry, 0, 0);
         archive_entry_set_size(open_->entry, static_cast<la_int64_t>(bytes.size()));
-        const int result = archive_write_header(open_->writer, open_->entry);   // a warning is about names that are no ASCII
+        const int result = archive_write_header(open_->writer, open_->entry);   // warnings are about non-ASCII names
         require(result == ARCHIVE_WARN ? int(ARCHIVE_OK) : result);
         require(archive_write_data(open_->writer, bytes.data(), bytes.size()) == static_cast<la_ssize_t>(bytes.size())
                 ? ARCHIVE_OK : ARCHIVE_FATAL);
@@ -188,12 +189,12 @@ private:
         io::AtomicFile file;
         archive* writer;
         archive_entry* entry;
-        std::exception_ptr failure;   ///< of the file: no exception may pass libarchive
+        std::exception_ptr failure;   ///< of the file: exceptions must not pass through libarchive
     };
 
     void open()
     {
-        if (!lock_)   // of two that write into one new folder the second is refused
+        if (!lock_)   // of two processes that write into one new folder, the second gets an error
             lock_.reset(new io::FolderLock(folder_, "packs into this folder; name another with --out"));
         char name[32];
         std::snprintf(name, sizeof(name), "shard-%06zu.tar", shards_);
@@ -203,7 +204,7 @@ private:
             throw std::runtime_error(path + ": is there already, of another process; name another folder with --out");
         open_.reset(new Open(path));
         written_ = 0;
-        require(archive_write_set_format_gnutar(open_->writer));   // names as they are, whatever the locale
+        require(archive_write_set_format_gnutar(open_->writer));   // names are stored unchanged, whatever the locale
         require(archive_write_set_bytes_per_block(open_->writer, 1 << 16));
         require(archive_write_set_bytes_in_last_block(open_->writer, 512));
         require(archive_write_open(open_->writer, open_.get(), nullptr, &ShardWriter::write, nullptr));

@@ -49,8 +49,8 @@ std::string lowerExtension(const fs::path& path)
     return extension;
 }
 
-/// What the image libraries under OpenCV print themselves (libjpeg, libpng, libtiff know no log level) is caught here:
-/// the user gets one line about a file, with the library's reason in it.
+/// Captures what image libraries used by OpenCV print themselves (libjpeg, libpng, libtiff have no log level): the user
+/// gets one line per file, with the library's reason.
 class StderrCapture
 {
 public:
@@ -59,7 +59,7 @@ public:
         std::cerr.flush();
         std::fflush(stderr);
         int ends[2];
-        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)   // non-blocking: more text than a pipe holds is dropped
+        if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)   // non-blocking: text beyond the pipe's capacity is dropped
             return;
         saved_ = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         if (saved_ >= 0)
@@ -96,7 +96,7 @@ private:
     std::string text_;
 };
 
-/// The part of the captured text that says something about the file, or nothing.
+/// The part of the captured text that describes a problem of the file, or nothing.
 std::string libraryReason(const std::string& text)
 {
     std::istringstream lines(text);
@@ -120,7 +120,7 @@ void makeFolder(const fs::path& folder)
 namespace
 {
 
-/// What came on standard input, read once.
+/// The content of standard input, read once.
 const std::string& standardInput()
 {
     static const std::string text = []()
@@ -165,7 +165,7 @@ std::vector<std::string> expandImages(const std::vector<std::string>& paths, con
         else if (fs::is_directory(status) || fs::is_regular_file(status))
             cv::ltrp::image::addArgument(path, skip, list);
         else
-            list.photos.push_back({path, path});   // what is wrong with it is said when its turn has come
+            list.photos.push_back({path, path});   // errors are reported when the photo is read
     }
     for (const std::string& folder : list.left)
         complain(folder);
@@ -244,7 +244,7 @@ void checkOutputFile(const std::string& path, const char* option, const std::vec
     if (path.empty() || fs::is_directory(path, error))
         throw UsageError(std::string(option) + ": '" + path + "' is not a file name");
     const fs::file_type type = fs::status(path, error).type();
-    if (type != fs::file_type::regular && type != fs::file_type::not_found)   // a complete file takes the name's place
+    if (type != fs::file_type::regular && type != fs::file_type::not_found)   // files are replaced atomically
         throw std::runtime_error(path + ": is a device or pipe, not a file that can be replaced");
     fs::path folder = fs::absolute(path, error).parent_path();
     while (!fs::exists(folder, error) && folder.has_relative_path())
@@ -295,7 +295,7 @@ void writeImage(const std::string& path, const cv::Mat& image)
 void writeText(const std::string& path, const std::string& text)
 {
     if (path != "-")
-        refuseInput(path);   // some inputs become known later than checkTextOutput() was asked
+        refuseInput(path);   // some inputs become known after checkTextOutput()
     if (isStream(path))
         return outputStream(path).write(text);
     makeFolder(fs::path(path).parent_path());
@@ -452,7 +452,7 @@ OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::st
     checkOutputFile((fs::path(where) / "x").string(), "--overlay");
     folder_ = where;
     std::set<std::string> taken;
-    std::map<std::string, int> number;   // where counting goes on for a name that was met before
+    std::map<std::string, int> number;   // last number used for a repeated name
     for (const std::string& input : inputs)
     {
         const std::string stem = input == "-" ? "stdin" : fs::path(input).stem().string();
@@ -469,7 +469,7 @@ OverlayTarget::OverlayTarget(const std::string& where, const std::vector<std::st
 
 void OverlayTarget::write(size_t input, const cv::Mat& overlay)
 {
-    if (!folder_.empty())   // made with the first picture, so that a run without any leaves nothing
+    if (!folder_.empty())   // created with the first image, so that an empty run leaves nothing
         makeFolder(folder_);
     writeImage(files_.at(input), overlay);
 }

@@ -20,46 +20,47 @@ namespace tool
 
 using Json = nlohmann::ordered_json;
 
-/// The images that arguments name: an image (by extension or first bytes), a folder (all images in it and below, sorted by
-/// path; hidden ones, overlays and the folder `skip`, where overlays go, left out), a list file, or "-": an image or a list on
-/// standard input. What is read is remembered (rememberInput). Folders below that cannot be read are named, left out, and
-/// counted in `failed` where given. Whether a file can be read shows later.
+/// The images named by the arguments: an image (by extension or first bytes), a folder (all images in it and below,
+/// sorted by path, except hidden ones, overlays and the output folder `skip`), a list file, or "-": an image or a list
+/// on standard input. They are recorded as inputs (rememberInput). Unreadable subfolders are reported, skipped, and
+/// counted in `failed` if given. Whether a file is readable is found out later.
 /// @throws std::exception naming a folder or list without images
 std::vector<std::string> expandImages(const std::vector<std::string>& paths, const std::string& skip = std::string(),
                                       size_t* failed = nullptr);
 
-/// Decodes an image at its own depth, as BGR (rarely grey), turned as its EXIF says, transparent pixels on white. Damaged
-/// and truncated files are refused, which cv::imread alone fills up with grey. "-": what came on standard input.
-/// asStored: grey stays grey, alpha is kept, and EXIF is not looked at.
+/// Decodes an image at its own depth, as BGR (rarely grey), rotated according to EXIF, transparent pixels on white.
+/// Damaged and truncated files are an error; cv::imread fills the missing part with grey. "-": standard input.
+/// asStored: keeps grey and alpha and ignores EXIF.
 /// @throws std::runtime_error "FILE: reason"
 cv::Mat readPhoto(const std::string& path, bool asStored = false);
 
-/// Refuses images on which a patch grid means nothing: fewer pixels than patches along a side, or a side 100 times the
-/// other, which the square network input would squeeze beyond recognition.
+/// Throws for images without a meaningful patch grid: fewer pixels than patches along a side, or a side 100 times the
+/// other, which the square network input would distort beyond recognition.
 /// @throws std::runtime_error "FILE: reason"
 void checkPhotoSize(const std::string& path, cv::Size image, cv::Size grid);
 
-/// The same picture as CV_8U, for drawing.
+/// The same image as CV_8U, for drawing.
 cv::Mat toEightBit(const cv::Mat& photo);
 
-/// Before the work: an output file must be possible where it is wanted, and nothing that is read may be overwritten
-/// (refuseInput). Folders are made when it is written.
-/// `inputs`: further files that are read.
+/// To be called before the work: checks that the output file can be created and is not an input (refuseInput). Folders
+/// are created when it is written.
+/// `inputs`: further input files.
 void checkOutputFile(const std::string& path, const char* option, const std::vector<std::string>& inputs = {});
-/// The same for text, which may also go to a stream (isStream).
+/// The same for text, which may also be written to a stream (isStream).
 void checkTextOutput(const std::string& path, const char* option, const std::vector<std::string>& inputs = {});
 
-/// Encodes by the name's extension; the file appears only when it is complete.
+/// Encodes in the format of the extension; the file appears only when it is complete.
 void writeImage(const std::string& path, const cv::Mat& image);
 
-/// Writes text: into a stream (isStream), else atomically.
+/// Writes text: to a stream (isStream), otherwise atomically.
 void writeText(const std::string& path, const std::string& text);
-/// A file's name. One that is no UTF-8 has its other bytes, and backslashes, as \xNN, so that different names stay different.
+/// A file name as JSON. If it is not UTF-8, invalid bytes and backslashes become \xNN, so that different names stay
+/// different.
 Json nameJson(const std::string& path);
 /// A value on one line.
 std::string jsonLine(const Json& value);
-/// A file or stream with a line for each entry, written as soon as there is one: what is done survives a kill. The file is begun
-/// with the first line.
+/// A file or stream with one line per entry, written at once: finished entries survive a kill. The file is created with
+/// the first line.
 class JsonLines
 {
 public:
@@ -75,13 +76,13 @@ private:
 /// Writes a list with one line per entry, as writeText().
 void writeJsonList(const std::string& path, const std::vector<Json>& entries);
 
-/// What --json and --jsonl ask for: an entry an image, as a list at the end, as lines at once, or both.
+/// Output for --json and --jsonl: one entry per image, as a list at the end, as lines at once, or both.
 class JsonOutput
 {
 public:
     static void addOptions(po::options_description& options, const std::string& what);
 
-    /// @throws std::runtime_error where a file cannot be written
+    /// @throws std::runtime_error if a file cannot be written
     explicit JsonOutput(const po::variables_map& values);
     bool wanted() const { return !list_.empty() || lines_.wanted(); }
     void add(const Json& entry);
@@ -94,24 +95,24 @@ private:
     std::vector<Json> entries_;
 };
 
-/// The option --max-pixels, which every command that reads images has, and its use.
+/// The option --max-pixels of all commands that read images, and its application.
 void addMaxPixels(po::options_description& options);
 void applyMaxPixels(const po::variables_map& values);
 
 /// Writes one object, indented, as writeText().
 void writeJson(const std::string& path, const Json& value);
-/// A float as the shortest decimal that gives the same float again.
+/// A float as the shortest decimal that converts back to the same float.
 Json shortNumber(float value);
 /// All values of a CV_32FC1 matrix in raster order.
 Json numbers(const cv::Mat& values);
 
-/// Where the overlays go: one image may name a file; a folder (existing, ending in '/', or without an image's
-/// extension) is made where it is missing and gets "NAME_SUFFIX.jpg", numbered where two inputs share a name.
+/// Output of overlays: a file name for one image, or a folder (existing, ending in '/', or without an image's
+/// extension), which is created if missing and gets "NAME_SUFFIX.jpg", numbered if two inputs have the same name.
 class OverlayTarget
 {
 public:
     OverlayTarget() = default;
-    /// @throws UsageError or std::runtime_error when `where` cannot serve all the inputs
+    /// @throws UsageError or std::runtime_error if `where` is unsuitable for the inputs
     OverlayTarget(const std::string& where, const std::vector<std::string>& inputs, const std::string& suffix);
     bool wanted() const { return !files_.empty(); }
     const std::string& file(size_t input) const { return files_.at(input); }

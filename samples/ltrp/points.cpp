@@ -26,10 +26,10 @@ const HelpText HELP = {
     "ltrp points PATH... [options]",
     "Puts points on what ranks highest in each image, as prompts of an interactive segmenter or as annotations: peaks\n"
     "of the score map, enlarged four times, the best first. Each is at least S * sqrt(width * height / K) pixels from\n"
-    "those before it; where no place is left, that distance is reduced by a quarter. PATH is as for 'ltrp rank'.\n",
+    "those before it; if no place is left, that distance is reduced by a quarter. PATH is as for 'ltrp rank'.\n",
     "JSON, --format plain: a list of {\"image\", \"width\", \"height\",\n"
     "\"points\": [{\"point\": [x, y], \"score\": of its patch}, ...]}, the most important point first; x and y are\n"
-    "pixels of the image as it is shown, turned as its EXIF says. coco: one annotation per image, its points as\n"
+    "pixels of the image as displayed, rotated by its EXIF orientation. coco: one annotation per image, its points as\n"
     "keypoints with visibility 2. labelme: shapes of the type point.\n"
     "\n"
     "Examples:\n"
@@ -43,7 +43,7 @@ cv::Mat drawPoints(const cv::Mat& photo, const std::vector<cv::Point>& points)
 {
     cv::Mat picture = drawable(photo);
     const int radius = std::max(2, std::max(picture.cols, picture.rows) / 120);
-    for (size_t i = points.size(); i-- > 0;)   // the most important ones on top
+    for (size_t i = points.size(); i-- > 0;)   // the most important ones last, on top
     {
         cv::circle(picture, points[i], radius + std::max(1, radius / 3), cv::Scalar::all(255), cv::FILLED, cv::LINE_AA);
         cv::circle(picture, points[i], radius, cv::Scalar(40, 40, 220), cv::FILLED, cv::LINE_AA);
@@ -63,7 +63,7 @@ int runPoints(const std::vector<std::string>& args)
     options.add_options()
         ("count", po::value(&count)->value_name("K")->default_value(16), "points per image, 1 to 1024")
         ("spread", po::value(&spread)->value_name("S")->default_value(0.5, "0.5"),
-            "how far points keep from each other, 0 to 1: 0 takes the highest values wherever they are, 1 covers the "
+            "distance between the points, 0 to 1: 0 takes the highest values wherever they are, 1 covers the "
             "image almost evenly");
     PromptWriter::addOptions(options);
     options.add_options()

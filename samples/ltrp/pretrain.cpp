@@ -20,16 +20,16 @@ const HelpText HELP = {
     "Trains a masked autoencoder (MAE, CVPR 2022) without labels: hides most patches of each image and learns to\n"
     "reconstruct them. DATA: folders of images (searched with all below), images, shards ('ltrp help pack'), or list\n"
     "files with one path per line. An image that cannot be read is named, counted and skipped. The result,\n"
-    "DIR/final.safetensors, depends on data, options and seed alone: stopped at any moment and resumed, it ends with\n"
+    "DIR/final.safetensors, depends only on data, options and seed: a run stopped at any time and resumed ends with\n"
     "the same bytes.\n",
     "Examples:\n"
     "  ltrp pretrain photos/ --out runs/mae --size 112 --patch 8 --embed-dim 192 --depth 5 --heads 3 \\\n"
     "      --decoder-embed-dim 128 --decoder-depth 2 --decoder-heads 4 --batch 128 --accumulate 1 --epochs 100\n"
     "  ltrp pretrain photos/ --out runs/mae --config mae.cfg --resume\n"
     "\n"
-    "Defaults are the paper's (ViT-B/16, 800 epochs), made for ImageNet on many GPUs: on a small data set take a smaller\n"
-    "preset. Images an update and warm-up follow data and --epochs; --recipe paper has them as the paper does.\n"
-    "Ctrl-C gives up the update at hand, writes a checkpoint of the one before and exits with status 130; --resume goes on,\n"
+    "Defaults are the paper's (ViT-B/16, 800 epochs), made for ImageNet on many GPUs: for a small data set use a smaller\n"
+    "preset. Images per update and warm-up depend on data and --epochs; --recipe paper uses the paper's.\n"
+    "Ctrl-C cancels the current update, writes a checkpoint of the previous one and exits with status 130; --resume continues,\n"
     "also with more --epochs. A second Ctrl-C ends at once.\n"};
 
 }  // namespace
@@ -44,7 +44,7 @@ int runPretrain(const std::vector<std::string>& args)
                                {"decoder-heads", &params.decoderHeads}};
     po::options_description options("Options");
     options.add_options()("preset", po::value<std::string>()->value_name("NAME")->default_value("base"),
-                          "geometry by name: tiny, small, base, large, huge; single values below go first");
+                          "geometry by name: tiny, small, base, large, huge; options below override it");
     addGeometryOptions(options, geometry, {"input side in pixels (224)", "patch side in pixels", "encoder width",
                                            "encoder blocks", "encoder attention heads", "decoder width",
                                            "decoder blocks", "decoder attention heads"});

@@ -34,10 +34,10 @@ struct Command
 
 const Command COMMANDS[] = {
     {"rank", "rank the patches of images with a trained ranker", tool::runRank},
-    {"tokens", "say which tokens of a vision transformer to keep", tool::runTokens},
+    {"tokens", "select which tokens of a vision transformer to keep", tool::runTokens},
     {"points", "put points on what ranks highest, as prompts or annotations", tool::runPoints},
     {"regions", "outline the kept areas as boxes and polygons", tool::runRegions},
-    {"roi", "write where a video encoder shall spend its bits", tool::runRoi},
+    {"roi", "write region-of-interest maps for video encoders", tool::runRoi},
     {"score", "measure patches with a masked autoencoder (pseudo-scores)", tool::runScore},
     {"pack", "put photos into shards, for large trainings", tool::runPack},
     {"pretrain", "train a masked autoencoder on a folder of images", tool::runPretrain},
@@ -47,7 +47,7 @@ const Command COMMANDS[] = {
     {"eval", "evaluate: the foreground that kept patches cover and points hit", tool::runEval},
     {"plot", "draw the course of trainings from their logs", tool::runPlot},
     {"convert", "convert a weight file to safetensors or ONNX", tool::runConvert},
-    {"info", "show what a weight file holds", tool::runInfo},
+    {"info", "show what a weight file contains", tool::runInfo},
     {"golden", "check this build against recorded reference results", tool::runGolden},
 };
 
@@ -59,7 +59,7 @@ const char HELP_ABOUT[] =
 const char HELP_EXAMPLES[] =
     "Examples:\n"
     "  ltrp rank photo.jpg --overlay photo_ranked.png\n"
-    "      show which quarter of the photo's patches is worth keeping, beside a heat map\n"
+    "      show which quarter of the photo's patches is worth keeping, next to a heat map\n"
     "  ltrp rank photos/ --keep 0.5 --json ranks.json --overlay overlays/\n"
     "      rank every image of a folder: scores, order and kept patches as JSON, one picture each\n"
     "  ltrp score photo.jpg --masks 64 --overlay photo_scores.png\n"
@@ -118,7 +118,7 @@ const Command& findCommand(const std::string& name)
                      "'? ('ltrp help' lists all)");
 }
 
-/// OpenCV prints errors of its own before it throws; the tool's one line says the same.
+/// OpenCV prints errors itself before it throws; the tool prints its own line.
 int ignoreError(int, const char*, const char*, const char*, int, void*)
 {
     return 0;
@@ -133,8 +133,8 @@ thread_local bool memoryRefused = false;
     throw std::bad_alloc();
 }
 
-/// Memory may also run out where no exception can leave: the destructor of nlohmann::json takes some, and so do libstdc++'s
-/// directory iterators, which end the program without an exception that could be looked at.
+/// Memory may run out where no exception can propagate: the destructor of nlohmann::json and libstdc++'s directory
+/// iterators allocate, and end the program without an exception that could be inspected.
 [[noreturn]] void endWithoutMemory()
 {
     bool refused = false;

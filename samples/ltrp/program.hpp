@@ -10,8 +10,8 @@
 namespace tool
 {
 
-/// Runs the tool's command line. failure: the one line to complain() about; empty when nothing is left to be said
-/// @return the exit status
+/// Runs the tool's command line. failure: the line to pass to complain(); empty if everything has been reported @return
+/// the exit status
 int runProgram(int argc, char** argv, std::string& failure);
 
 }  // namespace tool

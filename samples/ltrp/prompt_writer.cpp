@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace
 {
 
-// cv::boundingRect() and cv::contourArea() are in another module from OpenCV 5 on.
+// cv::boundingRect() and cv::contourArea() are in another module since OpenCV 5.
 
 cv::Rect boxAround(const std::vector<cv::Point>& points)
 {
@@ -109,7 +109,7 @@ cv::Mat drawable(const cv::Mat& photo)
 {
     const cv::Mat picture = toEightBit(photo);
     cv::Mat drawn;
-    cv::ltrp::drawKept(picture, cv::Size(1, 1), {0}, drawn);   // all of it kept
+    cv::ltrp::drawKept(picture, cv::Size(1, 1), {0}, drawn);   // a single patch, kept
     return drawn;
 }
 
@@ -198,7 +198,7 @@ void PromptWriter::writeLabelme(const RankedPhoto& photo, const Json& shapes)
 {
     const std::string file = files_.at(files_.size() == 1 ? 0 : photo.input);
     std::string image = photo.path;
-    if (!isStream(file) && image != "-")   // labelme looks for the image from the folder of its file
+    if (!isStream(file) && image != "-")   // labelme resolves the image's path relative to its own file
     {
         const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
         image = fs::absolute(image).lexically_normal().lexically_relative(folder).string();

@@ -32,7 +32,7 @@ const HelpText HELP = {
     "and --overlay a short line per image is printed.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
     "\"order\": [best patch first], \"keep\": [kept patches, ascending]}. Patches are numbered row by row from 0; width and\n"
-    "height are those of the image as it is shown, turned as its EXIF says.\n"
+    "height are those of the image as displayed, rotated by its EXIF orientation.\n"
     "\n"
     "Examples:\n"
     "  ltrp rank photo.jpg\n"
@@ -66,7 +66,7 @@ int runRank(const std::vector<std::string>& args)
     // clang-format off
     options.add_options()
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
-            "write a picture of the kept patches beside a heat map: a file for one image, a folder for several");
+            "write a picture of the kept patches and a heat map: a file for one image, a folder for several");
     // clang-format on
     addRankingOptions(options);
     po::variables_map values;

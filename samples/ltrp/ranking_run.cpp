@@ -27,8 +27,8 @@ void addRankingOptions(po::options_description& options)
             "pixels that images are resized to, multiples of the patch size; auto: the shape of each photo and about as "
             "many patches as in training, auto:N: about N (default: the square of the training; other sizes need a token "
             "head)")
-        ("trusted", po::bool_switch(), "run an .onnx of any origin, not only those that 'ltrp convert' writes; OpenCV "
-            "believes all that such a file says")
+        ("trusted", po::bool_switch(), "run an .onnx of any origin, not only those of 'ltrp convert'; OpenCV does "
+            "not validate such files")
         ("batch", po::value<int>()->value_name("N")->default_value(8), "images ranked in one pass, 1 to 1024")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     // clang-format on
@@ -106,7 +106,7 @@ size_t RankingRun::rank(const std::function<void(const RankedPhoto&)>& use)
     const cv::Ptr<Ranker> ranker = Ranker::create(weights_, trusted_);
     ranker->setPreferableTarget(target_);
     if (size_.fitted)
-        ranker->setInputSize(ranker->fittingInputSize(cv::Size(2, 1)));   // refuses a ranker of one size alone at once
+        ranker->setInputSize(ranker->fittingInputSize(cv::Size(2, 1)));   // throws for a ranker of fixed size
     else if (sized_)
         ranker->setInputSize(size_.fixed);
     const cv::Size patch(ranker->getInputSize().width / ranker->getGrid().width,
@@ -154,7 +154,8 @@ void RankingRun::rankPhotos(Ranker& ranker, const std::vector<Photo>& photos)
     }
 }
 
-/// Ranks photos of one input size in one pass; if that fails, one by one, so that only the one at fault is lost.
+/// Ranks photos of the same input size in one pass; if that fails, one by one, so that only the failing photo is
+/// skipped.
 void RankingRun::rankAlike(const Ranker& ranker, const std::vector<Photo>& photos)
 {
     std::vector<cv::Mat> images;

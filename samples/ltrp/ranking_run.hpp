@@ -18,34 +18,34 @@ namespace cv { namespace ltrp { class Ranker; } }
 namespace tool
 {
 
-/// One ranked photo, for as long as the call that gets it.
+/// One ranked photo, valid during the callback.
 struct RankedPhoto
 {
-    size_t input;                             ///< its place in RankingRun::inputs()
+    size_t input;                             ///< its index in RankingRun::inputs()
     const std::string& path;
     const cv::Mat& pixels;
     const cv::ltrp::PatchRanking& ranking;
 };
 
-/// Ranks the photos that a command is given: its options, reading ahead, batches of one input size, progress, and
-/// failures by name. In the order of the calls: addRankingOptions() before the arguments are parsed; the constructor, which checks
-/// them; open(), which finds photos and weights; then the command checks its outputs; rank().
+/// Ranks the photos of a command: options, reading ahead, batches of one input size, progress, and reports of failures.
+/// Order of the calls: addRankingOptions() before the arguments are parsed; the constructor, which checks them; open(),
+/// which finds photos and weights; then the command checks its outputs; rank().
 class RankingRun
 {
 public:
     /// command: for the progress bar. @throws UsageError naming the option and its range
     RankingRun(const std::string& command, const po::variables_map& values);
 
-    /// Finds the photos and the weights. skip: folder that is written to, left out of the search.
+    /// Finds the photos and the weights. skip: output folder, excluded from the search.
     void open(const std::vector<std::string>& paths, const std::string& skip = std::string());
     const std::vector<std::string>& inputs() const { return inputs_; }
 
     /// Ranks all photos in order and calls `use` with each. A photo that cannot be read or ranked, or for which `use`
-    /// throws, is named on stderr and left out. @return photos used
+    /// throws, is reported on stderr and skipped. @return number of photos used
     size_t rank(const std::function<void(const RankedPhoto&)>& use);
 
-    /// After rank() and the writing of what it gave: says how many photos failed, where there were several.
-    /// @return the command's exit status
+    /// To be called after rank() and the output: reports how many photos failed, if several did. @return the command's
+    /// exit status
     int finish() const;
 
 private:
@@ -54,7 +54,7 @@ private:
     {
         cv::Size fixed;
         bool fitted = false;
-        int patches = 0;   ///< fitted: about so many, 0: as many as in training
+        int patches = 0;   ///< fitted: approximate number, 0: as many as in training
 
         cv::Size of(const cv::ltrp::Ranker& ranker, cv::Size image) const;
         static InputSize parse(const std::string& text);

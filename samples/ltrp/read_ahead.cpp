@@ -14,7 +14,7 @@ namespace tool
 namespace
 {
 
-/// Of decoded photos that wait; one may wait whatever its size.
+/// Limit on decoded photos that wait; one may wait whatever its size.
 const size_t MOST_BYTES = size_t(256) << 20;
 
 size_t bytesOf(const cv::Mat& photo)
@@ -93,7 +93,7 @@ void ReadAhead::work()
             ready_.push_back(one);
             bytes_ += bytesOf(one.photo);
         }
-        catch (const std::exception&)   // no memory: the reader is told, and nothing more is read ahead
+        catch (const std::exception&)   // out of memory: the caller gets the exception, and nothing more is read ahead
         {
             failure_ = std::current_exception();
             lock.unlock();

@@ -18,18 +18,18 @@
 namespace tool
 {
 
-/// Decodes the photos to come while those before them are worked on, in a thread of its own: on a single core, or for a single
-/// photo, each is read when it is asked for.
+/// Decodes the next photos on a separate thread while the current ones are processed. On a single core, or for a single
+/// photo, each is read when requested.
 class ReadAhead
 {
 public:
-    /// @param most photos decoded ahead at a time, 1 or more; large ones are fewer, so that memory stays bounded
+    /// @param most number of photos decoded ahead, 1 or more; fewer if they are large, so that memory is bounded
     ReadAhead(const std::vector<std::string>& paths, size_t most);
-    ~ReadAhead();   ///< finishes the photo at hand, no other
+    ~ReadAhead();   ///< finishes only the current photo
     ReadAhead(const ReadAhead&) = delete;
     ReadAhead& operator=(const ReadAhead&) = delete;
 
-    /// The next photo, in order, or what readPhoto() threw for it.
+    /// Returns the next photo, in order, or throws the exception of readPhoto().
     cv::Mat next();
 
 private:

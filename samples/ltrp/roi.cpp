@@ -32,8 +32,8 @@ using namespace cv::ltrp;
 
 const HelpText HELP = {
     "ltrp roi VIDEO|FOLDER --format NAME --out FILE [options]",
-    "Writes what a video encoder needs to spend its bits on the kept patches: a quantiser offset for each block of\n"
-    "each frame, steady from frame to frame. A FOLDER holds the frames as images, in the order of their names.\n"
+    "Writes a map for a video encoder, to spend more bits on the kept patches: a quantiser offset for each block of\n"
+    "each frame, steady from frame to frame. A FOLDER contains the frames as images, ordered by name.\n"
     "\n"
     "  ffmpeg   a filter script of regions of interest, for libx264, libx265 and libvpx:\n"
     "           ffmpeg -i VIDEO -/filter:v FILE -c:v libx264 ...   (before FFmpeg 7: -filter_script:v FILE)\n"
@@ -53,14 +53,14 @@ enum Format
     FFMPEG, KVAZAAR, SVT_AV1, CSV
 };
 
-/// Where frames come from.
+/// Source of frames.
 class Frames
 {
 public:
     virtual ~Frames() = default;
     virtual bool read(cv::Mat& frame, double& seconds) = 0;
-    virtual size_t count() const = 0;   ///< about so many, 0: unknown
-    virtual double duration() const { return 0; }   ///< about so many seconds, 0: unknown
+    virtual size_t count() const = 0;   ///< approximate, 0: unknown
+    virtual double duration() const { return 0; }   ///< approximate, in seconds, 0: unknown
 };
 
 class Folder : public Frames
@@ -90,7 +90,7 @@ class VideoFile : public Frames
 public:
     explicit VideoFile(const std::string& path)
     {
-        setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);   // its own messages would stand beside the tool's one line
+        setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);   // so that only the tool's own line is printed
         if (!capture_.open(path))
             throw std::runtime_error(path + ": cannot be opened as a video");
         count_ = capture_.get(cv::CAP_PROP_FRAME_COUNT);
@@ -103,8 +103,8 @@ public:
     {
         if (!capture_.read(frame))
             return false;
-        // OpenCV 4.6 has no timestamps, but a value far below 0, for the last frames of a stream, and for all of a short one:
-        // they follow like those before.
+        // OpenCV 4.6 returns a value far below 0 instead of a timestamp for the last frames of a stream, and for all of
+        // a short one: these continue at the same rate.
         seconds = capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
         if (!begun_)
             seconds = seconds > -1e6 ? seconds : 0;
@@ -209,7 +209,7 @@ int runRoi(const std::vector<std::string>& args)
         ("keep", po::value(&select.keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches to keep, above 0 and up to 1")
         ("every", po::value(&every)->value_name("N")->default_value(1),
-            "rank each Nth frame only; those between have its map, 1 to 1000")
+            "rank only every Nth frame; those between use its map, 1 to 1000")
         ("fps", po::value(&rate)->value_name("R")->default_value(25, "25"),
             "frames per second of a folder, for --format ffmpeg, 0.001 to 1000")
         ("model", po::value(&model)->value_name("FILE"), "ranker's weight file (default: the installed one)")

@@ -18,15 +18,15 @@ namespace tool
 namespace
 {
 
-/// Blocks of HEVC's and AV1's encoders, for which they take offsets.
+/// Block size for which the HEVC and AV1 encoders accept offsets.
 const int BLOCK = 64;
-/// Largest QP of H.264 and HEVC with 8 bits, by which FFmpeg scales a region's offset, and kvazaar's limit.
+/// Largest QP of 8-bit H.264 and HEVC, by which FFmpeg scales a region's offset; also kvazaar's limit.
 const int LARGEST_QP = 51;
-/// AV1's quantizer index has 256 values, SVT-AV1's --qp 64.
+/// AV1's quantizer index has 256 values, --qp of SVT-AV1 has 64.
 const int INDEX_PER_QP = 4, LARGEST_INDEX = 255;
-/// A frame is one of AV1's 8 segments each block.
+/// AV1 has 8 segments per frame; each block is in one.
 const int MOST_LEVELS = 8;
-/// Branches of a filter graph, which are cheap but not free.
+/// Limit on branches of a filter graph, which are cheap but not free.
 const size_t MOST_BRANCHES = 256;
 
 int rounded(double value, int limit)
@@ -34,7 +34,7 @@ int rounded(double value, int limit)
     return std::min(std::max(cvRound(value), -limit), limit);
 }
 
-/// With so many decimals, whatever the locale.
+/// Formats with that many decimals, whatever the locale.
 std::string number(double value, int decimals)
 {
     std::ostringstream text;
@@ -43,7 +43,7 @@ std::string number(double value, int decimals)
     return text.str();
 }
 
-/// Calls `write` with each frame's block offsets; frames that share a map share the computation.
+/// Calls `write` with each frame's block offsets; they are computed once for frames that share a map.
 void forEachMap(const RoiVideo& video, int block, const std::function<cv::Mat(const cv::Mat&)>& toDeltas,
                 const std::function<void(size_t, const cv::Mat&, bool)>& write)
 {
@@ -77,7 +77,7 @@ size_t differing(const cv::Mat& a, const cv::Mat& b)
     return static_cast<size_t>(cv::countNonZero(a != b));
 }
 
-/// Segments whose frames differ from their first one in at most `tolerance` patches.
+/// Segments whose frames differ from the first one in at most `tolerance` patches.
 std::vector<RoiSegment> segmentsWithin(const std::vector<RoiFrame>& frames, size_t tolerance)
 {
     std::vector<RoiSegment> result;
@@ -105,7 +105,7 @@ std::vector<RoiSegment> segmentsWithin(const std::vector<RoiFrame>& frames, size
     return result;
 }
 
-/// "addroi=...,addroi=...": kept boxes first, because of overlapping regions the first one counts, then the rest.
+/// "addroi=...,addroi=...": kept boxes first, because where regions overlap the first one counts, then the rest.
 std::string addroi(const cv::Mat& kept, double strength)
 {
     const cv::Mat offsets = deltas(keptShare(kept, cv::Size(), 0), strength);
@@ -116,7 +116,7 @@ std::string addroi(const cv::Mat& kept, double strength)
     std::string filters;
     for (const cv::Rect& box : boxes(kept))
     {
-        // Of the frame that the filter gets, whatever its size.
+        // Relative to the filter's input frame, whatever its size.
         const auto share = [](const char* side, int value, int of)
         { return std::string(side) + "*" + std::to_string(value) + "/" + std::to_string(of); };
         filters += region("x=" + share("iw", box.x, kept.cols) + ":y=" + share("ih", box.y, kept.rows) +
@@ -190,7 +190,8 @@ std::vector<RoiSegment> segments(const std::vector<RoiFrame>& frames)
 {
     const size_t kept = static_cast<size_t>(std::max(1, cv::countNonZero(frames[0].kept)));
     std::vector<RoiSegment> result;
-    // A fifth of the kept patches may have given place to others, which counts twice; more where that makes too many.
+    // Up to a fifth of the kept patches may be replaced by others (each counts twice); more if there would be too many
+    // segments.
     for (size_t tolerance = std::max<size_t>(2, 2 * kept / 5);; tolerance *= 2)
     {
         result = segmentsWithin(frames, tolerance);
@@ -280,7 +281,7 @@ std::string roiFfmpeg(const RoiVideo& video, double strength)
             branches.push_back(filters);
         if (segment.first > 0 && branch != current)
         {
-            // Half a frame early, so that rounded times do not matter.
+            // Half a frame early, so that rounding of times does not matter.
             const double seconds = (video.frames[segment.first - 1].seconds + video.frames[segment.first].seconds) / 2;
             commands += (commands.empty() ? "" : "; ") + number(seconds, 6) + " streamselect@roi map " +
                         std::to_string(branch);

@@ -17,44 +17,44 @@ namespace tool
 /// The kept patches of a frame.
 struct RoiFrame
 {
-    double seconds;   ///< when it is shown, from the first frame
-    bool begins;      ///< a new scene
-    cv::Mat kept;     ///< CV_8UC1, one value a patch: 1 kept, 0 not. Frames between ranked ones share it with them
+    double seconds;   ///< display time, from the first frame
+    bool begins;      ///< whether a new scene begins
+    cv::Mat kept;     ///< CV_8UC1, one value per patch: 1 kept, 0 not. Frames between ranked ones share the map
 };
 
-/// A video as the encoders' formats need it.
+/// A video in the form needed by the encoders' formats.
 struct RoiVideo
 {
     cv::Size size;                  ///< pixels, equal for all frames
     std::vector<RoiFrame> frames;   ///< at least one
 };
 
-/// Share of each block of `block` x `block` pixels that lies in kept patches; blocks at the right and lower border may
-/// be cut. CV_64FC1, 0 to 1. `block` 0: the patches themselves.
+/// Share of each block of `block` x `block` pixels that is inside kept patches; blocks at the right and lower border
+/// may be cut. CV_64FC1, 0 to 1. `block` 0: the patches themselves.
 cv::Mat keptShare(const cv::Mat& kept, cv::Size image, int block);
 
-/// Quantiser offsets of blocks: negative where they are kept, positive elsewhere, `strength` apart, with mean 0 over
-/// the blocks, so that the bit rate stays about what it was. CV_64FC1.
+/// Quantiser offsets of blocks: negative where patches are kept, positive elsewhere, `strength` apart, with mean 0 over
+/// the blocks, so that the bit rate hardly changes. CV_64FC1.
 cv::Mat deltas(const cv::Mat& share, double strength);
 
 /// Rectangles of patches that cover the kept ones exactly, largest first, without overlaps.
 std::vector<cv::Rect> boxes(const cv::Mat& kept);
 
-/// Stretches of frames with nearly the same kept patches, each within one scene.
+/// Ranges of frames with nearly the same kept patches, each within one scene.
 struct RoiSegment
 {
     size_t first;
-    cv::Mat kept;   ///< what at least half of its frames keep
+    cv::Mat kept;   ///< patches kept in at least half of its frames
 };
 std::vector<RoiSegment> segments(const std::vector<RoiFrame>& frames);
 
-/// frame,row,column,delta; a line a patch.
+/// frame,row,column,delta; one line per patch.
 std::string roiCsv(const RoiVideo& video, double strength);
 /// kvazaar's --roi: for each frame width and height of the map in blocks of 64 x 64 pixels, then the offsets in raster
 /// order, as text or (binary) as 32-bit and 8-bit integers (kvazaar: README.md, "--roi").
 std::string roiKvazaar(const RoiVideo& video, double strength, bool binary);
 /// SVT-AV1's --roi-map-file: frame number and offsets of the blocks of 64 x 64 pixels in steps of the quantizer index,
-/// in at most 8 levels; a line counts until the next (SVT-AV1: EbAppContext.c, parse_rio_map_file).
+/// in at most 8 levels; a line is valid until the next (SVT-AV1: EbAppContext.c, parse_rio_map_file).
 std::string roiSvtAv1(const RoiVideo& video, double strength);
 /// A filter script for FFmpeg: regions by `addroi`; where they change, `streamselect` switches between them by
 /// `sendcmd`, because `addroi` itself takes neither commands nor a timeline.

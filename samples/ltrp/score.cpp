@@ -34,16 +34,16 @@ using namespace cv::ltrp;
 const HelpText HELP = {
     "ltrp score PATH... [options]",
     "Measures the patches of images with a masked autoencoder: most patches are hidden at random, the image is\n"
-    "reconstructed, and each visible patch is taken away in turn; its pseudo-score says how much the reconstruction\n"
+    "reconstructed, and each visible patch is removed in turn; its pseudo-score is how much the reconstruction\n"
     "changes. No trained ranker is needed. Scores are averaged over --masks random masks (more, until every patch was\n"
     "visible); with --masks 1 only the visible patches have scores. --teacher names other measures.\n"
     "With --targets the maps of all photos are kept for 'ltrp train --targets': DATA is then as for 'ltrp train' (folders\n"
-    "are searched with all below, list files), and the same command goes on after a stop. A line on standard output\n"
-    "says that they are complete, also where images were skipped (exit status 1).\n",
+    "are searched recursively, list files), and the same command continues after a stop. A line on standard output\n"
+    "states that they are complete, even if images were skipped (exit status 1).\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"scores\": [row by row],\n"
     "\"teacher\", \"context\", \"smooth\", \"mask_ratio\", \"removal\", \"metric\", \"space\", \"average\", \"masks\",\n"
-    "\"seed\"}, and \"approximate\" where asked\n"
-    "for; with --masks 1 the scores of hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
+    "\"seed\"}, and \"approximate\" if given;\n"
+    "with --masks 1 the scores of hidden patches are null, and \"visible\" and \"visible_scores\" list the others.\n"
     "\n"
     "Examples:\n"
     "  ltrp score photo.jpg --overlay photo_scores.png\n"
@@ -54,7 +54,7 @@ const HelpText HELP = {
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
 
-/// A ranking to be drawn from visible patches only: the hidden ones take the lowest colour.
+/// A ranking for drawing, with scores of visible patches only: hidden ones get the lowest colour.
 PatchRanking visibleOnly(const VisibleScores& visible, cv::Size image, cv::Size grid)
 {
     PatchRanking ranking;
@@ -81,7 +81,7 @@ Json visibleJson(const VisibleScores& visible, cv::Size grid, Json& entry)
     return all;
 }
 
-/// One image; `done` counts masks of the whole run for the progress bar.
+/// Scores one image; `done` counts masks of the whole run for the progress bar.
 Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRatio, const std::string& path,
                 size_t input, OverlayTarget& overlays, const Scorer::Progress& masksDone)
 {
@@ -94,7 +94,7 @@ Json scorePhoto(const Scorer& scorer, const ScoreParams& params, double keepRati
     entry["width"] = photo.cols;
     entry["height"] = photo.rows;
     entry["grid"] = {grid.height, grid.width};
-    entry["scores"] = nullptr;   // keeps its place among the keys
+    entry["scores"] = nullptr;   // reserves its position among the keys
     PatchRanking ranking;
     std::vector<int> keep;
     if (params.masks == 1)
@@ -171,16 +171,16 @@ int runScore(const std::vector<std::string>& args)
     // clang-format off
     options.add_options()
         ("overlay", po::value(&overlay)->value_name("FILE|DIR"),
-            "write a picture of the best patches beside a heat map: a file for one image, a folder for several")
+            "write a picture of the best patches and a heat map: a file for one image, a folder for several")
         ("keep", po::value(&keepRatio)->value_name("R")->default_value(0.25, "0.25"),
             "share of patches shown bright in the overlay (with --masks 1: the visible ones)")
         ("approximate", po::value<double>()->value_name("SHARE"),
-            "estimate the scores: for each patch taken away look at this share of the hidden ones only, for example 0.3\n"
-            "(goes with decoder removal and l1 or l2)")
+            "estimate the scores: for each removed patch compute only this share of the hidden ones, for example 0.3\n"
+            "(only with decoder removal and l1 or l2)")
         ("targets", po::value<std::string>()->value_name("DIR"), "keep the maps for 'ltrp train --targets'")
         ("part", po::value<std::string>()->value_name("I/N"), "with --targets: compute the I-th of N parts, one process each")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per line; the "
-            "command line goes first")
+            "command line overrides it")
         ("mirror", po::bool_switch(), "with --targets: average the maps of each photo and of its mirror image")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores)");
     addWorkerOptions(options);
@@ -202,7 +202,7 @@ int runScore(const std::vector<std::string>& args)
     }
     if (!(keepRatio > 0 && keepRatio <= 1))
         throw UsageError("--keep: " + plain(keepRatio) + " is outside (0, 1]");
-    if (isMpiTool())   // several of `ltrp` are right with --part
+    if (isMpiTool())   // several processes of `ltrp` are only allowed with --part
         requireWorkersOfLauncher();
     applyWorkerOptions(values);
     applyMaxPixels(values);
@@ -253,7 +253,7 @@ int runScore(const std::vector<std::string>& args)
         }
         catch (const std::exception& error)
         {
-            checkInterrupt();   // a cancelled score map is no fault of the image
+            checkInterrupt();   // cancelling is not an error of the image
             complain(reason(error, inputs[i]));
             ++failed;
             continue;

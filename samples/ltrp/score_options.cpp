@@ -23,7 +23,7 @@ using namespace cv::ltrp;
 namespace
 {
 
-const size_t FEATURE_PHOTOS = 256;   // more change nothing that can be measured
+const size_t FEATURE_PHOTOS = 256;   // more make no measurable difference
 
 /// "4,6,7"
 std::vector<int> blockNumbers(const std::string& text)
@@ -84,7 +84,7 @@ void addScoreOptions(po::options_description& options)
         ("mask-ratio", po::value<double>()->value_name("R")->default_value(0.9, "0.9"),
             "share of patches hidden, between 0 and 1")
         ("removal", po::value<std::string>()->value_name("WHERE")->default_value("decoder"),
-            "where a visible patch is taken out: decoder (fast) or encoder")
+            "where a visible patch is removed: decoder (fast) or encoder")
         ("metric", po::value<std::string>()->value_name("NAME")->default_value("l1"),
             "how reconstructions are compared: l1, l2, ssim or psnr")
         ("space", po::value<std::string>()->value_name("NAME")->default_value("decoder"),
@@ -92,17 +92,17 @@ void addScoreOptions(po::options_description& options)
         ("masks", po::value<int>()->value_name("N")->default_value(32), "random masks averaged")
         ("average", po::value<std::string>()->value_name("WHAT")->default_value("score"),
             "what is averaged over the masks: each score, or its rank within its mask")
-        ("seed", po::value<long long>()->value_name("S")->default_value(0), "picks the masks")
+        ("seed", po::value<long long>()->value_name("S")->default_value(0), "selects the masks")
         ("teacher", po::value<std::string>()->value_name("CUES")->default_value("leave-one-out"),
             "what is measured: leave-one-out (the paper's), own-error, features, gradient, barrier, spectral, fine-grained "
             "or centre, or a weighted sum of their ranks: features*1+barrier*0.7+spectral*0.5+centre*0.1")
         ("context", po::value<std::string>()->value_name("WHERE")->default_value("uniform"),
-            "which patches masks leave visible: drawn from all alike (uniform) or mostly from the image's border (border)")
+            "which patches masks leave visible: drawn uniformly (uniform) or mostly from the image's border (border)")
         ("smooth", po::value<double>()->value_name("SIGMA")->default_value(0),
-            "smooth the map over neighbours by a Gaussian of so many patches; in a sum not that of barrier")
+            "smooth the map by a Gaussian with this standard deviation in patches; in a sum not that of barrier")
         ("feature-blocks", po::value<std::string>()->value_name("LIST"), "encoder blocks that features compares, from 0: 4,6,7 "
             "(default: at 40, 60 and 70 % of the depth)")
-        ("feature-photos", po::value<std::vector<std::string>>()->value_name("PATH"), "photos whose mean features are taken away, "
+        ("feature-photos", po::value<std::vector<std::string>>()->value_name("PATH"), "photos whose mean features are subtracted, "
             "16 or more (default: those to be scored; in 'ltrp eval' none)");
     // clang-format on
     addTargetsOption(options);

@@ -29,7 +29,7 @@ using namespace cv::ltrp;
 namespace
 {
 
-/// Everything that has an influence on the maps.
+/// All options that influence the maps.
 train::OptionList teacherOptions(const io::Model& mae, const ScoreParams& params, bool mirror, const po::variables_map& values)
 {
     std::string blocks;
@@ -72,7 +72,7 @@ struct Part
     bool holds(int file) const { return file % of == number - 1; }
 };
 
-/// An image as the scorer reads it: channels in the order B, G, R, no larger than is needed.
+/// An image as input of the scorer: BGR, no larger than necessary.
 cv::Mat readScaled(const train::Dataset& dataset, int image, int side)
 {
     std::string why;
@@ -85,8 +85,8 @@ cv::Mat readScaled(const train::Dataset& dataset, int image, int side)
     return bgr;
 }
 
-/// A photo that cannot be read has no map. One whose shard is another now might have had one, and its map is not to be
-/// missing for good in a file that looks complete. @throws std::runtime_error
+/// Throws if the photo's shard has changed. A photo that cannot be read has no map; but one in a changed shard might
+/// have had one, and its map must not be missing permanently in a file that looks complete. @throws std::runtime_error
 void requireUnchangedShard(const train::Dataset& dataset, int image)
 {
     const int number = dataset.place(image).shard;
@@ -127,13 +127,13 @@ std::vector<cv::Mat> mapsOf(const cv::Mat& maps, const cv::Mat& readable, cv::Si
     return result;
 }
 
-/// The files that are to be written: of each its number and its images, from `first` to `last` - 1.
+/// A file that is to be written: its number and its images, `first` to `last` - 1.
 struct Missing
 {
     int file, first, last;
 };
 
-/// Worker 0 looks what is there. `there`: how many of the files asked for
+/// Worker 0 checks which files exist. `there`: how many of the requested ones do
 std::vector<Missing> findMissing(const train::TargetWriter* writer, const Part& part, size_t& there)
 {
     std::vector<Missing> missing;
@@ -189,7 +189,7 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     if (there > 0)
         complain(folder + ": " + std::to_string(there) + " of " + std::to_string(there + missing.size()) +
                  " files are there already");
-    // For scripts: a line on standard output says that all maps asked for are there, also where images were skipped.
+    // For scripts: a line on standard output states that all requested maps exist, even if images were skipped.
     const auto end = [&](size_t failed)
     {
         if (together.first())
@@ -219,7 +219,7 @@ int scoreTargets(const std::vector<std::string>& data, const std::string& folder
     Progress progress("score: image", static_cast<size_t>(images));
     for (const Missing& piece : missing)
     {
-        // Each worker computes some of the file's maps; all others are zero, so that sums are the maps to the bit.
+        // Each worker computes some of the file's maps; all others are zero, so that the sum over workers is exact.
         const int count = piece.last - piece.first;
         cv::Mat maps = cv::Mat::zeros(count, scorer->getGrid().area(), CV_32F), readable = cv::Mat::zeros(1, count, CV_32F);
         for (int i = together.index(); i < count; i += together.count())

@@ -12,8 +12,8 @@
 namespace tool
 {
 
-/// `ltrp score --targets`: score maps of all images of DATA, kept in a folder for `ltrp train --targets`. Files that are
-/// there already are not computed again. @return the exit status
+/// `ltrp score --targets`: computes score maps of all images of DATA, stored in a folder for `ltrp train --targets`.
+/// Existing files are not computed again. @return the exit status
 int scoreTargets(const std::vector<std::string>& data, const std::string& folder, const std::string& mae,
                  const cv::ltrp::ScoreParams& params, const po::variables_map& values);
 

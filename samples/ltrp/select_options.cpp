@@ -65,7 +65,7 @@ void addMassOptions(po::options_description& options)
     // clang-format off
     options.add_options()
         ("mass", po::value<double>()->value_name("P"),
-            "keep the fewest patches that hold this share of the softmax of the standardised scores, above 0 and up to "
+            "keep the fewest patches that have this share of the softmax of the standardised scores, above 0 and up to "
             "1 (default: 0.75)")
         ("temperature", po::value<double>()->value_name("T"),
             "of that softmax, above 0; a low one keeps fewer patches, or draws the best ones more often (default: 1)")
@@ -92,11 +92,11 @@ void addSelectOptions(po::options_description& options)
         ("keep", po::value<double>()->value_name("R")->default_value(0.25, "0.25"),
             "share of patches to keep, above 0 and up to 1")
         ("select", po::value<std::string>()->value_name("HOW")->default_value("topk"),
-            "topk: the best ones; cluster: 70 % by score, the rest from clusters of what is left, so that what is kept "
-            "stays diverse; mass, threshold: as many as the scores of each image ask for, within --min-keep and "
+            "topk: the best ones; cluster: 70 % by score, the rest from clusters of the remaining ones, for diversity; "
+            "mass, threshold: a number that depends on the scores of each image, within --min-keep and "
             "--max-keep; sample: drawn at random, patches with high scores more often")
         ("seed", po::value<long long>()->value_name("S")->default_value(0),
-            "of the draw (--select sample; similar images keep similar patches), or of picks within clusters (--select "
+            "of the draw (--select sample; similar images keep similar patches), or of choices in clusters (--select "
             "cluster)")
         ("threshold", po::value<double>()->value_name("X"), "lowest score that --select threshold keeps");
     // clang-format on

@@ -17,18 +17,18 @@ void addSelectOptions(po::options_description& options);
 /// --mass, --temperature, --min-keep, --max-keep: a number of patches that depends on the scores.
 void addMassOptions(po::options_description& options);
 
-/// Their values, checked; an option of another method than the one chosen is refused.
-/// @throws UsageError naming the option and its range
+/// Returns their values, checked; an option that belongs to another method is an error. @throws UsageError naming the
+/// option and its range
 cv::ltrp::SelectParams selectParams(const po::variables_map& values);
-/// Of the options of addMassOptions() alone, for SELECT_MASS.
+/// Values of the options of addMassOptions() only, for SELECT_MASS.
 cv::ltrp::SelectParams massParams(const po::variables_map& values);
 
-/// --select and --seed of a number of tokens that is given; the temperature is among addMassOptions().
+/// --select and --seed for a given number of tokens; the temperature is in addMassOptions().
 void addTokenSelectOptions(po::options_description& options);
 /// Method, seed and temperature of these options, checked.
 cv::ltrp::SelectParams tokenSelectParams(const po::variables_map& values);
 
-/// Throws UsageError where one of the options was given, saying what it goes with.
+/// Throws UsageError if one of the options was given, naming what it requires.
 void refuseOptions(const po::variables_map& values, const std::vector<const char*>& options, const char* goesWith);
 
 }  // namespace tool

@@ -47,7 +47,7 @@ bool isStandardOutput(const std::string& path)
 
 bool isStream(const std::string& path)
 {
-    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());   // while a photo is decoded, descriptor 2 is another file
+    const std::lock_guard<std::recursive_mutex> lock(stderrMutex());   // decoding redirects descriptor 2
     struct stat info;
     return isStandardOutput(path) || isSame(path, STDERR_FILENO) ||
            (::stat(path.c_str(), &info) == 0 && (S_ISCHR(info.st_mode) || S_ISFIFO(info.st_mode)));
@@ -65,7 +65,7 @@ TextStream::TextStream(const std::string& path) : name_(path)
         descriptor_ = STDERR_FILENO;
     else
     {
-        // Not to wait for a pipe's reader: it may never come.
+        // O_NONBLOCK: opening a pipe would wait for a reader, which may never come.
         const int flags = isStream(path) ? O_NONBLOCK : O_CREAT | O_TRUNC;
         descriptor_ = ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0666);
         own_ = true;

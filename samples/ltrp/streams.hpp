@@ -11,25 +11,25 @@
 namespace tool
 {
 
-/// A result cannot be written, and none of those that follow: the work ends, whichever image it is at.
+/// A result cannot be written, nor can later ones: ends the work, whichever image is being processed.
 class OutputError : public std::runtime_error
 {
 public:
     using std::runtime_error::runtime_error;
 };
 
-/// "-", or another name of what standard output is: /dev/stdout, the file that it goes to.
+/// Whether the path is "-" or another name of standard output: /dev/stdout, or the file it is redirected to.
 bool isStandardOutput(const std::string& path);
 
-/// What text is written into and no complete file can replace: standard output or error by any name, a character device such as
-/// /dev/null, a pipe.
+/// Whether text must be written directly, because no complete file can replace the path: standard output or error by
+/// any name, a character device such as /dev/null, a pipe.
 bool isStream(const std::string& path);
 
-/// Text that is written at once: into a stream, else into a file that is begun anew.
+/// Text output that is written at once: to a stream, or to a file that is truncated first.
 class TextStream
 {
 public:
-    /// @throws OutputError "FILE: reason", also for a pipe that no process reads
+    /// @throws OutputError "FILE: reason", also for a pipe without a reader
     explicit TextStream(const std::string& path);
     ~TextStream();
     TextStream(const TextStream&) = delete;
@@ -47,11 +47,11 @@ private:
     bool own_ = false;
 };
 
-/// The stream of that name, opened at the first call and kept open: before the work, so that the reader of a pipe has not seen
-/// its end when the result comes.
+/// The stream of that name, opened at the first call and kept open. To be called before the work, so that a pipe's
+/// reader does not see its end before the result.
 /// @throws OutputError as TextStream
 TextStream& outputStream(const std::string& path);
-/// @throws OutputError where one of these streams has lost its reader
+/// @throws OutputError if one of these streams has lost its reader
 void requireReaders();
 
 }  // namespace tool

@@ -28,12 +28,12 @@ using namespace cv::ltrp;
 
 const HelpText HELP = {
     "ltrp tokens PATH... --grid HxW | --patch P [options]",
-    "Says which patch tokens of a vision transformer to keep for each image: PATH is as for 'ltrp rank'. The ranker's\n"
-    "scores are resampled to the transformer's grid: the mean of the area that a token covers where that grid is\n"
-    "coarser, linear interpolation where it is finer.\n"
+    "Selects which patch tokens of a vision transformer to keep for each image: PATH is as for 'ltrp rank'. The ranker's\n"
+    "scores are resampled to the transformer's grid: the mean of the area that a token covers if that grid is\n"
+    "coarser, linear interpolation if it is finer.\n"
     "--grid: rows x columns of tokens, the same for all images. --patch: the transformer takes images at their own\n"
-    "resolution; each side is rounded to the nearest multiple of P * M pixels (halves to the even one), one at least.\n"
-    "Where the transformer limits the number of pixels, give --grid.\n",
+    "resolution; each side is rounded to the nearest multiple of P * M pixels (halves to the even one), at least one.\n"
+    "If the transformer limits the number of pixels, give --grid.\n",
     "JSON: a list of {\"image\", \"width\", \"height\", \"grid\": [rows, columns], \"merge\", \"order\",\n"
     "\"indices\": [kept tokens, ascending], \"positions\": [[row, column] of each], \"merged\": [kept windows of\n"
     "merge x merge tokens, row by row]}. Class and register tokens are not counted.\n"
@@ -46,9 +46,9 @@ const HelpText HELP = {
     "\n"
     "An image that cannot be read is named and skipped; the exit status is then 1, the rest is done.\n"};
 
-const char* const ORDERS[] = {"raster", "windows"};   // as cv::ltrp::TokenOrder
+const char* const ORDERS[] = {"raster", "windows"};   // in the order of cv::ltrp::TokenOrder
 
-/// --budget: "64" tokens, a share as "0.25", or "auto".
+/// Parses --budget: "64" tokens, a share such as "0.25", or "auto".
 SelectParams parseBudget(const po::variables_map& values)
 {
     const std::string text = values["budget"].as<std::string>();
@@ -76,7 +76,7 @@ SelectParams parseBudget(const po::variables_map& values)
                      "up to 1 written with a point, nor auto");
 }
 
-/// The consumer's tokens: one grid for all images, or from each image's size.
+/// The transformer's tokens: one grid for all images, or by each image's size.
 struct Consumer
 {
     cv::Size grid;
@@ -150,8 +150,8 @@ int runTokens(const std::vector<std::string>& args)
             "how the transformer numbers its tokens: raster, row by row; windows, merge window by merge window "
             "(Qwen2-VL)")
         ("budget", po::value<std::string>()->value_name("N|R|auto")->default_value("0.25"),
-            "tokens to keep: at most N, counted before merging; a share R, with a point; auto: as many as each image's "
-            "scores ask for");
+            "tokens to keep: at most N, counted before merging; a share R, with a decimal point; auto: depends on each "
+            "image's scores");
     // clang-format on
     addTokenSelectOptions(options);
     JsonOutput::addOptions(options, "the tokens");

@@ -29,9 +29,9 @@ const HelpText HELP = {
     "  ltrp train photos/ --mae runs/mae/final.safetensors --out runs/ranker --config ranker.cfg --resume\n"
     "  ltrp train photos/ --targets targets/ --init runs/mae/final.safetensors --out runs/ranker --config ranker.cfg\n"
     "\n"
-    "Input and patch size are the autoencoder's. --recipe paper takes the paper's 400 epochs and images an update; its\n"
-    "head is --head class. Ctrl-C gives up the update at hand, writes a checkpoint of the one before and exits with\n"
-    "status 130; --resume goes on.\n"};
+    "Input and patch size are the autoencoder's. --recipe paper uses the paper's 400 epochs and images per update; its\n"
+    "head is --head class. Ctrl-C cancels the current update, writes a checkpoint of the previous one and exits with\n"
+    "status 130; --resume continues.\n"};
 
 po::typed_value<std::string>* word(const char* standard)
 {
@@ -49,14 +49,14 @@ int runTrain(const std::vector<std::string>& args)
     options.add_options()
         ("mae", po::value(&params.mae)->value_name("FILE"), "the autoencoder's weight file: scores are computed at each step")
         ("targets", po::value(&params.targets)->value_name("DIR"), "instead of --mae: score maps of the same DATA, computed once by "
-            "'ltrp score --targets'; input and photos are whole then, unless --ranker-input or the options of the random crop say "
-            "otherwise")
-        ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; single values below go first");
+            "'ltrp score --targets'; then with whole photos as input, unless --ranker-input or the options of the random crop are "
+            "given")
+        ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; options below override it");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});
     options.add_options()
         ("head", po::value(&params.head)->value_name("NAME")->default_value(params.head), "token: a score from each patch's "
             "token, on any grid; class: all scores from the class token, as in the paper")
-        ("removal", word("decoder"), "where a visible patch is taken out: decoder (fast) or encoder")
+        ("removal", word("decoder"), "where a visible patch is removed: decoder (fast) or encoder")
         ("metric", word("l1"), "how reconstructions are compared: l1, l2, ssim or psnr")
         ("space", word("decoder"), "l1 and l2: differences in the decoder's output as it is (decoder) or in real pixel "
             "contrast (pixel)")
@@ -64,8 +64,8 @@ int runTrain(const std::vector<std::string>& args)
             "list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank")
         ("list-k", po::value(&params.listK)->value_name("K")->default_value(params.listK),
             "list-mle-k: visible patches drawn per image")
-        ("ranker-input", word("visible"), "the ranker's input while it learns: the visible patches alone (visible, the "
-            "paper's way, fast) or the whole image, as at run time (all)")
+        ("ranker-input", word("visible"), "the ranker's input in training: only the visible patches (visible, as in "
+            "the paper, fast) or the whole image, as in use (all)")
         ("score-precision", po::value<std::string>()->value_name("NAME"), "of the autoencoder's matrix products, where "
             "most of the time goes: fp32, bf16 or int8, on cuda as --precision (default: as --precision)");
     // clang-format on

@@ -31,7 +31,7 @@ using namespace cv::ltrp;
 namespace
 {
 
-/// With its present value as the default, written as it would be typed; without where that is for the training to choose.
+/// The default is the present value, written as it would be typed; none if the training chooses it.
 void addTrainOption(po::options_description& options, TrainParams& params, const train::TrainOption& option)
 {
     const bool chosen = option.real == &TrainParams::warmupEpochs || option.whole == &TrainParams::accumulate;
@@ -56,7 +56,7 @@ std::string clockTime(double seconds)
     return text;
 }
 
-/// The state of a training on stderr.
+/// Display of a training's state on stderr.
 class Display
 {
 public:
@@ -124,32 +124,32 @@ void addTrainOptions(po::options_description& options, TrainParams& p, const cha
     if (isMpiTool())
         options.add_options()
             ("deterministic", po::value<std::string>()->value_name("yes|no"), "add gradients in the order of the batches: the result "
-                "is that of one worker, bit for bit; no: faster with many (default: yes up to 8 workers; on GPUs always no)");
+                "is bit-identical to that of one worker; no: faster with many (default: yes up to 8 workers; on GPUs always no)");
     addWorkerOptions(options);
     // clang-format off
     options.add_options()
         ("out", po::value(&p.out)->value_name("DIR")->required(),
             "folder for checkpoints, log.jsonl and final.safetensors; made if absent")
         ("init", po::value(&p.init)->value_name("FILE"), initHelp)
-        ("resume", po::bool_switch(&p.resume), "go on from the newest complete checkpoint in DIR; "
-            "starts fresh where there is none")
+        ("resume", po::bool_switch(&p.resume), "continue from the newest complete checkpoint in DIR; "
+            "starts anew if there is none")
         ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, one \"name = value\" per "
-            "line; the command line goes first");
+            "line; the command line overrides it");
     for (const train::TrainOption& option : train::trainOptions())
         if (option.real != &TrainParams::maskRatio && option.whole != &TrainParams::threads)
             addTrainOption(options, p, option);
     options.add_options()
-        ("full-decode", po::bool_switch(), "decode JPEG files in full even where a half, a quarter or an eighth of their size is enough for every "
+        ("full-decode", po::bool_switch(), "decode JPEG files in full even if a half, a quarter or an eighth of their size is enough for every "
             "crop; slower")
         ("precision", po::value<std::string>()->value_name("NAME")->default_value("fp32"), "of the matrix products of the "
             "network in training: fp32 or bf16 (processors with AVX512_BF16), on cuda also tf32 or fp16; weights, gradients and "
             "optimizer are 32-bit")
         ("device", po::value<std::string>()->value_name("NAME")->default_value("cpu"),
-            "cpu, or cuda: an NVIDIA GPU, for the whole training; where there is none, nothing is trained")
+            "cpu, or cuda: an NVIDIA GPU, for the whole training; an error if there is none")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of all random draws")
         ("threads", po::value<int>()->value_name("N"), "compute threads (default: all cores); a resumed run "
-            "needs the same number, by which sums are rounded")
-        ("note", po::value(&p.note)->value_name("TEXT"), "kept with the result: the data set's name and licence, say");
+            "needs the same number, because it affects rounding")
+        ("note", po::value(&p.note)->value_name("TEXT"), "stored with the result, for example the data set's name and licence");
     // clang-format on
     addMaxPixels(options);
 }
@@ -161,8 +161,8 @@ void addMaskOptions(po::options_description& options, TrainParams& params)
             addTrainOption(options, params, option);
     // clang-format off
     options.add_options()
-        ("recipe", po::value<std::string>()->value_name("NAME"), "paper: what is not given as the paper has it, 64 batches "
-            "of 64 images an update and 40 epochs of warm-up; without it both follow data, device and --epochs");
+        ("recipe", po::value<std::string>()->value_name("NAME"), "paper: the paper's values for options not given, 64 batches "
+            "of 64 images per update and 40 epochs of warm-up; without it both depend on data, device and --epochs");
     // clang-format on
 }
 
@@ -235,7 +235,7 @@ cv::Ptr<Trainer> prepareTrainer(const std::function<cv::Ptr<Trainer>()>& prepare
 int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
 {
 #ifdef SIGXFSZ
-    // A file size limit then is a write error like a full disk, which the trainer reports.
+    // Exceeding a file size limit then is a write error like a full disk, which the trainer reports.
     std::signal(SIGXFSZ, SIG_IGN);
 #endif
     Display display;
@@ -249,7 +249,7 @@ int runTrainer(const cv::Ptr<Trainer>& trainer, const TrainParams& params)
     for (const char* name : {"log.jsonl", "final.safetensors"})
         refuseInput((std::filesystem::path(std::string(params.out)) / name).string());
     train::trainTogether(*trainer, workers());
-    if (workers().alone())   // else the signal comes to many, and perhaps to end them all
+    if (workers().alone())   // otherwise many processes get the signal, and it may end them all
         announceInterrupt("ltrp: stopping after this batch; again to stop now\n");
     if (trainer->run())
         return 0;

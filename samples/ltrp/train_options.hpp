@@ -15,27 +15,26 @@
 namespace tool
 {
 
-/// Options of a network's shape: (name, where the value goes), applied over a preset by applyGeometry().
+/// Options for a network's geometry: (name, destination), applied on top of a preset by applyGeometry().
 typedef std::vector<std::pair<const char*, int*>> Geometry;
 
-/// --out --resume --config and every hyper-parameter that all trainings share, with the defaults found in `params`.
-/// initHelp: what --init is
+/// --out --resume --config and all hyper-parameters common to all trainings, with the defaults in `params`. initHelp:
+/// help text of --init
 void addTrainOptions(po::options_description& options, cv::ltrp::TrainParams& params, const char* initHelp);
-/// Of the trainings that hide patches at random: --mask-ratio and --recipe.
+/// Options of trainings that hide patches at random: --mask-ratio and --recipe.
 void addMaskOptions(po::options_description& options, cv::ltrp::TrainParams& params);
 /// One option per entry, with its default in the help text.
 void addGeometryOptions(po::options_description& options, const Geometry& geometry,
                         const std::vector<const char*>& meanings);
 void applyGeometry(const po::variables_map& values, const Geometry& geometry);
-/// What the option parser cannot write itself: data, seed.
+/// Sets values that the option parser cannot write itself: data, seed.
 void finishTrainParams(const po::variables_map& values, cv::ltrp::TrainParams& params);
 
-/// Prepares a training; what the trainer refuses of its parameters is a mistake on the command line, but not what is wrong with
-/// a file.
+/// Prepares a training. Parameters that the trainer rejects are errors on the command line; errors in files are not.
 cv::Ptr<cv::ltrp::Trainer> prepareTrainer(const std::function<cv::Ptr<cv::ltrp::Trainer>()>& prepare,
                                           const std::vector<std::string>& files);
 
-/// Runs a training with its progress on stderr: a bar on a terminal, a line every half minute elsewhere. Ctrl-C ends it
+/// Runs a training with its progress on stderr: a bar on a terminal, otherwise a line every half minute. Ctrl-C ends it
 /// after the current update with a checkpoint. @return the exit status
 int runTrainer(const cv::Ptr<cv::ltrp::Trainer>& trainer, const cv::ltrp::TrainParams& params);
 

@@ -11,10 +11,10 @@
 namespace tool
 {
 
-/// Options that say what shapes of a foreign weight file cannot: --heads, --decoder-heads, --head, --eps.
+/// Options for properties that shapes in a foreign weight file do not contain: --heads, --decoder-heads, --head, --eps.
 void addHintOptions(po::options_description& options);
 
-/// The option --norm-pix-loss alone, which is among them, and its value: 1, 0, or -1 where it is not given.
+/// Only the option --norm-pix-loss, which addHintOptions() includes, and its value: 1, 0, or -1 if it is not given.
 void addTargetsOption(po::options_description& options);
 int targetsOption(const po::variables_map& values);
 

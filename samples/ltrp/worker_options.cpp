@@ -35,7 +35,7 @@ void addWorkerOptions(po::options_description& options)
     if (launched)
         options.add_options()
             ("stall-seconds", po::value(&launched->stallSeconds)->value_name("X")->default_value(launched->stallSeconds,
-                plain(launched->stallSeconds)), "seconds after which a worker that does not answer ends all; 0: it is waited for");
+                plain(launched->stallSeconds)), "seconds after which a worker that does not answer ends the job; 0: no limit");
 }
 
 void requireWorkersOfLauncher()
@@ -47,8 +47,8 @@ void requireWorkersOfLauncher()
             continue;
         if (std::atoi(value) > workers().count())
             throw UsageError(std::string("started as one of ") + value + " processes (" + name + "), but " +
-                             (launched ? "the MPI of this program is another one than the launcher's"
-                                       : "this program works alone; ltrp-mpi works in several processes"));
+                             (launched ? "this program uses another MPI than the launcher"
+                                       : "this program runs as a single process; ltrp-mpi runs as several"));
         return;
     }
 }

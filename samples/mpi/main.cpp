@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The tool as one of the processes that mpirun or srun starts.
+// The tool as one of the processes started by mpirun or srun.
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
@@ -19,7 +19,8 @@
 namespace
 {
 
-/// The line of a worker that fails. What all of them find is said by worker 0, which ends the others before it is their turn.
+/// Prints the error of a failing worker. Errors common to all workers are printed by worker 0, which ends the others
+/// before their delay is over.
 void complain(const MpiWorkers& workers, const std::string& failure)
 {
     for (double left = workers.first() ? 0 : 0.5 + 0.1 * std::min(workers.index(), 25); left > 0; left -= 0.01)
@@ -61,7 +62,7 @@ int main(int argc, char** argv)
             failure.clear();
         if (!failure.empty())
             complain(workers, failure);
-        if (status != 0 && !workers.alone() && !workers.ended())   // else the others would wait for this one
+        if (status != 0 && !workers.alone() && !workers.ended())   // otherwise the others would wait for this one
             MPI_Abort(MPI_COMM_WORLD, status);
     }
     MPI_Finalize();

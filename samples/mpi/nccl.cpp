@@ -72,7 +72,7 @@ public:
     }
     ~NcclSum() override
     {
-        // After a failure the others may never come, and to leave in order would wait for them.
+        // After a failure the other workers may never arrive, and an orderly shutdown would wait for them.
         if (std::uncaught_exceptions() > 0)
             ncclCommAbort(group_);
         else

@@ -10,12 +10,13 @@
 namespace gpu
 {
 
-/// Makes GPU number `index` the calling thread's current device. count: workers on this machine. Nothing happens in a build
-/// without CUDA and where CUDA finds no GPU, which selecting one reports. @throws std::runtime_error if there are fewer GPUs
+/// Makes GPU number `index` the calling thread's current device. count: number of workers on this machine. Does nothing
+/// in a build without CUDA, and if CUDA finds no GPU, which selecting one reports. @throws std::runtime_error if there
+/// are fewer GPUs
 void take(int index, int count);
 
-/// Sums by NCCL over the workers' current GPUs. Null in a build without LTRP_WITH_NCCL. Collective
-/// @throws std::runtime_error with NCCL's reason
+/// Creates sums by NCCL over the workers' current GPUs. Null in a build without LTRP_WITH_NCCL. Collective @throws
+/// std::runtime_error with NCCL's reason
 std::unique_ptr<cv::ltrp::ops::DeviceSum> makeSum(cv::ltrp::train::Workers& workers);
 
 }  // namespace gpu

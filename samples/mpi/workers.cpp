@@ -42,12 +42,12 @@ MpiWorkers::MpiWorkers()
     char host[MPI_MAX_PROCESSOR_NAME] = {};
     int length = 0;
     MPI_Get_processor_name(host, &length);
-    places_.assign(static_cast<size_t>(count_), "place unknown");   // until all have told
+    places_.assign(static_cast<size_t>(count_), "place unknown");   // until gather() is done
     places_ = gather("process " + std::to_string(getpid()) + " on " + host);
     countNeighbours();
 }
 
-/// MPI counts in int.
+/// Splits transfers, because MPI counts are int.
 template <typename Begin> void MpiWorkers::inPieces(size_t size, const Begin& begin)
 {
     const size_t most = 1 << 30;
@@ -61,7 +61,8 @@ template <typename Begin> void MpiWorkers::inPieces(size_t size, const Begin& be
 
 void MpiWorkers::wait(MPI_Request& request)
 {
-    // Of a pause as of a whole job that was stopped and goes on, a tenth of a second counts: it is nobody's fault.
+    // A long gap (a paused process, or a whole job that was stopped and continued) counts as only a tenth of a second,
+    // because no worker is at fault.
     double waited = 0, last = now();
     for (int i = 0;; i++)
     {
@@ -82,7 +83,7 @@ void MpiWorkers::wait(MPI_Request& request)
     }
 }
 
-/// All who wait say so to all others; after two seconds the first of them names those who were not heard of.
+/// All waiting workers notify all others; after two seconds the first of them reports those that have not answered.
 void MpiWorkers::callRoll()
 {
     char token = 0;
@@ -110,17 +111,17 @@ void MpiWorkers::callRoll()
         if (!here[static_cast<size_t>(w)])
             missing += (missing.empty() ? "" : ", ") + name(w);
     if (std::find(here.begin(), here.end(), true) - here.begin() == index_)
-        tool::complain((missing.empty() ? "what workers say to each other takes too long" : missing + " does not answer") + ": " +
-                       tool::plain(stallSeconds) + " s have passed (--stall-seconds). What was written is good: start the same command again, a training with --resume");
+        tool::complain((missing.empty() ? "communication between workers takes too long" : missing + " does not answer") + ": " +
+                       tool::plain(stallSeconds) + " s have passed (--stall-seconds). Files written so far are valid: start the same command again, a training with --resume");
     else
         pause(3);
     std::signal(SIGALRM, SIG_DFL);
-    alarm(10);   // on a machine that the network has lost, MPI_Abort waits for the launcher
+    alarm(10);   // if a machine has lost the network, MPI_Abort waits for the launcher
     MPI_Abort(MPI_COMM_WORLD, 1);
     std::abort();
 }
 
-/// A worker's part of each processor it may run on is 1 / the number of the machine's workers that may, too.
+/// A worker's share of each processor it may run on is 1 / the number of this machine's workers that may run on it.
 void MpiWorkers::countNeighbours()
 {
     cpu_set_t mine;

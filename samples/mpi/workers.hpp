@@ -2,7 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Workers of a training as processes that mpirun or srun starts. All of MPI is in workers.cpp, all of NCCL in nccl.cpp.
+// Workers of a training as processes started by mpirun or srun. All MPI calls are in workers.cpp, all NCCL calls in
+// nccl.cpp.
 #ifndef LTRP_SAMPLES_MPI_WORKERS_HPP
 #define LTRP_SAMPLES_MPI_WORKERS_HPP
 
@@ -10,8 +11,8 @@
 
 #include <mpi.h>
 
-/// To be made and destroyed between MPI_Init_thread() and MPI_Finalize(). Every call that waits for others is asked for its end
-/// again and again, so that a worker that stopped is noticed. MPI's own errors end the job, which is MPI's default.
+/// To be created and destroyed between MPI_Init_thread() and MPI_Finalize(). Every call that waits for others polls, so
+/// that a worker that has stopped is noticed. MPI's own errors end the job, which is MPI's default.
 class MpiWorkers final : public cv::ltrp::train::Workers
 {
 public:
@@ -21,7 +22,7 @@ public:
     int index() const override { return index_; }
     std::string name(int index) const override;
     int threads() const override { return threads_; }
-    /// The executable's checksum, and the versions of the libraries that compute.
+    /// The executable's checksum, and the versions of the libraries used.
     std::string program() const override;
 
     void broadcast(void* data, size_t bytes, int from) override;
@@ -33,7 +34,7 @@ public:
     void takeGpu() override;
     std::unique_ptr<cv::ltrp::ops::DeviceSum> deviceSum() override;
     void end() override;
-    bool ended() const { return ended_; }   ///< all workers have come to the end of the training
+    bool ended() const { return ended_; }   ///< all workers have reached the end of the training
 
 private:
     template <typename Begin> void inPieces(size_t size, const Begin& begin);
@@ -42,7 +43,7 @@ private:
     void countNeighbours();
 
     int count_ = 1, index_ = 0, threads_ = 1;
-    int onMachine_ = 1, indexOnMachine_ = 0;   ///< the workers of this machine
+    int onMachine_ = 1, indexOnMachine_ = 0;   ///< workers on this machine
     MPI_Comm rollCall_ = MPI_COMM_NULL;
     std::vector<std::string> places_;
     bool ended_ = false;

@@ -25,7 +25,7 @@ def measured(options, folder):
         if subprocess.run(command, env=environment).returncode != 0:
             sys.exit('the suite %s fails' % suite)
     merged = os.path.join(folder, 'all.profdata')
-    profiles = glob.glob(os.path.join(folder, '*.profraw'))   # a process that was killed leaves none, or an empty one
+    profiles = glob.glob(os.path.join(folder, '*.profraw'))   # a killed process leaves none, or an empty one
     subprocess.run([options.llvm_profdata, 'merge', '-o', merged] + [name for name in profiles if os.path.getsize(name)], check=True)
     text = subprocess.run([options.llvm_cov, 'export', '--instr-profile', merged, options.program], check=True,
                           stdout=subprocess.PIPE).stdout
@@ -49,7 +49,7 @@ def outcomes(functions, sources):
             counts[1] += false
             if true or false:
                 macros.add(place[2:])
-    # A condition of a macro that is nowhere true or false is none: the end of "do ... while (0)".
+    # The "do ... while (0)" of a macro is not a condition: it is never both true and false.
     return {name: {place: counts for place, counts in branches.items() if len(place) == 2 or place[2:] in macros}
             for name, branches in sorted(files.items())}
 

@@ -2,13 +2,14 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Preloaded (LD_PRELOAD) by tests/test_faults.cpp: one call of an allocation or a system call fails, the one whose number
-// LTRP_FAULT_AT says, of the kind in LTRP_FAULT_KIND: "memory", "system", or one function by its name, "fsync" say. Of one
-// function only calls count whose file's path holds LTRP_FAULT_PATH, and LTRP_FAULT_ERRNO is the error, where they are given;
-// LTRP_FAULT_TIMES: so many calls fail one after the other. With LTRP_FAULT_COUNT the number of calls is written to that file
-// when the program ends, and the numbers of those to try with it: the first and the last one of each place in the code, which is
-// a call with its nearest callers. Three libraries end the process where they get no memory, GDAL, oneDNN 2 and glibc (when a thread
-// first uses a thread_local object), which no caller can help: a failure that would hit them is put off to the next call.
+// Preloaded (LD_PRELOAD) by tests/test_faults.cpp. Makes one call of an allocation or system call fail: call number
+// LTRP_FAULT_AT of the kind LTRP_FAULT_KIND, which is "memory", "system", or the name of one function, for example
+// "fsync". For one function, LTRP_FAULT_PATH (optional) counts only calls for files whose path contains it, and
+// LTRP_FAULT_ERRNO (optional) is the error. LTRP_FAULT_TIMES: number of successive calls that fail. LTRP_FAULT_COUNT: a
+// file that receives, at the end of the program, the number of calls and the call numbers to test: the first and the
+// last call of each place in the code (a call together with its nearest callers). Three libraries end the process if an
+// allocation fails, which no caller can prevent: GDAL, oneDNN 2 and glibc (when a thread first uses a thread_local
+// object). A failure in one of them is deferred to the next call.
 
 #include <atomic>
 #include <cerrno>
@@ -32,13 +33,13 @@ namespace
 std::atomic<long> calls{0};
 std::atomic<long> failing{-1};
 bool memory = false, ready = false;
-thread_local bool inGdal = false;   // its allocations by operator new come from libstdc++
-const char* function = nullptr;   // of which alone calls fail; null: of all
-const char* within = "";          // a part of the paths
+thread_local bool inGdal = false;   // its operator new calls come from libstdc++
+const char* function = nullptr;   // only calls of this function fail; null: of all
+const char* within = "";          // a substring of the paths
 long times = 1;
 int reason = 0;
 
-/// A place in the code, by a checksum of the return addresses, and its calls.
+/// A place in the code, identified by a checksum of the return addresses, and its calls.
 struct Place
 {
     size_t stack;
@@ -47,9 +48,9 @@ struct Place
 Place places[1 << 16];   // an open hash table
 pthread_mutex_t placesLock = PTHREAD_MUTEX_INITIALIZER;
 bool counting = false;
-thread_local bool unwinding = false;   // which may allocate
+thread_local bool unwinding = false;   // unwinding itself may allocate
 
-/// Notes where the call with this number comes from.
+/// Records the place of the call with this number.
 void notePlace(long call)
 {
     if (!counting || unwinding)
@@ -85,7 +86,7 @@ void notePlace(long call)
 
 int (*programMain)(int, char**, char**) = nullptr;
 
-/// Counting begins with main(): what libraries do while they are loaded is not the program's work.
+/// Counting begins with main(): calls while libraries are loaded are not the program's.
 int countedMain(int argc, char** argv, char** environment)
 {
     const char* at = std::getenv("LTRP_FAULT_AT");
@@ -132,12 +133,12 @@ bool memoryFails(const void* caller)
     if (!ready || !memory || unwinding)
         return false;
     long call = calls.fetch_add(1) + 1;
-    if (counting && !endsWithoutMemory(caller))   // put off, it would be the same failure as at the next place
+    if (counting && !endsWithoutMemory(caller))   // deferred, it would be the same failure as at the next place
         notePlace(call);
     return call == failing && (!endsWithoutMemory(caller) || !failing.compare_exchange_strong(call, call + 1));
 }
 
-/// Of a call of the function `name`, for the file of a descriptor or path; `error` is what it fails with.
+/// Whether a call of function `name`, for the file of a descriptor or path, is to fail, with `error`.
 bool fails(const char* name, int file, const char* path, int error, bool always = true)
 {
     if (!ready || memory || (function ? std::strcmp(function, name) != 0 : !always))
@@ -180,7 +181,7 @@ int __libc_start_main(Main main, int argc, char** argv, void (*init)(), void (*f
         countedMain, argc, argv, init, fini, loaderFini, stackEnd);
 }
 
-/// GDAL's start, in OpenCV's first look at an image file.
+/// Initialisation of GDAL, when OpenCV first opens an image file.
 void GDALAllRegister()
 {
     inGdal = true;
@@ -235,7 +236,7 @@ int open(const char* path, int flags, ...)
     return fails("open", -1, path, EIO) ? -1 : real(path, flags, mode);
 }
 
-// Of these no run of "system" looks at each: there are many, and their failures are those of the others.
+// Runs of "system" do not test these one by one: there are many, and their failures are like those of the others.
 int access(const char* path, int mode) noexcept
 {
     static const auto real = next<int (*)(const char*, int)>("access");

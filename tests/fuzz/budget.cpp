@@ -21,7 +21,7 @@ std::atomic<long long> allocated{0}, most{0};
 std::atomic<bool> measuring{false};
 double begun = 0, longest = 0;
 
-/// Nothing is allocated here: it is called within malloc() and from a signal handler.
+/// Must not allocate: it is called within malloc() and from a signal handler.
 template <size_t N> [[noreturn]] void fail(const char (&text)[N])
 {
     measuring = false;

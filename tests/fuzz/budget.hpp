@@ -7,20 +7,21 @@
 
 #include <cstddef>
 
-/// What one input may cost. Inputs have some ten thousand bytes at most: one that takes more was believed a size.
-const size_t budgetBytes = size_t(64) << 20;   ///< allocated at a time beyond what was before; measured under AddressSanitizer
-const double budgetSeconds = 5;                ///< of the processor, so that a busy machine fails no input
+/// Limits per input. Inputs have at most some ten thousand bytes: one that exceeds the limits contains a size that was
+/// not checked.
+const size_t budgetBytes = size_t(64) << 20;   ///< allocated beyond what was before; measured under AddressSanitizer
+const double budgetSeconds = 5;                ///< processor time, so that inputs do not fail on a busy machine
 
-/// Measures an input and ends the process by abort(), with a word, as soon as it has gone beyond the budget.
+/// Measures an input and ends the process with a message and abort() as soon as it exceeds the limits.
 class Budget
 {
 public:
-    Budget();    ///< begins; one at a time
+    Budget();    ///< begins measuring; only one at a time
     ~Budget();
     Budget(const Budget&) = delete;
     Budget& operator=(const Budget&) = delete;
 
-    static size_t mostBytes();     ///< of any input so far; 0 without AddressSanitizer
+    static size_t mostBytes();     ///< largest amount of any input so far; 0 without AddressSanitizer
     static double mostSeconds();
 };
 

@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-/// What a fuzz target provides. Returns 0 for input that was read, -1 for input that was refused with an error.
+/// Implemented by each fuzz target. Returns 0 if the input was read, -1 if it was rejected with an error.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
-/// Sound inputs to begin with, small ones: most of their bytes should matter.
+/// Valid inputs to start from, small, so that most bytes matter.
 std::vector<std::string> fuzzSeeds();
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-/// A folder in memory where there is one, that goes away with the process.
+/// A temporary folder, in memory if possible, removed at the end of the process.
 class FuzzFolder
 {
 public:

@@ -30,13 +30,13 @@ std::string read(const std::string& path)
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// Two bytes of length, a config.json of that length, the weights.
+/// Concatenates two bytes of length, a config.json of that length, and the weights.
 std::string together(const std::string& config, const std::string& weights)
 {
     return std::string{static_cast<char>(config.size()), static_cast<char>(config.size() >> 8)} + config + weights;
 }
 
-/// The model under another project's names and without metadata.
+/// The model with another project's names and without metadata.
 std::string foreign(const Model& model, const NetworkInFile& network, const std::string& path)
 {
     std::vector<TensorOut> tensors;
@@ -69,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         std::filesystem::remove(config);
     try
     {
-        LoadHints hints;   // what a file of another project without config.json does not tell
+        LoadHints hints;   // information missing in a file of another project without config.json
         if (length == 0)
         {
             hints.heads = 2;
@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
         }
         const Model model = loadModel(weights, hints);
         describeModel(model, true);
-        // What was read can be written and is read again as the same model.
+        // A model that was read can be written and read again unchanged.
         const std::string again = folder().file("again.safetensors");
         saveModel(again, model);
         const Model copy = loadModel(again, model.kind);
@@ -112,7 +112,7 @@ std::vector<std::string> fuzzSeeds()
     saveModel(path, model, DType::F16);
     seeds.push_back(together("", read(path)));
 
-    // The same as other projects store it: facebook MAE, and Hugging Face with its configuration beside it.
+    // The same in other projects' formats: facebook MAE, and Hugging Face with its configuration.
     NetworkInFile network;
     network.kind = ModelKind::Mae;
     seeds.push_back(together("", foreign(model, network, path)));

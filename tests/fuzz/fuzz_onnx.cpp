@@ -20,8 +20,8 @@ using namespace cv::ltrp::io;
 namespace
 {
 
-/// What protocol buffers make of an accepted file, found in another way than the reader's: importers trust it. Two
-/// messages where one belongs are merged, which comes to the same as joining their bytes.
+/// An independent parser of accepted files, because importers trust them. Protocol buffers merge repeated messages,
+/// which is equivalent to concatenating their bytes.
 namespace importer
 {
 
@@ -107,7 +107,7 @@ size_t numbersOf(const std::vector<Field>& fields, uint32_t number, size_t width
     return bytes / width;
 }
 
-/// As many values as the shape says, in the list of the type or as raw bytes in this file.
+/// Checks that a tensor has as many values as its shape states, in the list of its type or as raw bytes in this file.
 void checkTensor(const std::string& bytes)
 {
     const std::vector<Field> fields = parse(bytes);
@@ -156,7 +156,8 @@ void checkModel(const std::string& bytes)
 
 }  // namespace importer
 
-/// What other exporters write: values in lists, packed and one by one, a constant as an attribute and among the inputs.
+/// Forms written by other exporters: values in lists, packed and one by one, a constant as an attribute and among the
+/// inputs.
 std::string foreign()
 {
     using namespace onnx_bytes;
@@ -169,7 +170,7 @@ std::string foreign()
                   text(11, value("bias", {2})));
 }
 
-/// What needs no trust runs, whatever its weights are.
+/// Files accepted without `trusted` must run, whatever their weights.
 void runOwn(const OnnxRankerFile& file)
 {
     const int images = file.anyBatch ? 2 : 1, size[] = {images, 3, file.input.size().height, file.input.size().width};

@@ -17,8 +17,8 @@ const std::string storageBytes = "012345678901234567890123";
 
 }  // namespace
 
-/// The first byte chooses: an even one is followed by an archive, an odd one by a pickle, which is put into a sound
-/// archive (within an archive, its checksum would stop nearly every changed pickle).
+/// The first byte selects the form: after an even one follows an archive, after an odd one a pickle, which is put into
+/// a valid archive (within an archive, its checksum would reject nearly every changed pickle).
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
 {
     if (size == 0)
@@ -47,7 +47,7 @@ std::vector<std::string> fuzzSeeds()
         program(dict({{"model", dict({{"w", floats("0", {2, 3})}, {"h", halves}})}, {"args", settings}})),
         program(dict({{"w", transposed}, {"n", dict({{"x", "N"}, {"epoch", "K\x07"}})}})),
         program("}q\x01(" + text("a") + "]q\x02" + text("b") + "h\x02(K\x01K\x02" "eu"),
-        // The same things in the shorter forms that picklers write.
+        // The same content in the shorter forms that picklers write.
         program("}q\x01X\x01" + std::string(3, '\0') + "w" + global("torch._utils", "_rebuild_tensor_v2") +
                 "((X\x07" + std::string(3, '\0') + "storage" + global("torch", "FloatStorage") + "X\x01" +
                 std::string(3, '\0') + "0X\x03" + std::string(3, '\0') + "cpuK\x06tQK\x01K\x05\x85K\x01\x85\x89" +

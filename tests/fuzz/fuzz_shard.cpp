@@ -19,7 +19,7 @@ using namespace cv::ltrp::image;
 namespace
 {
 
-/// The bytes of members by name, as libarchive itself reads them.
+/// The contents of members by name, as read by libarchive.
 std::multimap<std::string, std::string> unpacked(const std::string& bytes)
 {
     std::multimap<std::string, std::string> members;
@@ -81,7 +81,7 @@ std::vector<std::string> fuzzSeeds()
 {
     using namespace shard_bytes;
     const std::string photo(30, 'p');
-    // A pax header's records say their own length.
+    // The records of a pax header begin with their own length.
     const std::string record = "30 path=folder/name-of-pax.jpg\n", sparse = "22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n";
     return {member("a.jpg", photo) + member("a.cls", "7") + member("./b/c.png", photo) + ending(),
             member("././@LongLink", std::string("long/name.jpg\0", 14), 'L') + member("short.jpg", photo) + ending(),

@@ -9,8 +9,8 @@
 
 #include <cstdlib>
 
-/// Reads every byte that an accepted file promises, so that a memory checker sees a promise that is not kept; ends the
-/// process when the file contradicts itself.
+/// Reads every byte of an accepted file's tensors, so that a memory checker detects missing ones; ends the process if
+/// the file is inconsistent.
 inline void readEverything(const cv::ltrp::io::TensorFile& file)
 {
     using namespace cv::ltrp::io;

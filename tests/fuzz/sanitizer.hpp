@@ -17,7 +17,7 @@
 
 #include <cstddef>
 
-// Of <sanitizer/allocator_interface.h>, which gcc does not install.
+// From <sanitizer/allocator_interface.h>, which gcc does not install.
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*allocated)(const volatile void*, size_t),
                                                          void (*freed)(const volatile void*));
 extern "C" size_t __sanitizer_get_allocated_size(const volatile void* block);

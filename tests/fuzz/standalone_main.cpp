@@ -2,14 +2,14 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A driver for compilers that bring no fuzzer of their own: changes sound inputs at random, hands them to the target
-// and says how many it tried. What it tries is a function of the seed alone. Build with -fsanitize=address,undefined.
+// A fuzzing driver for compilers without one: changes valid inputs at random, passes them to the target and prints how
+// many it tried. The inputs depend only on the seed. Build with -fsanitize=address,undefined.
 //
-//   fuzz_NAME [--seconds N] [--seed S] [FILE...]   N seconds (default 60), the files as further sound inputs
-//   fuzz_NAME --replay FILE...                     the files as they are, once each
-//   fuzz_NAME --seeds FOLDER                       writes the sound inputs into the folder, as a corpus for libFuzzer
+// fuzz_NAME [--seconds N] [--seed S] [FILE...]   N seconds (default 60); the files are additional valid inputs
+// fuzz_NAME --replay FILE...                     each file once, unchanged
+// fuzz_NAME --seeds FOLDER                       writes the valid inputs into the folder, as a corpus for libFuzzer
 //
-// An input that makes the target fail is left in the current folder as fuzz_NAME-failure.bin.
+// An input that makes the target fail is saved in the current folder as fuzz_NAME-failure.bin.
 
 #include "budget.hpp"
 #include "fuzz.hpp"
@@ -26,7 +26,7 @@
 #include <random>
 
 #ifdef LTRP_FUZZ_ASAN
-/// Inputs are small, so no allocation need be large: one that is was made from a size that nobody checked.
+/// Inputs are small, so no large allocation is needed: one would be the result of an unchecked size.
 extern "C" const char* __asan_default_options()
 {
     return "max_allocation_size_mb=256:allocator_may_return_null=0:handle_abort=1";
@@ -71,7 +71,7 @@ void mutate(std::string& input, const std::string& other, Random& random)
         if (room > 0)
             input[at] = static_cast<char>(random());
         break;
-    case 2:   // a number in place
+    case 2:   // overwrites a number
     {
         const size_t bytes = std::min(room, size_t(1) << below(random, 4));
         const uint64_t number = interestingNumber(random);
@@ -82,21 +82,21 @@ void mutate(std::string& input, const std::string& other, Random& random)
         input.insert(at, std::to_string(interestingNumber(random)));
         break;
     case 4: input.erase(at, 1 + below(random, 8)); break;
-    case 5:   // a piece of itself again
+    case 5:   // repeats a part of itself
         input.insert(at, input.substr(input.empty() ? 0 : below(random, input.size()), 1 + below(random, 40)));
         break;
-    case 6:   // a piece of another input
+    case 6:   // inserts a part of another input
         if (!other.empty())
             input.insert(at, other.substr(below(random, other.size()), 1 + below(random, 60)));
         break;
-    case 7:   // a piece of another input in place
+    case 7:   // overwrites with a part of another input
         if (!other.empty())
         {
             const std::string piece = other.substr(below(random, other.size()), 1 + below(random, 60));
             input.replace(at, piece.size(), piece);
         }
         break;
-    case 8:   // one byte up or down
+    case 8:   // changes one byte by 1
         if (room > 0)
             input[at] = static_cast<char>(input[at] + (random() & 1u ? 1 : -1));
         break;
@@ -119,7 +119,7 @@ std::string readFile(const std::string& path)
     return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-/// True when the target took the input for sound.
+/// Returns true if the target accepted the input.
 bool run(const std::string& input)
 {
     currentInput = input;
@@ -166,7 +166,7 @@ int fuzz(double seconds, uint64_t seed, const std::vector<std::string>& files)
         if (!run(input))
             continue;
         ++accepted;
-        if (pool.size() < most)   // what was read goes on being changed; the first ones stay
+        if (pool.size() < most)   // accepted inputs are changed further; the first ones stay
             pool.push_back(input);
         else
             pool[seeds + below(random, most - seeds)] = input;

@@ -407,7 +407,7 @@ void agreeStack(const Case& c, const std::string& path, const std::string& prefi
 std::unique_ptr<cv::ltrp::io::Model> loadMae(const Case& c, const std::string& path)
 {
     cv::ltrp::io::LoadHints hints;
-    if (!fs::exists(fs::path(path).parent_path() / "config.json"))   // such a file says these things for itself
+    if (!fs::exists(fs::path(path).parent_path() / "config.json"))   // else config.json contains this
     {
         hints.heads = c.size("encoder.heads");
         hints.decoderHeads = c.size("decoder.heads");

@@ -27,12 +27,12 @@ using Shape = std::vector<int64_t>;
 
 std::string shapeText(const Shape& shape);
 size_t shapeCount(const Shape& shape);
-std::vector<std::string> splitName(const std::string& name);   ///< at the dots
+std::vector<std::string> splitName(const std::string& name);   ///< splits at the dots
 std::string joinName(const std::vector<std::string>& parts, size_t first);
-/// "pasted_denorm0", "pasted_denorm" -> 0; -1 where `text` is not `stem` and a number.
+/// "pasted_denorm0", "pasted_denorm" -> 0; -1 if `text` is not `stem` followed by a number.
 int numberAfter(const std::string& text, const std::string& stem);
 
-/// A tensor's shape and values: floats, or integers where the case says int64.
+/// A tensor's shape and values: floats, or integers if the case lists int64.
 struct Values
 {
     Shape shape;
@@ -53,12 +53,12 @@ struct Entry
     Shape shape;
     bool integer = false;
     Json tolerance;               ///< {"abs", "rel"} or "exact" for outputs
-    double float64Deviation = 0;  ///< how far the recorded figures are from the same in 64 bits
+    double float64Deviation = 0;  ///< deviation of the recorded values from a 64-bit computation
     std::string note;
 };
 
-/// A case folder's description and files. Everything that case.json says is checked when it is used: missing keys,
-/// sizes out of range, tensors whose shape or type is not the listed one throw with the file and the key.
+/// A case folder's description and files. The content of case.json is validated when it is used: missing keys, sizes
+/// out of range, and tensors whose shape or type differs from the listed one throw with the file and the key.
 class Case
 {
 public:
@@ -68,7 +68,7 @@ public:
     const std::string& kind() const { return kind_; }
     const std::vector<Entry>& entries() const { return entries_; }
     const Json& json() const { return json_; }
-    const Entry* find(const std::string& name) const;   ///< null when not listed (weights are not looked at)
+    const Entry* find(const std::string& name) const;   ///< null when not listed (weights are not searched)
     std::vector<std::string> weightFiles() const;       ///< files of the weights, relative, in the order listed
 
     /// Values at "a.b.c" below config; the functions check type and range.
@@ -77,7 +77,7 @@ public:
     int size(const std::string& key) const;        ///< 1 to 2^20
     double number(const std::string& key) const;   ///< finite
     std::string ratioKey(double ratio) const;      ///< "m90" among config.visible_per_ratio
-    int visible(const std::string& ratio) const;   ///< patches that stay, checked against config.mask_ratios' rule
+    int visible(const std::string& ratio) const;   ///< visible patches, checked against config.mask_ratios' rule
 
     Values load(const Entry& entry) const;                                    ///< as listed
     Values own(const std::string& name, const Shape& expected, bool integer) const;
@@ -97,13 +97,13 @@ private:
     mutable std::map<std::string, std::shared_ptr<const cv::ltrp::io::TensorFile>> files_;
 };
 
-/// Weights named in a case with the geometry that its config gives at `prefix` ("" or "ranker."), both checked against
+/// Weights named in a case with the geometry in its config at `prefix` ("" or "ranker."); the two are checked against
 /// each other.
 std::unique_ptr<cv::ltrp::io::Model> loadMae(const Case& c, const std::string& path);
 std::unique_ptr<cv::ltrp::io::Model> loadRanker(const Case& c, const std::string& path, const std::string& prefix);
 cv::ltrp::vit::ParamArena cloneArena(const cv::ltrp::vit::ParamArena& arena);
 
-/// The networks' memory and operations, on the device asked for. Values go in by in() and come out by at() and back().
+/// The networks' memory and operations, on the requested device. in() uploads values; at() and back() return results.
 class OnDevice
 {
 public:
@@ -112,10 +112,10 @@ public:
     cv::ltrp::vit::Workspace& ws() { return *ws_; }
     const float* in(const std::string& name, const Values& values);
     const int* in(const std::string& name, const std::vector<int>& values);
-    /// Where an operation is to put what back() brings into `values` afterwards.
+    /// Destination of an operation's result, which back() copies into `values`.
     float* at(const std::string& name, Values& values);
     void back(const float* from, Values& values);
-    /// A pass that adds gradients to memory of the device, which begins as zeros; its result comes to the host.
+    /// Runs a pass that adds gradients to zeroed device memory; the result is copied to the host.
     void gradients(cv::ltrp::vit::ParamArena& grads, const std::function<void(float* grads)>& pass);
 
 private:
@@ -129,14 +129,14 @@ public:
     Report(std::ostream& out, const Device& device) : out_(out), device_(device) {}
 
     const Device& device() const { return device_; }
-    /// A line that names what of a case the CPU computes although another device was asked for.
+    /// Prints which parts of a case are computed on the CPU although another device was requested.
     void onCpu(const std::string& what);
 
-    /// Element by element |got - want| <= allowed(i); elements with a negative allowance are left out and counted in
-    /// the line. Recorded values that are not finite are left out too, but ours must be finite there.
+    /// Checks |got - want| <= allowed(i) for each element; elements with a negative allowance are skipped and counted
+    /// in the line. Recorded values that are not finite are also skipped, but ours must be finite there.
     void compare(const std::string& name, const Values& want, const Values& got,
                  const std::function<double(size_t)>& allowed, const std::string& tolerance);
-    /// The rule of the list: abs + rel * |want|, or "exact".
+    /// Tolerance as listed: abs + rel * |want|, or "exact".
     void compare(const Entry& entry, const Values& want, const Values& got);
     void passed(const std::string& name, const std::string& what);
     void failed(const std::string& name, const std::string& why);
@@ -159,13 +159,13 @@ class Runner
 public:
     Runner(const Case& c, Report& report) : case_(c), report_(report) {}
     virtual ~Runner() = default;
-    /// Throws std::runtime_error for a tensor that no rule computes: such an output is a failure, never left out.
+    /// Throws std::runtime_error for a tensor that no rule computes: such an output is a failure, never skipped.
     virtual Values compute(const Entry& entry) = 0;
     virtual void compare(const Entry& entry, const Values& want, const Values& got)
     {
         report_.compare(entry, want, got);
     }
-    virtual void further() {}   ///< what the case says beyond its tensors
+    virtual void further() {}   ///< checks of the case beyond its tensors
 
 protected:
     [[noreturn]] void unknown(const Entry& entry) const;

@@ -31,7 +31,7 @@ std::string shortNumber(double value)
     return text.str();
 }
 
-/// What a comparison found.
+/// Result of a comparison.
 struct Differences
 {
     size_t compared = 0, off = 0, leftOut = 0, notFinite = 0, oursNotFinite = 0;

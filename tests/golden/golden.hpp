@@ -15,24 +15,24 @@ namespace cv { namespace ltrp { namespace ops { class Backend; }}}
 namespace golden
 {
 
-/// How a run over recorded cases ended.
+/// Result of a run over recorded cases.
 struct Totals
 {
     int passed = 0;   ///< checks within tolerance
-    int failed = 0;   ///< checks off, outputs that nothing computes, and cases that could not be read
+    int failed = 0;   ///< failed checks, outputs without a rule, and cases that could not be read
 };
 
-/// What the networks of the cases compute with.
+/// Device of the cases' networks.
 struct Device
 {
     std::string name;   ///< empty: the CPU
-    /// A new backend each time, for weights that stay as they are (frozen) or change. Not set: the CPU's.
+    /// Creates a new backend, for weights that are constant (frozen) or change. Not set: the CPU's.
     std::function<std::shared_ptr<const cv::ltrp::ops::Backend>(bool frozen)> make;
 };
 
-/// Runs one case folder (it holds case.json) or every case folder directly below `dir`, in the order of their names, and
-/// writes a line per check. What only the CPU can compute is computed there on any device, and named.
-/// `pause` is called between checks; what it throws ends the run.
+/// Runs one case folder (with a case.json) or every case folder directly below `dir`, ordered by name, and writes a
+/// line per check. Steps that only the CPU implements run there on any device, and are named. `pause` is called between
+/// checks; an exception from it ends the run.
 /// @throws std::runtime_error for a folder without any case
 Totals check(const std::string& dir, std::ostream& out, const Device& device = Device(),
              const std::function<void()>& pause = std::function<void()>());

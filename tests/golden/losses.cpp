@@ -77,7 +77,7 @@ private:
         return results_.emplace(batch + "." + loss, result).first->second;
     }
 
-    /// `columns`: the recorded draw, one row per list, where the loss takes one.
+    /// `columns`: the recorded draw, one row per list, for losses that use one.
     RankLoss lossOf(const Entry& entry, const std::string& batch, const std::string& loss, int rows, int n,
                     std::vector<int>& columns) const
     {
@@ -110,7 +110,8 @@ private:
         unknown(entry);
     }
 
-    /// Where the recorded 32-bit value overflowed, the same code in 64 bits often did not: then ours must be that.
+    /// Where the recorded 32-bit value overflowed, the same code in 64 bits often did not: ours is then compared with
+    /// the latter.
     void compareWith64Bits(const Entry& entry, const Values& want, const Values& got)
     {
         const std::string suffix = ".value";

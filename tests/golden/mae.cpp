@@ -25,7 +25,7 @@ using namespace cv::ltrp;
 namespace
 {
 
-/// The masked autoencoder: weights, masks, encoder, decoder, loss, images put back together.
+/// The masked autoencoder: weights, masks, encoder, decoder, loss, reassembled images.
 class MaeRunner : public Runner
 {
 public:
@@ -145,7 +145,7 @@ private:
                     row[id] = 1;
                 continue;
             }
-            // In the sequence the removed patches stand in the order of their noise, as the recorded sort left them.
+            // In the sequence the removed patches are in the order of their noise, as sorted in the recorded run.
             const float* values = &noise.floats[static_cast<size_t>(b) * patches_];
             std::stable_sort(removed.begin(), removed.end(), [values](int i, int j) { return values[i] < values[j]; });
             for (int i = 0; i < patches_; i++)
@@ -173,7 +173,7 @@ private:
         return forwards_.emplace(ratio, f).first->second;
     }
 
-    /// That of a training pass.
+    /// Loss of a training pass.
     Values loss(const std::string& ratio)
     {
         Values value = floatValues({1});
@@ -187,7 +187,7 @@ private:
         return value;
     }
 
-    /// Decoder output where patches were removed, the picture itself where they stayed.
+    /// Decoder output for the removed patches, the image itself elsewhere.
     Values pasted(const std::string& ratio, int image, bool denormalise)
     {
         const Forward& f = forward(ratio);
@@ -220,7 +220,7 @@ private:
         return result;
     }
 
-    /// The same weights in another format must be the same to the bit.
+    /// The same weights in another format must be bit-identical.
     void compareWeights(const std::string& file)
     {
         const std::string name = file + " = " + files_[0];
@@ -243,7 +243,7 @@ private:
         }
     }
 
-    /// The input tensor is what the pictures give.
+    /// Checks that the input tensor results from the images.
     void compareImages()
     {
         if (!case_.json().contains("images"))

@@ -50,8 +50,7 @@ public:
         return tensor;
     }
 
-    /// The tensor's tolerance takes a resize that is equal to the byte; where ours is one 8-bit level off, one level
-    /// is allowed.
+    /// The tensor's tolerance assumes an identical resize; where ours differs by one 8-bit level, one level is allowed.
     void compare(const Entry& entry, const Values& want, const Values& got) override
     {
         const std::string photo = splitName(entry.name)[0];
@@ -133,7 +132,7 @@ private:
         return recorded;
     }
 
-    /// "max 1 level, mean 0.01" is what the case grants this kind of resize.
+    /// "max 1 level, mean 0.01" is the case's tolerance for this kind of resize.
     void compareCrop(const std::string& photo, const Json& description)
     {
         if (numberAfter(photo, "photo_") < 0)

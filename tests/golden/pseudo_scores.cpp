@@ -72,7 +72,7 @@ public:
         compareOrder(entry, want, got);
         if (parts[1] != "decoder")
             return;
-        // Leaving the token out of the sequence must give the masked patches the same as masking it in attention.
+        // Omitting the token from the sequence must give the same masked patches as masking it in attention.
         Entry dropped = entry;
         dropped.name += " (token dropped)";
         const Values scores = droppedScores(parts[0], parts[2] == "l2");
@@ -125,7 +125,7 @@ private:
         return result;
     }
 
-    /// Decoder removal of the definition: a sequence without the patch's token, every masked patch predicted.
+    /// Decoder removal by definition: a sequence without the patch's token, with every masked patch predicted.
     Values droppedScores(const std::string& ratio, bool squared)
     {
         const vit::MaeConfig& config = mae_->config();
@@ -148,7 +148,7 @@ private:
         for (size_t b = 0; b < static_cast<size_t>(batch_); b++)
         {
             const int* kept = &keep[b * n];
-            std::vector<int> tokens;   // of each variant
+            std::vector<int> tokens;   // dropped token of each variant
             for (size_t i = 0; i < n; i++)
                 for (int token = 0; token <= patches_; token++)
                     if (token != 1 + kept[i])
@@ -195,8 +195,8 @@ private:
         return result;
     }
 
-    /// Scores are there to rank: pairs whose recorded gap is beyond the rounding of the recorded run must stand in the
-    /// same order.
+    /// Scores are used for ranking: pairs whose recorded difference exceeds the rounding of the recorded run must be in
+    /// the same order.
     void compareOrder(const Entry& entry, const Values& want, const Values& got)
     {
         if (want.shape != got.shape || want.shape.size() != 2)

@@ -101,7 +101,7 @@ private:
         return classToken ? cls : scores;
     }
 
-    /// The shape says how many patches were visible: this kind of case has no count in its config.
+    /// The shape gives the number of visible patches: this kind of case has none in its config.
     int visible(const std::string& ratio) const
     {
         const Entry* entry = case_.find(ratio + ".ids_keep");

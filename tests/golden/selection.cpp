@@ -181,7 +181,7 @@ private:
         return choices_.emplace(prefix, choice).first->second;
     }
 
-    /// Whether exact distances give the recorded integers of this image, as the case itself says.
+    /// Whether exact distances give the recorded integers of this image, as stated in the case.
     bool agrees(const std::string& prefix, const std::string& what, int image) const
     {
         const std::map<std::string, std::vector<const char*>> keys = {
@@ -216,9 +216,9 @@ private:
                          " images, where by float64_agrees exact distances give other integers than the recorded run");
     }
 
-    /// The smallest distance to a patch of strictly higher density: where densities lie closer than the rounding of the
-    /// recorded run, either may have been the higher one there, and the distance found is another. Such elements are
-    /// left out if the recorded value is one that either choice gives.
+    /// The smallest distance to a patch of strictly higher density. Where densities differ by less than the rounding of
+    /// the recorded run, their order there may have been different, and so the distance. Such elements are skipped if
+    /// the recorded value results from either order.
     void compareIndicator(const Entry& entry, const std::string& prefix, const Values& want, const Values& got)
     {
         const double abs = toleranceNumber(entry, "abs"), rel = toleranceNumber(entry, "rel");

@@ -66,7 +66,7 @@ public:
             Runner::compare(entry, want, got);
             return;
         }
-        // Where the gradient is rounding noise, Adam makes whole steps of it: only a bound can be asked for there.
+        // Where the gradient is rounding noise, Adam turns it into whole steps: only a bound can be checked there.
         const double abs = toleranceNumber(entry, "abs"), rel = toleranceNumber(entry, "rel");
         const double threshold = toleranceNumber(entry, "gradient_threshold");
         const double elsewhere = toleranceNumber(entry, "abs_elsewhere");
@@ -107,7 +107,7 @@ private:
     {
         std::vector<float> losses;
         vit::ParamArena start, grads;             ///< before the first step; first gradient
-        std::map<int, vit::ParamArena> after;     ///< weights after the step of this number
+        std::map<int, vit::ParamArena> after;     ///< weights after each step, by its number
     };
     typedef std::function<double(const vit::ParamArena& params, vit::ParamArena& grads)> LossAndGradient;
 
@@ -191,7 +191,7 @@ private:
         });
     }
 
-    /// As many steps as the list of losses has entries.
+    /// Runs as many steps as the list of losses has entries.
     Run train(const std::string& which, const vit::ParamArena& start, OnDevice& device, const LossAndGradient& lossAndGradient)
     {
         const Entry* losses = case_.find(which + ".loss");
@@ -223,7 +223,7 @@ private:
             if (listed(which + ".step" + std::to_string(step) + "."))
                 run.after.emplace(step, cloneArena(params));
         }
-        run.after.emplace(static_cast<int>(losses->shape[0]), params);   // the last, for the frozen tables
+        run.after.emplace(static_cast<int>(losses->shape[0]), params);   // the last step, for the frozen tables
         return run;
     }
 
@@ -276,8 +276,8 @@ private:
                 const double error = std::abs(train::learningRate(base, minimum, warmup, epochs,
                                                                   one["epoch"][i].get<double>()) - want);
                 largest = std::max(largest, error);
-                // The last hundredth of a cosine is a difference of almost equal numbers: rounding of the base rate
-                // counts there, not of the rest.
+                // The end of a cosine schedule is a difference of almost equal numbers: its error is relative to the
+                // base rate, not to the value.
                 const double share = error / std::max(std::abs(want), 1e-4 * std::abs(base));
                 relative = std::max(relative, share);
                 ok = ok && share <= 1e-12;

@@ -77,7 +77,7 @@ class Network:
         tokens[torch.cat([torch.tensor([0]), 1 + keep])] = embedded
         tokens = tokens + w["decoder_pos_embed"][0]
         hidden = torch.ones(count, dtype=torch.bool).index_fill(0, keep, False).nonzero()[:, 0]
-        first = len(hidden) + 1   # of the visible ones, behind the hidden and the class token
+        first = len(hidden) + 1   # of the visible ones, after the hidden ones and the class token
         ordered = tokens[torch.cat([1 + hidden, torch.tensor([0]), 1 + keep])]
         without = torch.stack([torch.cat([ordered[:first + v], ordered[first + v + 1:]]) for v in range(len(keep))])
         anchor, variants = (self.norm(self.blocks(x, "decoder_blocks.", g["decoder"])[:, :len(hidden)], "decoder_norm")

@@ -4,10 +4,10 @@
 
 // The CUDA backend's rates: ltrp_bench_cuda [--device] [--seconds S] [ROW...]
 //
-// The first line tells the device and the libraries; with --device it is the only one.
-// A line of JSON a row. Weights are random, of published sizes, since time does not depend on the values. A time is the
-// host's clock over many calls, the last one waited for; where a row has host copies, every call has its own and is
-// waited for. Without a GPU: why, and exit status 3.
+// The first line names the device and the libraries; with --device it is the only one.
+// Then one line of JSON per row. Weights are random, of published sizes, because time does not depend on the values.
+// Times are wall-clock times over many calls, with a wait after the last one; in rows with host copies every call has
+// its own copy and wait. Without a GPU: the reason, and exit status 3.
 
 #include "bench_cuda.hpp"
 
@@ -148,7 +148,7 @@ try
             {
                 row.run(row.name, seconds);
             }
-            catch (const std::exception& error)   // memory may suffice for the others
+            catch (const std::exception& error)   // memory may be enough for the others
             {
                 std::cerr << row.name << ": " << error.what() << std::endl;
                 good = false;

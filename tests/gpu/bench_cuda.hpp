@@ -18,15 +18,16 @@ using inputs::Floats;
 using inputs::masks;
 using inputs::noise;
 
-/// The most that the device's memory pool has lent at a time since the last call.
+/// Peak memory use of the device's memory pool since the last call.
 size_t peakMemory();
-/// Milliseconds of one of many calls (work) between two waits (settle), the median over five parts of the time.
+/// Milliseconds per call of `work`, for many calls between two waits (`settle`): the median over five parts of the
+/// time.
 double milliseconds(double seconds, const std::function<void()>& work, const std::function<void()>& settle);
-/// The line of a row.
+/// Prints the line of a row.
 void report(const std::string& row, const char* precision, int batch, double ms, size_t bytes);
 
 /// Updates of a ViT-S ranker on pseudo-scores of a ViT-B autoencoder, and of such an autoencoder (75 % hidden): from
-/// 8-bit crops in host memory to the loss on the host, each handed over while the one before it is computed.
+/// 8-bit crops in host memory to the loss on the host; each batch is staged while the previous one is computed.
 void trainRanker(const std::string& row, cv::ltrp::ops::Precision precision, int batch, double seconds);
 void pretrain(const std::string& row, cv::ltrp::ops::Precision precision, int batch, double seconds);
 

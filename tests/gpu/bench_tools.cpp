@@ -40,7 +40,7 @@ size_t peakMemory()
 
 double milliseconds(double seconds, const std::function<void()>& work, const std::function<void()>& settle)
 {
-    for (int i = 0; i < 3; ++i)   // chooses algorithms, allocates
+    for (int i = 0; i < 3; ++i)   // warm-up: chooses algorithms, allocates
         work();
     settle();
     double start = now();

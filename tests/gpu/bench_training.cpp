@@ -20,7 +20,7 @@ namespace bench
 namespace
 {
 
-/// A network in training and its pass, as the trainers have them.
+/// A network in training and its pass, as in the trainers.
 struct Setting
 {
     std::shared_ptr<const ops::Backend> backend;
@@ -44,7 +44,7 @@ void run(const std::string& row, ops::Precision precision, const Setting& s, dou
     const Floats zeros(setup.total);
     training->setState(zeros.data(), zeros.data());
 
-    const int side = 300;   // of the crops: what a random crop of a photo of some 500 pixels is
+    const int side = 300;   // of the crops: typical for random crops of photos of some 500 pixels
     cv::Mat pixels(side, side, CV_8UC3);
     cv::RNG(5).fill(pixels, cv::RNG::UNIFORM, 0, 256);
     std::vector<ops::Crop> crops;

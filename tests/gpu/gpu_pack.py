@@ -80,7 +80,7 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
         raise Refused("the photos could not be reduced")
     counts = [json.loads(line) for line in done.stdout.splitlines()]
     for folder, entry in zip(options.photos, counts):
-        entry["folder"] = folder.resolve().name  # of this machine's paths nothing else travels
+        entry["folder"] = folder.resolve().name  # no other path of this machine is included
         print(f"  {entry['folder']}: {entry['written']} of {entry['images']} photos, {entry['unreadable']} unreadable")
         if entry["written"] == 0:
             raise Refused(f"{folder}: none of its photos was packed; is --photo-mib {options.photo_mib:g} too little?")
@@ -95,7 +95,7 @@ def packed(programs: Path, judges: bool, folder: Path) -> Path:
         entry.uname = entry.gname = "root"
         return entry
 
-    # The tests, the benchmark and the shipped models (most of a parcel) are for `run` alone.
+    # The tests, the benchmark and the shipped models (most of a parcel) are only for `run`.
     kind, parts = ("run", ("bin", "lib", "share")) if judges else ("train", ("bin/ltrp", "lib"))
     content = hashlib.sha256()
     for part in parts:
@@ -109,7 +109,8 @@ def packed(programs: Path, judges: bool, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{kind}-*.tar.xz*"):
         old.unlink()
-    # All programs contain OpenCV: with a window larger than a program, the second takes a third of the first's room.
+    # All programs contain OpenCV: with a window larger than a program, the second one compresses to a third of the
+    # first.
     how = [{"id": lzma.FILTER_LZMA2, "preset": 3, "dict_size": 64 * MIB}]
     half = archive.with_name(archive.name + ".part")
     with lzma.open(half, "wb", filters=how) as file, tarfile.open(fileobj=file, mode="w|") as tar:

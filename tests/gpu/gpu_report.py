@@ -13,10 +13,10 @@ class Figure:
 
     title: str
     rows: tuple[str, ...]
-    unit: str  # "images/s" and "Spearman": more is better; "ms" and "GiB": less
+    unit: str  # "images/s" and "Spearman": higher is better; "ms" and "GiB": lower
     wanted: float
     peer: str = ""
-    ratio: float = 0  # wanted against the peer
+    ratio: float = 0  # required ratio to the peer
 
 
 FIGURES = (
@@ -59,7 +59,7 @@ class Report:
     lines: list[Line] = field(default_factory=list)
     bench: dict[str, dict[str, Any]] = field(default_factory=dict)
     curves: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    running: str = ""  # what was under way when the files were written
+    running: str = ""  # the step that was running when the files were written
     start: float = field(default_factory=time.monotonic)
 
     def add(self, step: str, what: str, state: str, text: str = "") -> None:
@@ -123,7 +123,7 @@ def value_of(row: dict[str, Any], unit: str) -> float:
 def figures(bench: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     table = []
     for figure in FIGURES:
-        more = figure.unit in ("images/s", "Spearman")  # is better
+        more = figure.unit in ("images/s", "Spearman")  # higher is better
         values = [value_of(bench[row], figure.unit) for row in figure.rows if row in bench]
         ours = (max if more else min)(values) if values else None
         torch = bench.get("torch:" + figure.peer) if figure.peer else None

@@ -48,7 +48,7 @@ def go(run: Run, names: list[str]) -> None:
         run.report.progress(name)
         try:
             STEPS[name].work(run)
-        except Exception as error:  # an answer nobody thought of must not cost the other steps and the table
+        except Exception as error:  # an unexpected answer must not lose the other steps and the table
             traceback.print_exc(file=sys.stdout)
             run.report.add(name, "what the programs answered", "FAIL", f"{type(error).__name__}: {error}")
     run.report.progress("")
@@ -74,7 +74,7 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
     minutes = options.minutes if options.minutes is not None else 1.9 if options.first_look else 9.5
     if not 0 < minutes < 1e4:
         parser.error(f"--minutes: {minutes:g} is not a number above 0")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also ends child processes
 
     folder = options.build or (ROOT / "programs" if (ROOT / "programs").is_dir() else None)
     wrong = faulty(folder, PROGRAMS) if folder else ""

@@ -16,12 +16,12 @@ from typing import Any, Callable
 from gpu_report import Report
 from gpu_tools import NO_GPU, ROOT, Budget, call, last_line
 
-# What the sanitizers run: every kernel once, at the sizes of the list of operations. They take many times as long.
+# Runs of the sanitizers: every kernel once, at the sizes of the list of operations. They take many times as long.
 REDUCED = {
     "memcheck": "gpu_operations/fp32,bf16,gradients:gpu_networks",
     "racecheck": "gpu_operations/fp32,bf16,gradients",
 }
-PHOTOS = 24  # whose pseudo-scores and rankings are compared
+PHOTOS = 24  # photos whose pseudo-scores and rankings are compared
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Run:
                 step, what, "not run", (first_failure(output) or last_line(output)) if "\n" in output else output
             )
         else:
-            # After an access out of bounds everything in that process fails: the first thing that went wrong matters.
+            # After an access out of bounds everything in that process fails: only the first failure matters.
             print(output if len(output) <= 4000 else f"{output[:2000]}\n[...]\n{output[-2000:]}", flush=True)
             self.report.add(step, what, "FAIL", f"exit status {status}: {first_failure(output) or last_line(output)}")
         return status == 0
@@ -154,7 +154,7 @@ def golden(run: Run) -> None:
             )
             said = last_line(output)
             if precision == "tf32" and status == 1 and said.endswith(" failed"):
-                # Its rounding alone is more than most tolerances of fp32: how many are met is told, not judged.
+                # Its rounding alone exceeds most fp32 tolerances: the number within tolerance is reported, not judged.
                 run.report.add("golden", f"{folder.name}, tf32", "ok", f"{said} by the tolerances of fp32")
             else:
                 run.verdict("golden", f"{folder.name}, {precision}", status, output, said)
@@ -249,8 +249,8 @@ def compare_curves(run: Run, kind: str, curves: dict[str, list[float]]) -> None:
         cuda = curves[name]
         worst = max((abs(a - b) / abs(a) for a, b in zip(cpu, cuda)), default=1.0)
         good = len(cpu) == len(cuda) and len(cpu) >= 10 and worst <= bound
-        good = good and all(map(math.isfinite, cuda))  # max() passes over what is no number
-        # A ranker's lists differ from step to step: no curve to fall.
+        good = good and all(map(math.isfinite, cuda))  # max() ignores NaN
+        # A ranker's lists differ from step to step, so its curve need not fall.
         good = good and (kind == "train" or cuda[-1] < 0.9 * cuda[0])
         ends = f"from {cuda[0]:.4f} to {cuda[-1]:.4f}, " if cuda else ""
         run.report.add(
@@ -303,7 +303,7 @@ def sanitizers(run: Run) -> None:
         if status and "Device not supported" in output:  # as under gVisor
             run.report.add("sanitizer", check, "missing", "compute-sanitizer refuses this device")
             continue
-        # It may end with status 0 having watched nothing; its last line tells what it found.
+        # It may end with status 0 without having checked anything; its last line contains the result.
         summary = re.search(r"SUMMARY: (\d+) (?:error|hazard).*", output)
         if status == 0 and not (summary and int(summary.group(1)) == 0):
             status, output = 1, output if summary else f"{output}\nit gave no summary"
@@ -312,8 +312,8 @@ def sanitizers(run: Run) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    share: float  # of the time of all
-    look: bool  # belongs to the first look
+    share: float  # share of the total time
+    look: bool  # part of the quick look
     work: Callable[[Run], None]
 
 

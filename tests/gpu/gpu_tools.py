@@ -56,7 +56,7 @@ def faulty(folder: Path, programs: tuple[str, ...]) -> str:
         path = folder / "bin" / name
         if not os.access(path, os.X_OK):
             return f"{folder}: no bin/{name}; it was not built with -DLTRP_WITH_CUDA=ON -DLTRP_BUILD_TESTS=ON"
-        status, output = call([path, "--version"], 60)  # whatever it answers: that it starts is what counts
+        status, output = call([path, "--version"], 60)  # whatever its output: only whether it starts counts
         if status is None or status >= 126 or status < 0 or "error while loading shared libraries" in output:
             return f"{path} does not start on this machine: {last_line(output)}"
     return ""

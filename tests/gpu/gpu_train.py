@@ -24,13 +24,13 @@ from typing import Any, Callable
 from gpu_report import write_file
 from gpu_tools import NO_GPU, ROOT, call, environment, faulty, last_line, probe
 
-LIMIT = 16 * 2**20  # bytes of a file that comes back
-WARM = 3  # updates that allocate and record
-SHARE = 0.9  # of the time that is planned for: rates waver
-FILES = ("pretrain", "score", "train")  # of a recipe, .cfg
+LIMIT = 16 * 2**20  # largest file that can be returned, in bytes
+WARM = 3  # first updates, which allocate and record
+SHARE = 0.9  # of the available time: rates fluctuate
+FILES = ("pretrain", "score", "train")  # recipe files, .cfg
 NETWORKS = {"pretrain": "mae", "train": "rank"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm")
-SAMPLE = 512  # photos with which the two later rates are measured
+SAMPLE = 512  # number of photos for measuring the two later rates
 
 
 class Failed(Exception):
@@ -40,9 +40,9 @@ class Failed(Exception):
 @dataclass
 class Rate:
     images_per_second: float
-    epochs: float  # of the recipe
+    epochs: float  # in the recipe
     warmup_epochs: float
-    images: int  # of an epoch
+    images: int  # per epoch
 
     def seconds(self) -> float:
         """For the recipe as it is."""
@@ -131,7 +131,7 @@ class Training:
     def measure(self, work: Path, photos: list[Path]) -> tuple[dict[str, Rate], float]:
         """The rates of both trainings, and the seconds that all score maps take."""
         rates = {"pretrain": self.rate("pretrain", self.options.photos, work / "rate-pretrain")}
-        # An autoencoder of the same size, after one update, for the rates of what follows.
+        # An autoencoder of the same size after one update, to measure the rates of the later steps.
         teacher = work / "teacher" / "final.safetensors"
         self.must(
             "pretrain", self.options.photos, "--out", teacher.parent, "--epochs", "0.000001", "--warmup-epochs", "0"
@@ -145,7 +145,7 @@ class Training:
         scores = (time.monotonic() - start) * len(photos) / len(chosen)
         more = ["--init", teacher, "--targets", work / "some"]
         rates["train"] = self.rate("train", [some], work / "rate-train", *more)
-        rates["train"].images = rates["pretrain"].images  # of all photos
+        rates["train"].images = rates["pretrain"].images  # all photos
         self.state["rates"] = {kind: vars(rate) for kind, rate in rates.items()}
         self.state["rates"]["score"] = {"images_per_second": len(photos) / scores, "images": len(photos), "epochs": 1}
         return rates, scores
@@ -155,7 +155,7 @@ class Training:
         epochs = rate.epochs * factor
         self.now(f"{kind}: {epochs:.2f} epochs of {rate.images} images, {factor:.2f} times the recipe's")
         out = work / kind
-        # Should the time run out all the same, a copy of the weights is at most a tenth of the training old.
+        # In case time runs out nevertheless, a copy of the weights is at most a tenth of the training old.
         every = max(1, round(epochs / 10))
         ways = ["--out", out, "--epochs", f"{epochs:.6g}", "--warmup-epochs", f"{rate.warmup_epochs * factor:.6g}"]
         command = self.command(kind, self.options.photos, *ways, "--export-every", str(every), *more)
@@ -181,7 +181,7 @@ class Training:
         if status != 0:
             raise Failed(f"{result.name}: {reason(status, output)}")
         size = result.stat().st_size
-        if size > LIMIT:  # in parts, to be put together by cat
+        if size > LIMIT:  # in parts, to be joined with cat
             data = result.read_bytes()
             for number, at in enumerate(range(0, size, LIMIT), 1):
                 result.with_name(f"{result.name}.{number}").write_bytes(data[at : at + LIMIT])
@@ -300,7 +300,7 @@ def main(arguments: list[str], gpu: Callable[[], tuple[str, str]] = probe) -> in
             remedy = "tests/gpu/pack --photos FOLDER... packs photos; --recipe names the recipe"
             print(f"tests/gpu/train: {path} is not there ({remedy})", file=sys.stderr)
             return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # also ends child processes
 
     wrong = faulty(options.build, ("ltrp",))
     if wrong:

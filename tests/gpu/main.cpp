@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// ltrp_gpu_tests: as any Boost.Test program where there is a GPU; else one line and exit status 77.
+// ltrp_gpu_tests: a normal Boost.Test program if there is a GPU; otherwise prints one line and exits with status 77.
 
 #define BOOST_TEST_NO_MAIN
 #define BOOST_TEST_MODULE ltrp_gpu

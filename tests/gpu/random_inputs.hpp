@@ -24,7 +24,7 @@ inline Floats noise(size_t count, uint32_t stream)
     return values;
 }
 
-/// A random mask an image: the visible places, ascending.
+/// A random mask per image: the visible patches, ascending.
 inline std::vector<int> masks(int batch, int patches, int visible)
 {
     std::vector<int> keep(static_cast<size_t>(batch) * static_cast<size_t>(visible));

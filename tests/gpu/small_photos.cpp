@@ -2,11 +2,11 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Photos for training where little can be carried: ltrp_small_photos SIDE BYTES OUT FOLDER...
+// Makes a small set of training photos: ltrp_small_photos SIDE BYTES OUT FOLDER...
 //
-// Images of the folders, drawn at random and from all folders in turn, decoded, reduced to a short side of SIDE pixels
-// (smaller ones stay as they are) and written to OUT/<folder's number>/ as JPEG, as many as BYTES hold. A line of JSON a
-// folder. The same folders give the same files.
+// Draws images of the folders at random, from all folders in turn, decodes them, reduces them to a short side of SIDE
+// pixels (smaller ones are not enlarged) and writes them to OUT/<folder's number>/ as JPEG, as many as fit into BYTES.
+// Prints a line of JSON per folder. The same folders give the same files.
 
 #include "train/dataset.hpp"
 #include "train/loader.hpp"
@@ -124,7 +124,7 @@ private:
     const fs::path out_;
     const train::Dataset data_;
     const std::vector<int> order_;
-    std::vector<Small> ready_;   ///< of order_ from first_
+    std::vector<Small> ready_;   ///< images from first_ on, in order_
     size_t first_ = 0, place_ = 0, written_ = 0, unreadable_ = 0, bytes_ = 0;
 };
 

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention's 16-bit kernels, forward and backward, against the 32-bit ones on the same rounded inputs: those stand in the
-// list of operations. Sizes: all in shared memory, and in tiles.
+// The 16-bit attention kernels, forward and backward, against the 32-bit ones on the same rounded inputs; the 32-bit
+// ones are tested by the list of operations. Sizes: those that fit into shared memory, and those in tiles.
 
 #include "device_parity.hpp"
 
@@ -21,7 +21,7 @@ using parity::Floats;
 namespace
 {
 
-/// Memory of the device, all work on its default stream.
+/// Memory of the device; all work is on its default stream.
 class Memory
 {
 public:
@@ -49,7 +49,7 @@ struct Case
     size_t rows() const { return static_cast<size_t>(batch) * static_cast<size_t>(tokens) * static_cast<size_t>(heads); }
 };
 
-/// out, then dQkv; `seen` receives the inputs as the element has them.
+/// out, then dQkv; `seen` receives the inputs rounded to the element type.
 Floats run(const Case& c, DataType element, const Floats& qkv, const Floats& dOut, Floats* seen)
 {
     const size_t width = element == DataType::Float32 ? 4 : 2, n = c.values();

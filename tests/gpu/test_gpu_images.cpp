@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Images in the GPU's memory, written and read in the caller's own stream: nobody waits but the one who reads at the end.
+// Images in the GPU's memory, written and read in the caller's own stream: only the final read waits.
 
 #include "random_inputs.hpp"
 
@@ -61,8 +61,8 @@ std::shared_ptr<MaeModel> autoencoder()
     return onGpu<MaeModel>(std::move(file));
 }
 
-/// Photos that arrive in a stream, and the scores that leave in it. In front of each pass lies a copy long enough to be
-/// still under way when the pass is called; what was there before it is another picture.
+/// Photos that are uploaded in a stream, and scores that are read in it. Each pass is preceded by a copy long enough to
+/// be still running when the pass is called; the memory contains another image before it.
 class Traffic
 {
 public:
@@ -132,7 +132,7 @@ private:
 
 const std::vector<cv::Size> sizes = {{200, 150}, {96, 96}, {61, 300}};
 
-/// Relative to the largest, as sums are added in another order.
+/// Relative to the largest value, because sums are added in another order.
 void checkScores(const cv::Mat& got, const cv::Mat& want)
 {
     const double off = cv::norm(got, want, cv::NORM_INF), allowed = 1e-3 * cv::norm(want, cv::NORM_INF);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The GPU's memory over many calls, and what an allocation that it refuses leaves behind.
+// The GPU's memory over many calls, and the state after a failed allocation.
 
 #include "random_inputs.hpp"
 
@@ -20,7 +20,7 @@ namespace
 
 void require(cudaError_t status) { BOOST_REQUIRE_EQUAL(cudaGetErrorString(status), cudaGetErrorString(cudaSuccess)); }
 
-/// Bytes that the device's pool has lent at present.
+/// Bytes currently allocated from the device's pool.
 uint64_t lent()
 {
     int device = 0;

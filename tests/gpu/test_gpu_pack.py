@@ -128,7 +128,7 @@ class GpuPack(unittest.TestCase):
             self.assertEqual(len(list((self.folder / "build/packed").iterdir())), 1)
 
     def test_what_is_too_large_is_refused_and_leaves_nothing(self) -> None:
-        with unittest.mock.patch.object(gpu_pack, "LIMIT_MIB", 2):  # the recorded cases alone have more
+        with unittest.mock.patch.object(gpu_pack, "LIMIT_MIB", 2):  # the recorded cases exceed this
             status, output = self.pack()
         self.assertEqual(status, 1)
         self.assertRegex(output, r"the parcel has \d\.\d MiB, at most 2 can travel.* --for run and one --for train")
@@ -207,7 +207,7 @@ class GpuPack(unittest.TestCase):
         self.assertEqual(status, 0, output)
         photos = [sorted((self.parcel / "photos" / name).glob("*.jpg")) for name in "012"]
         counts = [len(some) for some in photos]
-        self.assertEqual(counts[2], 4)  # all of the small folder
+        self.assertEqual(counts[2], 4)  # all photos of the small folder
         self.assertIn(counts[0] - counts[1], (0, 1))
         self.assertTrue(4 < counts[0] < 30, counts)
         entries = json.loads((self.parcel / "parcel.json").read_text())["photos"]
@@ -237,7 +237,7 @@ class GpuPack(unittest.TestCase):
         status, output = self.pack("--photos", str(self.folder / "a"), "--photo-mib", "0.0001")
         self.assertEqual(status, 1)
         self.assertIn("none of its photos was packed", output)
-        self.assertEqual(len(list((self.parcel / "photos/0").iterdir())), 5)  # the parcel of before
+        self.assertEqual(len(list((self.parcel / "photos/0").iterdir())), 5)  # the previous parcel
 
 
 if __name__ == "__main__":

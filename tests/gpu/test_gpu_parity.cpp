@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What tests/simt checks over the emulation, on the GPU with cuBLASLt.
+// The checks that tests/simt makes on the emulation, on the GPU with cuBLASLt.
 
 #include "device_parity.hpp"
 

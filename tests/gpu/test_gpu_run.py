@@ -58,7 +58,7 @@ if args[0] in ("pretrain", "train"):
 """
 
 PASSED = """echo 'Entering test case "one"'; echo 'Leaving test case "one"; testing time: 3us'"""
-# A suite of three cases, the second of which takes the two others' device away, as an access out of bounds does.
+# A suite of three cases; the second one makes the device unusable for the others, like an access out of bounds.
 BROKEN = """case $1 in
 --run_test=gpu_networks)
   [ "$2" = --list_content ] && { printf 'gpu_networks*\\n    one*\\n    two*\\n    three*\\n'; exit 0; }
@@ -69,7 +69,7 @@ BROKEN = """case $1 in
   exit 201 ;;
 *) echo 'Leaving test case "x"; testing time: 3us' ;;
 esac"""
-# What compute-sanitizer says at its end: memcheck, racecheck.
+# Last lines of compute-sanitizer: memcheck, racecheck.
 CLEAN = "========= ERROR SUMMARY: 0 errors\n========= RACECHECK SUMMARY: 0 hazards displayed (0 errors, 0 warnings)"
 ROW = json.dumps({"row": "rank-1-bf16", "ms": 2.0, "images_per_second": 500.0, "peak_bytes": 1, "batch": 1})
 
@@ -154,7 +154,7 @@ class GpuRun(unittest.TestCase):
         self.programs()
         text = "error while loading shared libraries: libdnnl.so.99: cannot open shared object file"
         self.program("ltrp_bench_cuda", f"#!/bin/sh\necho '{text}' >&2; exit 127\n")
-        status, output = self.run_it(gpu=("", "no driver"))  # seen without a GPU, too
+        status, output = self.run_it(gpu=("", "no driver"))  # detected even without a GPU
         self.assertEqual(status, 2)
         self.assertIn(f"ltrp_bench_cuda does not start on this machine: {text}", output)
 
@@ -167,7 +167,7 @@ class GpuRun(unittest.TestCase):
         first = table["pseudo-scoring, ViT-B/16, 19 visible, batch 64 or more, bf16"]
         last = table["ViT-S ranker, batch 1, with host copies, bf16"]
         self.assertEqual((first["measured"], first["reached"]), (2500.0, True))
-        self.assertEqual((last["measured"], last["reached"]), (2.0, False))  # 2 ms, wanted 0.6
+        self.assertEqual((last["measured"], last["reached"]), (2.0, False))  # 2 ms, required 0.6
         self.assertIsNone(table["the same, encoder removal"]["measured"])
         self.assertGreater(table["bf16 pseudo-scores against fp32, trained weights, photos"]["measured"], 0.99)
         for check in (
@@ -208,7 +208,7 @@ class GpuRun(unittest.TestCase):
             checks["networks: gpu_networks"],
             ("FAIL", "exit status 201: gpu_networks/two: linear 5x7->3: CUDA: an illegal memory access"),
         )
-        self.assertEqual(checks["networks: gpu_networks/three"][0], "ok")  # run once more, alone
+        self.assertEqual(checks["networks: gpu_networks/three"][0], "ok")  # run again on its own
         self.assertNotIn("networks: gpu_networks/one", checks)
         self.assertEqual(checks["sizes: gpu_sizes"][0], "ok")
 
@@ -268,7 +268,7 @@ class GpuRun(unittest.TestCase):
         for status, text, state, said in (
             (0, CLEAN, "ok", "SUMMARY: 0 errors"),
             (9, f"{invalid}\n========= ERROR SUMMARY: 1 error", "FAIL", "exit status 9: Invalid: __global__ read"),
-            # With status 0 it may have found something all the same, or have watched nothing.
+            # Status 0 is not enough: it may have found something nevertheless, or have checked nothing.
             (0, f"{race}\n========= RACECHECK SUMMARY: 1 hazard displayed (1 error)", "FAIL", "Race reported"),
             (0, "No errors detected", "FAIL", "exit status 1: it gave no summary"),
             (1, "========= Error: Device not supported", "missing", "compute-sanitizer refuses this device"),
@@ -332,7 +332,7 @@ class GpuRun(unittest.TestCase):
         checks = self.checks()
         for check in (
             "golden: golden, fp32",
-            "golden: golden, tf32",  # only what fails by its rounding is no failure
+            "golden: golden, tf32",  # only failures due to rounding do not count
             "precision: score, bf16 against fp32 on the CPU",
             "training: train, fp32 on cuda",
         ):
@@ -459,7 +459,7 @@ class GpuRun(unittest.TestCase):
         self.assertEqual(self.report()["running"], "ours")
         self.assertIn("stopped in: ours", (out / "report.md").read_text())
 
-    def test_an_answer_nobody_thought_of_costs_one_step_alone(self) -> None:
+    def test_an_unexpected_answer_costs_only_one_step(self) -> None:
         self.programs()
         self.bench("echo '{\"row\" cut off'")
         status, output = self.run_it("--only", "bench", "golden")
@@ -476,7 +476,7 @@ class GpuRun(unittest.TestCase):
         self.assertTrue(gpu_report.figures(bench)[0]["reached"])
         bench["torch:score-decoder-bf16"] = row(1000.0)
         self.assertEqual(gpu_report.figures(bench)[0]["ratio"], 2.6)
-        self.assertFalse(gpu_report.figures(bench)[0]["reached"])  # 5 times PyTorch is wanted
+        self.assertFalse(gpu_report.figures(bench)[0]["reached"])  # 5 times PyTorch's rate is required
 
     def test_the_first_failure_of_each_kind_of_program(self) -> None:
         for text, wanted in (

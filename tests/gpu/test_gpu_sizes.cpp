@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Networks of published sizes, where cuBLASLt chooses other algorithms and attention other kernels than for small ones,
-// against the CPU in 32-bit floats. Weights are random.
+// Networks of published sizes, for which cuBLASLt chooses other algorithms and attention other kernels than for small
+// ones, compared with the CPU in 32-bit floats. Weights are random.
 
 #include "device_parity.hpp"
 #include "random_inputs.hpp"
@@ -22,8 +22,8 @@ using parity::Floats;
 namespace
 {
 
-/// What is allowed of the error's root mean square, relative to the values'. One rounding of a factor is 0.11 % in
-/// bfloat16 and 0.014 % in the other two; a network of twelve blocks has some dozens in a row.
+/// Allowed root mean square error relative to the values. One rounding of a factor is 0.11 % in bfloat16 and 0.014 % in
+/// the other two; a network of twelve blocks has some dozens in sequence.
 const std::pair<Precision, double> bounds[] = {
     {Precision::FP32, 5e-5}, {Precision::TF32, 0.01}, {Precision::BF16, 0.08}, {Precision::FP16, 0.01}};
 

@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gpu_train
 
-# An update takes {second} seconds by the log's clock, none by the wall's; 4 updates an epoch.
+# An update takes {second} seconds by the log's clock but no real time; 4 updates per epoch.
 LTRP = """#!{python}
 import json, os, signal, sys, time
 args = sys.argv[1:]
@@ -121,7 +121,7 @@ class GpuTrain(unittest.TestCase):
         self.assertFalse((self.folder / "out").exists())
 
     def test_both_networks_take_the_same_share_of_the_recipe(self) -> None:
-        self.program(second=0.5)  # 16 images: 32 images/s; the recipe 640 s and 160 s, 3 minutes are there
+        self.program(second=0.5)  # 16 images: 32 images/s; the recipe needs 640 s and 160 s, 3 minutes are available
         status, output = self.run_it()
         self.assertEqual(status, 0, output)
         state = self.state()
@@ -207,7 +207,7 @@ class GpuTrain(unittest.TestCase):
             small + "epochs = 20\nwarmup-epochs = 2\nmask-ratio = 0.75\nhead = token\nloss = list-mle\n",
         )
         photos = Path(__file__).resolve().parents[2] / "samples/photos"
-        # Time is no matter here: the recipe as it is.
+        # Time does not matter here: the recipe is unchanged.
         ways = "--device cpu --minutes 60 --rate-seconds 120".split()
         ways += ["--build", str(Path(os.environ["LTRP_BIN"]).parent), "--photos", str(photos)]
         with unittest.mock.patch.object(gpu_train, "factor_for", lambda rates, seconds: 1.0):

@@ -73,7 +73,7 @@ def score_rows() -> None:
 
     for removal in ("decoder", "encoder"):
         best = (float("inf"), "")
-        for size in (64, 16):  # how many images at a time, and how the removed token leaves: whatever is fastest here
+        for size in (64, 16):  # batch size and way of removing the token: whatever is fastest here
             for dropped in (False, True) if removal == "decoder" else (False,):
                 ms = milliseconds(parts(size, removal, dropped))
                 best = min(best, (ms, f"{size} images at a time, removed token {'left out' if dropped else 'masked'}"))

@@ -2,13 +2,13 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// How the library behaves over time and among threads. A program of its own, since each check needs a fresh process:
-//   ltrp_lifetime threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): the serial scores
+// Behaviour of the library over time and with threads. Each check needs a fresh process:
+//   ltrp_lifetime threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): scores as in serial
 //   ltrp_lifetime memory [CALLS]       CALLS calls of everything (10000): the heap is as large as before
 //   ltrp_lifetime one-thread           after cv::setNumThreads(1) no thread is ever started
 //   ltrp_lifetime signals [IMAGES]     a handler that runs ten thousand times a second while IMAGES images (100) are ranked
 //   ltrp_lifetime exit                 objects with static storage, and threads that end before and after them
-// Ends with status 0 and one line that says what was measured, or with 1 and what was wrong.
+// Exits with status 0 and one line with the measurement, or with 1 and the error.
 
 #include "../api_models.hpp"
 #include "../train_fixture.hpp"
@@ -60,8 +60,8 @@ bool same(const Mat& a, const Mat& b)
 
 std::string checkThreads(int images)
 {
-    // One thread inside each call: the calls are what shall run side by side here. In the sanitizer's build it keeps
-    // threads of OpenCV's pool out, whose hand-over it cannot see.
+    // One thread per call: the calls themselves run in parallel here. In the sanitizer's build this avoids threads of
+    // OpenCV's pool, whose synchronisation it cannot see.
     setNumThreads(1);
     const ApiModels models;
     const Ptr<Ranker> ranker = Ranker::create(models.rankerPath);
@@ -103,7 +103,7 @@ std::string checkThreads(int images)
            " images: all scores as the serial ones";
 }
 
-/// Bytes that the program holds on the heap.
+/// Bytes in use on the heap.
 size_t heapInUse()
 {
     const auto info = mallinfo2();
@@ -124,7 +124,7 @@ long long grown(size_t before, size_t after)
     return static_cast<long long>(after) - static_cast<long long>(before);
 }
 
-/// Bytes that are left behind by 100 threads, one after the other, that do this.
+/// Bytes left allocated by 100 threads, one after the other, that run this.
 template <class Work>
 long long leftByThreads(Work work)
 {
@@ -174,7 +174,7 @@ std::string checkMemory(int calls)
         if (i % 128 == 7)
             Ranker::create(models.rankerPath)->rank(image);
     };
-    for (int i = 0; i < 640; i++)   // caches fill: sessions, primitives, OpenCV's own
+    for (int i = 0; i < 640; i++)   // fills caches: sessions, primitives, OpenCV's own
         call(i);
     const size_t heapBefore = heapInUse(), residentBefore = residentBytes();
     for (int i = 0; i < calls; i++)
@@ -183,7 +183,7 @@ std::string checkMemory(int calls)
     std::ostringstream text;
     text << calls << " calls: heap " << heapBefore / 1024 << " KiB, grown by " << heap << " bytes (at most "
          << heapBound << "), resident memory by " << resident / 1024 << " KiB (at most " << residentBound / 1024 << ")";
-    // OpenCV 4.6 itself leaves some 800 bytes for each thread that ever used it; a thread that ranks must leave no more.
+    // OpenCV 4.6 itself leaks some 800 bytes for each thread that used it; a thread that ranks must not leak more.
     const long long byOpenCv = leftByThreads([]()
     {
         Mat grey;
@@ -234,7 +234,7 @@ std::string checkOneThread()
     const Ptr<Trainer> trainer = Trainer::createPretrain(params);
     trainer->setMessage([](const String&) {});
     trainer->run();
-    // Threads of a pool stay once they are started, so that counting afterwards is enough.
+    // Threads of a pool persist once started, so that counting afterwards is enough.
     const int after = threadsOfProcess();
     if (before != 1 || after != 1)
         fail("the process has " + std::to_string(after) + " threads after work with cv::setNumThreads(1), " +
@@ -249,9 +249,9 @@ std::string checkOneThread()
 
 std::atomic<int> handled(0);
 
-/// oneDNN before 3.11.2 corrupts the heap when a handler runs on a thread that computes an fp32 product (see SignalScope), so
-/// that the process ends at one of the next allocations. It takes shapes of real size: the shipped ranker's, and a product
-/// that is divided among the threads.
+/// oneDNN before 3.11.2 corrupts the heap if a handler runs on a thread that computes an fp32 product (see
+/// SignalScope), so that the process crashes at a later allocation. This needs realistic shapes: the shipped ranker's,
+/// and a product that is divided among threads.
 std::string checkSignals(int images)
 {
     const Ptr<Ranker> ranker =
@@ -287,8 +287,8 @@ std::string checkSignals(int images)
     return text + "all scores as without";
 }
 
-/// Made before main and destroyed after it, in an order that nobody chooses; the library must not need anything by then
-/// that is gone already.
+/// Created before main and destroyed after it, in an unspecified order; the library must not use anything that is
+/// already destroyed.
 struct Everlasting
 {
     std::unique_ptr<ApiModels> models;
@@ -309,9 +309,9 @@ std::string checkExit()
         everlasting.scorer->score(image, fewMasks());
     };
     work();
-    for (int i = 0; i < 20; i++)   // each leaves scratch memory and primitives behind
+    for (int i = 0; i < 20; i++)   // each leaves scratch memory and primitives
         std::thread(work).join();
-    // Objects made in a thread and used and destroyed elsewhere.
+    // Objects created in one thread and used and destroyed in another.
     Ptr<Ranker> other;
     std::thread([&]() { other = Ranker::create(everlasting.models->rankerPath); other->rank(image); }).join();
     everlasting.scores = other->rank(image).scores;

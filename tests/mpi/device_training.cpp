@@ -4,8 +4,8 @@
 
 // A worker with an emulated GPU: ltrp_mpi_device DATA OUT [EPOCHS [RATE [STOP [PRECISION]]]], started by mpirun.
 //
-// Pretrains a tiny autoencoder, three batches an update, resumed where OUT has checkpoints. STOP: after this update, 0: at the
-// end. PRECISION: fp32 or bf16. Worker 0 prints how many pieces of a step were recorded.
+// Pretrains a tiny autoencoder, three batches per update; resumes if OUT has checkpoints. STOP: after this update, 0:
+// at the end. PRECISION: fp32 or bf16. Worker 0 prints how many parts of a step were recorded.
 
 #include "../simt/emulated_device.hpp"
 

@@ -24,11 +24,11 @@ using Json = nlohmann::json;
 using testing_tools::Words;
 using testing_tools::operator+;
 
-/// Waiting threads leave the processors to other tests; no warnings where a container forbids to read another process.
+/// Waiting threads leave the processors to other tests; no warnings if a container forbids reading another process.
 const std::map<std::string, std::string> ENVIRONMENT = {{"OMP_WAIT_POLICY", "passive"},
                                                         {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
 
-/// What mpirun has to start: several programs are separated by ":".
+/// Programs that mpirun starts; several are separated by ":".
 inline Words mpirun(const Words& what)
 {
 #ifdef LTRP_OPEN_MPI
@@ -43,7 +43,7 @@ inline Outcome run(const Words& command)
     return Process(command, ENVIRONMENT).wait(300);
 }
 
-/// All values of a weight file, which is a header's size, the header and the values.
+/// All values of a weight file, which consists of a header's size, the header and the values.
 inline std::vector<float> values(const std::string& path)
 {
     const std::string bytes = readText(path);
@@ -95,7 +95,7 @@ struct JobFixture
         return steps;
     }
 
-    /// Waits until an update is logged; the processes of the workers as the log's newest beginning names them.
+    /// Waits until an update is logged; returns the processes of the workers named in the log's last start entry.
     std::vector<pid_t> processes(const std::string& out, Process& job) const
     {
         const std::string path = folder.file(out + "/log.jsonl");

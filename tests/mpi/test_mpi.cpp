@@ -18,7 +18,7 @@ Words workers(int count, const Words& arguments)
     return mpirun(Words{"-n", std::to_string(count), LTRP_MPI_TOOL} + arguments);
 }
 
-/// What the tool itself says, without mpirun's paragraphs and the progress.
+/// The tool's own output, without mpirun's paragraphs and the progress.
 Words said(const std::string& err)
 {
     Words lines;
@@ -29,7 +29,7 @@ Words said(const std::string& err)
     return lines;
 }
 
-/// Whether a process has ended, or does so within ten seconds; it may remain as a zombie where nobody asks for its status.
+/// Whether a process has ended, or ends within ten seconds; it may remain as a zombie if no parent waits for it.
 bool ended(pid_t process)
 {
     for (int i = 0; i < 100; i++)
@@ -47,7 +47,7 @@ bool ended(pid_t process)
 
 struct Fixture : JobFixture
 {
-    /// Two updates of three batches in an epoch.
+    /// Two updates of three batches per epoch.
     const Words common = {"--batch", "1", "--accumulate", "3", "--warmup-epochs", "0", "--seed", "4", "--threads", "1",
                           "--log-every", "1", "--checkpoint-every", "4"};
     const Words geometry = {"--size", "32", "--patch", "8", "--embed-dim", "24", "--depth", "1", "--heads", "2",
@@ -63,7 +63,7 @@ struct Fixture : JobFixture
                      "--depth", "1", "--heads", "2", "--list-k", "4", "--epochs", epochs, "--out", folder.file(out),
                      "--lr", "0.001"} + common;
     }
-    /// Expects that the job fails, and that the tool says one line, with all parts.
+    /// Expects that the job fails, and that the tool prints one line with all parts.
     static void expectOneLine(const Words& command, const Words& parts)
     {
         const Outcome outcome = run(command);
@@ -117,7 +117,8 @@ BOOST_AUTO_TEST_CASE(sums_in_another_order_are_close_and_repeatable)
     const std::vector<float> start = values(folder.file("start/final.safetensors")), one = values(folder.file("one/final.safetensors"));
     const double moved = distance(start, one), apart = distance(one, values(folder.file("a/final.safetensors")));
     BOOST_TEST(moved > 0.01);
-    // AdamW divides gradients by their size: those of the keys' biases, which are rounding alone, move as far as all others.
+    // AdamW divides gradients by their size: those of key biases, which are only rounding noise, move as far as all
+    // others.
     BOOST_TEST(apart < 1e-3 * moved);
     BOOST_TEST(apart > 0);
 }
@@ -132,7 +133,7 @@ BOOST_AUTO_TEST_CASE(stopped_it_goes_on_with_as_many_workers_and_with_others)
         job.signal(SIGUSR1);
         job.signal(SIGUSR1);   // launchers deliver it more than once
         const Outcome outcome = job.wait(60);
-#ifdef LTRP_OPEN_MPI   // MPICH 4.0's mpiexec ends with 0 now and then after SIGUSR1, whatever the workers end with
+#ifdef LTRP_OPEN_MPI   // MPICH 4.0's mpiexec sometimes ends with 0 after SIGUSR1, whatever the workers' status
         BOOST_TEST(outcome.status != 0);
 #endif
         BOOST_TEST(outcome.err.find("stopped after update ") != std::string::npos, outcome.err);
@@ -163,7 +164,7 @@ BOOST_AUTO_TEST_CASE(a_killed_worker_ends_all_and_the_last_checkpoint_is_good)
             std::this_thread::sleep_for(std::chrono::microseconds(random() % 100000));
             ::kill(found[static_cast<size_t>(i % 2)], SIGKILL);
             const Outcome outcome = job.wait(60);
-            const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // it was too late
+            const bool finished = std::filesystem::exists(folder.file(out + "/final.safetensors"));   // too late
             BOOST_TEST((outcome.status != 0 || finished), outcome.err);
 #ifdef LTRP_OPEN_MPI
             const std::string named = "process rank " + std::to_string(i % 2);
@@ -224,7 +225,7 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_said_once)
     expectOneLine(workers(4, pretrain("2", "out")), {"accumulate is 3 for 4 workers"});
     expectOneLine(workers(2, pretrain("9", "nan", "1e30")), {" is ", "nan", "at update "});
     BOOST_TEST(log("nan").back()["event"] == "error");
-    // Worker 1 alone: it has no such folder.
+    // Only worker 1: it has no such folder.
     Words lost = pretrain("2", "lost");
     lost[1] = folder.file("nowhere");
     expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + pretrain("2", "lost") + Words{":", "-n", "1", LTRP_MPI_TOOL} + lost),
@@ -244,7 +245,7 @@ BOOST_AUTO_TEST_CASE(score_maps_are_those_of_one_process)
                      "--masks", "2", "--threads", "1", "--targets", folder.file(out)};
     };
     const auto maps = [&](const std::string& out) { return readText(folder.file(out + "/targets-00000.safetensors")); };
-    BOOST_TEST(run(Words{LTRP_TOOL} + score("one")).status == 1);   // of the photo that cannot be read
+    BOOST_TEST(run(Words{LTRP_TOOL} + score("one")).status == 1);   // because of the unreadable photo
     for (const int count : {2, 3})
     {
         const std::string out = "together" + std::to_string(count);
@@ -254,7 +255,7 @@ BOOST_AUTO_TEST_CASE(score_maps_are_those_of_one_process)
         BOOST_TEST(outcome.err.find("1 images cannot be read and have no target") != std::string::npos, outcome.err);
         BOOST_TEST(maps(out) == maps("one"));
     }
-    // What is there is not computed again, and what differs is found before anything is.
+    // Existing files are not computed again, and differences are found before anything is computed.
     const Outcome again = run(workers(2, score("one")));
     BOOST_TEST(again.status == 0);
     BOOST_TEST(again.err.find("1 of 1 files are there already") != std::string::npos, again.err);
@@ -291,7 +292,7 @@ BOOST_AUTO_TEST_CASE(images_that_cannot_be_read_are_reported_by_worker_0)
         writeText(folder.file(std::string("photos/") + name + ".jpg"), "no picture");
     const auto arguments = [&](const std::string& out)
     {
-        Words words = pretrain("1", out) + Words{"--workers", "0"};   // nothing is read ahead, and each worker meets its own images
+        Words words = pretrain("1", out) + Words{"--workers", "0"};   // each worker reads its own images
         words[1] = folder.file("photos");
         return words;
     };

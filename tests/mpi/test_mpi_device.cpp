@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Trainings of workers whose GPUs are emulated: tests/mpi/device_training.cpp.
+// Trainings with emulated GPUs: tests/mpi/device_training.cpp.
 
 #include "mpi_tools.hpp"
 
@@ -32,7 +32,7 @@ BOOST_FIXTURE_TEST_SUITE(mpi_device, DeviceFixture)
 
 BOOST_AUTO_TEST_CASE(several_devices_train_as_one_does)
 {
-    BOOST_TEST(run(device(1, "one")).out == "2\n");   // recorded: a batch, and a step's last with the update
+    BOOST_TEST(run(device(1, "one")).out == "2\n");   // recorded: a batch, and a step's last batch with the update
     for (const int count : {2, 3})   // two workers have three batches: one is idle in the first round
     {
         const std::string out = "several" + std::to_string(count);

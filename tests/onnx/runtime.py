@@ -22,7 +22,7 @@ def opencv(path: str, output: str) -> tuple[str, Runner]:
 
     def run(inputs: dict[str, np.ndarray]) -> np.ndarray:
         for name, array in inputs.items():
-            # cv2.Mat: else OpenCV 4.6 takes the last of three dimensions for channels.
+            # cv2.Mat: otherwise OpenCV 4.6 treats the last of three dimensions as channels.
             net.setInput(cv2.Mat(array), name)
         return net.forward(output)
 
@@ -40,7 +40,7 @@ def onnxruntime(path: str, output: str) -> tuple[str, Runner]:
 def openvino(path: str, output: str) -> tuple[str, Runner]:
     import openvino as library
 
-    # Without the hint it computes in bfloat16 on processors that can.
+    # Without the hint it computes in bfloat16 on processors that support it.
     compiled = library.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return library.__version__.split("-")[0], lambda inputs: compiled(wide(inputs))[output]
 

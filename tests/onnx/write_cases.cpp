@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// ltrp_onnx_cases MODELS DIR: the cases of onnx_cases.hpp as files: NAME.json beside the exported .onnx, each tensor's
-// numbers in a file of their own as they lie in memory.
+// ltrp_onnx_cases MODELS DIR: writes the cases of onnx_cases.hpp: NAME.json next to the exported .onnx, and one raw
+// file per tensor.
 
 #include "precomp.hpp"
 #include "onnx_cases.hpp"

@@ -49,7 +49,7 @@ class Memory(unittest.TestCase):
         ranker.rank(big)
         for image in (big, big[100:1900, 50:2950], big[::2]):
             self.assertLess(peak_of(lambda image=image: ranker.rank(image)), 100000)
-        # The measure sees a copy where one is needed:
+        # Check of the measurement itself: here a copy is needed.
         self.assertGreater(peak_of(lambda: ranker.rank(big[:, ::-1])), big.nbytes)
 
     def test_results_share_memory_with_what_they_came_from(self):
@@ -96,7 +96,7 @@ class Hostile(unittest.TestCase):
         self.assertFalse(shifted.flags.aligned)
         np.testing.assert_allclose(ranker.rank(shifted).scores, expected, atol=1e-4)
 
-    def test_classes_that_nobody_can_make(self):
+    def test_classes_without_a_constructor(self):
         for cls in (ltrp.Ranker, ltrp.Scorer, ltrp.Trainer, ltrp.RankingTracker, ltrp.RankSaliency):
             self.assertRaises(TypeError, cls)
             self.assertRaises(TypeError, cls.__new__, cls)
@@ -148,8 +148,8 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
         self.assertEqual(len(outputs), 1, outputs)
 
     def test_threads_that_outlive_the_interpreter(self):
-        # A thread in the middle of a call when the interpreter goes down must not crash it, whether the call comes back to
-        # Python now and then or not, and what was registered with atexit runs.
+        # A thread in a call during interpreter shutdown must not crash it, with or without callbacks, and functions
+        # registered with atexit still run.
         calls = ("scorer.scoreMap(image, params, lambda done, total: started.set())",
                  "started.set(), scorer.scoreMap(image, params)", "started.set(), ranker.rankBatch([image] * 64)",
                  "[(ranker.rank(image), started.set()) for i in range(10 ** 9)]",
@@ -158,7 +158,7 @@ print(ranking.scores.sum(), heat.shape, picture.shape, cv2.__version__)
             self.assertEqual(python("""
 import atexit, sys, threading, time, numpy as np, ltrp
 atexit.register(print, "goodbye")
-sys.setswitchinterval(1e-6)   # the threads take the interpreter's lock from each other as often as they can
+sys.setswitchinterval(1e-6)   # the threads switch as often as possible
 ranker, scorer, image = ltrp.Ranker.create(), ltrp.Scorer.create(), np.zeros((64, 64, 3), np.uint8)
 params = ltrp.ScoreParams()
 params.masks = 2000
@@ -168,7 +168,7 @@ started.wait()
 """ % call), "goodbye\n", call)
 
     def test_a_training_that_outlives_the_interpreter(self):
-        # In the middle of updates, in a callback that never returns, and with a callback for messages.
+        # During updates, in a callback that never returns, and with a callback for messages.
         for progress, message in (("started.set()", "None"), ("(started.set(), time.sleep(1000))", "None"),
                                   ("started.set()", "lambda line: time.sleep(0.01)")):
             with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +224,7 @@ builtins.last = Last()
 class Headers(unittest.TestCase):
     """What the public headers declare for bindings is in the package, under the same names."""
 
-    ABSENT = {"registerLayers", "registerLayerModel"}   # there is no cv::dnn in Python that would need them
+    ABSENT = {"registerLayers", "registerLayerModel"}   # Python has no cv::dnn that would need them
 
     def setUp(self):
         folder = Path(__file__).resolve().parents[2] / "modules/ltrp/include/opencv2/ltrp"

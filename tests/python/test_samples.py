@@ -51,7 +51,7 @@ def numbers(text, pattern):
 
 
 def start(name, *arguments):
-    # Nothing is to be written beside the samples.
+    # Nothing must be written next to the samples.
     environment = dict(os.environ, OMP_WAIT_POLICY="passive", PYTHONDONTWRITEBYTECODE="1")
     return subprocess.Popen([sys.executable, os.path.join(SAMPLES, name + ".py")] + list(arguments), text=True,
                             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -123,7 +123,7 @@ class Samples(unittest.TestCase):
         self.assertEqual(len({r[1] for r in ranks}), 10)
         scores = [float(r[6]) for r in ranks]
         self.assertEqual(scores, sorted(scores, reverse=True))
-        # By the module itself: the half with the highest scores is what is drawn.
+        # Checked with the module itself: the half with the highest scores is drawn.
         original = cv2.imread(photo("cat.jpg"))
         ranking = ltrp.Ranker.create(RANKER).rank(original)
         best = np.argsort(-np.asarray(ranking.scores).ravel(), kind="stable")[:98]
@@ -147,14 +147,14 @@ class Samples(unittest.TestCase):
             was, now = numbers(out, "plain +" + SIZES), numbers(out, "roi +" + SIZES)
             self.assertGreater(now[0], was[0])
             self.assertLessEqual(now[1], was[1])
-            self.assertGreater(now[1], 0.97 * was[1])   # the bytes are spent
-            self.assertGreater(now[2], was[2] + 0.5)    # where the ranking says
+            self.assertGreater(now[1], 0.97 * was[1])   # the byte budget is used
+            self.assertGreater(now[2], was[2] + 0.5)    # in highly ranked regions
             self.assertLess(now[3], was[3])
-            # What was printed is what was written.
+            # The printed sizes are those of the files.
             self.assertEqual([os.path.getsize(plain), os.path.getsize(roi)], [was[1], now[1]])
             original, decoded = cv2.imread(photo(name)), cv2.imread(roi)
             self.assertAlmostEqual(cv2.PSNR(original, decoded), now[4], delta=0.02)
-            self.assertEqual(sorted(os.listdir(self.folder)), ["plain.jpg", "roi.jpg"])   # nothing unfinished beside
+            self.assertEqual(sorted(os.listdir(self.folder)), ["plain.jpg", "roi.jpg"])   # no incomplete files are left
             if CPP:
                 twin = self.cpp("roi_jpeg", photo(name), "--model=" + RANKER)
                 self.assertEqual(numbers(twin, "plain +" + SIZES), was)
@@ -165,7 +165,7 @@ class Samples(unittest.TestCase):
     def test_fewer_tokens(self):
         made, kept = self.file("vit.onnx"), os.path.join(ROOT, "tests", "data", "vit-random")
         self.assertIn("4 x 4 patches, 5 classes", self.output("vit_to_onnx", "random", made))
-        # What the C++ sample is tested with; products of constants differ in their last bits from NumPy to NumPy.
+        # As in the C++ sample's test; products of constants differ in their last bits between NumPy versions.
         with open(self.file("vit.yml")) as a, open(kept + ".yml") as b:
             self.assertEqual(a.read(), b.read())
         self.assertEqual(os.path.getsize(made), os.path.getsize(kept + ".onnx"))
@@ -175,16 +175,16 @@ class Samples(unittest.TestCase):
         row = r"\n *%s +(\d+) +([\d.]+) +([\d.]+)x +([\d.]+) % +([\d.]+) %".replace(" %", " %%")
         full, half, eighth = (numbers(out, row % name) for name in ("all", "50 %", "12 %"))
         self.assertEqual([full[0], half[0], eighth[0]], [17, 9, 3])   # the class token and the patches
-        self.assertEqual(full[2:], [1, 100, 0])   # by its folder's name each photo is a 2, and called a 1
-        # By ONNX Runtime the two patches in the middle of the second row make the cat a 1 as before, the coffee a 2.
+        self.assertEqual(full[2:], [1, 100, 0])   # by its folder's name each photo is a 2, and classified as 1
+        # With ONNX Runtime the two patches in the middle of the second row still make the cat a 1, but the coffee a 2.
         self.assertEqual(numbers(out, r"\n *12 % .*  ([\d.]+) % +([\d.]+) %\n"), [50, 50])
-        # What ONNX Runtime makes of the same photos and the same network.
+        # Results of ONNX Runtime for the same photos and network.
         answer = r" all: (\d) ([\d.]+) %, 50 %: (\d) ([\d.]+) %, 12 %: (\d) ([\d.]+) %\n"
         for name, share in (("cat", 71.36), ("coffee", 71.24)):
             said = numbers(out, name + ".jpg:" + answer)
             self.assertEqual(said[0], 1)
             self.assertAlmostEqual(said[1], share, delta=0.3)
-            self.assertNotEqual(said[3], said[1])   # it did see other patches
+            self.assertNotEqual(said[3], said[1])   # it did use other patches
         if CPP:
             twin = self.cpp("fewer_tokens", photos, "--classifier=" + made, "--model=" + RANKER, "--keep=0.5,0.125")
             self.assertEqual(numbers(twin, "cat.jpg:" + answer), numbers(out, "cat.jpg:" + answer))
@@ -241,15 +241,15 @@ class Samples(unittest.TestCase):
                     full = model(pixels).last_hidden_state
                     with sample.kept_tokens(model.embeddings, indices):
                         kept = model(pixels).last_hidden_state
-                    assert torch.equal(model(pixels).last_hidden_state, full)   # nothing stays behind
-                    # All tokens, where no token looks at a dropped one.
+                    assert torch.equal(model(pixels).last_hidden_state, full)   # the hook has been removed
+                    # All tokens, with attention to dropped tokens masked.
                     mask = torch.zeros(1, 50, dtype=torch.int64)
                     rows = [0] + [1 + int(i) for i in indices]
                     mask[0, rows] = 1
                     masked = model(pixels, attention_mask=mask).last_hidden_state[:, rows]
                 assert kept.shape == (1, 20, 48)
                 assert (kept - masked).abs().max() < 1e-5, (kept - masked).abs().max()
-                assert (kept - full[:, rows]).abs().max() > 1e-3   # and that is another answer
+                assert (kept - full[:, rows]).abs().max() > 1e-3   # and the result differs
             print("same")"""
         done = subprocess.run([sys.executable, "-B", "-c", code, photo("cat.jpg")], cwd=SAMPLES, text=True,
                               stdout=subprocess.PIPE, check=True)
@@ -259,7 +259,7 @@ class Samples(unittest.TestCase):
         photos, frames = self.photos("photos", "cat.jpg", "rocket.jpg"), self.file("frames")
         out = self.output("live_overlay", photos, "--model", RANKER, "--shot", "15", "--headless", "--output", frames)
         counts = numbers(out, r"(\d+) frames, (\d+) cuts, ([\d.]+) frames/s, ([\d.]+) ms")
-        self.assertEqual(counts[:2], [30, 1])   # the cut is where the second photo begins
+        self.assertEqual(counts[:2], [30, 1])   # the cut is at the start of the second photo
         self.assertTrue(counts[2] > 0 and counts[3] > 0)
         change = numbers(out, r"per frame: ([\d.]+) % each frame by itself, ([\d.]+) % steady")
         self.assertGreater(change[0], 2)
@@ -268,8 +268,8 @@ class Samples(unittest.TestCase):
         self.assertEqual(sorted(os.listdir(frames)), ["%05d.png" % i for i in range(30)])
         last = cv2.imread(os.path.join(frames, "00029.png"))
         self.assertEqual(last.shape[1], 640)
-        self.assertGreater(last.shape[0], 480)   # the line of figures stands above the frame
-        # Without memory and margin there is nothing to be steady by.
+        self.assertGreater(last.shape[0], 480)   # the line of figures is above the frame
+        # Without memory and margin nothing is smoothed.
         raw = self.output("live_overlay", photos, "--model", RANKER, "--shot", "15", "--headless", "--memory", "0",
                           "--margin", "0")
         same = numbers(raw, r"per frame: ([\d.]+) % each frame by itself, ([\d.]+) % steady")
@@ -277,7 +277,7 @@ class Samples(unittest.TestCase):
 
     def test_live_overlay_of_a_video(self):
         first, second = self.file("first.avi"), self.file("second.avi")
-        if not hasattr(cv2, "VideoCapture"):   # OpenCV without videoio: it says so
+        if not hasattr(cv2, "VideoCapture"):   # OpenCV without videoio: an error message
             broken = self.file("broken.avi")
             open(broken, "w").close()
             self.refused("no videoio module", "live_overlay", broken, "--headless")

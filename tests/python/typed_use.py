@@ -56,7 +56,7 @@ def pretrain(folder: Path) -> bool:
     return ltrp.Trainer.createPretrain(params).run(progress, print)
 
 
-def mistakes() -> None:   # an ignored line without a mistake is an error for mypy --strict
+def mistakes() -> None:   # for mypy --strict an ignore comment without an error is itself an error
     ltrp.Ranker.create(5)   # type: ignore[arg-type]
     ltrp.SelectParams().keepRatio = "half"   # type: ignore[assignment]
     ltrp.Scorer.create().score("photo.jpg")   # type: ignore[arg-type]

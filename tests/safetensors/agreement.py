@@ -18,7 +18,7 @@ import tempfile
 
 import safetensors
 
-# What the one reader refuses and the other reads.
+# Files that one reader rejects and the other accepts.
 STRICTER_HERE = {
     'blanks in front': 'the description of the format says that a header begins with a brace',
     'metadata that is null': 'no writer makes it, and it says nothing',
@@ -118,7 +118,7 @@ def theirs(data):
     try:
         safetensors.deserialize(data)
         return True, ''
-    except Exception as error:   # whatever the extension raises
+    except Exception as error:   # whatever exception the extension raises
         return False, str(error)
 
 

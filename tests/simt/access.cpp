@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Every access of a kernel comes by here: GCC and Clang call these functions where a program is compiled with
-// -fsanitize=thread, and nothing says that ThreadSanitizer's own library has to answer.
+// Hooks for every access of a kernel: GCC and Clang call these functions in code compiled with -fsanitize=thread; here
+// this file implements them instead of ThreadSanitizer's library.
 
 #include "machine.hpp"
 
@@ -23,7 +23,7 @@ uint64_t accesses = 0;
 
 bool never(const Stamp& stamp) { return stamp.block == 0; }
 
-/// Whether an access now comes after that one: other launches do, and those beyond a barrier.
+/// Whether the current access is ordered after that one: true for other launches, and across a barrier.
 bool ordered(const Stamp& before)
 {
     if (before.block < running.launchFirst)
@@ -68,7 +68,7 @@ void check(Region& region, uintptr_t address, size_t size, bool write, bool atom
     {
         Cell& cell = region.cells[i];
         if ((!write || atomic) && never(cell.writer))
-            fail(describe(region, address, size, verb) + ", which nobody wrote");
+            fail(describe(region, address, size, verb) + ": uninitialised read");
         const bool bothAtomic = atomic && cell.writer.atomic;
         if (!never(cell.writer) && !bothAtomic && !ordered(cell.writer))
             failRace(region, address, size, verb, cell.writer, "wrote");

@@ -40,14 +40,14 @@ uint16_t floatToHalf(float value)
     const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
     const float size = std::fabs(value);
     if (size >= 65520.f)
-        return static_cast<uint16_t>(sign | 0x7c00);   // what rounds beyond the largest is infinite
+        return static_cast<uint16_t>(sign | 0x7c00);   // values that round beyond the largest become infinite
     int exponent = 0;
     std::frexp(size, &exponent);
-    // Steps of the number's own exponent, or of the smallest one's; nearbyint() takes even ones at ties.
+    // In units of the number's own exponent, or of the smallest one; nearbyint() rounds ties to even.
     const int step = size == 0 || exponent < -13 ? -24 : exponent - 11;
     const int steps = static_cast<int>(std::nearbyint(std::ldexp(size, -step)));
     if (step == -24)
-        return static_cast<uint16_t>(sign | steps);   // the bits go on from the largest of these to the next exponent
+        return static_cast<uint16_t>(sign | steps);   // a carry continues into the exponent
     return static_cast<uint16_t>(sign | (((step + 25 - 1) << 10) + steps));
 }
 

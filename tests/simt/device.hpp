@@ -5,8 +5,8 @@
 #ifndef LTRP_SIMT_DEVICE_HPP
 #define LTRP_SIMT_DEVICE_HPP
 
-// The part of CUDA's language and headers that the project's kernels use, for a C++ compiler. Atomics on floating-point
-// numbers are left out on purpose: sums must not depend on the order of threads.
+// The subset of CUDA's language and headers that the project's kernels use, for a C++ compiler. Floating-point atomics
+// are omitted deliberately: sums must not depend on the order of threads.
 
 #include "halves.hpp"
 #include "simt.hpp"
@@ -96,8 +96,8 @@ inline unsigned ballot(const char* site, unsigned mask, bool predicate)
     return out;
 }
 
-int atomicOr(int* address, int value);   ///< behind ::atomicOr
-/// ldmatrix.x4 of 16-bit values, each lane's row being in shared memory.
+int atomicOr(int* address, int value);   ///< implements ::atomicOr
+/// ldmatrix.x4 of 16-bit values; each lane's row is in shared memory.
 void loadMatrices(const char* site, uint32_t r[4], const void* row, bool transposed);
 /// mma.m16n8k16 with fp32 sums, c += a b.
 void multiplyAdd(const char* site, float c[4], const uint32_t a[4], const uint32_t b[2], bool bf16);

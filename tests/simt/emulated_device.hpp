@@ -17,10 +17,10 @@
 namespace simttest
 {
 
-/// What the CUDA backend asks of a device, over the emulation's memory: a host that touches it, or a kernel that reads what
-/// nobody wrote, is found out. Matrix products are plain loops with double sums. Copies that may run late do: uploads beside
-/// the stream when they are waited for, downloads when their mark is reached. A recording keeps each launch's arguments as they
-/// were, and whatever a CUDA graph could not hold is a failure.
+/// A device for the CUDA backend in the emulation's memory: host accesses and uninitialised reads by kernels are
+/// detected. Matrix products are plain loops with double sums. Asynchronous copies are done as late as possible:
+/// uploads when they are waited for, downloads when their event is reached. A recording keeps each launch's arguments,
+/// and operations that a CUDA graph cannot record fail.
 class EmulatedDevice : public cv::ltrp::ops::simt::Device
 {
 public:
@@ -152,9 +152,9 @@ public:
         return recorded;
     }
     void check(const char*) const override {}
-    void waitForStream(void*) const override {}   // everything has happened when a call returns
+    void waitForStream(void*) const override {}   // all work is done when a call returns
     void makeStreamWait(void*) const override {}
-    void requireHere(const void*, const std::string&) const override {}   // the emulation refuses other memory itself
+    void requireHere(const void*, const std::string&) const override {}   // the emulation rejects other memory itself
 
     void multiply(const cv::ltrp::ops::simt::Product& p) const override
     {
@@ -189,15 +189,15 @@ public:
         write(p.d, d);
     }
 
-    mutable int allocations = 0, waits = 0, recordings = 0;   ///< so far; waits: copies that do not return before they are done
-    mutable int visitors = 0;   ///< at present
-    int refuses = 0;   ///< the allocation with that number
+    mutable int allocations = 0, waits = 0, recordings = 0;   ///< counts so far; waits: synchronous copies
+    mutable int visitors = 0;   ///< current number of device guards
+    int refuses = 0;   ///< number of the allocation that fails
     bool refusesToRecord = false, wantsVisitors = false;
 
 private:
     typedef cv::ltrp::ops::simt::DataType DataType;
 
-    /// tensorFloat: rounded to the 10 bits of mantissa that tensor cores keep of a float, halves away from zero.
+    /// tensorFloat: rounds to the 10 bits of mantissa that tensor cores use of a float, ties away from zero.
     static std::vector<float> factors(const cv::ltrp::ops::simt::Input& from, size_t count, bool tensorFloat)
     {
         std::vector<float> values = read(from, count);

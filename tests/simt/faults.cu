@@ -40,7 +40,7 @@ __global__ void blockSumsKernel(Fault fault, const float* x, float* out, size_t 
     }
     else if (fault != Fault::MissingBarrier)
         __syncthreads();
-    float sum = values[95 - t];   // another warp's
+    float sum = values[95 - t];   // a value of another warp
     const unsigned mask = fault == Fault::MaskWithoutCaller && lane == 3 ? allLanes & ~8u : allLanes;
     for (int bits = 16; bits > 0; bits /= 2)
         sum += __shfl_xor_sync(mask, sum, bits);
@@ -48,7 +48,7 @@ __global__ void blockSumsKernel(Fault fault, const float* x, float* out, size_t 
         sum = __shfl_sync(allLanes, sum, static_cast<int>(lane) + 1);
     if (lane == 0)
         sums[warp] = sum;
-    // From here on all is within one warp, whose lanes are no more in step than any threads are.
+    // From here on everything is within one warp, whose lanes are not synchronised either.
     __syncthreads();
     if (warp == 0)
     {
@@ -73,10 +73,10 @@ __global__ void blockSumsKernel(Fault fault, const float* x, float* out, size_t 
     }
     if (fault == Fault::SharedTooLarge)
     {
-        LTRP_SHARED(float, much, (99 << 10) / sizeof(float) - 90);   // fits but for 'values' and 'sums'
+        LTRP_SHARED(float, much, (99 << 10) / sizeof(float) - 90);   // too large only together with 'values' and 'sums'
         much[threadIdx.x] = 0;
     }
-    if (fault == Fault::SharedMisaligned)   // an array as __shared__ alone would declare it
+    if (fault == Fault::SharedMisaligned)   // aligned only as __shared__ alone would be
     {
         static const char tag = 0;
         float* const few = static_cast<float*>(::simt::staticShared(&tag, "few", 96 * sizeof(float4), alignof(float)));
@@ -101,7 +101,7 @@ __global__ void multiplyTileKernel(const float* a, const float* b, const float* 
     const unsigned lane = threadIdx.x;
     for (unsigned i = lane; i < 256; i += 32)
         tileA[i / 16 * 24 + i % 16] = fromFloat<T>(a[i]);
-    for (unsigned i = lane; i < 256; i += 32)   // two tiles of 8 columns of b, of which the second is zero
+    for (unsigned i = lane; i < 256; i += 32)   // two tiles of 8 columns of b; the second is zero
         tileB[i / 16 * 24 + i % 16] = fromFloat<T>(i < 128 ? b[i] : 0.f);
     __syncwarp();
     FragmentA fa;

@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-/// Kernels with one fault each, and the same without it, to see that the emulation tells them apart.
+/// Kernels with one fault each, and the same without it, to test that the emulation detects them.
 namespace faults
 {
 
@@ -34,14 +34,14 @@ enum class Fault
     SharedTooLarge
 };
 
-/// out [blocks * 96] = the sum of each block's 96 values of x, by way of shared memory, shuffles and barriers. 96
+/// out [blocks * 96] = the sum of each block's 96 values of x, computed with shared memory, shuffles and barriers. 96
 /// threads.
 void blockSums(Fault fault, const float* x, float* out, size_t count, unsigned blocks, const float* hostMemory);
 
 /// *flag |= 1 << thread from every thread.
 void raiseFlags(Fault fault, int* flag);
 
-/// d [16, 8] = c + a [16, 16] b [16, 8] by one warp through the fragments of mma.cuh; b is given as [n][k].
+/// d [16, 8] = c + a [16, 16] b [16, 8] by one warp, with the fragments of mma.cuh; b is stored as [n][k].
 void multiplyTile(const float* a, const float* b, const float* c, float* d, bool half);
 
 }  // namespace faults

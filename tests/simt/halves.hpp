@@ -10,7 +10,7 @@
 namespace simt
 {
 
-// To and from 16-bit numbers by their bits; to the nearest, ties to even.
+// Conversion to and from 16-bit numbers as bits; to nearest, ties to even.
 float halfToFloat(uint16_t bits);
 uint16_t floatToHalf(float value);
 float bf16ToFloat(uint16_t bits);

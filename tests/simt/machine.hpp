@@ -11,11 +11,11 @@
 namespace simt
 {
 
-/// What the checks of each access look at; kept by the scheduler (simt.cpp).
+/// State used by the checks of each access; maintained by the scheduler (simt.cpp).
 struct Running
 {
     bool inKernel = false;
-    bool exchanging = false;   ///< a warp's lanes see each other's values: nothing to check
+    bool exchanging = false;   ///< a warp's lanes exchange values: accesses are not checked
     unsigned thread = 0, barriers = 0, warpBarriers = 0;
     unsigned warpBarriersOf[32] = {};
     uint64_t blockSerial = writtenByHost, launchFirst = 0;

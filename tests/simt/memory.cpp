@@ -17,14 +17,14 @@ namespace simt
 namespace
 {
 
-// Addresses are plenty: a stretch of 64 MB for every piece, which begins 16 MB into it.
+// Address space is plentiful: each array gets a 64 MB range, and begins 16 MB into it.
 const size_t stretch = size_t(64) << 20, lead = size_t(16) << 20, stretches = 2048;
 
 struct Space
 {
     uintptr_t begin = 0;
-    std::vector<std::unique_ptr<Region>> regions;   ///< by stretch; null where free
-    std::vector<Region*> owner;                     ///< of each stretch: a large piece has several
+    std::vector<std::unique_ptr<Region>> regions;   ///< by range; null if free
+    std::vector<Region*> owner;                     ///< of each range: a large array has several
 
     Space() : regions(stretches), owner(stretches)
     {
@@ -72,7 +72,7 @@ void* allocate(size_t bytes, const std::string& name, unsigned granule)
 {
     Space& s = space();
     const size_t needed = (lead * 2 + bytes + stretch - 1) / stretch;
-    static size_t next = 0;   // going on from the last one: an array that was released is not soon another one
+    static size_t next = 0;   // continues after the last one, so that released addresses are not reused soon
     for (size_t tried = 0; tried < stretches; ++tried)
     {
         const size_t first = (next + tried) % stretches;
@@ -99,7 +99,7 @@ void release(void* address)
     Space& s = space();
     const size_t first = (reinterpret_cast<uintptr_t>(address) - s.begin) / stretch;
     Region* region = s.owner[first];
-    // Gives the pages back and forbids them again: who keeps the address is found out.
+    // Frees the pages and protects them again, so that uses after release are detected.
     mmap(address, region->bytes ? region->bytes : 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
          -1, 0);
     for (size_t i = first; i < stretches && s.owner[i] == region; ++i)

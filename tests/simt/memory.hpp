@@ -13,9 +13,8 @@
 namespace simt
 {
 
-/// Memory of the emulated device: each piece lies alone in a stretch of addresses, so that whatever a kernel touches
-/// beside it is known to be outside. Values that nobody wrote may not be read. `granule`: bytes of the values that are
-/// written one by one, 1, 2 or 4.
+/// Memory of the emulated device: each array has its own address range, so that any access outside it is detected.
+/// Uninitialised values must not be read. `granule`: size in bytes of the smallest values written, 1, 2 or 4.
 void* allocate(size_t bytes, const std::string& name, unsigned granule);
 void release(void* address);
 void upload(void* to, const void* from, size_t bytes);

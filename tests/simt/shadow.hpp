@@ -13,22 +13,22 @@
 namespace simt
 {
 
-/// When and by whom a piece of memory was touched, in 64 bits; 0 is never. Blocks are counted over the whole run, so
-/// that one number says which launch it was.
+/// When and by which thread memory was accessed, in 64 bits; 0: never. Blocks are numbered over the whole run, so that
+/// the number also identifies the launch.
 struct Stamp
 {
     uint64_t block : 27, barriers : 15, warpBarriers : 11, thread : 10, atomic : 1;
 };
-const uint64_t writtenByHost = 1;   ///< the block number of what the host wrote
+const uint64_t writtenByHost = 1;   ///< block number of values written by the host
 
-/// Last writer and two readers, different threads, since then: of any two readers at least one is another thread than
-/// the next writer, so two are enough to find every unordered pair.
+/// Last writer, and two readers since then, from different threads: at least one of two readers is another thread than
+/// the next writer, so two are enough to detect every unordered pair.
 struct Cell
 {
     Stamp writer, reader, otherReader;
 };
 
-/// One array that kernels may touch, and what happened to each piece of it.
+/// One array that kernels may access, and the state of its cells.
 struct Region
 {
     std::string name;
@@ -42,7 +42,7 @@ struct Region
     bool contains(uintptr_t address, size_t size) const { return address >= begin && address - begin + size <= bytes; }
 };
 
-/// The device array in whose stretch of addresses this one lies, within the array or not; null: no device memory.
+/// The device array in whose range of addresses this one is, inside the array or not; null: no device memory.
 Region* deviceRegion(uintptr_t address);
 
 }  // namespace simt

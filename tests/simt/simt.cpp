@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#undef _FORTIFY_SOURCE   // its longjmp refuses to change stacks
+#undef _FORTIFY_SOURCE   // its longjmp does not allow changing stacks
 #include "simt.hpp"
 #include "shadow.hpp"
 #include "machine.hpp"
@@ -23,7 +23,7 @@ namespace simt
 namespace
 {
 
-// What a block of every device from compute capability 8.0 on has, consumer cards included.
+// Shared memory per block on every device from compute capability 8.0 on, including consumer cards.
 const size_t mostShared = 99 << 10;
 
 const size_t stackBytes = 64 << 10, guardBytes = 4096;
@@ -45,7 +45,7 @@ struct Thread
     void* out = nullptr;
 };
 
-/// Small and repeatable; its quality matters little here.
+/// A small, repeatable generator; its quality hardly matters here.
 struct Shuffler
 {
     uint64_t state;
@@ -66,7 +66,7 @@ struct Shuffler
 
 Launches* recorder = nullptr;
 
-/// The block that runs, and whatever outlives it.
+/// State of the running block, and state that outlives it.
 struct Machine
 {
     std::vector<Thread> threads;
@@ -164,13 +164,13 @@ void prepareThreads()
     }
 }
 
-/// What keeps a block from ending.
+/// Reports where the threads of a block wait.
 void reportDeadlock()
 {
     Machine& m = machine();
     std::ostringstream text;
     text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z
-         << "): nobody can go on: " << m.ended << " of " << m.count << " threads have ended";
+         << "): deadlock:  " << m.ended << " of " << m.count << " threads have ended";
     std::vector<std::pair<std::string, unsigned>> places;
     for (unsigned i = 0; i < m.count; ++i)
         if (m.threads[i].state != State::Ended)
@@ -204,7 +204,7 @@ void runBlock(Shuffler& shuffler)
         if (m.schedule.shuffled)
             shuffler.shuffle(warps);
         for (const unsigned warp : warps)
-            for (bool again = true; again;)   // a warp goes on by itself until all of it waits for the block
+            for (bool again = true; again;)   // a warp runs until all its threads wait for the block
             {
                 again = false;
                 lanes.clear();
@@ -229,7 +229,7 @@ void runBlock(Shuffler& shuffler)
     }
 }
 
-/// In a fiber: remembers the failure and never comes back.
+/// In a fiber: stores the failure and does not return.
 [[noreturn]] void failHere(const std::string& message)
 {
     Machine& m = machine();
@@ -295,7 +295,7 @@ void run(const char* name, dim3 grid, dim3 block, size_t dynamicBytes, void (*ke
         running.sharedRegions.clear();
         m.sharedUsed = 0;
         std::fill(m.sharedBytes.begin(), m.sharedBytes.end(),
-                  static_cast<unsigned char>(0xff));   // NaN to whoever reads it
+                  static_cast<unsigned char>(0xff));   // uninitialised values read as NaN
         if (dynamicBytes)
             staticShared(nullptr, "dynamic shared memory", dynamicBytes, 16);
         runBlock(shuffler);
@@ -413,7 +413,7 @@ void warpOperation(const char* site, unsigned mask, const void* in, void* out, v
                      other.site);
         if (other.state != State::AtWarp)
         {
-            toScheduler();   // the last one does the work
+            toScheduler();   // the last lane to arrive does the work
             return;
         }
         if (std::strcmp(other.site, site) != 0 || other.mask != mask)

@@ -5,8 +5,8 @@
 #ifndef LTRP_SIMT_HPP
 #define LTRP_SIMT_HPP
 
-// A GPU's execution model on the CPU, for tests: kernels run as written, one fiber a thread, and what would go wrong in
-// silence on a device is an exception here. See README.md beside this file.
+// Emulates a GPU's execution model on the CPU, for tests: kernels run unchanged, one fiber per thread, and errors that
+// are silent on a device throw an exception here. See README.md in this folder.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,7 +25,7 @@ struct dim3
 namespace simt
 {
 
-/// What a kernel did wrong: which kernel, block and thread, and where in which buffer.
+/// An error of a kernel: which kernel, block and thread, and where in which buffer.
 class Failure : public std::runtime_error
 {
 public:
@@ -40,7 +40,7 @@ struct Schedule
 };
 void setSchedule(const Schedule& schedule);
 
-/// Accesses seen since the program began: tests of the emulation make sure that it looks at all.
+/// Number of accesses checked since the program began: lets tests verify that checking is active.
 uint64_t accessesSeen();
 
 /// Runs `kernel` for every thread of every block. `arguments` .. + `argumentBytes`: host memory that it may read.
@@ -48,7 +48,7 @@ uint64_t accessesSeen();
 void run(const char* name, dim3 grid, dim3 block, size_t dynamicShared, void (*kernel)(const void*),
          const void* arguments, size_t argumentBytes);
 
-/// While set: launches are not run but appended here, each with its arguments as they are now, as a CUDA graph holds them.
+/// If set: launches are not run but appended here, each with a copy of its current arguments, as in a CUDA graph.
 typedef std::vector<std::function<void()>> Launches;
 void setRecorder(Launches* to);
 
@@ -65,23 +65,23 @@ struct Call
     }
 };
 
-// ---- what device code calls
+// ---- called by device code
 
 const dim3& threadIndex();
 const dim3& blockIndex();
 const dim3& blockSize();
 const dim3& gridSize();
 
-/// All threads of the block, at one place in the code. Ended threads and other places are failures.
+/// Barrier for all threads of the block, at one place in the code. Ended threads and other places are failures.
 void syncThreads(const char* site);
-/// All lanes of `mask`; the full mask alone orders memory.
+/// All lanes of `mask`; only the full mask orders memory.
 void syncWarp(const char* site, unsigned mask);
 
-/// A static __shared__ array: the same for all threads of a block, with guards around; `tag` tells which one.
+/// A static __shared__ array: the same for all threads of a block, surrounded by guards; `tag` identifies it.
 void* staticShared(const void* tag, const char* name, size_t bytes, size_t alignment);
 void* dynamicShared();
 
-/// One operation of a whole warp: every lane of `mask` hands in `in` and gets `out`; the last to arrive calls
+/// One operation of a whole warp: every lane of `mask` passes `in` and receives `out`; the last to arrive calls
 /// `compute`.
 struct WarpOperation
 {
@@ -91,7 +91,7 @@ struct WarpOperation
 };
 void warpOperation(const char* site, unsigned mask, const void* in, void* out, void (*compute)(const WarpOperation&));
 
-/// Says that this thread reads or writes these bytes, for accesses that the compiler does not report itself.
+/// Reports a read or write of these bytes, for accesses that the compiler does not instrument.
 void touch(const void* address, size_t bytes, bool write, bool atomic = false);
 void requireAligned(const void* address, size_t alignment);
 void requireShared(const void* address);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention on tensor cores and off them, forward and backward, against double arithmetic on the same rounded inputs.
+// Attention with and without tensor cores, forward and backward, against double arithmetic on the same rounded inputs.
 
 #include "typed.hpp"
 
@@ -177,19 +177,19 @@ BOOST_AUTO_TEST_CASE(tensor_cores_equal_the_plain_sums)
             checkForward({3, 49, 49, width, 1, 1, {0, 48, 17}}, element);
             checkForward({1, 1, 1, width, 2, 1, {}}, element);
             checkForward({2, 16, 3, width, 3, 1, {}}, element);
-            checkForward({2, 65, 65, width, 1, 1, {64, 0}}, element);   // a chunk of keys that has none left
+            checkForward({2, 65, 65, width, 1, 1, {64, 0}}, element);   // a chunk without any remaining key
         }
-    checkForward({67, 129, 129, 32, 1, 1, {}}, DataType::BFloat16);   // too many blocks for rounds of tiles side by side
+    checkForward({67, 129, 129, 32, 1, 1, {}}, DataType::BFloat16);   // too many blocks for parallel rounds of tiles
 }
 
 BOOST_AUTO_TEST_CASE(sequences_longer_than_shared_memory_equal_the_plain_sums)
 {
     for (const DataType element : {DataType::BFloat16, DataType::Float16})
     {
-        checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one more than fits; one row in the last tile but two
+        checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one too many; one row in the last tile but two
         checkForward({4, 401, 140, 64, 2, 2, {-1, 0, 400, 128}}, element);   // variants; a key removed in each kind of place
     }
-    checkForward({1, 769, 33, 32, 1, 1, {768}}, DataType::BFloat16);   // alone in the last tile, and removed
+    checkForward({1, 769, 33, 32, 1, 1, {768}}, DataType::BFloat16);   // the only key in the last tile, removed
     checkForward({1, 640, 130, 32, 2, 1, {}}, DataType::Float16);
     checkForward({1, 1025, 17, 64, 1, 1, {}}, DataType::BFloat16);
 }
@@ -207,7 +207,7 @@ BOOST_AUTO_TEST_CASE(variants_of_one_input_share_what_they_have_in_common)
 
 BOOST_AUTO_TEST_CASE(a_removed_key_that_had_all_the_weight_leaves_the_others_finite)
 {
-    // Scores near 500: what is left of the others' weights would vanish beside the removed key's.
+    // Scores near 500: the others' weights would vanish next to the removed key's.
     const int tokens = 20, width = 32;
     Floats qkv(z(tokens) * 3 * width, 0.f);
     for (int t = 0; t < tokens; ++t)

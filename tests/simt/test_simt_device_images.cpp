@@ -27,7 +27,7 @@ std::shared_ptr<const ops::Backend> emulated(bool wantsVisitors = false)
     return kernels::makeBackend(std::move(device), ops::Precision::FP32, true);
 }
 
-/// An image on the host and on the device. There its rows lie `padding` bytes further apart, which nobody has written.
+/// An image on the host and on the device, where its rows are followed by `padding` uninitialised bytes.
 struct Image
 {
     cv::Mat host;
@@ -150,7 +150,7 @@ BOOST_AUTO_TEST_CASE(rankings_of_images_on_the_device_equal_those_of_the_hosts)
     BOOST_TEST(onHost.size() == want.size());
     BOOST_TEST(cv::norm(onHost, want, cv::NORM_INF) < 1e-5);
 
-    // Into the caller's memory, whose rows lie apart; what is between them stays as it is.
+    // Writes into the caller's memory with padded rows; the padding is not changed.
     const size_t step = 20 * sizeof(float);
     const Buffer<float> memory(Floats(3 * 20, -5.f), "scores");
     cv::cuda::GpuMat scores(3, 16, CV_32F, memory.get(), step);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The emulation itself: right kernels give right results in every order of threads, and each fault is found.
+// The emulation itself: correct kernels give correct results in every order of threads, and each fault is detected.
 
 #include "faults.hpp"
 #include "memory.hpp"
@@ -38,7 +38,7 @@ std::vector<float> blockSums(Fault fault)
     return out.values();
 }
 
-/// The message of the failure, in every order of threads; empty when some order has none.
+/// The message of the failure, in every order of threads; empty if some order has none.
 std::string failureOf(Fault fault)
 {
     std::string message;
@@ -70,7 +70,7 @@ void checkFound(Fault fault, const std::vector<std::string>& words)
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(a_right_kernel_gives_the_same_in_every_order)
+BOOST_AUTO_TEST_CASE(a_correct_kernel_gives_the_same_in_every_order)
 {
     const std::vector<float> x = numbers(count);
     for (uint64_t seed = 0; seed < 20; ++seed)
@@ -92,14 +92,14 @@ BOOST_AUTO_TEST_CASE(a_right_kernel_gives_the_same_in_every_order)
 
 BOOST_AUTO_TEST_CASE(missing_barriers_are_found)
 {
-    checkFound(Fault::MissingBarrier, {"blockSums", "'values'"});   // unordered, or not even written yet
+    checkFound(Fault::MissingBarrier, {"blockSums", "'values'"});   // unordered, or uninitialised
     checkFound(Fault::MissingWarpBarrier, {"'values'", "with no barrier between"});
     checkFound(Fault::BlocksOverlap, {"'out'", "another block"});
 }
 
 BOOST_AUTO_TEST_CASE(barriers_that_not_all_threads_reach_are_found)
 {
-    checkFound(Fault::BarrierInBranch, {"'values'"});   // some run ahead
+    checkFound(Fault::BarrierInBranch, {"'values'"});   // some threads run ahead
     checkFound(Fault::TwoBarriers, {"barrier __syncthreads at", "while thread"});
     checkFound(Fault::EarlyEnd, {"ended"});
 }
@@ -113,10 +113,10 @@ BOOST_AUTO_TEST_CASE(accesses_outside_are_found)
     checkFound(Fault::HostMemory, {"no device memory"});
 }
 
-BOOST_AUTO_TEST_CASE(values_that_nobody_wrote_are_found)
+BOOST_AUTO_TEST_CASE(uninitialised_reads_are_found)
 {
-    checkFound(Fault::SharedNeverWritten, {"'values'", "nobody wrote"});
-    checkFound(Fault::GlobalNeverWritten, {"'out'", "nobody wrote"});
+    checkFound(Fault::SharedNeverWritten, {"'values'", "uninitialised read"});
+    checkFound(Fault::GlobalNeverWritten, {"'out'", "uninitialised read"});
 }
 
 BOOST_AUTO_TEST_CASE(wrong_shuffles_and_vectors_are_found)
@@ -151,7 +151,7 @@ BOOST_AUTO_TEST_CASE(released_memory_and_large_launches_are_refused)
 BOOST_AUTO_TEST_CASE(fragments_multiply_as_the_instruction_does)
 {
     const std::vector<float> a = numbers(256), b = numbers(128),
-                             c = numbers(128);   // whole numbers: exact in 16 bits too
+                             c = numbers(128);   // integers: exact in 16 bits too
     const Buffer<float> da(a, "a"), db(b, "b"), dc(c, "c"), dd(128, "d");
     for (const bool half : {false, true})
     {

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The recorded cases through the CUDA backend over the emulation: what `ltrp golden --device cuda` does on a GPU.
+// The recorded cases with the CUDA backend on the emulation: the equivalent of `ltrp golden --device cuda` on a GPU.
 
 #include "emulated_device.hpp"
 #include "typed.hpp"
@@ -18,7 +18,7 @@ BOOST_AUTO_TEST_SUITE(simt_golden)
 namespace
 {
 
-/// A device whose products are off by a hundredth, so that whatever it computed is found out.
+/// A device whose products are off by one percent, so that everything it computes is detected.
 class WrongDevice : public EmulatedDevice
 {
 public:
@@ -57,7 +57,8 @@ golden::Totals run(const std::string& name, const golden::Device& device, std::s
 
 BOOST_AUTO_TEST_CASE(networks_meet_the_recorded_tolerances)
 {
-    // The others take the emulation minutes: simt_op_cases and simt_trainer hold those passes against the CPU at small sizes.
+    // The others take the emulation minutes: simt_op_cases and simt_trainer compare those passes with the CPU at small
+    // sizes.
     const std::pair<const char*, int> least[] = {{"ranker_tiny", 30}, {"mae_tiny", 14}};
     for (const auto& entry : least)
     {
@@ -77,7 +78,7 @@ BOOST_AUTO_TEST_CASE(tensor_float_meets_some_of_the_tolerances_of_32_bits)
         std::string output;
         const golden::Totals totals = run(name, emulation<EmulatedDevice>(Precision::TF32), output);
         BOOST_TEST_MESSAGE(name << ": " << totals.passed << " of " << totals.passed + totals.failed << "\n" << output);
-        BOOST_TEST(totals.failed > 0);   // it is really used
+        BOOST_TEST(totals.failed > 0);   // the device is really used
         BOOST_TEST(totals.passed > 0);
     }
 }

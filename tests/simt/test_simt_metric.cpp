@@ -19,7 +19,7 @@ BOOST_AUTO_TEST_CASE(sums_over_products_equal_the_plain_sums)
         size_t items, perScale, rows;
         int in, out;
     };
-    // Tiles are 128 x 128 or 64 x 64, 32 or 16 deep; in a multiple of 8 goes to the tensor cores.
+    // Tiles are 128 x 128 or 64 x 64, 32 or 16 deep; if `in` is a multiple of 8, tensor cores are used.
     for (const Shape& s : {Shape{1, 1, 1, 3, 1}, Shape{3, 3, 37, 20, 27}, Shape{4, 2, 61, 48, 130},
                            Shape{2, 1, 130, 72, 65}, Shape{2, 2, 5, 8, 300}, Shape{1, 1, 129, 40, 129}})
         for (const DataType element : everyElement)
@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(the_squared_loss_equals_the_plain_sum)
             const Floats got = inEveryOrder([&] {
                 const Typed da(a, element, "a");
                 const Buffer<double> mean(1, "mean");
-                kernels::squaredLoss(nullptr, da, db, da, mean, count, scratch.get());   // the gradient over the prediction
+                kernels::squaredLoss(nullptr, da, db, da, mean, count, scratch.get());   // overwrites the prediction
                 BOOST_TEST(mean.values()[0] == squares, boost::test_tools::tolerance(1e-6));
                 return da.values();
             });
@@ -145,7 +145,7 @@ BOOST_AUTO_TEST_CASE(a_list_that_is_not_finite_has_no_loss)
     for (const int at : {0, 2, 5})
         for (const float bad : {NAN, INFINITY, -INFINITY, 1.f})
         {
-            // In a target it counts even where it is not drawn, since it says that something else is wrong.
+            // A non-finite target counts even if it is not drawn, because it indicates another error.
             Floats target = randomFloats(6, 2);
             target[z(at)] = bad;
             const Buffer<float> ds(randomFloats(8, 1), "scores"), dt(target, "target"), d(8, "dScores");

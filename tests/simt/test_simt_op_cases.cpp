@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The CUDA backend as it is, but for cuBLASLt: over the emulated kernels, with plain loops for the matrix products. The list
-// of tests/op_cases.cpp and whole networks go through it.
+// The unchanged CUDA backend, except for cuBLASLt: emulated kernels, and plain loops for matrix products. Runs the list
+// of tests/op_cases.cpp and whole networks.
 
 #include "emulated_device.hpp"
 #include "typed.hpp"

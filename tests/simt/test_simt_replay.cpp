@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Inference of a shape is recorded in its second call and launched from then on: with the values that lie there by then, with
-// the same results, with no allocation and no waiting but that of the caller's own copies.
+// Inference of a shape is recorded in its second call and replayed from then on: with the current values at the
+// addresses, the same results, and no allocations or waits except those of the caller's own copies.
 
 #include "emulated_device.hpp"
 #include "typed.hpp"
@@ -49,7 +49,7 @@ struct Networks
     }
     static Floats images(int count, uint32_t number) { return randomFloats(z(count) * 3 * 12 * 12, 700 + number); }
 
-    /// Scores on the device, and what the CPU makes of them.
+    /// Compares scores on the device with the CPU's.
     void checkRanking(int batch, uint32_t number)
     {
         const Floats pixels = images(batch, number);
@@ -73,7 +73,7 @@ struct Networks
         options.space = space;
         Floats got(keep.size()), want(got.size());
         vit::Workspace cpu;
-        for (int row = 0; row < batch; ++row)   // of PSNR, the scores of a call are scaled together
+        for (int row = 0; row < batch; ++row)   // for PSNR, the scores of a call are scaled together
             vit::LeaveOneOut(mae).scores(pixels.data() + z(row) * 3 * 12 * 12, 1, keep.data() + row * 3, 3, options,
                                          want.data() + row * 3, cpu);
         const float* const there = ws.upload("test.pixels", pixels.data(), pixels.size());
@@ -115,7 +115,7 @@ BOOST_AUTO_TEST_CASE(the_second_call_is_recorded_and_later_ones_are_launched)
         n.checkRanking(2, i);
     BOOST_TEST(n.device->recordings == 1);
     BOOST_TEST(n.device->allocations == allocations);
-    BOOST_TEST(n.device->waits == waits + 3 * 2);   // pixels there, scores back
+    BOOST_TEST(n.device->waits == waits + 3 * 2);   // upload of pixels, download of scores
 }
 
 BOOST_AUTO_TEST_CASE(shapes_take_turns)
@@ -123,7 +123,7 @@ BOOST_AUTO_TEST_CASE(shapes_take_turns)
     Networks n;
     for (uint32_t i = 1; i < 4; ++i)
         n.checkRanking(1, i);
-    for (uint32_t i = 4; i < 7; ++i)   // its buffers are larger: what was recorded knows the old ones
+    for (uint32_t i = 4; i < 7; ++i)   // larger buffers invalidate the recordings
         n.checkRanking(3, i);
     for (uint32_t i = 7; i < 10; ++i)
     {
@@ -131,7 +131,7 @@ BOOST_AUTO_TEST_CASE(shapes_take_turns)
         n.checkRanking(3, i);
     }
     BOOST_TEST(n.device->recordings == 3);
-    for (int shape = 1; shape < 12; ++shape)   // more than are kept
+    for (int shape = 1; shape < 12; ++shape)   // more shapes than recordings kept
         for (uint32_t i = 0; i < 3; ++i)
             n.checkRanking(shape, 20 + i);
 }
@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_recorded_is_launched_as_it_is)
     n.device->refusesToRecord = true;
     for (uint32_t i = 1; i < 5; ++i)
         n.checkRanking(2, i);
-    BOOST_TEST(n.device->recordings == 1);   // it does not try again
+    BOOST_TEST(n.device->recordings == 1);   // recording is not tried again
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_allocation_costs_one_call)

@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(layer_norm_equals_the_cpu)
             });
             append(want, mean);
             append(want, rstd);
-            const double loose = dim == 1 ? 2e-3 : 1e-5;   // of one value nothing is left but rounding times 1000
+            const double loose = dim == 1 ? 2e-3 : 1e-5;   // for one value the result is only rounding times 1000
             checkNear(got, want, loose, stepOf(element) + 1e-5,
                       cv::format("layerNorm %s dim %d", nameOf(element), dim));
         }

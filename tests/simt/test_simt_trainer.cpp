@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Whole trainings through the CUDA backend over the emulated device, beside the same trainings on the CPU.
+// Whole trainings with the CUDA backend on the emulated device, compared with the same trainings on the CPU.
 
 #include "emulated_device.hpp"
 #include "typed.hpp"
@@ -60,7 +60,7 @@ cv::Ptr<Trainer> onDevice(const RankerTrainParams& params, const Emulated& devic
     return quiet(train::makeRankerTrainer(params, device.computing, teacherBeside(device.computing, device.computing.precision)));
 }
 
-/// Pretraining in half precision whose gradients are multiplied by so much that they overflow; `hopeless`: whatever the factor.
+/// Pretraining in half precision with a gradient factor so large that gradients overflow; `hopeless`: with any factor.
 class Loud : public train::Objective
 {
 public:
@@ -96,14 +96,14 @@ struct Fixture : TrainFixture
 {
     Fixture()
     {
-        // So wide that its crops come to the device at the network's size.
+        // So wide that its crops are resized to the network's size before the upload.
         cv::imwrite(root.file("images/wide.png"), cv::Mat(cv::repeat(picture(3), 1, 7)));
     }
 
     MaePretrainParams pretrain(const std::string& out) const { return shortened(TrainFixture::pretrain(out)); }
     RankerTrainParams ranker(const std::string& out) const
     {
-        // The bias of a token head shifts all scores alike: ranking losses give it rounding noise for a gradient, which
+        // The bias of a token head shifts all scores equally: with ranking losses its gradient is rounding noise, which
         // AdamW turns into whole steps. The gradients of both heads are compared in device_parity.cpp.
         RankerTrainParams p = TrainFixture::ranker(out, file("mae/final.safetensors"));
         p.head = "class";
@@ -113,7 +113,7 @@ struct Fixture : TrainFixture
     template <class Params>
     static Params shortened(Params p)
     {
-        p.epochs = 2;   // 6 updates, some of which replay what others recorded
+        p.epochs = 2;   // 6 updates, some of which replay recordings
         p.workers = 1;
         p.warmupEpochs = 0.5;
         return p;
@@ -135,7 +135,7 @@ struct Fixture : TrainFixture
                                                  [](const nlohmann::json& line) { return line["event"] == "overflow"; }));
     }
 
-    /// Largest relative difference of the losses; and the distance of the weights over that which training has moved them.
+    /// Largest relative difference of the losses; and the distance of the weights relative to their change in training.
     std::pair<double, double> apart(const std::string& got, const std::string& want) const
     {
         const std::vector<double> a = logged(got, "loss"), b = logged(want, "loss");
@@ -154,8 +154,8 @@ struct Fixture : TrainFixture
         const auto square = [](float x, float y) { return (static_cast<double>(x) - y) * (static_cast<double>(x) - y); };
         for (const vit::ParamInfo& info : start.layout.tensors())
         {
-            // A key's bias adds the same to all logits of a query: its gradient is nothing but rounding, of which AdamW makes
-            // whole steps.
+            // A key's bias adds the same to all logits of a query: its gradient is only rounding noise, which AdamW
+            // turns into whole steps.
             const bool keys = info.name.find("attn.qkv.bias") != std::string::npos;
             for (size_t i = 0; i < info.count; ++i)
             {
@@ -199,7 +199,7 @@ BOOST_AUTO_TEST_CASE(pretraining_follows_the_cpu)
         BOOST_TEST(norms[i] == wanted[i], boost::test_tools::tolerance(1e-4));
     BOOST_TEST(logged("device", "lr") == logged("cpu", "lr"), boost::test_tools::per_element());
 
-    // One recording, in which there is no allocation and no waiting (the emulation refuses those), nor beside it.
+    // One recording, without allocations and waits inside (the emulation rejects those) or outside.
     BOOST_TEST(device.device->recordings == 1);
     BOOST_REQUIRE(waits.size() == 6u);
     for (size_t i = 2; i < waits.size(); ++i)
@@ -222,7 +222,7 @@ BOOST_AUTO_TEST_CASE(accumulated_batches_follow_the_cpu)
     const auto worst = apart("device", "cpu");
     BOOST_TEST(worst.first < 1e-5);
     BOOST_TEST(worst.second < 1e-5);
-    BOOST_TEST(device.device->recordings == 2);   // of a batch, and of a step's last
+    BOOST_TEST(device.device->recordings == 2);   // of a batch, and of a step's last batch
 }
 
 BOOST_AUTO_TEST_CASE(ranker_training_follows_the_cpu)
@@ -275,7 +275,7 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
     BOOST_TEST((bytes("whole/final.safetensors") == bytes("stops/final.safetensors")));
     BOOST_TEST((bytes("whole/checkpoint-00000006.safetensors") == bytes("stops/checkpoint-00000006.safetensors")));
 
-    // Its checkpoints are the CPU's in all but what the sums were split among.
+    // Its checkpoints equal the CPU's except for the option of the number of threads.
     MaePretrainParams params = pretrain("whole");
     params.resume = true;
     params.target = TARGET_CPU;
@@ -334,7 +334,7 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_recorded_is_launched_as_it_is)
     const Emulated device = emulated(Precision::FP32);
     device.device->refusesToRecord = true;
     BOOST_TEST(onDevice(pretrain("launched"), device)->run());
-    BOOST_TEST(device.device->recordings == 1);   // it does not try again
+    BOOST_TEST(device.device->recordings == 1);   // recording is not tried again
     BOOST_TEST((bytes("recorded/final.safetensors") == bytes("launched/final.safetensors")));
 }
 
@@ -350,7 +350,7 @@ BOOST_AUTO_TEST_CASE(an_allocation_that_is_refused_leaves_the_trainer_as_it_was)
     BOOST_TEST(onDevice(params("undisturbed"), undisturbed)->run());
     const int allocations = undisturbed.device->allocations;
     BOOST_REQUIRE(allocations > 20);
-    // In what prepares the training, in the first update, and the last one, which settles the temporary memory.
+    // Allocations while the training is prepared, in the first update, and the last one, that of the temporary memory.
     for (const int number : {3, allocations / 2, allocations - 2, allocations})
     {
         const std::string name = "refused-" + std::to_string(number);
@@ -381,7 +381,7 @@ BOOST_AUTO_TEST_CASE(half_precision_overflows_and_goes_on)
         };
         MaePretrainParams params = loud("loud");
         BOOST_TEST(Loud::training(params)->run());
-        BOOST_TEST(overflows("loud" + std::to_string(accumulate)) >= 6u);   // each update begins with the same factor
+        BOOST_TEST(overflows("loud" + std::to_string(accumulate)) >= 6u);   // each update starts with the same factor
         const auto worst = apart("loud" + std::to_string(accumulate), "plain");
         BOOST_TEST(worst.first < 0.003);
         BOOST_TEST(worst.second < 0.005);
@@ -416,7 +416,7 @@ BOOST_AUTO_TEST_CASE(a_loss_that_is_not_finite_names_its_images_and_changes_noth
     {
         const std::string name = accumulated ? "split" : "whole";
         MaePretrainParams params = pretrain(name);
-        params.learningRate = 1e30;   // the rise begins at 0: the first update moves nothing, the second everything
+        params.learningRate = 1e30;   // warm-up begins at 0: the first update changes nothing, the second everything
         if (accumulated)
             params.batch = params.accumulate = 2;
         std::string message;

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Tokens, patches, masks, augmentation and the optimizer, against the CPU's own code.
+// Tokens, patches, masks, augmentation and the optimizer, compared with the CPU's code.
 
 #include "typed.hpp"
 #include "image/preprocess.hpp"
@@ -21,7 +21,7 @@ BOOST_AUTO_TEST_SUITE(simt_training)
 namespace
 {
 
-/// An image's ascending random places, as masks are.
+/// Random ascending places of an image, like masks.
 std::vector<int> places(int batch, int visible, int all, uint32_t stream)
 {
     std::vector<int> ids(z(batch * visible));
@@ -244,7 +244,7 @@ BOOST_AUTO_TEST_CASE(masks_and_draws_equal_the_cpu_bit_for_bit)
 
 BOOST_AUTO_TEST_CASE(equal_noise_goes_to_the_earlier_place)
 {
-    // Noise has 24 bits, so that among 1,024 places two are equal now and then. The mask ends between them.
+    // Noise has 24 bits, so that among 1,024 places two are sometimes equal. The mask ends between them.
     const uint64_t seed = 42;
     const int places = 1024;
     int ties = 0;
@@ -349,7 +349,7 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
         f.rate = static_cast<float>(options.learningRate / (1 - std::pow(options.beta1, step)));
         f.inverseRoot2 = static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, step)));
         f.eps = static_cast<float>(options.eps);
-        f.gradient = 0.25f;   // of gradients that are four times as large
+        f.gradient = 0.25f;   // for gradients that are four times as large
         for (float& g : gradient)
             g *= 4;
         const Buffer<kernels::AdamWFactors> factors(std::vector<kernels::AdamWFactors>(1, f), "factors");
@@ -398,7 +398,7 @@ BOOST_AUTO_TEST_CASE(a_step_adds_up_its_losses_and_stops_at_what_is_not_finite)
             const Buffer<int> skip(1, "skip");
             for (int batch = 0; batch < 3; ++batch)
             {
-                // After the first failure another one, which is not to be reported.
+                // A second failure after the first one must not be reported.
                 const bool fails = failing >= 0 && batch >= failing;
                 const Buffer<double> loss(std::vector<double>(1, fails ? bad[batch % 2] : batch + 1), "loss");
                 kernels::addLoss(nullptr, loss, 0.5, state);

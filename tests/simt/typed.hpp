@@ -52,7 +52,7 @@ inline const char* nameOf(DataType element)
 {
     return element == DataType::Float32 ? "fp32" : element == DataType::BFloat16 ? "bf16" : "fp16";
 }
-/// Of one rounding to that element, relative.
+/// Relative error of one rounding to that element type.
 inline double stepOf(DataType element)
 {
     return element == DataType::Float32 ? 6e-8 : element == DataType::BFloat16 ? 4e-3 : 5e-4;
@@ -99,7 +99,7 @@ private:
     simt::Buffer<uint16_t> narrow_;
 };
 
-/// Runs it in ascending and in shuffled orders of threads; the results must be the same to the bit.
+/// Runs it in ascending and in shuffled orders of threads; the results must be bit-identical.
 template <class Run>
 auto inEveryOrder(const Run& run)
 {
@@ -128,7 +128,7 @@ void checkNear(const Got& got, const Want& want, double absolute, double relativ
     {
         const double error = std::fabs(static_cast<double>(got[i]) - static_cast<double>(want[i]))
             / (absolute + relative * std::fabs(static_cast<double>(want[i])));
-        if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and stays
+        if (!(error <= worst) && !std::isnan(worst))   // NaN is the worst and is kept
         {
             worst = error;
             at = i;

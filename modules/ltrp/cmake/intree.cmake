@@ -2,10 +2,10 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-# What the module adds when OpenCV's own build makes it (OPENCV_EXTRA_MODULES_PATH). The counterpart of standalone.cmake.
+# Additions for builds of the module within OpenCV (OPENCV_EXTRA_MODULES_PATH). The counterpart of standalone.cmake.
 
-# ltrp_use(TARGET...): links imported targets, by their files. A static OpenCV hands the dependencies of its modules on to
-# whoever links it, and by the names of targets that nobody there has found.
+# ltrp_use(TARGET...): links imported targets as files. A static OpenCV passes the dependencies of its modules on to its
+# users as target names, which they have not found.
 function(ltrp_use)
   foreach(_used ${ARGN})
     foreach(_kind INCLUDE_DIRECTORIES COMPILE_OPTIONS LINK_LIBRARIES)
@@ -23,14 +23,14 @@ function(ltrp_use)
   endforeach()
 endfunction()
 
-# Hidden visibility leaves instances of standard templates exported; this names what may go out.
+# Hidden visibility still exports instances of standard templates; the version script lists the symbols to export.
 get_target_property(_type opencv_ltrp TYPE)
 if(_type STREQUAL "SHARED_LIBRARY" AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
   target_link_options(opencv_ltrp PRIVATE "LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map")
   set_property(TARGET opencv_ltrp APPEND PROPERTY LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/exports.map")
 endif()
 
-# OpenCV's own flags ask for more warnings than a usual build; here they become errors, for what belongs to the module.
+# OpenCV's own flags enable more warnings than usual builds; this option makes them errors for the module.
 option(LTRP_WERROR "Treat compiler warnings of the ltrp module as errors" OFF)
 if(LTRP_WERROR AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   file(GLOB _samples "${CMAKE_CURRENT_SOURCE_DIR}/samples/*.cpp")

@@ -2,9 +2,9 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-# Writes the tool's manual page from what `ltrp help` says: cmake -DTOOL=... -DVERSION=... -DOUT=... -P manual.cmake
+# Writes the tool's manual page from the output of `ltrp help`: cmake -DTOOL=... -DVERSION=... -DOUT=... -P manual.cmake
 
-# What the tool prints, as lines that troff takes literally.
+# The tool's output, escaped so that troff prints it literally.
 function(literal variable)
   execute_process(COMMAND ${TOOL} help ${ARGN} OUTPUT_VARIABLE _text COMMAND_ERROR_IS_FATAL ANY)
   string(REPLACE "\\" "\\e" _text "${_text}")

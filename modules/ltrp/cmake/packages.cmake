@@ -5,7 +5,7 @@
 # Debian packages of a build configured with -DCMAKE_INSTALL_PREFIX=/usr: cpack -G DEB makes the library with the
 # shipped models, what is needed to build with it, and the tool. doc/packages.md shows it.
 
-set(_library libopencv-ltrp${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})   # as the library's soname has it
+set(_library libopencv-ltrp${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})   # as in the library's soname
 set(_dev libopencv-ltrp-dev)
 set(_tools ltrp-tools)
 
@@ -27,7 +27,7 @@ set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
-set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS OFF)   # said below, with versions
+set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS OFF)   # set below, with versions
 set(_same "(= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
 
 set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${_library})
@@ -48,7 +48,7 @@ autoencoder.")
 
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME ${_dev})
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
-# cv::dnn carries its version in its symbols: another OpenCV than the one of the build would not link.
+# Symbols of cv::dnn contain the version: another OpenCV version would not link.
 string(REGEX MATCH "^[0-9]+\\.[0-9]+\\.[0-9]+" _opencv "${OpenCV_VERSION}")
 string(REGEX REPLACE "^([0-9]+\\.[0-9]+)\\.([0-9]+)$" "\\2" _next "${_opencv}")
 math(EXPR _next "${_next} + 1")
@@ -71,12 +71,12 @@ set(CPACK_DEBIAN_TOOLS_DESCRIPTION
 own ranker, draws which are worth keeping, measures patches with a masked
 autoencoder, trains both networks, and converts weights of others.")
 
-# What Debian wants of every package: licence and changelog; and a manual page of the tool.
+# Files that Debian requires in every package: licence and changelog; and a manual page of the tool.
 find_program(LTRP_GZIP gzip)
 mark_as_advanced(LTRP_GZIP)
 set(_made "${PROJECT_BINARY_DIR}/package")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/copyright" "${_made}/copyright" COPYONLY)
-string(TIMESTAMP _date "%a, %d %b %Y %H:%M:%S +0000" UTC)   # SOURCE_DATE_EPOCH, where that is set
+string(TIMESTAMP _date "%a, %d %b %Y %H:%M:%S +0000" UTC)   # SOURCE_DATE_EPOCH, if set
 set(_full ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 file(WRITE "${_made}/changelog.Debian" "ltrp (${_full}) unstable; urgency=medium
 

@@ -1,5 +1,5 @@
-# Shared by samples/rank-photos, tests/run, tests/intree/run and tests/gpu/pack: to be sourced by bash, not run.
-# Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
+# Shared by samples/rank-photos, tests/run, tests/intree/run and tests/gpu/pack: sourced by bash, not run. Installs what
+# this project needs to build on a Debian 12 / 13 or Ubuntu 24.04 that has only git.
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libarchive-dev libboost-program-options-dev
     nlohmann-json3-dev)
@@ -8,7 +8,7 @@ ltrpCoveragePackages=(clang llvm libclang-rt-dev)
 ltrpPythonPackages=(python3-venv python3-dev)
 ltrpInTreePackages=(g++ cmake ninja-build ccache python3-dev python3-numpy python3-pip nlohmann-json3-dev)
 
-# Options of OpenCV's build without what the module does not need.
+# Options for a build of OpenCV without parts that the module does not need.
 ltrpOpenCvLean=(-DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF -DBUILD_JAVA=OFF
     -DWITH_IPP=OFF -DWITH_ITT=OFF -DBUILD_ITT=OFF -DWITH_UNIFONT=OFF -DWITH_ADE=OFF -DWITH_OPENCL=OFF -DWITH_EIGEN=OFF
     -DWITH_FFMPEG=OFF -DWITH_GSTREAMER=OFF -DWITH_V4L=OFF -DWITH_1394=OFF -DWITH_OBSENSOR=OFF -DWITH_GTK=OFF
@@ -21,7 +21,7 @@ ltrpFail()
     exit 1
 }
 
-# ltrpInstall PACKAGE...: installs those that are missing; asks apt for nothing when none is.
+# ltrpInstall PACKAGE...: installs those that are missing; does not call apt if none is.
 ltrpInstall()
 {
     if ! command -v dpkg-query >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then
@@ -45,7 +45,7 @@ ltrpInstall()
     local log
     log=$(mktemp)
     {
-        # An unrelated source that does not answer need not stop us: installing will tell. A lock is waited for.
+        # An unrelated package source that does not answer is not an error; the installation will show. Waits for locks.
         "${asRoot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 update || true
         "${asRoot[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 \
             -o Dpkg::Use-Pty=0 --no-install-recommends install "${missing[@]}"
@@ -73,15 +73,15 @@ ltrpBuild()
     cmake --build "$folder" --parallel "$(nproc)" --target $targets || ltrpFail "building failed"
 }
 
-# ltrpOpenCvFolder opencv|opencv_contrib VERSION: where ltrpOpenCvSource puts it.
+# ltrpOpenCvFolder opencv|opencv_contrib VERSION: the folder used by ltrpOpenCvSource.
 ltrpOpenCvFolder()
 {
     local -A full=([5.0]=5.0.0 [4.14]=4.14.0)
     echo "${XDG_CACHE_HOME:-$HOME/.cache}/ltrp/$1-${full[$2]}"
 }
 
-# ltrpOpenCvSource VERSION REMEDY [opencv] [opencv_contrib]: downloads those whose source is not there (PyPI's source
-# distribution, some 150 MB, holds both). REMEDY: what to do where that fails.
+# ltrpOpenCvSource VERSION REMEDY [opencv] [opencv_contrib]: downloads the sources that are missing (PyPI's source
+# distribution, about 150 MB, contains both). REMEDY: advice if that fails.
 ltrpOpenCvSource()
 {
     local version=$1 remedy=$2 name part wanted=()

@@ -20,7 +20,7 @@ macro(ocv_define_module name)
     if(_arg STREQUAL "OPTIONAL")
       set(_list _optional)
     elseif(_arg STREQUAL "WRAP")
-      break()   # language bindings are made in OpenCV's own build
+      break()   # language bindings are only built by OpenCV's own build
     elseif(NOT _arg STREQUAL "EXCLUDE_CUDA")
       list(APPEND ${_list} ${_arg})
     endif()
@@ -31,7 +31,7 @@ macro(ocv_define_module name)
   add_library(ltrp_objects OBJECT ${_sources} ${_headers})
   set_target_properties(ltrp_objects PROPERTIES POSITION_INDEPENDENT_CODE ON
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
-  target_compile_definitions(ltrp_objects PRIVATE CVAPI_EXPORTS)   # else OpenCV's CV_EXPORTS is empty
+  target_compile_definitions(ltrp_objects PRIVATE CVAPI_EXPORTS)   # otherwise OpenCV's CV_EXPORTS is empty
   target_include_directories(ltrp_objects PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}/include" PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}/src")
   target_link_libraries(ltrp_objects PUBLIC ${_required})
 
@@ -43,7 +43,7 @@ macro(ocv_define_module name)
   target_link_libraries(${the_module} PUBLIC ${_required})
   target_compile_features(${the_module} INTERFACE cxx_std_11)
   if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
-    # Hidden visibility leaves instances of standard templates exported; this names what may go out.
+    # Hidden visibility still exports instances of standard templates; the version script lists the symbols to export.
     target_link_options(${the_module} PRIVATE "LINKER:--version-script=${LTRP_STANDALONE_DIR}/exports.map")
     set_property(TARGET ${the_module} APPEND PROPERTY LINK_DEPENDS "${LTRP_STANDALONE_DIR}/exports.map")
   endif()
@@ -96,7 +96,7 @@ function(ltrp_module_install)
     "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfig.cmake" INSTALL_DESTINATION "${_package}" PATH_VARS CMAKE_INSTALL_DATADIR)
   write_basic_package_version_file("${PROJECT_BINARY_DIR}/package/opencv_ltrpConfigVersion.cmake"
     VERSION ${PROJECT_VERSION} COMPATIBILITY SameMinorVersion)
-  # Components are the packages of cmake/packages.cmake; without naming one, all are installed.
+  # Components are the packages of cmake/packages.cmake; by default all are installed.
   install(TARGETS opencv_ltrp EXPORT opencv_ltrpTargets
     LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT library NAMELINK_COMPONENT dev
     ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT dev)
@@ -105,7 +105,7 @@ function(ltrp_module_install)
     "${PROJECT_BINARY_DIR}/package/opencv_ltrpConfigVersion.cmake" DESTINATION "${_package}" COMPONENT dev)
   install(DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}/include/" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT dev)
 
-  # The tool looks for the shipped models in ../share/ltrp, seen from its own place: the same in build and install.
+  # The tool searches for the shipped models in ../share/ltrp relative to itself: the same in build and install trees.
   file(GLOB _models CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/models/*.safetensors")
   set(_copies "")
   foreach(_model ${_models})
@@ -120,7 +120,7 @@ function(ltrp_module_install)
   endif()
 endfunction()
 
-# test/, perf/ and samples/ of the module, as OpenCV's own build makes them.
+# test/, perf/ and samples/ of the module, as in OpenCV's own build.
 function(ltrp_module_executables name)
   file(GLOB _tests CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/test/*.cpp")
   file(GLOB _perf CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/perf/*.cpp")
@@ -132,7 +132,7 @@ function(ltrp_module_executables name)
     if(_tests)
       add_executable(opencv_test_${name} ${_tests})
       target_link_libraries(opencv_test_${name} PRIVATE opencv_${name} opencv_imgproc opencv_imgcodecs opencv_dnn GTest::gtest)
-      # OpenCV's ts module is in no package: a small stand-in over GoogleTest takes its place.
+      # OpenCV's ts module is not packaged: a small replacement based on GoogleTest is used.
       target_include_directories(opencv_test_${name} BEFORE PRIVATE "${LTRP_STANDALONE_DIR}/shim")
       add_test(NAME opencv_test_${name} COMMAND opencv_test_${name})
       set_tests_properties(opencv_test_${name} PROPERTIES TIMEOUT 3600 PROCESSORS 2
@@ -150,7 +150,7 @@ function(ltrp_module_executables name)
       add_executable(example_${name}_${_base} "${_sample}")
       set_property(GLOBAL APPEND PROPERTY LTRP_SAMPLES example_${name}_${_base})
       target_link_libraries(example_${name}_${_base} PRIVATE opencv_${name} opencv_imgproc opencv_imgcodecs opencv_dnn)
-      foreach(_library opencv_videoio opencv_highgui)   # OpenCV's own build gives these to every sample
+      foreach(_library opencv_videoio opencv_highgui)   # OpenCV's own build links these to every sample
         if(TARGET ${_library})
           target_link_libraries(example_${name}_${_base} PRIVATE ${_library})
         endif()

@@ -19,7 +19,7 @@ using namespace perf;
 using testing::Combine;
 using testing::Values;
 
-/// The shipped models; the environment names others.
+/// The shipped model, or the one named by the environment variable.
 inline String modelFile(const char* variable, const char* shipped)
 {
     const char* given = std::getenv(variable);
@@ -29,7 +29,7 @@ inline String modelFile(const char* variable, const char* shipped)
 inline String rankerFile() { return modelFile("LTRP_PERF_RANKER", "ltrp-rank-tiny.safetensors"); }
 inline String maeFile() { return modelFile("LTRP_PERF_MAE", "ltrp-mae-small.safetensors"); }
 
-/// Smooth shapes and some noise: what clustering and resizing do depends on the content.
+/// Smooth shapes and some noise: the results of clustering and resizing depend on the content.
 inline Mat testImage(Size size)
 {
     Mat image(size, CV_8UC3);

@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Runs a vision transformer's classifier on the best-ranked patches only: how much faster it gets, and how often it
-// says the same as with all patches, beside as many patches drawn at random, evenly spread and nearest the centre.
+// Runs a vision transformer's classifier on the best-ranked patches only: how much faster it gets, and how often its
+// answer is the same as with all patches, compared with as many patches drawn at random, spread evenly and nearest to
+// the centre.
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +33,7 @@ static const char* keys =
     "{ draws n        | 1              | draws of the random patches, and of those of --sample, to average over }"
     "{ picture        |                | picture to write: up to four photos, what each run saw and said }";
 
-/// A classifier whose network takes any subset of the patches.
+/// A classifier whose network accepts any subset of the patches.
 class Classifier
 {
 public:
@@ -54,17 +55,17 @@ public:
     }
 
     int size() const { return size_; }   //!< input side in pixels
-    cv::Size grid() const { return cv::Size(grid_, grid_); }   //!< of patches
+    cv::Size grid() const { return cv::Size(grid_, grid_); }   //!< of the patches
     const std::vector<cv::String>& classes() const { return classes_; }   //!< names
 
     //! [classify]
     /// @param image CV_8UC3 of size() x size() pixels
-    /// @param patches the numbers of those that go in
+    /// @param patches the numbers of the patches to use
     /// @return one probability per class
     std::vector<float> run(const cv::Mat& image, const std::vector<int>& patches)
     {
-        // Row by row which token goes in: the class token first, then the patches. The rest of the network never sees
-        // the others, so that its time falls with their number.
+        // One-hot rows that select the tokens: the class token first, then the patches. The rest of the network
+        // processes only these, so that its time decreases with their number.
         cv::Mat keep = cv::Mat::zeros(static_cast<int>(patches.size()) + 1, grid().area() + 1, CV_32F);
         keep.at<float>(0, 0) = 1;
         for (size_t i = 0; i < patches.size(); i++)
@@ -96,18 +97,19 @@ private:
 struct Photo
 {
     cv::String path;
-    cv::Mat input;   ///< as the classifier sees it
+    cv::Mat input;   ///< the classifier's input
     cv::ltrp::PatchRanking ranking;   ///< on the classifier's grid
     int label = -1;   ///< class that the photo's folder is named after; -1: none
-    int answer = 0;   ///< with all patches
+    int answer = 0;   ///< class with all patches
     cv::String said;   ///< "all: cup 83.1 %, ..."
 };
 
-/// Answers with one choice of patches: for each photo how many of its draws say the same as all patches, and are right.
+/// Answers for one choice of patches: for each photo the share of draws whose class is the same as with all patches,
+/// and the share that are right.
 struct Answers
 {
     cv::String name;   ///< of the choice
-    std::vector<double> same, right;   ///< shares of the draws; right: of photos with a label alone
+    std::vector<double> same, right;   ///< shares of the draws; right: only of photos with a label
 
     void add(const std::vector<int>& answers, const Photo& photo)
     {
@@ -118,12 +120,12 @@ struct Answers
     }
 };
 
-/// What one number of patches gave, over all photos.
+/// Results for one number of patches, over all photos.
 struct Row
 {
     cv::String name;
     int tokens = 0;
-    std::vector<Answers> choices;   ///< the chosen patches, then those to compare them with; all patches: one
+    std::vector<Answers> choices;   ///< the chosen patches, then the baselines; for all patches only one
     double milliseconds = 0;
 };
 
@@ -204,7 +206,8 @@ static std::vector<Photo> readPhotos(const cv::String& input, const Classifier& 
         photo.ranking = ranker.rank(image);
         timer.stop();
         times.push_back(timer.getTimeMilli());
-        // The classifier sees the whole photo, like the ranker, so that a score belongs to the same place in both.
+        // The classifier's input is the whole photo, like the ranker's, so that a score belongs to the same position in
+        // both.
         const cv::Size size(classifier.size(), classifier.size());
         cv::resize(image, photo.input, size, 0, 0, cv::INTER_AREA);
         if (photo.ranking.grid() != classifier.grid())
@@ -236,7 +239,7 @@ static std::vector<int> randomPatches(int patches, int count, uint64 seed)
     return all;
 }
 
-/// The patches with the lowest rank(column, row); of equal ones the first.
+/// The patches with the lowest rank(column, row); among equals the first.
 template <typename Rank> static std::vector<int> lowestPatches(cv::Size grid, int count, Rank rank)
 {
     std::vector<int> all(static_cast<size_t>(grid.area()));
@@ -248,17 +251,18 @@ template <typename Rank> static std::vector<int> lowestPatches(cv::Size grid, in
     return all;
 }
 
-/// The patches nearest the middle of the grid.
+/// The patches nearest to the centre of the grid.
 static std::vector<int> centrePatches(cv::Size grid, int count)
 {
     return lowestPatches(grid, count, [grid](int column, int row)
                          {
                              const int x = 2 * column - grid.width + 1, y = 2 * row - grid.height + 1;
-                             return x * x + y * y;   // doubled, so that equal distances are exactly equal
+                             return x * x + y * y;   // doubled integers, so that equal distances compare equal
                          });
 }
 
-/// Evenly spread patches: an ordered dither. A quarter is every second column of every second row, a half a chessboard.
+/// Evenly spread patches by ordered dithering. A quarter is every second column of every second row, a half is a
+/// chessboard.
 static std::vector<int> uniformPatches(cv::Size grid, int count)
 {
     return lowestPatches(grid, count, [](int column, int row)
@@ -270,7 +274,8 @@ static std::vector<int> uniformPatches(cv::Size grid, int count)
                          });
 }
 
-/// One share over all photos, so that the network is laid out for that number of tokens once. Share 1 sets the answers.
+/// One share for all photos, so that the network allocates memory for that number of tokens only once. Share 1 sets the
+/// answers.
 static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp::SelectParams select, int draws,
                     const std::vector<cv::String>& names, std::vector<cv::Mat>& pictures)
 {
@@ -288,11 +293,11 @@ static Row runShare(Classifier& classifier, std::vector<Photo>& photos, cv::ltrp
     for (size_t i = 0; i < photos.size() && !sample::interrupted(); i++)
     {
         Photo& photo = photos[i];
-        const auto seed = [&](int draw) { return static_cast<size_t>(draw) * photos.size() + i; };   // another for each
+        const auto seed = [&](int draw) { return static_cast<size_t>(draw) * photos.size() + i; };   // all different
         select.seed = seed(0);
         const std::vector<int> patches = cv::ltrp::selectPatches(photo.ranking, select, photo.input);
         if (i == 0)
-            classifier.run(photo.input, patches);   // lays out memory, which is not what is to be timed
+            classifier.run(photo.input, patches);   // allocates memory, which must not be timed
         cv::TickMeter timer;
         timer.start();
         const std::vector<float> shares = classifier.run(photo.input, patches);
@@ -378,7 +383,7 @@ static void printRows(const std::vector<Row>& rows, const std::vector<cv::String
     }
 }
 
-/// The choice of patches by --cluster, --sample and --temperature; names: of it and of those to compare it with.
+/// The choice of patches by --cluster, --sample and --temperature; names: names of the choice and of the baselines.
 static cv::ltrp::SelectParams selectParams(const cv::CommandLineParser& parser, std::vector<cv::String>& names)
 {
     cv::ltrp::SelectParams select;
@@ -449,7 +454,7 @@ int main(int argc, char** argv)
             rows.push_back(runShare(classifier, photos, select, draws, names, pictures));
         }
         if (sample::interrupted())
-            return sample::INTERRUPTED;   // half a table would mislead
+            return sample::INTERRUPTED;   // an incomplete table would mislead
 
         std::cout << cv::format("%d photos, %d x %d patches, %d classes; ranking took %.2f ms a photo\n",
                                 static_cast<int>(photos.size()), classifier.grid().width, classifier.grid().height,

@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Fewer tokens: a vision transformer classifies photos by their best-ranked patches alone.
+"""Fewer tokens: a vision transformer classifies photos by their best-ranked patches only.
 
 Prints how much faster it gets and how often it says the same as with all patches, beside as many patches drawn at
 random, evenly spread and nearest the centre.
@@ -20,7 +20,7 @@ from sample_tools import (INTERRUPTED, Progress, catch_interrupt, create_ranker,
 
 
 class Classifier:
-    """A classifier whose network takes any subset of the patches: NAME.onnx and NAME.yml of vit_to_onnx.py."""
+    """A classifier whose network accepts any subset of the patches: NAME.onnx and NAME.yml of vit_to_onnx.py."""
 
     def __init__(self, path):
         about = os.path.splitext(path)[0] + ".yml"
@@ -37,9 +37,9 @@ class Classifier:
 
     # ! [classify]
     def run(self, image, patches):
-        """image: uint8 [size,size,3]; patches: the numbers of those that go in. Returns one probability per class."""
-        # Row by row which token goes in: the class token first, then the patches. The rest of the network never sees
-        # the others, so that its time falls with their number.
+        """image: uint8 [size,size,3]; patches: the numbers of those to use. Returns one probability per class."""
+        # One-hot rows that select the tokens: the class token first, then the patches. The rest of the network
+        # processes only these, so that its time decreases with their number.
         keep = np.zeros((1, len(patches) + 1, self.grid ** 2 + 1), np.float32)
         keep[0, np.arange(len(patches) + 1), np.concatenate([[0], np.asarray(patches, int) + 1])] = 1
         self.net.setInput(cv2.dnn.blobFromImage(image, 1 / 255, swapRB=True), "image")
@@ -61,7 +61,7 @@ def find_photos(path):
 
 
 def on_grid(ranking, grid, size):
-    """The same scores on the classifier's grid: both see the whole photo, so that places stay what they are."""
+    """The scores on the classifier's grid: both networks use the whole photo, so that positions correspond."""
     same = ltrp.PatchRanking()
     same.imageSize = (size, size)
     scores = np.asarray(ranking.scores)
@@ -70,13 +70,13 @@ def on_grid(ranking, grid, size):
 
 
 def centre_patches(grid, count):
-    """The patches nearest the middle of the grid; of those equally far the first ones."""
-    offset = (2 * np.arange(grid) - grid + 1) ** 2   # doubled, so that equal distances are exactly equal
+    """The patches nearest to the centre of the grid; among equals the first ones."""
+    offset = (2 * np.arange(grid) - grid + 1) ** 2   # doubled, so that equal distances compare equal
     return np.sort(np.argsort((offset[:, None] + offset).ravel(), kind="stable")[:count])
 
 
 def uniform_patches(grid, count):
-    """Evenly spread patches: an ordered dither. A quarter is every second column of every second row."""
+    """Evenly spread patches by ordered dithering. A quarter is every second column of every second row."""
     row, column = np.divmod(np.arange(grid ** 2), grid)
     rank = np.zeros(grid ** 2, int)
     for bit in range(12):
@@ -140,13 +140,13 @@ def main():
     lines, apart, full, full_time, draw = [], [], None, None, np.random.default_rng(0)
     said = [[] for _ in files]
     for share in [1.0] + shares:
-        answers, times = [], []   # per photo, of each draw
+        answers, times = [], []   # per photo, one per draw
         others = {other: [] for other in names[1:] if share < 1}
         chosen_draws = args.draws if args.sample and share < 1 else 1
         name = "all" if share == 1 else f"{100 * share:.0f} %"
         with Progress(f"{name} of the patches, photo", len(files)) as progress:
             for i, (image, ranking) in enumerate(zip(inputs, rankings)):
-                def choose(number):   # another seed for each photo and draw
+                def choose(number):   # a different seed for each photo and draw
                     if share == 1:
                         return ltrp.selectPatches(ranking, select_params(1.0))
                     params = select_params(share, args.cluster, temperature, number * len(files) + i)
@@ -154,7 +154,7 @@ def main():
 
                 patches = choose(0)
                 if i == 0:
-                    classifier.run(image, patches)   # lays out memory, which is not what is to be timed
+                    classifier.run(image, patches)   # allocates memory, which must not be timed
                 start = time.perf_counter()
                 result = classifier.run(image, patches)
                 times.append(time.perf_counter() - start)
@@ -170,7 +170,7 @@ def main():
                         found.append([classifier.run(image, np.sort(kept)).argmax() for kept in chosen[other]])
                 progress.step(i + 1)
                 if interrupted():
-                    return INTERRUPTED   # half a table would mislead
+                    return INTERRUPTED   # an incomplete table would mislead
         if share == 1:
             full, full_time = np.array(answers), np.median(times)
 

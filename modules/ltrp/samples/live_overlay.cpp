@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Ranks the patches of a video or camera picture while it runs, and keeps the choice steady from frame to frame.
+// Ranks the patches of a video or camera image while it runs, and keeps the choice steady from frame to frame.
 
 #include <algorithm>
 #include <cmath>
@@ -56,17 +56,17 @@ static std::vector<int> newPatches(const std::vector<int>& now, const std::vecto
     return fresh;
 }
 
-/// Where frames come from.
+/// Source of frames.
 class Source
 {
 public:
     virtual ~Source() {}
     virtual bool read(cv::Mat& frame) = 0;
-    virtual int count() const = 0;   //!< frames in all; 0: unknown
+    virtual int count() const = 0;   //!< total number of frames; 0: unknown
     virtual double rate() const = 0;
 };
 
-/// A camera's way over photos, one after the other: pan, zoom, tremor and noise; the same every time.
+/// Simulated camera that moves over photos, one after the other: pan, zoom, tremor and noise; deterministic.
 class PhotoClip : public Source
 {
 public:
@@ -87,7 +87,7 @@ public:
             return false;
         const cv::Mat& photo = photos_[static_cast<size_t>(next_ / shot_)];
         const double t = double(next_ % shot_) / std::max(1, shot_ - 1), side = (next_ / shot_) % 2 ? -1 : 1;
-        // The window shrinks from all that fits to two thirds of it and moves sideways within what is left.
+        // The window shrinks from the largest that fits to two thirds of it and moves sideways within the photo.
         const double fits = std::min(double(photo.cols) / SIZE.width, double(photo.rows) / SIZE.height);
         const double scale = fits * (0.95 - 0.28 * t);
         const double roomX = (photo.cols - scale * SIZE.width) / 2, roomY = (photo.rows - scale * SIZE.height) / 2;
@@ -164,7 +164,7 @@ static cv::Ptr<Source> openSource(const cv::String& input, int shot, double nois
 #endif
 }
 
-/// A video file that gets its name when it is whole, or a folder of PNG files.
+/// A video file that gets its name when it is complete, or a folder of PNG files.
 class Sink
 {
 public:
@@ -185,7 +185,7 @@ public:
     ~Sink()
     {
         if (video_)
-            std::remove(sample::partName(path_).c_str());   // only there when finish() was not reached
+            std::remove(sample::partName(path_).c_str());   // exists only if finish() was not reached
     }
 
     void write(const cv::Mat& frame)
@@ -234,7 +234,7 @@ private:
 #endif
 };
 
-/// Qt ends the whole program where it finds no display, so that must be known before.
+/// Qt ends the whole program if there is no display, so this must be checked first.
 static bool haveDisplay()
 {
 #if defined(_WIN32) || defined(__APPLE__)
@@ -251,7 +251,7 @@ static void drawFrames(cv::Mat& picture, const cv::ltrp::PatchRanking& ranking, 
         cv::rectangle(picture, ranking.rect(patch), colour, 2);
 }
 
-/// The dimmed frame with a small heat map of the scores in its corner and a line of figures above.
+/// The dimmed frame with a small heat map of the scores in its corner and a line of figures at the top.
 static cv::Mat drawView(const cv::Mat& frame, const cv::ltrp::PatchRanking& ranking, const cv::Mat& scores,
                         const std::vector<int>& kept, const cv::String& line)
 {
@@ -274,7 +274,7 @@ static cv::Mat drawView(const cv::Mat& frame, const cv::ltrp::PatchRanking& rank
     return whole;
 }
 
-/// Frames side by side under a line of text.
+/// Frames side by side below a line of text.
 static cv::Mat drawRow(const std::vector<cv::Mat>& frames, const cv::String& title)
 {
     cv::Mat row, text(28, 1280, CV_8UC3, cv::Scalar::all(24)), whole;
@@ -285,7 +285,7 @@ static cv::Mat drawRow(const std::vector<cv::Mat>& frames, const cv::String& tit
     return whole;
 }
 
-/// What happened, summed up over the frames.
+/// Statistics over the frames.
 struct Figures
 {
     int frames = 0, cuts = 0, compared = 0;
@@ -339,7 +339,7 @@ int main(int argc, char** argv)
     {
         cv::Ptr<cv::ltrp::Ranker> ranker =
             model.empty() ? cv::ltrp::Ranker::create() : cv::ltrp::Ranker::create(model);
-        cv::Ptr<cv::ltrp::RankingTracker> steady =   // before anything is opened: it checks its arguments
+        cv::Ptr<cv::ltrp::RankingTracker> steady =   // before anything is opened: this checks the arguments
             cv::ltrp::RankingTracker::create(select, memory, margin, cut);
         cv::Ptr<Source> source = openSource(input, shot, noise);
         Sink sink(parser.get<cv::String>("output"), source->rate());
@@ -362,7 +362,7 @@ int main(int argc, char** argv)
         sample::Progress progress("frame", limit > 0 ? (source->count() > 0 ? std::min(limit, source->count()) : limit)
                                                      : source->count());
         cv::TickMeter all, lap;
-        double lapSeconds = 0, rankSeconds = 0;   // smoothed, for the picture
+        double lapSeconds = 0, rankSeconds = 0;   // smoothed, for display
         all.start();
         lap.start();
         cv::Mat frame;

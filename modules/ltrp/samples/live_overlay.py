@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Ranks the patches of a video or camera picture while it runs, and keeps the choice steady from frame to frame.
+"""Ranks the patches of a video or camera image while it runs, and keeps the choice steady from frame to frame.
 
 q, Esc or Ctrl-C end it. What it prints: frames per second, and how many of the kept patches change from one frame to
 the next, with each frame by itself and with the steady choice.
@@ -23,7 +23,7 @@ CLIP_SIZE = (640, 480)
 
 
 def photo_clip(paths, shot, noise):
-    """A camera's way over photos, one after the other: pan, zoom, tremor and noise; the same every time."""
+    """Simulated camera that moves over photos, one after the other: pan, zoom, tremor and noise; deterministic."""
     random = np.random.default_rng(0)
     width, height = CLIP_SIZE
     for number, path in enumerate(paths):
@@ -33,7 +33,7 @@ def photo_clip(paths, shot, noise):
                            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
         for i in range(shot):
             t, side, n = i / max(1, shot - 1), -1 if number % 2 else 1, number * shot + i
-            # The window shrinks from all that fits to two thirds of it and moves sideways within what is left.
+            # The window shrinks from the largest that fits to two thirds of it and moves sideways within the photo.
             zoom = min(photo.shape[1] / width, photo.shape[0] / height) * (0.95 - 0.28 * t)
             room_x, room_y = (photo.shape[1] - zoom * width) / 2, (photo.shape[0] - zoom * height) / 2
             x = photo.shape[1] / 2 + room_x * side * 0.7 * math.cos(math.pi * t) + 1.5 * math.sin(1.9 * n)
@@ -76,7 +76,7 @@ def open_source(path, shot, noise):
 
 
 class Sink:
-    """A video file that gets its name when it is whole, or a folder of PNG files."""
+    """A video file that gets its name when it is complete, or a folder of PNG files."""
 
     def __init__(self, path, rate):
         self.path, self.rate, self.written, self.writer = path, rate, 0, None
@@ -117,13 +117,13 @@ class Sink:
 
 
 def have_display():
-    """Qt ends the whole program where it finds no display, so that must be known before."""
+    """Qt ends the whole program if there is no display, so this must be checked first."""
     return os.name == "nt" or sys.platform == "darwin" or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def draw_view(frame, ranking, scores, kept, line):
-    """The dimmed frame with a small heat map of the scores in its corner and a line of figures above."""
+    """The dimmed frame with a small heat map of the scores in its corner and a line of figures at the top."""
     view = ltrp.drawKept(frame, ranking.grid(), kept, None, 0.3)
     heat = ltrp.drawHeatMap(frame, np.ascontiguousarray(scores, np.float32), None, 0.7)
     heat = cv2.resize(heat, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
@@ -157,7 +157,7 @@ def main():
 
     ranker = create_ranker(args.model)
     params = select_params(args.keep)
-    # Before anything is opened: it checks its arguments.
+    # Before anything is opened: this checks the arguments.
     steady = ltrp.RankingTracker.create(params, args.memory, args.margin, args.cut)
     source, count, rate = open_source(args.input, args.shot, args.noise)
     window = not args.headless and have_display() and hasattr(cv2, "imshow")
@@ -197,7 +197,7 @@ def main():
                     cv2.imshow("ltrp", view)
                     if cv2.waitKey(1) & 0xff in (27, ord("q")):
                         break
-                except cv2.error:   # headless builds have the functions, but not what is behind them
+                except cv2.error:   # headless builds have these functions without an implementation
                     window = False
             p.step(frames)
             if interrupted() or frames == args.frames:

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Writes a JPEG that spends its bytes where the ranking says: kept patches at a higher quality, the rest at a lower
-// one, and the file no larger than the plain JPEG of the quality asked for. Every JPEG decoder reads it.
+// Writes a JPEG that spends more bytes on highly ranked regions: kept patches at a higher quality, the rest at a lower
+// one, and the file no larger than the plain JPEG of the requested quality. Every JPEG decoder can read it.
 
 #include <algorithm>
 #include <cmath>
@@ -31,7 +31,7 @@ static const char* keys =
 
 typedef cv::Matx<float, 8, 8> Block;
 
-/// Quantization steps of an 8 x 8 block at a quality, as libjpeg scales those of the standard's Annex K.
+/// Quantization steps of an 8 x 8 block at a quality, scaled as in libjpeg from Annex K of the standard.
 static Block quantizationSteps(int quality, bool chroma)
 {
     static const int luma[64] = {16, 11, 10, 16, 24,  40,  51,  61,  12, 12, 14, 19, 26,  58,  60,  55,
@@ -67,8 +67,8 @@ static std::vector<uchar> encode(const cv::Mat& image, int quality)
 }
 
 //! [thin]
-/// Takes small coefficients out of the blocks outside of the kept patches, so that the encoder needs few bits for them.
-/// Luma is cut into blocks of 8 x 8 pixels and chroma, halved, into such of 16 x 16, which are those of the encoder.
+/// Removes small coefficients from blocks outside of the kept patches, so that the encoder needs few bits for them. The
+/// blocks are those of the encoder: 8 x 8 pixels for luma, 16 x 16 for chroma, which is halved.
 class Thinner
 {
 public:
@@ -85,7 +85,7 @@ public:
         for (int i = 0; i < 3; i++)
         {
             const int side = i ? 16 : 8;
-            // A block that reaches into a kept patch is left as it is.
+            // A block that overlaps a kept patch is left unchanged.
             cv::Mat touched;
             mask.convertTo(touched, CV_32F);
             cv::resize(touched, touched, cv::Size(mask.cols / side, mask.rows / side), 0, 0, cv::INTER_AREA);
@@ -96,8 +96,7 @@ public:
         }
     }
 
-    /// The photo as the encoder is to get it: in dropped blocks no coefficient below `strength` of its quantization
-    /// steps.
+    /// The input of the encoder: in dropped blocks no coefficient below `strength` of its quantization steps.
     cv::Mat apply(int quality, double strength) const
     {
         cv::Mat changed = ycc_.clone(), plane[3], result;
@@ -133,7 +132,7 @@ private:
                     for (int y = 0; y < 8; y++)
                         std::copy(pixels.ptr<float>(y), pixels.ptr<float>(y) + 8, block.val + 8 * y);
                     block = cosine * block * cosine.t();
-                    for (int i = 1; i < 64; i++)   // 0 is the mean, which stays
+                    for (int i = 1; i < 64; i++)   // 0 is the mean, which is kept
                         if (std::abs(block.val[i]) < strength * steps.val[i])
                             block.val[i] = 0;
                     block = cosine.t() * block * cosine;
@@ -171,17 +170,16 @@ static void measure(Result& result, const cv::Mat& photo, const cv::Mat& kept)
     result.whole = psnr(photo, result.decoded, cv::Mat());
 }
 
-/// Kept patches at `quality` and the rest thinned out as little as fits into `limit` bytes; empty bytes: cannot be
-/// done.
+/// Kept patches at `quality`, the rest thinned as little as fits into `limit` bytes; empty bytes if that is impossible.
 static Result fitInto(const Thinner& thinner, int quality, size_t limit, sample::Progress& progress, int& tries)
 {
     Result best;
     best.quality = quality;
-    // Half a step is what the encoder itself rounds away; 200 steps leave but the means.
+    // Half a step is what the encoder itself rounds away; 200 steps leave only the means.
     double low = std::log(0.5), high = std::log(200.);
     for (int i = 0; i < 12 && !sample::interrupted(); i++)
     {
-        // The strongest first: where that is too large, nothing else helps.
+        // The strongest first: if even that is too large, there is no solution.
         const double strength = i == 0 ? high : (low + high) / 2;
         std::vector<uchar> bytes = encode(thinner.apply(quality, std::exp(strength)), quality);
         progress.step(++tries);
@@ -245,7 +243,7 @@ static cv::Mat drawColumn(const Result& result, const char* name, const cv::ltrp
     for (int patch : keep)
         kept[static_cast<size_t>(patch)] = 1;
     const cv::Size grid = ranking.grid();
-    for (int patch : keep)   // a thin line around what is kept
+    for (int patch : keep)   // a thin line around the kept patches
     {
         const cv::Rect r = onPhoto.rect(patch);
         const int row = patch / grid.width, col = patch % grid.width;
@@ -326,7 +324,7 @@ int main(int argc, char** argv)
                 roi = fitInto(thinner, inside, plain.bytes.size(), progress, tries);
         }
         if (sample::interrupted())
-            return sample::INTERRUPTED;   // nothing was written yet
+            return sample::INTERRUPTED;   // nothing has been written yet
         if (roi.bytes.empty())
             CV_Error(cv::Error::StsError,
                      imagePath + ": the kept patches alone need more than the plain JPEG; keep fewer");
@@ -347,7 +345,7 @@ int main(int argc, char** argv)
             cv::Mat both;
             cv::hconcat(drawColumn(plain, "plain JPEG", ranking, keep),
                         drawColumn(roi, "by the ranking", ranking, keep), both);
-            sample::writeImage(picture, both, 90);   // it must not add much of its own
+            sample::writeImage(picture, both, 90);   // high quality, so that it adds few artefacts of its own
         }
     }
     catch (const cv::Exception& e)

@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Region-of-interest JPEG: at the size of a plain one, better where the ranking says; every JPEG decoder reads it."""
+"""Region-of-interest JPEG: as large as a plain one, but better in highly ranked regions; every JPEG decoder can read it."""
 import argparse
 import math
 import sys
@@ -24,7 +24,7 @@ COSINE = np.float32([[(0.5 if u else math.sqrt(0.125)) * math.cos((2 * x + 1) * 
 
 
 def quantization_steps(quality, chroma):
-    """Of an 8 x 8 block at a quality, as libjpeg scales those of the standard's Annex K."""
+    """Quantization steps of an 8 x 8 block at a quality, scaled as in libjpeg from Annex K of the standard."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip(((CHROMA if chroma else LUMA) * scale + 50) // 100, 1, 255)
 
@@ -38,7 +38,7 @@ def encode(image, quality):
 
 # ! [thin]
 class Thinner:
-    """Takes small coefficients out of the blocks outside of the kept patches, so that the encoder needs few bits for
+    """Removes small coefficients from blocks outside of the kept patches, so that the encoder needs few bits for
     them. Luma is cut into blocks of 8 x 8 pixels and chroma, halved, into such of 16 x 16, which are those of the
     encoder. `kept` is uint8 of the photo's size, not 0 in kept patches."""
 
@@ -51,7 +51,7 @@ class Thinner:
         self.dropped, self.coefficients = [], []
         for i, side in enumerate((8, 16, 16)):
             height, width = mask.shape[0] // side, mask.shape[1] // side
-            # A block that reaches into a kept patch is left as it is.
+            # A block that overlaps a kept patch is left unchanged.
             self.dropped.append(mask.reshape(height, side, width, side).max((1, 3)) == 0)
             plane = self.ycc[:, :, i]
             if i:
@@ -60,11 +60,11 @@ class Thinner:
             self.coefficients.append(COSINE @ blocks @ COSINE.T)
 
     def apply(self, quality, strength):
-        """The photo as the encoder is to get it: in dropped blocks no coefficient below `strength` of its steps."""
+        """The input of the encoder: in dropped blocks no coefficient below `strength` of its steps."""
         changed = self.ycc.copy()
         for i in range(3):
             small = np.abs(self.coefficients[i]) < strength * quantization_steps(quality, i > 0)
-            small[:, :, 0, 0] = False   # the mean, which stays
+            small[:, :, 0, 0] = False   # the mean, which is kept
             blocks = COSINE.T @ np.where(small, 0, self.coefficients[i]) @ COSINE
             height, width = blocks.shape[:2]
             plane = (blocks.transpose(0, 2, 1, 3).reshape(height * 8, width * 8) + 128) / 255
@@ -78,11 +78,11 @@ class Thinner:
 
 
 def fit_into(thinner, quality, limit, progress):
-    """Kept patches at `quality` and the rest thinned out as little as fits into `limit` bytes; None: cannot be done."""
-    # Half a step is what the encoder itself rounds away; 200 steps leave but the means.
+    """Kept patches at `quality` and the rest thinned as little as fits into `limit` bytes; None if that is impossible."""
+    # Half a step is what the encoder itself rounds away; 200 steps leave only the means.
     best, low, high = None, math.log(0.5), math.log(200)
     for i in range(12):
-        strength = (low + high) / 2 if i else high   # the strongest first: where that is too large, nothing else helps
+        strength = (low + high) / 2 if i else high   # the strongest first: if that is too large, there is no solution
         data = encode(thinner.apply(quality, math.exp(strength)), quality)
         progress.step(i + 1)
         if interrupted():
@@ -143,7 +143,7 @@ def main():
             if roi is None:
                 inside -= max(1, (inside - args.quality) // 4)
     if interrupted():
-        return INTERRUPTED   # nothing was written yet
+        return INTERRUPTED   # nothing has been written yet
     if roi is None:
         raise RuntimeError(f"{args.image}: the kept patches alone need more than the plain JPEG; keep fewer")
 

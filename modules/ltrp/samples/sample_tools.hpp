@@ -5,7 +5,7 @@
 #ifndef LTRP_SAMPLES_SAMPLE_TOOLS_HPP
 #define LTRP_SAMPLES_SAMPLE_TOOLS_HPP
 
-// What the longer samples share and what has nothing to do with patches: Ctrl-C, progress, files that appear whole.
+// Tools shared by the longer samples and unrelated to patches: Ctrl-C, progress, atomic output files.
 
 #include <csignal>
 #include <cstdio>
@@ -19,7 +19,7 @@
 namespace sample
 {
 
-/// Exit status of a sample that Ctrl-C ended, as shells have it.
+/// Exit status after Ctrl-C, as in shells.
 const int INTERRUPTED = 130;
 
 inline volatile std::sig_atomic_t& interruptFlag()
@@ -31,10 +31,10 @@ inline volatile std::sig_atomic_t& interruptFlag()
 inline void onInterrupt(int number)
 {
     interruptFlag() = 1;
-    std::signal(number, SIG_DFL);   // a second Ctrl-C ends at once
+    std::signal(number, SIG_DFL);   // a second Ctrl-C ends the program at once
 }
 
-/// From now on Ctrl-C only sets a flag, so that the step at hand and its files come to an end.
+/// Installs a Ctrl-C handler that only sets a flag, so that the current step and its files are completed.
 inline void catchInterrupt()
 {
     interruptFlag() = 0;
@@ -78,7 +78,7 @@ private:
     cv::TickMeter sinceStart_;
 };
 
-/// "dir/name.avi" -> "dir/name.part.avi": where a file grows until it is whole. Writers tell formats by the ending.
+/// "dir/name.avi" -> "dir/name.part.avi": name of an incomplete file. Writers determine the format by the extension.
 inline std::string partName(const std::string& path)
 {
     const size_t dot = path.find_last_of('.'), slash = path.find_last_of("/\\");
@@ -87,15 +87,15 @@ inline std::string partName(const std::string& path)
     return path.substr(0, dot) + ".part" + path.substr(dot);
 }
 
-/// Gives a finished file its name.
+/// Renames a finished file to its final name.
 inline void finishFile(const std::string& path)
 {
-    std::remove(path.c_str());   // where rename() does not replace
+    std::remove(path.c_str());   // for systems where rename() does not replace
     if (std::rename(partName(path).c_str(), path.c_str()) != 0)
         CV_Error(cv::Error::StsError, path + ": cannot be written");
 }
 
-/// A picture, complete or not at all. `quality` is that of JPEG, for names that end so.
+/// Writes an image completely or not at all. `quality` is for JPEG.
 inline void writeImage(const std::string& path, const cv::Mat& image, int quality = 78)
 {
     bool written = false;
@@ -103,7 +103,7 @@ inline void writeImage(const std::string& path, const cv::Mat& image, int qualit
     {
         written = cv::imwrite(partName(path), image, {cv::IMWRITE_JPEG_QUALITY, quality});
     }
-    catch (const cv::Exception&)   // an ending that no encoder knows
+    catch (const cv::Exception&)   // no encoder for this extension
     {
     }
     if (!written)

@@ -1,7 +1,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""What the Python samples share: the module wherever it is, Ctrl-C, progress, files that appear whole."""
+"""Tools shared by the Python samples: import of the module, Ctrl-C, progress, atomic output files."""
 import os
 import signal
 import sys
@@ -10,9 +10,9 @@ import time
 import cv2
 
 try:
-    from cv2 import ltrp   # an OpenCV built with the module
+    from cv2 import ltrp   # OpenCV built with the module
 except ImportError:
-    import ltrp            # the package beside any OpenCV
+    import ltrp            # the separate package, with any OpenCV
 
 INTERRUPTED = 130
 _flag = False
@@ -21,11 +21,11 @@ _flag = False
 def _on_interrupt(number, _frame):
     global _flag
     _flag = True
-    signal.signal(number, signal.SIG_DFL)   # a second Ctrl-C ends at once
+    signal.signal(number, signal.SIG_DFL)   # a second Ctrl-C ends the program at once
 
 
 def catch_interrupt():
-    """From now on Ctrl-C only sets a flag, so that the step at hand and its files come to an end."""
+    """Makes Ctrl-C only set a flag, so that the current step and its files are completed."""
     signal.signal(signal.SIGINT, _on_interrupt)
 
 
@@ -55,7 +55,7 @@ class Progress:
 
 
 def part_name(path):
-    """"name.avi" -> "name.part.avi": where a file grows until it is whole. Writers tell formats by the ending."""
+    """"name.avi" -> "name.part.avi": name of an incomplete file. Writers determine the format by the extension."""
     stem, ending = os.path.splitext(path)
     return stem + ".part" + ending
 
@@ -73,7 +73,7 @@ def write_image(path, image):
     written = False
     try:
         written = cv2.imwrite(part_name(path), image)
-    except cv2.error:   # an ending that no encoder knows
+    except cv2.error:   # no encoder for this extension
         pass
     if not written:
         raise RuntimeError(f"{path}: cannot be written as an image")

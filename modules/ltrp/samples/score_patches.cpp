@@ -2,7 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Measures with a masked autoencoder what each patch of an image is worth; no trained ranker and no labels are needed.
+// Measures the importance of each patch of an image with a masked autoencoder, without a trained ranker and without
+// labels.
 
 #include <iostream>
 

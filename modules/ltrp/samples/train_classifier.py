@@ -61,7 +61,7 @@ class Block(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A ViT whose tensors have timm's names; `keep` picks patches per image."""
+    """A ViT whose tensors have timm's names; `keep` selects patches per image."""
 
     def __init__(self, config, classes):
         super().__init__()
@@ -86,7 +86,7 @@ class Classifier(nn.Module):
 
 
 def read_photos(folder, classes, size):
-    """All photos, squeezed to size x size pixels as the ranker sees them: uint8 [N,size,size,3], labels, paths."""
+    """All photos, resized to size x size pixels as for the ranker: uint8 [N,size,size,3], labels, paths."""
     photos, labels, paths, shown = [], [], [], time.time()
     for label, name in enumerate(classes):
         for file in sorted(os.listdir(os.path.join(folder, name))):
@@ -122,7 +122,7 @@ def maps_of(paths, rankings, file, grid):
 
 
 def augment(photos, maps, size, draw):
-    """Random crops of 45 to 100 % of the area, mirrored or not, a little lighter or darker, brought to size x size.
+    """Random crops of 45 to 100 % of the area, mirrored or not, a little lighter or darker, resized to size x size.
 
     maps [N,1,grid,grid], where given, are cropped and mirrored in the same way.
     """
@@ -149,13 +149,13 @@ def patch_order(selector, count, grid, maps, generator=None):
     if selector == "ranker":
         return maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     if selector == "centre":
-        offset = (2 * torch.arange(grid) - grid + 1) ** 2   # doubled, so that equal distances are exactly equal
+        offset = (2 * torch.arange(grid) - grid + 1) ** 2   # doubled, so that equal distances compare equal
         return (offset[:, None] + offset).flatten().argsort(stable=True).expand(count, -1)
     return torch.rand(count, grid * grid, generator=generator).argsort(1)
 
 
 def accuracy(model, photos, labels, prepare, selector=None, maps=None, share=1.0):
-    """Share right, and its mean over the classes, with that share of the patches by a selector, or with all."""
+    """Accuracy, and its mean over the classes, with that share of the patches by a selector, or with all."""
     model.eval()
     found, patches = [], model.pos_embed.shape[1] - 1
     generator, grid = torch.Generator().manual_seed(0), math.isqrt(patches)
@@ -171,7 +171,7 @@ def accuracy(model, photos, labels, prepare, selector=None, maps=None, share=1.0
 
 
 def read_start(args):
-    """Geometry, weights, and the names of the classes where the weights are a classifier's."""
+    """Geometry, weights, and the class names if the weights are a classifier's."""
     path = args.init or args.mae
     with safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
@@ -236,7 +236,7 @@ def main():
 
     depth, groups = len(model.blocks), []
     for name, p in model.named_parameters():
-        if p.requires_grad:   # layers near the input are already good: they move less
+        if p.requires_grad:   # layers near the input are already good, so their rate is lower
             layer = depth + 1 if name.startswith(("norm", "head")) else 0
             if name.startswith("blocks."):
                 layer = int(name.split(".")[1]) + 1
@@ -258,7 +258,7 @@ def main():
         order = torch.from_numpy(draw.permutation(len(photos)))
         torch.manual_seed(args.seed * 1000 + epoch)
         model.train()
-        now = min(steps, max(1, round((args.epochs - epoch) * steps)))   # the last epoch may be a part of one
+        now = min(steps, max(1, round((args.epochs - epoch) * steps)))   # the last epoch may be incomplete
         for step in range(now):
             done = (epoch + step / steps) / args.epochs
             for group in optimizer.param_groups:
@@ -269,7 +269,7 @@ def main():
             x = (x - mean) / std
             count = max(1, int(grid * grid * draw.uniform(*args.keep)))
             orders = torch.stack([patch_order(s, len(x), grid, cut_maps) for s in selectors])
-            # Every selector equally often: the photos are in random order already.
+            # All selectors equally often: the photos are already in random order.
             chosen = (torch.arange(len(x)) + step) % len(selectors)
             keep = orders[chosen, torch.arange(len(x)), :count]
             with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):

@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Makes the network of the sample fewer_tokens from a vision transformer in timm's safetensors; needs NumPy alone.
+"""Makes the network of the sample fewer_tokens from a vision transformer in timm's safetensors; needs only NumPy.
 
 In comes any classifier of timm's class VisionTransformer that reads its result from the class token, saved by
 safetensors.torch.save_file(model.state_dict(), "vit.safetensors"): vit_tiny_patch16_224, vit_small_patch16_224,
@@ -74,7 +74,7 @@ class Graph:
 
     @staticmethod
     def number(field, value):
-        value &= (1 << 64) - 1   # negative numbers take ten bytes
+        value &= (1 << 64) - 1   # negative numbers are encoded in ten bytes
         out = bytearray()
         for v in (field << 3, value):
             while v > 127:
@@ -87,7 +87,7 @@ class Graph:
     def text(cls, field, data):
         data = data.encode() if isinstance(data, str) else data
         head = cls.number(field, len(data))
-        return bytes([head[0] | 2]) + head[1:] + data   # fields below 16 have one byte of key
+        return bytes([head[0] | 2]) + head[1:] + data   # keys of fields below 16 have one byte
 
     def constant(self, name, values):
         values = np.asarray(values)
@@ -106,7 +106,7 @@ class Graph:
                 content, kind = self.number(3, value), 2
             else:
                 content, kind = b"".join(self.number(8, v) for v in value), 7
-            # Attribute's type is field 20, whose key takes two bytes.
+            # The type of an attribute is field 20, whose key has two bytes.
             data += self.text(5, self.text(1, key) + content + b"\xa0\x01" + bytes([kind]))
         self.nodes.append(data)
         return name
@@ -123,8 +123,8 @@ class Graph:
 
 
 class Vit:
-    """The transformer, token rows as [1,T,D]. What 4.6 lacks is said in other words: layer norms are products with
-    vectors of constants, and their weights go into the layer that follows."""
+    """The transformer, token rows as [1,T,D]. Operations that 4.6 lacks are replaced: layer norms by products
+    with constant vectors; their weights are folded into the following layer."""
 
     def __init__(self, tensors, heads, eps, mean, std):
         self.tensors, self.heads, self.unread, self.graph = tensors, heads, set(tensors), Graph()
@@ -157,7 +157,7 @@ class Vit:
         return self.tensors[name]
 
     def linear(self, x, name, weight, bias, norm=None):
-        """x * weight^T + bias; x may be what norm() gave, its weight and bias going in here."""
+        """x * weight^T + bias; x may be a result of norm(), whose weight and bias are folded in here."""
         if norm:
             bias = bias + weight @ self.take(norm + ".bias")
             weight = weight * self.take(norm + ".weight")

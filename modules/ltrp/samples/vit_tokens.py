@@ -53,13 +53,13 @@ def make_model(size, patch, width, layers, heads):
 
 
 def pixels_of(image, size):
-    """[1,3,size,size] in [-1, 1], as ViTImageProcessor gives it: the whole photo, as the ranker sees it."""
+    """[1,3,size,size] in [-1, 1], as from ViTImageProcessor: the whole photo, as for the ranker."""
     square = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)[:, :, ::-1]
     return torch.from_numpy(np.ascontiguousarray(square.transpose(2, 0, 1), np.float32) / 127.5 - 1)[None]
 
 
 def milliseconds(model, pixels, repeat):
-    """Median time of a run; one before them lays out memory. Returns it and the number of tokens."""
+    """Median time of a run, after one that allocates memory. Returns it and the number of tokens."""
     times = []
     with torch.inference_mode():
         for i in range(repeat + 1):
@@ -90,7 +90,7 @@ def main():
 
     image, ranker = read_image(args.input), create_ranker(args.model)
     catch_interrupt()
-    ranker.rank(image)   # lays out memory
+    ranker.rank(image)   # allocates memory
     start = time.perf_counter()
     ranking = ranker.rank(image)
     rank_time = 1000 * (time.perf_counter() - start)

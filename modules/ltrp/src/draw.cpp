@@ -53,8 +53,8 @@ void mix(Mat region, const Scalar& colour, double weight)
     addWeighted(region, 1 - weight, Mat(region.size(), region.type(), colour), weight, 0, region);
 }
 
-/// Size at which a photo is shown: small ones grow and large ones shrink until text beside them is legible; a strip of
-/// 20000 x 30 pixels is shown thicker than it is.
+/// Size at which a photo is shown: scaled up or down until text next to it is legible; a strip of 20000 x 30 pixels is
+/// stretched in height.
 Size shownSize(Size image)
 {
     const int longest = std::max(image.width, image.height);
@@ -62,7 +62,7 @@ Size shownSize(Size image)
     return Size(std::max(48, cvRound(image.width * scale)), std::max(48, cvRound(image.height * scale)));
 }
 
-/// Thin lines along the patch borders; they fade where patches get too small to tell apart.
+/// Thin lines along the patch borders; they fade if patches are too small to distinguish.
 void drawGrid(Mat& picture, Size grid)
 {
     const double cell =
@@ -76,7 +76,7 @@ void drawGrid(Mat& picture, Size grid)
         mix(picture.row(patchRect(picture.size(), grid, y * grid.width).y), Scalar::all(255), weight);
 }
 
-/// The line between kept and dropped patches.
+/// Draws the border between kept and dropped patches.
 void drawOutline(Mat& picture, Size grid, const std::vector<char>& kept)
 {
     const auto isKept = [&](int column, int row) { return kept[static_cast<size_t>(row * grid.width + column)] != 0; };
@@ -163,7 +163,7 @@ void drawOverlay(InputArray image, const PatchRanking& ranking, const std::vecto
     cvtColor(enlarged, grey, COLOR_BGR2GRAY);
     cvtColor(grey, grey, COLOR_GRAY2BGR);
 
-    // Dropped patches lose most of their colour too: a dark but saturated patch still draws the eye.
+    // Dropped patches are also desaturated: a dark but saturated patch still attracts attention.
     Mat faded = enlarged.clone(), left, right;
     addWeighted(enlarged, 0.35, grey, 0.65, 0, faded);
     for (int i = 0; i < grid.area(); ++i)

@@ -20,11 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// How far above the library share/ltrp may lie: an extension in lib/python3.11/site-packages/cv2/python-3.11 has it
-/// six folders up.
+/// Number of parent folders in which share/ltrp is searched: an extension in
+/// lib/python3.11/site-packages/cv2/python-3.11 has it six folders up.
 const int highestParent = 6;
 
-/// The file that holds this code: the shared library, or what the static one was linked into.
+/// The file that contains this code: the shared library, or the program into which the static one is linked.
 fs::path ownFile()
 {
 #ifdef __unix__
@@ -33,7 +33,7 @@ fs::path ownFile()
     if (dladdr(&here, &info) != 0 && info.dli_fname)
     {
         std::error_code error;
-        // A program's name may be relative or a link; without a folder it was found through PATH.
+        // A program's name may be relative or a link; a name without a folder was found through PATH.
         const std::string name = info.dli_fname;
         const fs::path file = fs::canonical(name.find('/') == std::string::npos ? "/proc/self/exe" : name, error);
         if (!error)
@@ -106,7 +106,7 @@ void exportOnnx(const String& model, const String& onnx, Size inputSize)
     std::error_code none;
     LTRP_REQUIRE(!fs::equivalent(std::string(model), std::string(onnx), none), Error::StsBadArg,
                  onnx << ": is the model that is read, expected another file to write");
-    if (inputSize != Size())   // not empty(), by which a side below 0 would be no size at all
+    if (inputSize != Size())   // not empty(), which would ignore negative sides
         vit::setInputSize(ranker.ranker, inputSize, "exportOnnx: " + model);
     io::exportOnnx(onnx, ranker);
 }

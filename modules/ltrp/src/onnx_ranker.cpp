@@ -14,13 +14,13 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// A cv::dnn::Net for one thread at a time, read anew from the file's bytes: copies of a Net share their state.
+/// A cv::dnn::Net for one thread at a time. Each is read from the file's bytes: copies of a Net share state.
 class OnnxSession
 {
 public:
     explicit OnnxSession(std::shared_ptr<const io::OnnxRankerFile> file) : file_(std::move(file))
     {
-        // Operations of the module's own may stand in a graph.
+        // The graph may contain the module's own operations.
         registerLayers();
         guarded([&]()
         {
@@ -29,7 +29,7 @@ public:
                 CV_Error(Error::StsUnsupportedFormat, "it holds an operation that is not known");
 #if CV_VERSION_MAJOR >= 5
             if (net_.getMainGraph())
-                return;   // the new engine knows the CPU alone, and warns when it is told so
+                return;   // the new engine supports only the CPU, and warns if it is set
 #endif
             net_.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
             net_.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
@@ -38,8 +38,8 @@ public:
 
     bool usable() const { return usable_; }
 
-    /// Whether the number of images may change from call to call: not in 5.0's classic engine, which reads beyond its
-    /// tables when the batch of a product with constants grows.
+    /// Whether the number of images may change between calls. Not in the classic engine of 5.0, which reads out of
+    /// bounds if the batch of a product with constants grows.
     bool takesBatches() const
     {
 #if CV_VERSION_MAJOR >= 5
@@ -81,7 +81,7 @@ public:
     Mat pixels;
 
 private:
-    /// What cv::dnn throws at a graph says nothing of the file.
+    /// Adds the file's name to exceptions of cv::dnn, which do not contain it.
     template <class Work>
     void guarded(Work work) const
     {
@@ -113,7 +113,7 @@ public:
         : file_(std::move(file)),
           sessions_([this]() { return std::unique_ptr<OnnxSession>(new OnnxSession(file_)); })
     {
-        // A graph that cannot run is refused now, not with the first photo.
+        // A graph that cannot run is rejected here instead of with the first photo.
         SessionPool<OnnxSession>::Lease session(sessions_);
         pixelBlob(session->pixels, 1, input());
         session->pixels.setTo(0);
@@ -197,8 +197,8 @@ private:
                    call << ": an ONNX file computes on the CPU; CUDA needs the ranker's weights as .safetensors");
     }
 
-    /// A graph may say that it takes any number of images and have the number one in its constants, as a shape for
-    /// example. So it is asked once, with two images: each must get the scores that it gets alone.
+    /// A graph may declare any number of images but have the number one in its constants, for example as a shape. This
+    /// is tested once with two images: each must get the scores that it gets alone.
     bool takesBatches() const
     {
         std::call_once(asked_, [this]()
@@ -222,20 +222,21 @@ private:
             }
             catch (const cv::Exception&)
             {
-                // One by one, then; that session is not used again.
+                // Falls back to single images; this session is not used again.
             }
         });
         return batches_;
     }
 
-    /// cv::dnn computes four images in 70 to 95 % of the time that it takes for them one by one, more gain nothing.
+    /// cv::dnn computes four images together in 70 to 95 % of the time for four single ones; larger batches gain
+    /// nothing.
     static const int batchSize = 4;
 
     std::shared_ptr<const io::OnnxRankerFile> file_;
     mutable SessionPool<OnnxSession> sessions_;
     std::string engine_;
     mutable std::once_flag asked_;
-    mutable bool batches_ = false;   ///< written while asked_ is
+    mutable bool batches_ = false;   ///< written together with asked_
 };
 
 }  // namespace

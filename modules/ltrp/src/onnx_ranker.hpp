@@ -10,8 +10,8 @@
 
 namespace cv { namespace ltrp {
 
-/// A Ranker whose network is an ONNX graph that cv::dnn runs: one that `ltrp convert` wrote, or any where `trusted`.
-/// @throws cv::Exception naming the file
+/// A Ranker whose network is an ONNX graph run by cv::dnn: one written by `ltrp convert`, or any if `trusted`. @throws
+/// cv::Exception naming the file
 Ptr<Ranker> createOnnxRanker(const std::string& path, bool trusted);
 
 }}  // namespace

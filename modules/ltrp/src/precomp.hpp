@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-/// Throws cv::Exception with a message composed as for a stream:
-/// LTRP_ERROR(Error::StsBadArg, "weights.pth: tensor '" << name << "' has " << n << " values, expected " << m).
+/// Throws cv::Exception with a message built by stream insertion: LTRP_ERROR(Error::StsBadArg, "weights.pth: tensor '"
+/// << name << "' has " << n << " values, expected " << m).
 #define LTRP_ERROR(code, message)                 \
     do                                            \
     {                                             \

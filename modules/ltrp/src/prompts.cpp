@@ -18,7 +18,7 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-enum { maxPoints = 1024, cellsPerPatch = 4 };   // cells: of the enlarged map, along each side of a patch
+enum { maxPoints = 1024, cellsPerPatch = 4 };   // cellsPerPatch: cells of the enlarged map per patch side
 
 void checkImage(const PatchRanking& ranking)
 {
@@ -28,13 +28,13 @@ void checkImage(const PatchRanking& ranking)
                  << " pixels, expected at least one for each of " << grid.width << " x " << grid.height << " patches");
 }
 
-/// Centre of cell `i` of `cells` equal parts of `length` pixels.
+/// Centre of cell `i` if `length` pixels are divided into `cells` equal parts.
 double centreOf(int i, int cells, int length)
 {
     return (i + 0.5) * length / cells;
 }
 
-/// Follows the borders of a connected region: closed lines of grid corners, the region on the right hand.
+/// Follows the borders of a connected region: closed lines of grid corners, with the region on the right-hand side.
 class BorderTracer
 {
 public:
@@ -48,7 +48,7 @@ public:
         followed_.assign(open_.size(), 0);
     }
 
-    /// All lines, the one through the first patch's upper side first, which is the outline.
+    /// All lines; the first is the outline, which passes along the first patch's upper side.
     std::vector<std::vector<Point>> lines()
     {
         std::vector<std::vector<Point>> all;
@@ -59,7 +59,7 @@ public:
     }
 
 private:
-    // Sides of a patch in the order of a clockwise walk: upper (rightwards), right, lower, left (up).
+    // Sides of a patch in clockwise order: upper (rightwards), right, lower, left (up).
     static Point ahead(int side) { return Point((side == 0) - (side == 2), (side == 1) - (side == 3)); }
     static Point outward(int side) { return ahead((side + 3) % 4); }
 
@@ -77,7 +77,8 @@ private:
         {
             const int number = 4 * (patch.y * labels_.cols + patch.x) + side;
             followed_[static_cast<size_t>(std::lower_bound(open_.begin(), open_.end(), number) - open_.begin())] = 1;
-            // At the side's end: around the patch itself, along its neighbour, or around the patch diagonally ahead.
+            // At the end of a side: continues around the patch itself, along its neighbour, or around the patch
+            // diagonally ahead.
             const Point next = patch + ahead(side), diagonal = next + outward(side);
             const int before = side;
             if (!contains(next))
@@ -89,7 +90,7 @@ private:
                 patch = diagonal;
                 side = (side + 3) % 4;
             }
-            if (side != before)   // the end of `before`, the side of a clockwise walk
+            if (side != before)   // corner: the end of `before`
                 corners.push_back(endOf(number / 4, before));
         } while (4 * (patch.y * labels_.cols + patch.x) + side != start);
         return corners;
@@ -104,7 +105,7 @@ private:
     const Mat labels_;
     const int label_;
     std::vector<int> open_;        ///< border sides as 4 * patch + side, ascending
-    std::vector<char> followed_;   ///< one for each of them
+    std::vector<char> followed_;   ///< one per open side
 };
 
 std::vector<Point> toPixels(const std::vector<Point>& corners, const PatchRanking& ranking)

@@ -16,8 +16,8 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// A batch that grows only until its rows of tokens fill the matrix products; scratch memory stays bounded
-/// (ViT-B/16: 20 images, about 150 MB), however many images come.
+/// The batch grows until its rows of tokens fill the matrix products; this bounds the scratch memory for any number of
+/// images (ViT-B/16: 20 images, about 150 MB).
 const int maxTokenRows = 4096, maxTokenRowsOnCuda = 1 << 16;
 
 class RankerImpl CV_FINAL : public Ranker
@@ -92,7 +92,7 @@ private:
         session->rank(deviceImages(images), scores, stream);
     }
 
-    /// The images' scores on the host.
+    /// Scores of device images, on the host.
     std::vector<PatchRanking> rankDevice(InputArray images) const
     {
         const std::vector<cuda::GpuMat> list = deviceImages(images);

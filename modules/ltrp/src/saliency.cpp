@@ -15,10 +15,10 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// The guided filter's regularisation: edges of less than about 0.03 of the full range are taken for texture.
+/// Regularisation of the guided filter: edges below about 0.03 of the full range are treated as texture.
 const double guideNoise = 1e-3;
 
-/// Longer side at which the filter's coefficients are computed.
+/// Longer side of the image on which the filter's coefficients are computed.
 const int guideSide = 512;
 
 /// Aligns `map` with the edges of `rgb`: He, Sun, Tang, "Guided Image Filtering", PAMI 2013, equations 5, 6 and 8, with
@@ -33,7 +33,7 @@ void alignWithEdges(const Mat& rgb, Size grid, Mat& map)
     resize(grey, guide, small, 0, 0, INTER_AREA);
     resize(map, target, small, 0, 0, INTER_AREA);
 
-    // The window covers a patch, and reaches no further than the image does.
+    // The window covers a patch, and is no larger than the image.
     const Size window(2 * ((small.width + grid.width - 1) / grid.width / 2) + 1,
                       2 * ((small.height + grid.height - 1) / grid.height / 2) + 1);
     const auto mean = [&](const Mat& values)

@@ -25,12 +25,12 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Several masks go through the network at once as long as all their reconstructions together have no more rows of
-/// tokens than this; scratch memory stays bounded whatever the number of masks (ViT-B/16: 4 masks).
+/// Several masks are computed together as long as all their reconstructions have no more rows of tokens than this; it
+/// bounds the scratch memory for any number of masks (ViT-B/16: 4 masks).
 const int maxTokenRows = 16384, maxTokenRowsOnCuda = 1 << 18;
 
-/// scoreMap() gives up after params.masks + this * patches / visible patches masks. With masks drawn from all patches, the
-/// chance that a given one was hidden in all of the latter is below exp(-64).
+/// scoreMap() fails after params.masks + this * patches / visible patches masks. With masks drawn from all patches, the
+/// probability that a given patch was hidden in all of the latter is below exp(-64).
 const int coverageRounds = 64;
 
 void checkEnum(const char* name, int value, int highest)
@@ -74,7 +74,7 @@ void checkMapParams(const ScoreParams& params)
                  "ScoreParams: masks: expected at least 1, found " << params.masks);
 }
 
-/// Masks done and in all, over all cues of a map.
+/// Number of masks done and in total, over all cues of a map.
 class MapProgress
 {
 public:
@@ -96,7 +96,7 @@ private:
     int done_ = 0;
 };
 
-/// Means of each patch over the masks under which it was scored.
+/// Mean of each patch's scores over the masks in which it was scored.
 class MaskMean
 {
 public:
@@ -124,7 +124,7 @@ private:
     std::vector<int> counts_;
 };
 
-/// What the cues that do not run through cv::dnn need for one call.
+/// Resources for one call of the cues that do not use cv::dnn.
 struct CueSession
 {
     bool usable() const { return true; }
@@ -180,7 +180,7 @@ public:
                          model_->file.path << ": the model's scores are not finite numbers");
             if (!teacher.isSingle())
                 map = teach::toRanks(map) * term.weight;
-            // The barrier distance is smooth within a region: in a sum it keeps the outlines sharp.
+            // The barrier distance is already smooth within a region; unfiltered, it keeps outlines sharp in a sum.
             if (teacher.isSingle() || term.cue != teach::Cue::Barrier)
                 map = teach::smoothed(map, params.smooth);
             ranking.scores = ranking.scores.empty() ? map : Mat(ranking.scores + map);
@@ -222,7 +222,7 @@ public:
 private:
     const vit::InputConfig& input() const { return model_->net.config().input; }
 
-    /// Two visible patches, so that one is left when the other is taken out, and one hidden to look at.
+    /// At least two visible patches, so that one is left when the other is removed, and one hidden patch to compare.
     int visibleOf(const ScoreParams& params) const
     {
         const int patches = input().numPatches();
@@ -241,7 +241,8 @@ private:
             value = random.uniform();
         if (params.context == CONTEXT_BORDER && border < patches)
         {
-            // The smallest noise stays visible: of both kinds of patches as many as wanted get a number below all others.
+            // The patches with the smallest noise are visible: of both kinds, the required number gets values below all
+            // others.
             int left[] = {std::min(border, (3 * visible + 3) / 4), 0};
             left[1] = std::min(patches - border, visible - left[0]);
             left[0] = visible - left[1];
@@ -263,7 +264,7 @@ private:
 
     static bool needsMasks(teach::Cue cue) { return cue == teach::Cue::LeaveOneOut || cue == teach::Cue::OwnError; }
 
-    /// One cue's scores, CV_32FC1 on the grid.
+    /// Scores of one cue, CV_32FC1 on the grid.
     Mat cueMap(InputArray image, const ScoreParams& params, teach::Cue cue, MapProgress& progress, Size& imageSize) const
     {
         typedef teach::Baseline Baseline;
@@ -356,7 +357,7 @@ private:
         return pixels;
     }
 
-    /// Calls compute() with some masks at a time, one a row.
+    /// Calls compute() for several masks at a time, one per row.
     void forMasks(const ScoreParams& params, int total, int visible, MapProgress& progress,
                   const std::function<void(const Mat& ids)>& compute) const
     {
@@ -391,8 +392,8 @@ private:
         return visible;
     }
 
-    /// Masks are a function of seed and number, so that how many it takes until every patch was visible (for own-error:
-    /// hidden) is known before anything is computed.
+    /// Masks are a function of seed and number, so the number needed until every patch was visible (for own-error:
+    /// hidden) is known in advance.
     int countMasks(const ScoreParams& params, teach::Cue cue) const
     {
         const int patches = input().numPatches(), visible = visibleOf(params);

@@ -31,7 +31,7 @@ size_t countByMass(const std::vector<double>& values, double mass, double temper
     double total = 0, held = 0;
     for (double weight : weights)
         total += std::exp(weight);
-    const double wanted = mass * total * (1 - 1e-12);   // equal scores: rounding must not ask for one patch more
+    const double wanted = mass * total * (1 - 1e-12);   // tolerance: rounding must not add a patch for equal scores
     size_t count = 0;
     while (count < values.size() && held < wanted)
         held += std::exp(weights[count++]);
@@ -96,8 +96,8 @@ std::vector<int> byClusters(const PatchRanking& ranking, const SelectParams& par
         std::vector<float> memberNoise(static_cast<size_t>(patches)), densityNoise(static_cast<size_t>(patches));
         for (float& value : memberNoise)
             value = random.uniform();
-        // Without noise every patch of an empty sky or a white page is a density peak as high as the others, and
-        // all centres would lie there.
+        // Without noise all patches of a uniform area (sky, a white page) would be density peaks, and all centres would
+        // be there.
         for (float& value : densityNoise)
             value = random.uniform();
         const Mat distances = select::patchDistances(select::patchPixels(image, ranking.grid()));

@@ -28,7 +28,7 @@ void checkMerge(int merge)
                  "side of a merge window is " << merge << ", expected 1 to " << int(maxMerge));
 }
 
-/// Weights of resampling one axis: CV_64FC1, a row for each cell of the result, which sums up to 1.
+/// Resampling weights of one axis: CV_64FC1, one row per cell of the result, each with sum 1.
 Mat axisWeights(int from, int to)
 {
     Mat weights = Mat::zeros(to, from, CV_64F);
@@ -51,7 +51,7 @@ Mat axisWeights(int from, int to)
     return weights;
 }
 
-/// Multiples of `unit` pixels nearest to a length, halves to the even one, 1 at least.
+/// Multiple of `unit` pixels nearest to a length, ties to even, at least 1.
 int nearestMultiple(int length, int64_t unit)
 {
     const int64_t below = length / unit, rest = 2 * (length % unit);
@@ -122,7 +122,7 @@ TokenSelection selectTokens(const PatchRanking& ranking, Size grid, const Select
     result.grid = grid;
     result.merge = merge;
     result.merged = selectPatches(windows, budget);
-    std::vector<std::pair<int, Point>> kept;   // number and place
+    std::vector<std::pair<int, Point>> kept;   // number and position
     for (int window : result.merged)
         for (int i = 0; i < area; ++i)
         {

@@ -15,7 +15,7 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// How often each colour occurs; sums up to 1.
+/// Relative frequency of each colour; the sum is 1.
 Mat colourHistogram(InputArray frame)
 {
     Mat rgb, small, histogram;
@@ -28,7 +28,7 @@ Mat colourHistogram(InputArray frame)
     return histogram.reshape(1, 1) / static_cast<double>(small.total());
 }
 
-/// Mean 0 and standard deviation 1; equal scores become 0.
+/// Standardises to mean 0 and standard deviation 1; equal scores become 0.
 Mat standardised(const Mat& scores)
 {
     Scalar mean, deviation;
@@ -111,7 +111,7 @@ Ptr<RankingTracker> RankingTracker::create(const SelectParams& select, double me
     LTRP_REQUIRE(margin >= 0 && margin <= 1e6, Error::StsOutOfRange,
                  "tracker: margin is " << margin << ", expected 0 to 1e6");
     LTRP_REQUIRE(cut >= 0 && cut <= 1, Error::StsOutOfRange, "tracker: cut is " << cut << ", expected 0 to 1");
-    keepCount(1, select.keepRatio);   // checks it before there is a frame
+    keepCount(1, select.keepRatio);   // checks the ratio before the first frame
     return makePtr<RankingTrackerImpl>(select, memory, margin, cut);
 }
 

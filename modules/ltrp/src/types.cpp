@@ -14,7 +14,7 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Border number `i` of `parts` equal parts of `length` pixels, rounded half up, in whole numbers.
+/// Border `i` if `length` pixels are divided into `parts` equal parts, rounded half up, in integers.
 int border(int length, int parts, int i)
 {
     return static_cast<int>((2 * static_cast<int64_t>(length) * i + parts) / (2 * static_cast<int64_t>(parts)));
@@ -47,7 +47,7 @@ std::vector<int> PatchRanking::order() const
     values.reserve(scores.total());
     for (int y = 0; y < scores.rows; ++y)
         values.insert(values.end(), scores.ptr<float>(y), scores.ptr<float>(y) + scores.cols);
-    // NaN has no place in an order, and would break the sort's own rules.
+    // NaN has no order, and would break the sort's comparator.
     const auto nan = std::find_if(values.begin(), values.end(), [](float v) { return std::isnan(v); });
     LTRP_REQUIRE(nan == values.end(), Error::StsBadArg, "the score of patch " << nan - values.begin() << " is NaN");
     return select::topK(values.data(), values.size(), values.size());

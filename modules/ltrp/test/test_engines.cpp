@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The module's layers within networks of the caller's own, made by hand and read from ONNX, in every engine that this
-// OpenCV has: the results are the reference's in all of them.
+// The module's layers within the caller's networks, built by code and read from ONNX, in every engine of this OpenCV:
+// all results equal the reference.
 
 #include "test_onnx_file.hpp"
 #include "test_reference.hpp"
@@ -46,7 +46,7 @@ Mat integers(const std::vector<int>& values)
     Mat row(1, int(values.size()), CV_32S);
     std::copy(values.begin(), values.end(), row.ptr<int>());
 #if CV_VERSION_MAJOR < 5
-    row.convertTo(row, CV_32F);   // all that this version's networks know
+    row.convertTo(row, CV_32F);   // the only type in this version's networks
 #endif
     return row;
 }
@@ -86,7 +86,8 @@ TEST(Ltrp_Engines, net_from_onnx)
     registerLayerModel("ranker", network.path);
     for (const char* domain : {"", "ltrp"})
     {
-        // Something of the engine's own behind the layer: it has to know the type and the shape of what comes out.
+        // An operation of the engine's own after the layer: the engine must know the type and shape of the layer's
+        // output.
         const std::vector<uchar> file = onnx::model(
             {onnx::node(domain, "LtrpRank", {"pixels"}, "scores", {{"model", "ranker"}}),
              onnx::node("", "Neg", {"scores"}, "negative")},
@@ -156,7 +157,7 @@ TEST(Ltrp_Engines, errors_of_layers_are_clear)
     const Mat good = pixels({photo(Size(32, 32), 1)}), wrong = pixels({photo(Size(40, 40), 1)});
     dnn::LayerParams params;
     EXPECT_NE(String::npos, failure(params, good).find("no model"));
-    params.set("model", ranker.path);   // the parameter is no file's name
+    params.set("model", ranker.path);   // the parameter is not used as a file name
     EXPECT_NE(String::npos, failure(params, good).find("registerLayerModel() with this name"));
     params.set("model", String("autoencoder"));
     EXPECT_NE(String::npos, failure(params, good).find(mae.path));
@@ -179,14 +180,15 @@ void expectRefusals(Object& object)
     for (int backend = -1; backend < 12; backend++)
         if (backend != dnn::DNN_BACKEND_DEFAULT && backend != dnn::DNN_BACKEND_OPENCV && backend != dnn::DNN_BACKEND_CUDA)
             expectNamed("backend ", backend, errorOf(code, [&]() { object.setPreferableBackend(backend); }));
-    // By their numbers, since not every version names them all: OpenCL in two precisions, the others' devices.
+    // By number, because not every version has names for all: OpenCL in two precisions, devices of other backends.
     for (int target : {1, 2, 3, 4, 5, 8, 9, 99, 1000})
         expectNamed("target ", target, errorOf(code, [&]() { object.setPreferableTarget(target); }));
 }
 
 TEST(Ltrp_Engines, absent_backends_are_refused)
 {
-    // cv::dnn itself would, by version and engine, warn and compute elsewhere, or fail at the first forward pass.
+    // cv::dnn itself would, depending on version and engine, warn and compute elsewhere, or fail at the first forward
+    // pass.
     const Network ranking(32, 8, encoder, noDecoder, 1e-5, 1), scoring(32, 8, encoder, decoder, 1e-5, 1);
     const Ptr<Ranker> ranker = Ranker::create(ranking.path);
     const Ptr<Scorer> scorer = Scorer::create(scoring.path);

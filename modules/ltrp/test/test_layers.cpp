@@ -35,7 +35,7 @@ TEST(Ltrp_Layers, are_registered_under_both_names)
 
 TEST(Ltrp_Layers, may_be_registered_again_and_again)
 {
-    // cv::dnn itself throws when a name comes a second time.
+    // cv::dnn itself throws for a repeated name.
     std::atomic<int> failures(0);
     std::vector<std::thread> threads;
     for (int t = 0; t < 8; t++)

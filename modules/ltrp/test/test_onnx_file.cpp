@@ -6,7 +6,7 @@
 
 namespace opencv_test { namespace onnx {
 
-// The field numbers are those of onnx.proto.
+// Field numbers are from onnx.proto.
 
 void Message::varint(uint64 value)
 {

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Writes small ONNX files, to have operations of the module's own in them.
+// Writes small ONNX files that contain the module's own operations.
 
 #ifndef OPENCV_TEST_LTRP_ONNX_FILE_HPP
 #define OPENCV_TEST_LTRP_ONNX_FILE_HPP

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Rankers made from ONNX files, run by whichever engine this OpenCV prefers.
+// Rankers from ONNX files, run by this OpenCV's default engine.
 
 #include "test_onnx_file.hpp"
 #include "test_reference.hpp"
@@ -24,7 +24,7 @@ struct OnnxOnDisk
         std::vector<uchar> all = bytes;
         if (!metadata.empty())
         {
-            // Fields of a message may come in any order: the metadata stand at the end.
+            // Fields of a message may be in any order: here the metadata come last.
             const std::vector<uchar> more =
                 onnx::Message().message(14, onnx::Message().text(1, "ltrp").text(2, metadata)).bytes();
             all.insert(all.end(), more.begin(), more.end());
@@ -44,7 +44,7 @@ std::string geometry(int size, int patch, const std::string& kind = "ranker")
            std::to_string(patch) + ",\"mean\":[0.5,0.45,0.4],\"std\":[0.25,0.22,0.2]}";
 }
 
-/// A graph whose one operation is the module's own layer with the network's weights.
+/// A graph with a single operation, the module's own layer with the network's weights.
 std::vector<uchar> graphOf(const Network& network, int outputs)
 {
     registerLayerModel("of a test", network.path);

@@ -36,7 +36,7 @@ TEST(Ltrp_Ranker, matches_reference)
             EXPECT_LE(error, 1e-5) << "image " << number << " of " << g.size;
             double lowest, highest;
             minMaxLoc(ranking.scores, &lowest, &highest);
-            EXPECT_GT(highest - lowest, 0.1);   // else the comparisons of other tests would hold for a constant
+            EXPECT_GT(highest - lowest, 0.1);   // otherwise other tests would also accept constant scores
         }
     }
 }
@@ -70,7 +70,7 @@ TEST(Ltrp_Ranker, batch_gives_the_scores_of_single_images)
     cvtColor(images[0], withAlpha, COLOR_BGR2BGRA);
     images[0].convertTo(floating, CV_32F, 1 / 255.0);
     images.insert(images.end(), {gray, withAlpha, floating});
-    for (int i = 5; i < 130; i++)   // more than go through the network at once
+    for (int i = 5; i < 130; i++)   // more than one pass of the network
         images.push_back(photo(Size(17 + 13 * i % 90, 90 - 11 * i % 70), i));
     const std::vector<PatchRanking> batch = ranker->rankBatch(images);
     ASSERT_EQ(images.size(), batch.size());
@@ -134,8 +134,8 @@ TEST(Ltrp_Ranker, patches_tile_the_original_image)
         for (int i = 0; i < ranking.grid().area(); i++)
         {
             const Rect rect = ranking.rect(i);
-            if (rect.area() > 0)   // an image may have fewer pixels than the grid has places
-                cv::add(covered(rect), Scalar(1), covered(rect));   // unqualified it is ambiguous within ts
+            if (rect.area() > 0)   // an image may have fewer pixels than the grid has patches
+                cv::add(covered(rect), Scalar(1), covered(rect));   // unqualified it is ambiguous with ts
         }
         EXPECT_EQ(0, cvtest::norm(covered, Mat(size, CV_32SC1, Scalar(1)), NORM_INF)) << size;
         EXPECT_FALSE(errorOf(Error::StsOutOfRange, [&]() { ranking.rect(16); }).empty());
@@ -177,7 +177,7 @@ TEST(Ltrp_Ranker, refuses_bad_images)
         EXPECT_NE(String::npos, batch.find("image 2")) << i << ": " << batch;
         EXPECT_TRUE(stillRight()) << i;
     }
-    // A single Mat would silently be taken for a list of its rows.
+    // A single Mat would silently be treated as a list of its rows.
     const String single = errorOf(Error::StsBadArg, [&]() { ranker->rankBatch(good); });
     EXPECT_NE(String::npos, single.find("vector of images")) << single;
     EXPECT_TRUE(stillRight());
@@ -204,7 +204,7 @@ TEST(Ltrp_Ranker, on_the_cpu_refuses_images_on_the_gpu)
     const Network network(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
     const Ptr<Ranker> ranker = Ranker::create(network.path);
     Mat image = photo(Size(50, 50), 1), scores;
-    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // nobody will look into it
+    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // its memory is never read
     const std::vector<cuda::GpuMat> several(2, there);
     const int code = Error::StsBadArg;
     EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rank(there); }).find("download it"));
@@ -213,7 +213,7 @@ TEST(Ltrp_Ranker, on_the_cpu_refuses_images_on_the_gpu)
     EXPECT_NE(String::npos, errorOf(code, [&]() { ranker->rankOnDevice(image, scores); }).find("expected a cv::cuda::GpuMat"));
 }
 
-/// The matrix of a list's rankings, a row an image, as Ranker::rankOnDevice gives it.
+/// The rankings of a list as a matrix, one row per image, as returned by Ranker::rankOnDevice.
 Mat asRows(const std::vector<PatchRanking>& rankings)
 {
     Mat rows;
@@ -242,7 +242,7 @@ TEST(Ltrp_Ranker, on_the_gpu_takes_images_and_streams_of_opencv)
     std::vector<cuda::HostMem> pinned(images.begin(), images.end());
     std::vector<cuda::GpuMat> there(images.size());
     for (size_t i = 0; i < images.size(); i++)
-        there[i].upload(pinned[i], stream);   // on its way when the scores are asked for
+        there[i].upload(pinned[i], stream);   // still being uploaded when the scores are requested
     cuda::GpuMat scores;
     Mat host;
     ranker->rankOnDevice(there, scores, stream);

@@ -65,7 +65,7 @@ void Network::add(const String& name, const std::vector<int>& shape, double scal
     for (int extent : shape)
         count *= extent;
     for (size_t i = 0; i < count; i++)
-        params_[name].push_back(float(centre + rng.gaussian(scale)));   // what the file holds
+        params_[name].push_back(float(centre + rng.gaussian(scale)));   // as in the file
     shapes_[name] = shape;
 }
 
@@ -80,7 +80,7 @@ void Network::addStack(const String& blocks, const String& finalNorm, const Stac
             add(block + name + ".weight", {stack.dim}, 0.1, 1, rng);
             add(block + name + ".bias", {stack.dim}, 0.1, 0, rng);
         }
-        add(block + "attn.qkv.weight", {3 * stack.dim, stack.dim}, 2 * scale, 0, rng);   // attention that is not even
+        add(block + "attn.qkv.weight", {3 * stack.dim, stack.dim}, 2 * scale, 0, rng);   // so that attention varies
         add(block + "attn.qkv.bias", {3 * stack.dim}, 0.1, 0, rng);
         add(block + "attn.proj.weight", {stack.dim, stack.dim}, scale, 0, rng);
         add(block + "attn.proj.bias", {stack.dim}, 0.1, 0, rng);

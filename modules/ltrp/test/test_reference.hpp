@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Small networks with random weights, written to disk in the module's own format; what they compute, by test_vit.hpp.
+// Small networks with random weights, written to disk in the module's own format; test_vit.hpp computes their results.
 
 #ifndef OPENCV_TEST_LTRP_REFERENCE_HPP
 #define OPENCV_TEST_LTRP_REFERENCE_HPP
@@ -33,7 +33,7 @@ struct Config
     double layerNormEps;
 };
 
-/// A network of either kind; with `noDecoder` it is a ranker.
+/// A network of either kind; with `noDecoder` a ranker.
 class Network
 {
 public:
@@ -45,10 +45,10 @@ public:
     String path;   ///< the file, removed with this object
     Config config;
 
-    /// Scores of all patches of an image that already has the network's size.
+    /// Scores of all patches of an image of the network's size.
     std::vector<double> rank(const Mat& bgr) const;
 
-    /// Pseudo-scores of the visible patches: L1 (or L2) over the hidden ones, in the decoder's output space.
+    /// Pseudo-scores of the visible patches: L1 (or L2) over the hidden patches, in the decoder's output space.
     std::vector<double> score(const Mat& bgr, const std::vector<int>& visible, bool removeInEncoder,
                               bool squared) const;
 
@@ -61,17 +61,18 @@ private:
     Params params_;   ///< of the same names
 };
 
-/// What a network is fed with for images that have its size: normalised planes [N,3,S,S].
+/// Input of a network for images of its size: normalised planes [N,3,S,S].
 Mat pixels(const std::vector<Mat>& bgr);
 
 /// Largest difference relative to the largest expected value.
 double relativeError(const Mat& got, const std::vector<double>& expected);
 double relativeError(const Mat& got, const Mat& expected);
 
-/// Skips the test, saying why, unless OpenCV itself and the module both have CUDA and a device.
+/// Skips the test with a reason, unless both OpenCV itself and the module have CUDA and a device.
 void needCudaOfOpencv();
 
-/// The error text of a call that is expected to throw cv::Exception, with this code unless 0; empty where it does not.
+/// The error text of a call that is expected to throw cv::Exception, with this code unless it is 0; empty if it does
+/// not throw.
 template <class Call>
 String errorOf(int code, Call call)
 {

@@ -73,7 +73,7 @@ TEST(Ltrp_Scorer, masks_are_a_function_of_the_seed)
             const VisibleScores second = Scorer::create(network.path)->score(image, params);
             EXPECT_EQ(first.patches, second.patches);
             EXPECT_EQ(first.scores, second.scores);
-            // int(36 * (1 - ratio)), never fewer than 2 visible, never fewer than 1 hidden
+            // int(36 * (1 - ratio)), at least 2 visible and at least 1 hidden
             const size_t visible = size_t(std::min(35, std::max(2, int(36 * (1 - ratio)))));
             ASSERT_EQ(visible, first.patches.size());
             EXPECT_EQ(visible, first.scores.size());
@@ -82,7 +82,7 @@ TEST(Ltrp_Scorer, masks_are_a_function_of_the_seed)
             EXPECT_TRUE(std::adjacent_find(first.patches.begin(), first.patches.end(), std::greater_equal<int>()) ==
                         first.patches.end());
             const bool isNew = masks.insert(first.patches).second;
-            EXPECT_TRUE(isNew || ratio > 0.9 || ratio < 0.5) << ratio << " " << seed;   // those have too few masks
+            EXPECT_TRUE(isNew || ratio > 0.9 || ratio < 0.5) << ratio << " " << seed;   // otherwise too few masks
         }
 }
 
@@ -197,7 +197,7 @@ TEST(Ltrp_Scorer, on_the_cpu_refuses_images_on_the_gpu)
     const Network network(48, 8, {24, 1, 3, 48}, {16, 1, 2, 32}, 1e-6, 3);
     const Ptr<Scorer> scorer = Scorer::create(network.path);
     Mat image = photo(Size(90, 60), 1);
-    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // nobody will look into it
+    const cuda::GpuMat there(image.rows, image.cols, CV_8UC3, image.data, image.step);   // its memory is never read
     EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->score(there); }).find("download it"));
     EXPECT_NE(String::npos, errorOf(Error::StsBadArg, [&]() { scorer->scoreMap(there); }).find("download it"));
     Mat scores;
@@ -223,7 +223,7 @@ TEST(Ltrp_Scorer, on_the_gpu_takes_images_and_streams_of_opencv)
     std::vector<cuda::HostMem> pinned(images.begin(), images.end());
     std::vector<cuda::GpuMat> there(images.size());
     for (size_t i = 0; i < images.size(); i++)
-        there[i].upload(pinned[i], stream);   // on its way when the scores are asked for
+        there[i].upload(pinned[i], stream);   // still being uploaded when the scores are requested
     cuda::GpuMat scores;
     Mat host;
     const std::vector<int> visible = scorer->scoreOnDevice(there, scores, params, stream);

@@ -14,7 +14,7 @@ using namespace reference;
 
 const int numThreads = 8;
 
-/// Runs call(image number) for all images in each of the threads, each in another order.
+/// Runs call(image number) for all images on each of the threads, each in another order.
 template <class Call>
 void inThreads(int images, Call call)
 {
@@ -100,7 +100,7 @@ TEST(Ltrp_Threads, results_do_not_depend_on_their_number)
 
 TEST(Ltrp_Threads, objects_may_be_made_at_once)
 {
-    // The layers register with cv::dnn at first use, which must happen once whoever comes first.
+    // The layers register with cv::dnn at first use, which must happen exactly once, whichever thread is first.
     const Network network(32, 8, {24, 1, 3, 48}, noDecoder, 1e-5, 1);
     const Mat image = photo(Size(32, 32), 1);
     const std::vector<double> expected = network.rank(image);

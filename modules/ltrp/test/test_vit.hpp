@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The networks once more, as slow and plain as can be: double precision, one loop per sum, one image at a time, the
-// removed token masked in every attention. What the module computes fast is held against this. Nothing here is taken
-// from the library; tests/reference_vit.hpp uses it too, with the library's own configurations for Config and Stack.
+// A simple reference implementation of the networks: double precision, one loop per sum, one image at a time, the
+// removed token masked in every attention. The module's results are compared with it. It uses nothing from the library.
+// tests/reference_vit.hpp uses it too, with the library's own configurations for Config and Stack.
 
 #ifndef OPENCV_TEST_LTRP_VIT_HPP
 #define OPENCV_TEST_LTRP_VIT_HPP
@@ -123,7 +123,7 @@ inline Vector patch(const float* pixels, cv::Size image, int size, int id, bool 
     return values;
 }
 
-/// Class token and the patches `ids`, positions added.
+/// Class token and the patches `ids`, with positions added.
 template <class Config>
 Matrix embed(const Config& config, const Params& params, const float* pixels, const std::vector<int>& ids)
 {
@@ -152,8 +152,8 @@ Matrix encode(const Config& config, const Params& params, const float* pixels, c
                        config.layerNormEps, droppedToken);
 }
 
-/// An autoencoder's prediction for each patch. droppedToken: 1 + place, or -1. drop: the sequence lacks that token
-/// instead, and its own prediction is no result.
+/// An autoencoder's prediction for each patch. droppedToken: 1 + position, or -1. drop: that token is omitted from the
+/// sequence instead, and its own prediction is not valid.
 template <class Config>
 Matrix decode(const Config& config, const Params& params, const Matrix& latent, const std::vector<int>& keep,
               int droppedToken, bool drop = false)
@@ -184,7 +184,7 @@ inline bool contains(const std::vector<int>& list, int value)
     return std::find(list.begin(), list.end(), value) != list.end();
 }
 
-/// Something with structure: waves, an edge and a little noise, different for every number.
+/// A test image with structure: waves, an edge and a little noise, different for every number.
 inline cv::Mat photo(cv::Size size, int number)
 {
     cv::Mat image(size, CV_8UC3);

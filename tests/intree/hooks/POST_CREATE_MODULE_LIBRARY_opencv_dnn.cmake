@@ -1,3 +1,3 @@
-# Read by OpenCV's build (OPENCV_CMAKE_HOOKS_DIR). Half of the compilation is cv::dnn, of which the module needs little and
-# nothing fast: without optimization it takes a third of the time.
+# Read by OpenCV's build (OPENCV_CMAKE_HOOKS_DIR). cv::dnn is half of the compilation; the module uses little of it, and
+# speed does not matter: without optimization it takes a third of the time.
 target_compile_options(opencv_dnn PRIVATE -O0)

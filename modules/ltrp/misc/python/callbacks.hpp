@@ -15,9 +15,9 @@
 namespace ltrp_python
 {
 
-/// Python functions called during one long C++ call, and the exception that one of them raised: it may not travel
-/// through C++, so it ends the call by "do not go on" and is raised again behind it.
-/// Everything here wants the interpreter's lock held.
+/// Python functions called during one long C++ call. If one raises an exception, it is kept, because it must not
+/// propagate through C++: the call is told to stop, and the exception is raised again after it. All members require the
+/// interpreter lock.
 class Callbacks
 {
 public:
@@ -31,9 +31,9 @@ public:
     Callbacks(const Callbacks&) = delete;
     Callbacks& operator=(const Callbacks&) = delete;
 
-    /// Calls function(*arguments()) unless function is NULL or None; looks for Ctrl-C in any case.
-    /// @param arguments returns a new tuple, or NULL with a Python error set
-    /// @return false when the function, or one before it, raised or returned something false other than None
+    /// Calls function(*arguments()) unless function is NULL or None; checks for Ctrl-C in any case. @param arguments
+    /// returns a new tuple, or NULL with a Python error set
+    /// @return false if the function, or an earlier one, raised or returned a false value other than None
     template <class Arguments>
     bool call(PyObject* function, const Arguments& arguments)
     {
@@ -42,7 +42,7 @@ public:
         return goOn;
     }
 
-    /// Lines name files, whose names are bytes that need not be UTF-8.
+    /// Lines may contain file names, whose bytes need not be UTF-8.
     static PyObject* textArgument(const std::string& line)
     {
         PyObject* const text = PyUnicode_DecodeUTF8(line.data(), static_cast<Py_ssize_t>(line.size()), "replace");
@@ -88,8 +88,8 @@ private:
     PyObject *type_, *value_, *traceback_;
 };
 
-/// Marks an object as in use by a call that gives the interpreter's lock away; a second such call is refused. Made and
-/// destroyed with the lock held, which guards the set.
+/// Marks an object as in use by a call that releases the interpreter lock; a second such call raises an error. Created
+/// and destroyed with the lock held, which guards the set.
 class Exclusive
 {
 public:
@@ -106,7 +106,7 @@ public:
 private:
     static std::set<const void*>& busy()
     {
-        static std::set<const void*>* const objects = new std::set<const void*>;   // never destroyed: threads outlive exit
+        static std::set<const void*>* const objects = new std::set<const void*>;   // outlives exit()
         return *objects;
     }
 
@@ -114,7 +114,7 @@ private:
     bool mine_;
 };
 
-/// None or something that can be called, else a TypeError is set.
+/// Sets a TypeError unless the argument is None or callable.
 inline bool checkCallable(PyObject* function, const char* name)
 {
     if (!function || function == Py_None || PyCallable_Check(function))

@@ -5,8 +5,8 @@
 #ifndef OPENCV_LTRP_PYTHON_INTERPRETER_LOCK_HPP
 #define OPENCV_LTRP_PYTHON_INTERPRETER_LOCK_HPP
 
-// The interpreter's lock and the interpreter's end, for cv2.ltrp (pyopencv_ltrp.hpp) and the package ltrp (pybind/)
-// alike. C++11 and Python's own interface only: OpenCV 4 compiles its bindings so.
+// The interpreter lock and the interpreter's shutdown, for cv2.ltrp (pyopencv_ltrp.hpp) and the package ltrp (pybind/).
+// Only C++11 and Python's C API: OpenCV 4 compiles its bindings that way.
 
 #include <Python.h>
 
@@ -32,9 +32,10 @@ namespace ltrp_python
         std::this_thread::sleep_for(std::chrono::hours(1));
 }
 
-/// Calls Python from a thread that may have to wait for the interpreter's lock. It never gets it when the interpreter
-/// is on its way out: Python up to 3.13 ends such a thread, which unwinds its stack, and behind a destructor the C++
-/// runtime then ends the process. Such a thread waits here for the end instead, as in Python itself from 3.14 on.
+/// Calls Python from a thread that may have to wait for the interpreter lock. During shutdown it never gets the lock:
+/// Python up to 3.13 ends such a thread by unwinding its stack, and the C++ runtime ends the process when that passes a
+/// noexcept destructor. Such a thread therefore waits here for the end of the process, as Python itself does from 3.14
+/// on.
 template <class Call>
 void callPython(Call call)
 {
@@ -52,17 +53,17 @@ void callPython(Call call)
 #endif
 }
 
-/// The threads that compute without the interpreter's lock.
+/// The threads that compute without the interpreter lock.
 ///
-/// Daemon threads may be among them when the interpreter ends. After that exit() destroys objects of static storage
-/// which they use and which are not ours: oneDNN unmaps the machine code that it has made, OpenCV has objects of its
-/// own. Nothing here can make them live for ever, so the end of the interpreter waits until nobody computes. Nobody
-/// begins anew, since that takes the lock. A call with callbacks ends or stays behind at its next callback, any other
-/// one finishes; Ctrl-C, which Python has given back to the system by then, ends the process earlier.
+/// These may include daemon threads when the interpreter shuts down. Afterwards exit() destroys static objects of other
+/// libraries that they use: oneDNN unmaps its generated machine code, and OpenCV has static objects. This cannot be
+/// prevented here, so the shutdown waits until no thread computes. No new computation starts, because that needs the
+/// lock. A call with callbacks ends or blocks at its next callback, any other one finishes; Ctrl-C, whose default
+/// handler Python has restored by then, ends the process earlier.
 class Computing
 {
 public:
-    /// With the lock held the first time, to be told of the interpreter's end.
+    /// First called with the lock held, to register for the interpreter's shutdown.
     static Computing& threads() { return *instance(); }
 
     void begin()   ///< with the interpreter's lock held
@@ -78,10 +79,10 @@ public:
         changed.notify_all();
     }
 
-    std::mutex mutex;                  ///< of what follows, and of ServedCall's state
+    std::mutex mutex;                  ///< guards the members below and ServedCall's state
     std::condition_variable changed;
     int count = 0;
-    bool ending = false;               ///< the interpreter is gone: nothing that waits for Python gets an answer
+    bool ending = false;               ///< the interpreter is gone: waiting for Python is in vain
 
 private:
     static Computing*& instance()
@@ -92,7 +93,8 @@ private:
 
     static Computing* first()
     {
-        // Behind all that Python does at its end, functions of the module atexit included, and before exit().
+        // Runs after everything that Python does at shutdown, including functions of the module atexit, and before
+        // exit().
         if (Py_AtExit(&Computing::waitForAll) != 0)   // Python's table is full
             std::atexit(&Computing::waitForAll);
 #ifndef _WIN32
@@ -101,7 +103,7 @@ private:
         return new Computing;
     }
 
-    static void forked() { instance() = new Computing; }   // threads stay with the parent, and so does what they lock
+    static void forked() { instance() = new Computing; }   // the parent keeps the threads and their locks
 
     static void waitForAll()
     {
@@ -113,7 +115,7 @@ private:
     }
 };
 
-/// Gives the interpreter's lock away while C++ works.
+/// Releases the interpreter lock while C++ works.
 class Unlocked
 {
 public:
@@ -140,7 +142,7 @@ private:
     PyThreadState* state_;
 };
 
-/// Holds the lock again in between, in the thread that gave it away.
+/// Re-acquires the lock temporarily, on the thread that released it.
 class Locked
 {
 public:

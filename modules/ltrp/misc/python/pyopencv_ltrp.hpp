@@ -2,14 +2,14 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What OpenCV's generator of Python bindings cannot make by itself: methods that call Python functions back, and what
-// pickle asks for. They stand in their class's table before the generated ones of the same name, and Python takes the first.
+// Methods that OpenCV's generator of Python bindings cannot create: those with Python callbacks, and support for
+// pickle. They precede the generated methods of the same name in their class's table, and Python uses the first.
 
 #ifdef HAVE_OPENCV_LTRP
 
 #include "served_call.hpp"
 
-/// The C++ exceptions of a statement as Python's; false when it threw.
+/// Runs a statement and converts C++ exceptions to Python's; false if it threw.
 template <class Statement>
 static bool ltrp_python_try(Statement statement)
 {
@@ -110,7 +110,7 @@ static PyObject* pyopencv_cv_ltrp_Scorer_scoreMap_callbacks(PyObject* self, PyOb
     return pyopencv_ltrp_PatchRanking_Instance(ranking);
 }
 
-/// An empty ranking and the properties that pickle sets on it.
+/// Returns an empty ranking and the properties that pickle sets on it.
 static PyObject* pyopencv_cv_ltrp_PatchRanking_reduce(PyObject* self, PyObject*)
 {
     cv::ltrp::PatchRanking* ranking = NULL;

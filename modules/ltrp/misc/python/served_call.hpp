@@ -16,11 +16,12 @@
 namespace ltrp_python
 {
 
-/// A long call with threads of its own (a training), in a further thread, while the calling thread runs its callbacks.
+/// Runs a long call that has its own threads (a training) on a separate thread, while the calling thread runs its
+/// callbacks.
 ///
-/// A thread that waits for the interpreter's lock or runs Python code when the interpreter ends never comes back. If the
-/// call were stuck in it, the threads that read images would go on while exit() destroys what they use. So only the
-/// calling thread is stuck then; the call is told to stop, writes its checkpoint and is over before exit() begins.
+/// A thread that waits for the interpreter lock or runs Python code when the interpreter shuts down never returns. If
+/// that were the call's own thread, its reader threads would continue while exit() destroys objects that they use. This
+/// way only the calling thread blocks; the call is told to stop, writes its checkpoint and ends before exit() begins.
 class ServedCall
 {
 public:
@@ -29,8 +30,8 @@ public:
     ServedCall(const ServedCall&) = delete;
     ServedCall& operator=(const ServedCall&) = delete;
 
-    /// Does work() and serves it until it ends, with the interpreter's lock held before and after.
-    /// @throws what work throws
+    /// Runs work() and its callbacks until it ends, with the interpreter lock held before and after. @throws what work
+    /// throws
     template <class Work>
     void run(Work work)
     {
@@ -57,19 +58,20 @@ public:
             std::rethrow_exception(failure);
     }
 
-    /// Sets the Python error that a callback or Ctrl-C left. @return whether there is one
+    /// Sets the Python error of a callback or Ctrl-C. @return whether there is one
     bool raise() { return callbacks_.raise(); }
 
-    // For the call, in any of its threads:
+    // For the call, on any of its threads:
 
-    /// Whether it is to end.
+    /// Whether the call is to stop.
     bool stopped()
     {
         const std::lock_guard<std::mutex> lock(computing_.mutex);
         return stop_ || computing_.ending;
     }
 
-    /// progress(*arguments()), and its answer: false when the call is to end. @param arguments as for Callbacks::call
+    /// Calls progress(*arguments()) on the calling thread and returns its result: false if the call is to stop. @param
+    /// arguments as for Callbacks::call
     bool ask(const std::function<PyObject*()>& arguments)
     {
         std::unique_lock<std::mutex> lock(computing_.mutex);
@@ -79,7 +81,7 @@ public:
         return !stop_ && !computing_.ending;
     }
 
-    /// message(line), soon.
+    /// Queues message(line).
     void tell(const std::string& line)
     {
         const std::lock_guard<std::mutex> lock(computing_.mutex);
@@ -101,14 +103,14 @@ private:
             computing_.end();
             throw std::runtime_error(std::string("no thread for the call can be started (") + error.what() + ")");
         }
-        catch (...)   // no memory for it
+        catch (...)   // out of memory
         {
             computing_.end();
             throw;
         }
     }
 
-    /// The calling thread's part: returns when the call is over.
+    /// Loop of the calling thread; returns when the call has ended.
     void serve(Unlocked& unlocked)
     {
         std::unique_lock<std::mutex> lock(computing_.mutex);
@@ -129,7 +131,7 @@ private:
             const std::function<PyObject*()> none;
             bool goOn;
             {
-                const Locked locked(unlocked);   // does not return when the interpreter has ended
+                const Locked locked(unlocked);   // does not return after the interpreter's shutdown
                 for (const std::string& line : lines)
                     callbacks_.call(message_, [&line]() { return Callbacks::textArgument(line); });
                 goOn = callbacks_.call(request ? progress_ : NULL, request ? *request : none);
@@ -142,8 +144,8 @@ private:
         }
     }
 
-    /// The end of the call's thread. Objects of static storage may be gone soon, and the destructors of thread_local
-    /// ones use them: either the calling thread waits for those as well, or they are never run.
+    /// End of the call's thread. Destructors of thread_local objects use static objects, which may be destroyed soon:
+    /// either the calling thread waits for these destructors, or they are never run.
     void finish()
     {
         std::unique_lock<std::mutex> lock(computing_.mutex);
@@ -160,7 +162,7 @@ private:
     Computing& computing_ = Computing::threads();
     Callbacks callbacks_;
     PyObject *progress_, *message_;
-    const std::function<PyObject*()>* request_ = NULL;   ///< of a call that waits for the answer
+    const std::function<PyObject*()>* request_ = NULL;   ///< of a call that waits for its result
     std::vector<std::string> lines_;
     bool stop_ = false, done_ = false, joined_ = false;
 };

@@ -19,7 +19,7 @@ namespace
 const int maxDim = 16384, maxHidden = 65536, maxDepth = 256, maxHeads = 512;
 const int maxClasses = 65536;
 const int maxImageSize = 8192, maxPatchSize = 512, maxGrid = 256;
-// An arena is one cv::Mat row, whose length is an int.
+// An arena is a one-row cv::Mat, whose length is an int.
 const double maxParameters = 2.0e9;
 const double maxBytesForOneImage = 4.0 * (1 << 30);
 
@@ -68,8 +68,8 @@ void checkTotal(double total, float layerNormEps, const std::string& where)
                  where << ": layer norm epsilon is " << layerNormEps << ", expected a number in (0, 0.1]");
 }
 
-/// What one image takes on its way through a network so wide: pixels, patches, embedded tokens, and three buffers of tokens, of
-/// which the queries, keys and values take three times as much.
+/// Memory for one image in a network of this width: pixels, patches, embedded tokens, and three buffers of tokens, of
+/// which that for queries, keys and values is three times as wide.
 void checkMemory(const InputConfig& input, int dim, const std::string& where, Error::Code code)
 {
     const double patches = input.numPatches(), values = input.patchValues(), d = dim;
@@ -160,7 +160,8 @@ Size fittingInputSize(const InputConfig& input, Size image, int patches)
     const bool wide = image.width >= image.height;
     const double aspect = wide ? static_cast<double>(image.width) / image.height : static_cast<double>(image.height) / image.width;
     const auto side = [](double length) { return static_cast<int>(std::min<double>(std::max(1.0, length), maxGrid)); };
-    // Whole numbers around the exact ones; the best pair has the least error in the number of patches and in their shape.
+    // Tries the integers around the exact values; the best pair has the least error in the number of patches and in
+    // their shape.
     const double exact = std::sqrt(patches / aspect);
     int longer = 0, shorter = 0;
     double least = std::numeric_limits<double>::infinity();

@@ -11,7 +11,7 @@ namespace cv { namespace ltrp {
 
 // Conversion between numbers and text that does not depend on the locale.
 
-/// Returns the number with that many significant digits, as printf's %.*g writes it in the "C" locale.
+/// Returns the number with `digits` significant digits, as printf's %.*g formats it in the "C" locale.
 std::string decimal(double value, int digits);
 /// Returns the number at the beginning of the text, 0 if there is none.
 double parseDecimal(const std::string& text);

@@ -23,7 +23,7 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// The process whose threads have been at work; 0: none has been yet.
+/// Process ID in which threads have been started; 0: none yet.
 std::atomic<long> worker{0};
 
 }  // namespace
@@ -32,12 +32,13 @@ int computeThreads()
 {
 #ifdef HAVE_LTRP_DNNL
     if (omp_in_parallel())
-        return 1;   // the others are at work already
+        return 1;   // the other threads are already busy
 #endif
     return std::max(1, cv::getNumThreads());
 }
 
-/// A forked child has the memory of its parent's threads, but none of the threads: it would wait for them for ever.
+/// A forked child has the memory of its parent's threads but not the threads themselves: it would wait for them
+/// forever.
 void requireOwnThreads()
 {
     if (computeThreads() == 1)
@@ -64,7 +65,7 @@ void parallelRanges(size_t count, size_t grain, const std::function<void(size_t,
     requireOwnThreads();
 #ifdef HAVE_LTRP_DNNL
     std::exception_ptr failure;   // an exception must not leave an OpenMP region
-    std::mutex guard;             // OpenMP's "critical" leaves a symbol of its name in a static library
+    std::mutex guard;             // OpenMP's "critical" would add a global symbol to a static library
     #pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
     for (int part = 0; part < static_cast<int>(parts); ++part)
     {
@@ -107,13 +108,13 @@ std::vector<float> sumInParts(size_t rows, size_t width, const std::function<voi
 
 namespace {
 
-/// Waits by turning, since what it waits for is near; gives the processor away when it is not.
+/// A barrier that spins, because waits are usually short, and yields if they are not.
 class Barrier
 {
 public:
     explicit Barrier(int parts) : parts_(parts) {}
 
-    /// False when some part has failed: nobody will come any more.
+    /// Returns false if another part has failed and will not arrive.
     bool wait()
     {
         const int round = round_.load(std::memory_order_acquire);
@@ -168,7 +169,7 @@ void parallelPhases(int phases, int parts, const std::function<void(int, int, in
     #pragma omp parallel num_threads(parts)
     {
         #pragma omp single
-        barrier.reset(new Barrier(omp_get_num_threads()));   // as many as were really given; "single" waits for all
+        barrier.reset(new Barrier(omp_get_num_threads()));   // the actual number; "single" ends with a barrier
         const int part = omp_get_thread_num(), all = omp_get_num_threads();
         try
         {

@@ -36,8 +36,7 @@ RandomStream::RandomStream(uint64_t seed, RandomPurpose purpose, uint32_t epoch,
 {
     key_[0] = static_cast<uint32_t>(seed);
     key_[1] = static_cast<uint32_t>(seed >> 32);
-    // Words 0 and 1 hold a block number of 56 bits below the purpose, so that however long a stream gets it cannot
-    // run into another one's counters.
+    // Words 0 and 1 hold a 56-bit block number below the purpose, so that streams of any length do not overlap.
     counter_[0] = 0;
     counter_[1] = static_cast<uint32_t>(purpose) << 24;
     counter_[2] = epoch;
@@ -72,8 +71,7 @@ double RandomStream::uniform(double low, double high)
 int RandomStream::below(int n)
 {
     LTRP_REQUIRE(n >= 1, Error::StsOutOfRange, "random number below " << n << ": the bound must be at least 1");
-    // The high word of a 32 x 32 bit product is uniform once the few low words that make some results likelier
-    // are drawn again.
+    // The high word of a 32 x 32 bit product is uniform if the few low words that would bias the result are redrawn.
     const uint32_t bound = static_cast<uint32_t>(n);
     const uint32_t biased = (0u - bound) % bound;
     uint64_t product = static_cast<uint64_t>(next()) * bound;

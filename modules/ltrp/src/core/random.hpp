@@ -9,18 +9,18 @@
 
 namespace cv { namespace ltrp {
 
-/// One block of Philox 4x32 with 10 rounds: four uniform 32-bit words, a function of counter and key alone.
+/// One block of Philox 4x32 with 10 rounds: four uniform 32-bit words, a function of counter and key only.
 void philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
-/// What a random stream is for: streams of different purposes never overlap.
+/// Purpose of a random stream: streams of different purposes never overlap.
 enum class RandomPurpose : uint32_t
 {
     Mask = 1, Augment = 2, Shuffle = 3, Loss = 4, Init = 5, Cluster = 6, Baseline = 7, Bootstrap = 8,
     Sample = 9, KeepRatio = 10, Selector = 11
 };
 
-/// Counter-based random numbers (Philox 4x32-10, Salmon et al., SC 2011): a stream is a function of
-/// (seed, purpose, epoch, sample) alone, whatever thread or worker draws from it.
+/// Counter-based random numbers (Philox 4x32-10, Salmon et al., SC 2011): a stream is a function of (seed, purpose,
+/// epoch, sample) only, whatever thread or worker draws from it.
 class RandomStream
 {
 public:

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Names of options' values, each list in the order of its enumeration: on the command line, in log files, checkpoints and
-// score maps.
+// Names of option values, in the order of their enumerations: for the command line, log files, checkpoints and score
+// maps.
 #ifndef OPENCV_LTRP_CORE_WORDS_HPP
 #define OPENCV_LTRP_CORE_WORDS_HPP
 

@@ -10,10 +10,10 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Rows of tokens that go through the network at once: scratch memory stays bounded however many images come.
+/// Rows of tokens per pass: bounds the scratch memory for any number of images.
 const int mostRows = 1 << 16, mostVariantRows = 1 << 18;
 
-/// Where the caller wants scores [images, each]: in a GpuMat or on the host.
+/// The caller's array for scores [images, each]: a GpuMat or on the host.
 class WantedScores
 {
 public:
@@ -22,14 +22,14 @@ public:
     {
         const cuda::GpuMat* there = device_ ? &scores.getGpuMatRef() : nullptr;
         if (!device_ || there->size() != Size(each, images) || there->type() != CV_32F)
-            scores.create(images, each, CV_32F);   // an OpenCV without CUDA can make no GpuMat: it throws, and says so
+            scores.create(images, each, CV_32F);   // throws if OpenCV has no CUDA
         if (device_)
             there_ = scores.getGpuMatRef();
         else
             host_ = scores.getMat();
     }
 
-    /// Rows first .. first + count of what `from` holds without gaps.
+    /// Copies rows first .. first + count from the dense array `from`.
     void put(const ops::Backend& ops, const float* from, int first, int count)
     {
         for (int i = 0; i < count; ++i, from += row_ / sizeof(float))
@@ -63,7 +63,7 @@ bool isOnDevice(InputArray images)
 std::vector<cuda::GpuMat> deviceImages(InputArray images)
 {
     CV_Assert(isOnDevice(images));
-    // Not by getGpuMat(), which an OpenCV without CUDA refuses.
+    // getGpuMat() cannot be used: OpenCV without CUDA rejects it.
     if (images.kind() == _InputArray::STD_VECTOR_CUDA_GPU_MAT)
         return *static_cast<const std::vector<cuda::GpuMat>*>(images.getObj());
     return {*static_cast<const cuda::GpuMat*>(images.getObj())};

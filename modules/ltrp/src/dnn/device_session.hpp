@@ -11,9 +11,9 @@
 
 namespace cv { namespace ltrp {
 
-/// @throws Error::StsBadArg with the remedy if the network runs on the CPU
+/// @throws Error::StsBadArg with advice if the network runs on the CPU
 void requireCuda(const ComputeDevice& computing);
-/// Whether the argument is a cv::cuda::GpuMat or a vector of them; the images in it.
+/// Whether the argument is a cv::cuda::GpuMat or a vector of them; returns its images.
 bool isOnDevice(InputArray images);
 std::vector<cuda::GpuMat> deviceImages(InputArray images);
 
@@ -28,11 +28,11 @@ class DeviceRankSession
 {
 public:
     explicit DeviceRankSession(std::shared_ptr<const RankerModel> model) : model_(std::move(model)) {}
-    bool usable() const { return true; }   ///< an exception leaves the session usable
+    bool usable() const { return true; }   ///< the session stays usable after an exception
 
-    /// scores [images, L]: a GpuMat (without waiting; later work in `stream` waits for the scores) or a Mat
-    /// (the call waits). stream: the cudaStream_t that wrote the images; null: the default one.
-    /// @throws Error::StsBadArg for images of another type, and if the network runs on the CPU
+    /// scores [images, L]: a GpuMat (asynchronous; later work in `stream` waits for the scores) or a Mat (the call
+    /// waits). stream: the cudaStream_t that wrote the images; null: the default one. @throws Error::StsBadArg for
+    /// images of another type, and if the network runs on the CPU
     void rank(const std::vector<cuda::GpuMat>& images, OutputArray scores, void* stream);
 
 private:

@@ -28,8 +28,8 @@ std::string shapeText(const Shape& shape)
     return text.str();
 }
 
-/// The network's tensors as contiguous floats / 32-bit integers: OpenCV 4 hands everything over as floats, OpenCV 5
-/// keeps the caller's type.
+/// The network's tensors as contiguous floats / 32-bit integers: OpenCV 4 passes everything as floats, OpenCV 5 keeps
+/// the caller's type.
 Mat contiguous(const Mat& mat, int depth)
 {
     Mat result = mat;
@@ -66,7 +66,7 @@ int enumParam(const cv::dnn::LayerParams& params, const char* name, int highest)
     return value;
 }
 
-/// What registerLayerModel() has read: one of both.
+/// A model read by registerLayerModel(); one of the two pointers is set.
 struct LayerModel
 {
     std::shared_ptr<const RankerModel> ranker;
@@ -79,15 +79,15 @@ struct LayerModels
     std::map<std::string, LayerModel> named;
 };
 
-/// Never destroyed: no static object's destructor may need OpenCV.
+/// Never destroyed, so that no static destructor depends on OpenCV.
 LayerModels& layerModels()
 {
     static LayerModels* const all = new LayerModels;
     return *all;
 }
 
-/// The model that the parameter "model" names; an empty one without it. A name is never taken for a file's: parameters may come
-/// from a file that anyone has written.
+/// Returns the model named by the parameter "model", or an empty one. Names are never used as file names: the
+/// parameters may come from an untrusted file.
 LayerModel namedModel(const cv::dnn::LayerParams& params, const char* layer)
 {
     if (!params.has("model"))
@@ -106,8 +106,8 @@ LayerModel namedModel(const cv::dnn::LayerParams& params, const char* layer)
 
 void registerLayers()
 {
-    // Not from a static object: a linker drops those from a static library when nothing else in their file is used.
-    // Once: cv::dnn throws when the same name comes a second time.
+    // Not registered by a static object: a linker removes it from a static library if nothing else in its file is used.
+    // Only once: cv::dnn throws for a repeated name.
     static std::once_flag once;
     std::call_once(once, []()
     {
@@ -184,7 +184,7 @@ const vit::RankerNet& RankLayer::netFor(Size size)
 bool RankLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out, Shapes& internal) const
 {
     vit::RankerConfig config = model().net().config();
-    // A token head takes whatever size it is given, the other its own.
+    // A token head accepts any size, a class head only its own.
     if (config.head == vit::Head::Token && in.size() == 1 && in[0].size() == 4)
         vit::setInputSize(config, Size(in[0][3], in[0][2]), "LtrpRank: pixels of the shape " + shapeText(in[0]));
     const int batch = checkPixels("LtrpRank", in, 1, config.input);
@@ -238,7 +238,7 @@ bool PseudoScoreLayer::getMemoryShapes(const Shapes& in, const int, Shapes& out,
 {
     const vit::InputConfig& input = model().net.config().input;
     const int batch = checkPixels("LtrpPseudoScore", in, 2, input);
-    // 0: an importer asks about a free extent; the real one is asked about before the first pass.
+    // 0: some importers query shapes with an unknown extent; the actual one is checked before the first pass.
     LTRP_REQUIRE(in[1].size() == 2 && (in[1][0] == batch || in[1][0] == 0) && in[1][1] >= 1 &&
                  in[1][1] < input.numPatches(),
                  Error::StsUnmatchedSizes,

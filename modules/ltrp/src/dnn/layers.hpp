@@ -27,7 +27,7 @@ typedef std::vector<MatType> Types;
 typedef dnn_names::Shape Shape;
 typedef std::vector<Shape> Shapes;
 
-/// Scratch memory of one layer; it belongs to the backend in use.
+/// Scratch memory of one layer; depends on the current backend.
 class LayerWorkspace
 {
 public:
@@ -46,7 +46,7 @@ private:
     std::unique_ptr<vit::Workspace> workspace_;
 };
 
-/// A ranker's weights, loaded once and shared by every session. Neither copied nor moved: net() refers to `file`.
+/// A ranker's weights, loaded once and shared by all sessions. Neither copyable nor movable: net() refers to `file`.
 struct RankerModel
 {
     explicit RankerModel(io::Model model) : file(std::move(model)), net_(new vit::RankerNet(file.ranker, file.params)) {}
@@ -68,7 +68,7 @@ struct RankerModel
     }
 
     const io::Model file;
-    ComputeDevice computing;   ///< changed by the setters, as the input size is, which must not run beside a forward pass
+    ComputeDevice computing;   ///< changed by setters; these must not run concurrently with a forward pass
 
 private:
     std::unique_ptr<const vit::RankerNet> net_;
@@ -83,7 +83,7 @@ struct MaeModel
 
     const io::Model file;
     const vit::Mae net;
-    ComputeDevice computing;   ///< changed by the setters, which must not run beside a forward pass
+    ComputeDevice computing;   ///< changed by setters, which must not run concurrently with a forward pass
 };
 
 /// Base of both layers: outputs are floats for inputs of any type.
@@ -93,7 +93,7 @@ public:
     explicit FloatLayer(const cv::dnn::LayerParams& params) : cv::dnn::Layer(params) {}
 
 #if CV_VERSION_MAJOR >= 5
-    // The default gives every output the type of input 0 and refuses 16- and 32-bit integers.
+    // The default gives every output the type of input 0 and rejects 16- and 32-bit integers.
     void getTypes(const dnn_names::Types& in, const int requiredOutputs, const int requiredInternals,
                   dnn_names::Types& out, dnn_names::Types& internal) const CV_OVERRIDE;
 #endif
@@ -106,7 +106,7 @@ public:
     explicit RankLayer(const cv::dnn::LayerParams& params);
     static Ptr<cv::dnn::Layer> create(cv::dnn::LayerParams& params);
 
-    /// The factory can pass a file name only; a model in memory is set afterwards.
+    /// Sets a model that is in memory; the factory can only pass a file name.
     void setModel(std::shared_ptr<const RankerModel> model)
     {
         own_.reset();
@@ -125,9 +125,9 @@ private:
     LayerWorkspace workspace_;
 };
 
-/// The whole leave-one-out measurement as one cv::dnn layer: normalised pixels [N,3,S,S] and, for each image, the
-/// ascending numbers of its visible patches [N,Lv] -> scores [N,Lv]. SSIM and PSNR are scaled within each row.
-/// See registerLayers().
+/// The whole leave-one-out measurement as one cv::dnn layer: normalised pixels [N,3,S,S] and the ascending numbers of
+/// each image's visible patches [N,Lv] -> scores [N,Lv]. SSIM and PSNR are scaled within each row. See
+/// registerLayers().
 class PseudoScoreLayer CV_FINAL : public FloatLayer
 {
 public:

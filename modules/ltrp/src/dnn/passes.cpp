@@ -24,7 +24,7 @@ void scoreImages(const vit::Mae& net, const float* pixels, int images, const int
                   [&] { leaveOneOut.scores(pixels, images, keep, visible, options, scores, ws); });
         return;
     }
-    // Images are compared on the host, which cannot be recorded, and each call is scaled as a whole.
+    // SSIM and PSNR compare images on the host, which cannot be recorded, and scale each call as a whole.
     const size_t side = static_cast<size_t>(net.config().input.imageSize);
     for (int row = 0; row < images; row++, pixels += 3 * side * side, keep += visible, scores += visible)
         leaveOneOut.scores(pixels, 1, keep, visible, options, scores, ws);

@@ -14,7 +14,7 @@ namespace cv { namespace ltrp {
 
 namespace {
 
-/// Always OpenCV's own backend on the CPU: the default one may be another engine in builds that have it.
+/// Selects OpenCV's own backend on the CPU: the default may be another engine in builds that have it.
 void useOpenCvOnCpu(cv::dnn::Net& net)
 {
     net.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
@@ -66,7 +66,7 @@ Mat PseudoScoreSession::forward(const Mat& input, const Mat& visible, const vit:
 {
     usable_ = false;
     layer_->setOptions(options);
-    visible.convertTo(visible_, CV_32F);   // what every version of cv::dnn takes; exact up to 2^24
+    visible.convertTo(visible_, CV_32F);   // accepted by every version of cv::dnn; exact up to 2^24
     net_.setInput(input, "image");
     net_.setInput(visible_, "visible");
     const Mat scores = net_.forward();
@@ -122,7 +122,7 @@ void keepScores(const Mat& row, const vit::InputConfig& input, const std::string
 std::vector<PatchRanking> rankInParts(InputArrayOfArrays images, const vit::InputConfig& input, const std::string& file, int chunk,
                                       Mat& pixels, const std::function<Mat()>& forward)
 {
-    // A single Mat would be taken for a list of its rows.
+    // A single Mat would be treated as a list of its rows.
     LTRP_REQUIRE(images.isMatVector() || images.isUMatVector() || images.kind() == _InputArray::STD_ARRAY_MAT,
                  Error::StsBadArg, "rankBatch: expected a vector of images, found a single array");
     const int total = int(images.total());

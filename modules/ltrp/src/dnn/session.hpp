@@ -18,7 +18,7 @@ class RankSession
 {
 public:
     explicit RankSession(std::shared_ptr<const RankerModel> model);
-    bool usable() const { return usable_; }   ///< false once forward() has thrown: the Net may be half set up
+    bool usable() const { return usable_; }   ///< false after forward() has thrown: the Net may be partly set up
     /// pixels [N,3,H,W] -> scores N x L, which belong to the Net and are overwritten by the next call.
     Mat forward(const Mat& pixels);
 
@@ -34,7 +34,7 @@ class PseudoScoreSession
 {
 public:
     explicit PseudoScoreSession(std::shared_ptr<const MaeModel> model);
-    bool usable() const { return usable_; }   ///< false once forward() has thrown: the Net may be half set up
+    bool usable() const { return usable_; }   ///< false after forward() has thrown: the Net may be partly set up
     /// pixels [N,3,S,S], visible N x Lv (CV_32S) -> scores N x Lv, overwritten by the next call.
     Mat forward(const Mat& pixels, const Mat& visible, const vit::LeaveOneOutOptions& options);
 
@@ -54,7 +54,7 @@ class SessionPool
 public:
     explicit SessionPool(std::function<std::unique_ptr<Session>()> make) : make_(std::move(make)) {}
 
-    /// RAII: takes a session from the pool and returns it.
+    /// RAII guard: takes a session from the pool and returns it.
     class Lease
     {
     public:
@@ -75,7 +75,7 @@ private:
     {
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            idle_.reserve(++lent_ + idle_.size());   // so that give() never allocates, hence never throws
+            idle_.reserve(++lent_ + idle_.size());   // so that give() does not allocate and cannot throw
             if (!idle_.empty())
             {
                 std::unique_ptr<Session> session = std::move(idle_.back());
@@ -98,7 +98,7 @@ private:
     {
         std::lock_guard<std::mutex> lock(mutex_);
         lent_--;
-        if (session && session->usable())   // else the next call makes a new one: the weights are shared, it is cheap
+        if (session && session->usable())   // else the next call creates a cheap new one: weights are shared
             idle_.push_back(std::move(session));
     }
 
@@ -112,9 +112,8 @@ private:
 /// supported ones.
 void requireBackend(int backendId);
 
-/// Selects a cv::dnn backend: CUDA (with TARGET_CUDA, unless a CUDA target is set) or the CPU. This module does the
-/// computation itself, because cv::dnn, depending on its version, warns and falls back, or fails at the first
-/// forward().
+/// Selects a cv::dnn backend: CUDA (with TARGET_CUDA, unless a CUDA target is set) or the CPU. This module selects its
+/// own backend, because cv::dnn, depending on its version, warns and falls back, or fails at the first forward().
 /// @throws Error::StsNotImplemented naming the requested and the supported backends; Error::GpuNotSupported with the
 /// reason if there is no CUDA
 void chooseBackend(int backendId, ComputeDevice& computing);

@@ -12,11 +12,11 @@ namespace cv { namespace ltrp { namespace image {
 
 namespace {
 
-/// Codes of one Huffman table: by their first eight bits where they are that short, else length by length.
+/// Codes of one Huffman table: codes of up to eight bits by table lookup, longer ones length by length.
 struct CodeTable
 {
     bool present = false;
-    std::array<int, 18> largest{}, offset{};   ///< by length; largest is -1 where no code has that length
+    std::array<int, 18> largest{}, offset{};   ///< by length; largest is -1 if no code has that length
     std::array<uint16_t, 256> quick{};         ///< length << 8 | symbol, 0: longer than eight bits
     std::vector<uchar> symbols;
 
@@ -42,10 +42,10 @@ struct CodeTable
 struct Component
 {
     int id = 0, across = 1, down = 1;      ///< sampling factors
-    int width = 0, height = 0;             ///< in blocks, of a scan that holds this component alone
-    int stride = 0;                        ///< in blocks, with those that fill the last unit
+    int width = 0, height = 0;             ///< in blocks, of a scan with only this component
+    int stride = 0;                        ///< in blocks, including those that pad the last unit
     const CodeTable *dc = nullptr, *ac = nullptr;
-    std::vector<uint64_t> known;           ///< progressive: a bit for each coefficient that is not 0, by block
+    std::vector<uint64_t> known;           ///< progressive: per block, one bit for each nonzero coefficient
 };
 
 class Walk
@@ -101,7 +101,7 @@ private:
 
     void warn() { result_.warning = "corrupt JPEG data: parts of the picture may be wrong"; }
 
-    /// The marker that comes next, -1 at the end of the file. Bytes before it belong to nothing.
+    /// Returns the next marker, -1 at the end of the file. Bytes before it belong to no segment.
     int nextMarker()
     {
         for (; at_ + 1 < size_; at_++)
@@ -144,7 +144,7 @@ private:
 
     bool readFrame(int marker, const uchar* body, size_t length)
     {
-        coded_ = marker > 0xc2;   // lossless, hierarchical or arithmetic: markers alone
+        coded_ = marker > 0xc2;   // lossless, hierarchical or arithmetic: only markers are checked
         progressive_ = marker == 0xc2;
         if (length < 6 || length != 6 + 3 * static_cast<size_t>(body[5]) || body[5] == 0 || !components_.empty())
             return false;
@@ -177,10 +177,10 @@ private:
 
     static int up(int value, int step) { return (value + step - 1) / step; }
 
-    /// False where the data end before the last block.
+    /// Returns false if the data end before the last block.
     bool readScan(const uchar* body, size_t length)
     {
-        coded_ = coded_ || scans_ > 1000;   // no camera writes as many: what follows is left to the decoder
+        coded_ = coded_ || scans_ > 1000;   // cameras never write as many; the rest is left to the decoder
         if (coded_)
             return true;
         if (length < 1 || length != 4 + 2 * static_cast<size_t>(body[0]))
@@ -234,7 +234,7 @@ private:
         return true;
     }
 
-    /// The marker between two intervals. Decoders find their way to a later one; what lies between is lost then.
+    /// Reads the marker between two intervals. Decoders resynchronise at a later one; the data in between are lost.
     bool restart()
     {
         count_ = run_ = 0;
@@ -252,7 +252,7 @@ private:
         return true;
     }
 
-    /// At least so many bits are there; false where a marker or the end comes first.
+    /// Reads until at least `wanted` bits are available; false if a marker or the end of the data comes first.
     bool fill(int wanted)
     {
         while (count_ < wanted)
@@ -315,7 +315,7 @@ private:
                 return true;
             }
         }
-        warn();   // no such code: decoders take it for 0
+        warn();   // invalid code: decoders treat it as 0
         value = 0;
         return true;
     }
@@ -378,7 +378,7 @@ private:
         return true;
     }
 
-    /// The number of blocks from this one on that have nothing more, into run_.
+    /// Sets run_ to the number of blocks, from this one on, without further coefficients.
     bool blocksWithout(int power)
     {
         int more = 0;
@@ -432,11 +432,11 @@ private:
     std::vector<Component> components_;
     Size most_ = Size(1, 1), units_;
     bool progressive_ = false, refine_ = false;
-    bool coded_ = false;   ///< not by Huffman codes
+    bool coded_ = false;   ///< not Huffman-coded
     int interval_ = 0, scans_ = 0, first_ = 0, end_ = 63;
     int run_ = 0;          ///< blocks that follow without further coefficients
     uint64_t bits_ = 0;
-    int count_ = 0;        ///< of the lower bits of bits_ that are still to be taken
+    int count_ = 0;        ///< number of lower bits of bits_ not yet consumed
 };
 
 }  // namespace

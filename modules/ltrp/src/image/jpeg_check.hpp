@@ -17,7 +17,7 @@ struct JpegCheck
 };
 
 /// Parses the markers and, for Huffman-coded files (baseline and progressive), the codes of each block, without
-/// computing pixels. Of arithmetic-coded and lossless files it parses the markers only.
+/// computing pixels. For arithmetic-coded and lossless files it parses only the markers.
 JpegCheck checkJpeg(const std::vector<uchar>& bytes);
 
 }}}  // namespace

@@ -37,7 +37,7 @@ int reducedFlag(int reduction)
     }
 }
 
-/// What a format needs that this OpenCV may lack, and what to do without.
+/// Names the library that a format needs and this OpenCV may lack, and an alternative.
 const char* remedy(const PhotoHeader& header)
 {
     switch (header.format)
@@ -54,7 +54,7 @@ const char* remedy(const PhotoHeader& header)
     }
 }
 
-/// EXIF's orientation 1 to 8.
+/// Applies EXIF orientation 1 to 8.
 void turn(Mat& image, int orientation)
 {
     if (orientation >= 5)
@@ -91,7 +91,7 @@ Mat decode(const std::vector<uchar>& bytes, const PhotoHeader& header, const Pho
     const bool turned = header.format == PhotoFormat::Png || header.format == PhotoFormat::WebP;
     const int flags = IMREAD_ANYDEPTH | (turned ? IMREAD_IGNORE_ORIENTATION : 0);
     Mat image = imdecode(bytes, IMREAD_COLOR | flags);
-    if (image.empty())   // OpenCV's TIFF reader cannot turn one channel of floats into three
+    if (image.empty())   // OpenCV's TIFF reader cannot convert one channel of floats to three
         image = imdecode(bytes, IMREAD_ANYCOLOR | flags);
     if (turned)
         turn(image, header.orientation);
@@ -111,7 +111,7 @@ int64_t maxPixels()
 }
 
 RegularFile::RegularFile(const std::string& path)
-    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // a pipe would be waited for
+    : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY))   // pipes would block
 {
     if (file_.fd < 0)
         throw PhotoError(errno == ENOENT   ? "no such file"
@@ -184,7 +184,7 @@ Mat decodePhoto(const std::vector<uchar>& bytes, const PhotoOptions& options, st
     {
         image = decode(bytes, header, options);
     }
-    catch (const cv::Exception& error)   // OpenCV's own limits, broken headers
+    catch (const cv::Exception& error)   // for example OpenCV's own limits, or broken headers
     {
         why = error.err.find("CV_IO_MAX_IMAGE") != std::string::npos
                   ? "more pixels than OpenCV's limit (CV_IO_MAX_IMAGE_PIXELS)" : std::string(error.err);

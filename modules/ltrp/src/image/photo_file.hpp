@@ -13,7 +13,7 @@
 
 namespace cv { namespace ltrp { namespace image {
 
-/// Reason why a file cannot be read as an image; the text does not name the file.
+/// Reason why a file cannot be read as an image, without the file's name.
 class PhotoError : public std::runtime_error
 {
 public:
@@ -27,17 +27,17 @@ struct PhotoOptions
 {
     Reduction reduction;    ///< reduces JPEG files when they are decoded; null: full size
     bool asStored = false;  ///< keeps grey and alpha, ignores EXIF
-    bool checked = false;   ///< the file was found complete before: JPEG data are not checked again
+    bool checked = false;   ///< the file has been checked before: JPEG data are not checked again
 };
 
-/// Limit on the number of pixels, checked before decoding; 10^8 by default. For the whole process.
+/// Sets the maximum number of pixels, checked before decoding; default 10^8. Applies to the whole process.
 void setMaxPixels(int64_t pixels);
 int64_t maxPixels();
 
-/// Larger files are no photographs; reading one would only take the memory.
+/// Larger files are not photographs and would only use memory.
 const int64_t maxPhotoBytes = int64_t(1) << 30;
 
-/// What tells that a file was changed.
+/// Size and time used to detect that a file has changed.
 struct FileState
 {
     int64_t bytes = 0, modified = 0;   ///< modified: nanoseconds
@@ -53,7 +53,7 @@ public:
 
     int descriptor() const { return file_.fd; }
     FileState state() const { return state_; }
-    /// @throws PhotoError where the file has fewer bytes
+    /// @throws PhotoError if the file is too short
     void read(uchar* to, size_t bytes, int64_t offset) const;
 
 private:
@@ -61,7 +61,7 @@ private:
     FileState state_;
 };
 
-/// Something that was not used, and why.
+/// An item that was skipped, and the reason.
 struct Skipped
 {
     std::string place, reason;
@@ -69,18 +69,18 @@ struct Skipped
 
 /// Reads a regular file of at most 1 GiB. @throws PhotoError
 std::vector<uchar> readPhotoBytes(const std::string& path);
-/// Reads a part of a file that is still as it was. @throws PhotoError
+/// Reads a part of a file. @throws PhotoError, also if the file has changed since `state`
 std::vector<uchar> readPhotoBytes(const std::string& path, const FileState& state, int64_t offset, int64_t bytes);
 
 /// Decodes an image at its own depth, as BGR (rarely grey), rotated according to EXIF, transparent pixels on white.
-/// Damaged, truncated, too large and unknown files are refused. `warning`: an irregularity of a usable image, or empty.
+/// Rejects damaged, truncated, too large and unknown files. `warning`: an irregularity of a usable image, or empty.
 /// @throws PhotoError
 Mat decodePhoto(const std::vector<uchar>& bytes, const PhotoOptions& options, std::string& warning);
 
 /// Reads and decodes a file. @throws PhotoError
 Mat readPhotoFile(const std::string& path, const PhotoOptions& options, std::string& warning);
 
-/// Whether the name has the extension of an image (any case), also of a format that this OpenCV cannot decode.
+/// Whether the name has the extension of an image format (in any case), even if this OpenCV cannot decode it.
 bool hasImageExtension(const std::string& path);
 
 }}}  // namespace

@@ -14,7 +14,7 @@ namespace cv { namespace ltrp { namespace image {
 
 namespace {
 
-/// Numbers at any place of the file; 0 beyond its end.
+/// Access to numbers at any offset in the file; 0 beyond its end.
 class Bytes
 {
 public:
@@ -40,7 +40,7 @@ public:
         return value;
     }
     uchar byte(size_t at) const { return at < size_ ? data_[at] : uchar(0); }
-    /// Place of a text, or size().
+    /// Offset of a text, or size().
     size_t find(std::string_view text, size_t from, size_t before) const
     {
         const std::string_view all(reinterpret_cast<const char*>(data_), std::min(size_, before));
@@ -54,7 +54,7 @@ private:
     size_t size_;
 };
 
-/// The first directory of TIFF data, which EXIF uses too. tag(): its first value, `otherwise` where it is absent.
+/// The first directory of TIFF data, also used by EXIF. tag(): its first value, or `otherwise` if it is absent.
 class TiffDirectory
 {
 public:
@@ -181,7 +181,7 @@ void readBmp(const Bytes& b, PhotoHeader& header)
     header.height = old ? b.little(20, 2) : std::llabs(static_cast<int32_t>(b.little(22, 4)));
 }
 
-/// Boxes of AVIF and HEIC: the largest picture named is the one that is shown.
+/// Boxes of AVIF and HEIC: the largest image in them is the one displayed.
 void readBoxes(const Bytes& b, PhotoHeader& header)
 {
     for (size_t at = b.find("ispe", 0, 65536); at < b.size(); at = b.find("ispe", at + 4, 65536))
@@ -205,7 +205,7 @@ void readJpeg2000(const Bytes& b, PhotoHeader& header)
     header.height = int64_t(b.big(12, 4)) - b.big(20, 4);
 }
 
-/// The next number of a PNM header, past comments.
+/// The next number of a PNM header, after comments.
 int64_t pnmNumber(const Bytes& b, size_t& at)
 {
     while (at < b.size() && at < 65536 && !std::isdigit(b.byte(at)))
@@ -322,7 +322,7 @@ bool bmpIsTruncated(const std::vector<uchar>& bytes)
 {
     const Bytes b(bytes.data(), bytes.size());
     if (b.little(14, 4) == 12)
-        return false;   // OS/2's: the decoder finds the end by itself
+        return false;   // the OS/2 variant: the decoder finds the end itself
     const int64_t width = static_cast<int32_t>(b.little(18, 4));
     const int64_t height = std::llabs(static_cast<int32_t>(b.little(22, 4)));
     const int64_t depth = b.little(28, 2);
@@ -338,7 +338,7 @@ bool bmpIsTruncated(const std::vector<uchar>& bytes)
         at += 2;
         if (count > 0)
             continue;
-        if (value == 1)   // the end; the last row needs no mark of its own
+        if (value == 1)   // end of the bitmap; the last row needs no end marker
             return row + 1 < height;
         if (value == 0)
             row++;

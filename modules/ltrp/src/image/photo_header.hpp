@@ -15,18 +15,18 @@ enum class PhotoFormat { Unknown, Jpeg, Png, Gif, Bmp, WebP, Tiff, Avif, Heic, J
 struct PhotoHeader
 {
     PhotoFormat format = PhotoFormat::Unknown;
-    int64_t width = 0, height = 0;   ///< stored pixels; 0 where the header does not say
+    int64_t width = 0, height = 0;   ///< stored pixels; 0 if the header does not state them
     bool alpha = false;              ///< stored with transparency (PNG, WebP, TIFF)
     bool animated = false;           ///< WebP
-    int orientation = 1;             ///< EXIF's 1 to 8, of PNG and WebP
+    int orientation = 1;             ///< EXIF orientation, 1 to 8, of PNG and WebP
 };
 
-/// Reads a header; Unknown if it is not an image.
+/// Reads a header; returns Unknown if it is not an image.
 PhotoHeader readPhotoHeader(const std::vector<uchar>& bytes);
 
 const char* photoFormatName(PhotoFormat format);
 
-/// Whether the pixels or run lengths of a BMP end before the picture does.
+/// Whether the pixel data of a BMP end before the image is complete.
 bool bmpIsTruncated(const std::vector<uchar>& bytes);
 
 }}}  // namespace

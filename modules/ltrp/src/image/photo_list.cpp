@@ -27,9 +27,9 @@ const char* const overlayMark = "ltrp overlay";
 
 namespace {
 
-/// Lists of more bytes are none.
+/// Larger files are not lists.
 const size_t maxListBytes = size_t(1) << 30;
-/// Where none of so many lines names a file, no other will.
+/// If none of these lines names a file, the file is not a list.
 const size_t triedLines = 100;
 
 typedef std::pair<dev_t, ino_t> Identity;
@@ -43,7 +43,7 @@ bool identify(const fs::path& path, Identity& identity)
     return true;
 }
 
-/// Reads so many bytes of a regular file at most.
+/// Reads at most `most` bytes of a regular file.
 std::string startOf(const std::string& path, size_t most)
 {
     std::error_code error;
@@ -68,7 +68,7 @@ bool isOverlay(const fs::path& path)
            startOf(path.string(), 64).find(overlayMark) != std::string::npos;
 }
 
-/// The photos of a shard; one that cannot be read at all is skipped as a whole.
+/// Adds the photos of a shard; a shard that cannot be read is skipped as a whole.
 void addShard(const std::string& path, PhotoList& list)
 {
     ShardIndex index;
@@ -81,7 +81,8 @@ void addShard(const std::string& path, PhotoList& list)
         list.skipped.push_back({path, error.what()});
         return;
     }
-    // Names of members may hold what would steer a terminal. `name`, which the fingerprint is of, stays as it is.
+    // Member names may contain terminal control sequences, so messages use a cleaned form. `name` is unchanged, because
+    // the fingerprint depends on it.
     for (const ShardMember& member : index.photos)
         list.photos.push_back({member.name, path + "/" + io::harmless(member.name),
                                {static_cast<int>(list.shards.size()), member.offset, member.bytes}});
@@ -96,12 +97,12 @@ class FolderScan
 public:
     FolderScan(const std::string& root, const std::string& skip, PhotoList& list) : root_(root), list_(list)
     {
-        Identity skipped, own;   // photos and their overlays may lie in one folder
+        Identity skipped, own;   // photos and their overlays may be in the same folder
         if (!skip.empty() && identify(skip, skipped) && !(identify(root, own) && own == skipped))
             seen_[skipped] = fs::path();
     }
 
-    /// Folders before links, so that what is reached both ways keeps its own name.
+    /// Visits folders before links, so that an entry reachable both ways gets its own name.
     void run()
     {
         enter(root_, "", true);
@@ -134,7 +135,7 @@ private:
         fs::path path;
     };
 
-    /// Whether a path lies below a folder.
+    /// Whether a path is below a folder.
     static bool holds(const fs::path& folder, const fs::path& path)
     {
         const auto ends = std::mismatch(folder.begin(), folder.end(), path.begin(), path.end());
@@ -197,7 +198,7 @@ std::string trimmed(std::string line)
     return line;
 }
 
-/// What a list's line names: the first form under which something exists, the line itself where none does.
+/// The path that a line of a list names: the first interpretation that exists, otherwise the line itself.
 std::string namedBy(const std::string& line, const fs::path& folder, bool& exists)
 {
     std::vector<std::string> forms{line};
@@ -317,7 +318,7 @@ std::vector<uchar> markOverlay(const std::vector<uchar>& jpeg)
     CV_Assert(jpeg.size() > 2 && jpeg[0] == 0xff && jpeg[1] == 0xd8);
     const std::string mark(overlayMark);
     size_t at = 2;
-    if (jpeg.size() > 6 && jpeg[2] == 0xff && jpeg[3] == 0xe0)   // JFIF's header stays the first
+    if (jpeg.size() > 6 && jpeg[2] == 0xff && jpeg[3] == 0xe0)   // the JFIF header must be first
         at += 2 + (static_cast<size_t>(jpeg[4]) << 8 | jpeg[5]);
     CV_Assert(at <= jpeg.size());
     const std::vector<uchar> head{0xff, 0xfe, 0, static_cast<uchar>(mark.size() + 2)};

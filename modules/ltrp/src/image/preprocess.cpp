@@ -19,11 +19,11 @@ namespace cv { namespace ltrp { namespace image {
 
 namespace {
 
-/// Weights are whole numbers of 2^-22: 8 bits of pixel and 2 bits for overshoot fit beside them in 32.
+/// Weights are multiples of 2^-22: with 8 bits of pixel and 2 bits of overshoot the sums fit into 32 bits.
 enum { weightBits = 22, lowBits = 15 };
 
-/// One side of a resize: `total` samples are made of source pixels begin .. end, of which first .. first + count are
-/// wanted.
+/// One axis of a resize: source pixels begin .. end become `total` samples, of which first .. first + count are
+/// computed.
 struct Axis
 {
     int source;
@@ -34,11 +34,11 @@ struct Axis
     bool isCopy() const { return begin == 0 && end == source && total == source; }
 };
 
-/// The source samples that make an output sample. Weights lie in pairs, the last one filled up with 0.
+/// Source samples and weights of each output sample. Weights are stored in pairs, the last one padded with 0.
 struct Taps
 {
     std::vector<int> first;        ///< source sample of the first weight
-    std::vector<int> count;        ///< number of weights, without the filling
+    std::vector<int> count;        ///< number of weights, without padding
     std::vector<size_t> offset;    ///< of the first weight
     std::vector<int> weights;
 
@@ -65,7 +65,7 @@ double cubic(double x)
 
 Taps makeTaps(const Axis& axis)
 {
-    // The reference holds the box in 32-bit floats.
+    // As in the reference, the box is in 32-bit floats.
     const float begin = static_cast<float>(axis.begin), end = static_cast<float>(axis.end);
     const double scale = static_cast<double>(end - begin) / static_cast<double>(axis.total);
     const double widened = std::max(scale, 1.0), support = 2 * widened, step = 1 / widened;
@@ -103,8 +103,9 @@ void combineRows(const uchar* const* rows, const int* weights, int count, int wi
 {
     int x = 0;
 #ifdef __SSE2__
-    // SSE2 multiplies 16-bit numbers only: a weight is its upper part * 2^15 + its lower 15 bits, two products of which
-    // the sums are put together at the end. They may wrap around on the way; the result, which fits, is the same.
+    // SSE2 multiplies only 16-bit numbers: a weight is split into its upper part * 2^15 + its lower 15 bits, and the
+    // two sums of products are combined at the end. Intermediate sums may wrap around; the result, which fits, is the
+    // same.
     const __m128i zero = _mm_setzero_si128(), half = _mm_set1_epi32(1 << (weightBits - 1));
     for (; x + 8 <= width; x += 8)
     {
@@ -131,7 +132,7 @@ void combineRows(const uchar* const* rows, const int* weights, int count, int wi
         _mm_storel_epi64(reinterpret_cast<__m128i*>(to + x), _mm_packus_epi16(words, words));
     }
 #endif
-    enum { block = 64 };   // sums that stay in the cache, in a loop that compilers vectorise
+    enum { block = 64 };   // sums stay in the cache, in a loop that compilers vectorise
     for (; x < width; x += block)
     {
         const int n = std::min<int>(block, width - x);
@@ -149,7 +150,7 @@ void combineRows(const uchar* const* rows, const int* weights, int count, int wi
     }
 }
 
-/// Each output row is made of rows of src; row 0 of src is source sample `base`.
+/// Computes each output row from rows of src; row 0 of src is source sample `base`.
 void resampleRows(const Mat& src, int base, const Taps& taps, Mat& dst)
 {
     std::vector<const uchar*> rows;
@@ -166,7 +167,8 @@ void resampleRows(const Mat& src, int base, const Taps& taps, Mat& dst)
     }
 }
 
-/// The two passes, for a window of the output. Across comes first, and only for rows that the second pass reads.
+/// The two passes for a window of the output. The horizontal pass comes first, and only for rows that the second pass
+/// reads.
 void resizeWindow(const Mat& src, Mat& dst, const Axis& across, const Axis& down)
 {
     CV_CheckDepthEQ(src.depth(), CV_8U, "antialiased cubic resize takes 8-bit images");
@@ -189,7 +191,7 @@ void resizeWindow(const Mat& src, Mat& dst, const Axis& across, const Axis& down
         middle = src(Rect(across.first, top, across.count, bottom - top));
     else
     {
-        // Turned by a quarter the pass runs along rows like the other one; a strip at a time, which stays in the cache.
+        // Transposed, the pass runs along rows like the other one; one strip at a time, so that it stays in the cache.
         const Taps columnTaps = makeTaps(across);
         const int left = columnTaps.low(), right = columnTaps.high(), strip = 64;
         middle.create(bottom - top, across.count, src.type());
@@ -209,15 +211,16 @@ void resizeWindow(const Mat& src, Mat& dst, const Axis& across, const Axis& down
         dst = across.isCopy() ? middle.clone() : middle;
         return;
     }
-    Mat out(down.count, across.count, src.type());   // not dst: it may be the source
+    Mat out(down.count, across.count, src.type());   // a new Mat: dst may be the source
     resampleRows(middle, top, rowTaps, out);
     dst = out;
 }
 
-/// What cubic and Lanczos filters overshoot at the hardest edges is clamped; what lies further out is no image in [0, 1].
+/// Cubic and Lanczos filters overshoot at hard edges by up to this, which is clamped; values further outside are an
+/// error.
 const double overshoot = 0.125;
 
-/// Values in [0, 1] to bytes; false where one is not finite or lies outside by more than an overshoot.
+/// Converts values in [0, 1] to bytes; returns false if one is not finite or further outside than an overshoot.
 template <typename T> bool unitToBytes(const Mat& src, Mat& dst)
 {
     dst.create(src.size(), CV_8UC(src.channels()));
@@ -239,7 +242,7 @@ template <typename T> bool unitToBytes(const Mat& src, Mat& dst)
     return good;
 }
 
-/// 0 .. 65535 to 0 .. 255, to the nearest.
+/// Scales 0 .. 65535 to 0 .. 255, rounded to nearest.
 void wordsToBytes(const Mat& src, Mat& dst)
 {
     dst.create(src.size(), CV_8UC(src.channels()));
@@ -249,7 +252,7 @@ void wordsToBytes(const Mat& src, Mat& dst)
             dst.ptr<uchar>(y)[x] = static_cast<uchar>((src.ptr<ushort>(y)[x] + 128) / 257);
 }
 
-/// Says what is wrong with floating-point values that unitToBytes() refused.
+/// Throws with the reason why unitToBytes() rejected floating-point values.
 [[noreturn]] void refuseValues(const Mat& image)
 {
     Mat doubles;
@@ -273,7 +276,8 @@ void wordsToBytes(const Mat& src, Mat& dst)
                << ", or convert it to 8 bits");
 }
 
-/// Colours over white, by an alpha whose largest value is `opaque`. False where every pixel is transparent.
+/// Composites colours on white, by an alpha whose largest value is `opaque`. Returns false if every pixel is
+/// transparent.
 template <typename T> bool overWhite(const Mat& src, Mat& dst, double opaque)
 {
     Mat out(src.size(), CV_MAKETYPE(src.depth(), 3));
@@ -365,7 +369,7 @@ void toRgb8(InputArray image, Mat& rgb)
         refuseValues(source);
     if (channels == 4)
         flattenAlpha(bytes, bytes);
-    Mat converted;   // not rgb: it may be the source
+    Mat converted;   // a new Mat: rgb may be the source
     cvtColor(bytes, converted, channels == 1 ? COLOR_GRAY2RGB : COLOR_BGR2RGB);
     rgb = converted;
 }
@@ -382,11 +386,11 @@ void centreCrop(const Mat& rgb, int imageSize, Mat& out)
         const int64_t total = static_cast<int64_t>(shorter) * source / side;
         LTRP_REQUIRE(total <= std::numeric_limits<int>::max(), Error::StsOutOfRange,
                      "an image of " << rgb.cols << " x " << rgb.rows << " is too narrow for a centre crop");
-        // Halves go to the even neighbour, as the reference's rounding does.
+        // Ties to even, like the reference.
         const int first = static_cast<int>(std::nearbyint(static_cast<double>(total - imageSize) / 2));
         return Axis{source, 0, static_cast<double>(source), total, first, imageSize};
     };
-    // The window alone is computed: resized as a whole, a strip of 20000 x 30 pixels would take 130 MB.
+    // Only the window is computed: resizing the whole of a strip of 20000 x 30 pixels would take 130 MB.
     resizeWindow(rgb, out, axis(rgb.cols), axis(rgb.rows));
 }
 
@@ -396,7 +400,7 @@ void normalise(const Mat& rgb, const vit::InputConfig& input, float* out)
     LTRP_REQUIRE(rgb.size() == input.size(), Error::StsBadSize,
                  "the image is " << rgb.cols << " x " << rgb.rows << ", the model's input " << input.size().width << " x "
                  << input.size().height);
-    // In 32-bit floats and in the reference's order: the same numbers to the last bit.
+    // In 32-bit floats and in the reference's order, so that results are bit-identical.
     float table[3][256];
     for (int c = 0; c < 3; ++c)
         for (int v = 0; v < 256; ++v)

@@ -16,14 +16,14 @@ void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size);
 /// The same for a sub-rectangle with fractional borders of the source (random resized crop), `box` in source pixels.
 void resizeAntialiasedCubic(const Mat& src, Mat& dst, Size size, const Rect2d& box);
 
-/// An image with alpha (BGRA, not premultiplied; 8U, 16U, or 32F / 64F in [0, 1]) on a white background, at its own depth.
-/// @throws Error::StsBadArg where every pixel is transparent
+/// An image with alpha (BGRA, not premultiplied; 8U, 16U, or 32F / 64F in [0, 1]) composited on white, at its own
+/// depth. @throws Error::StsBadArg if every pixel is transparent
 void flattenAlpha(const Mat& bgra, Mat& bgr);
 
-/// Any image to 8-bit RGB: 1, 3 (BGR) or 4 (BGRA, on white: flattenAlpha) channels; CV_8U as it is, CV_16U / 257,
-/// CV_32F and CV_64F in [0, 1] * 255 (an overshoot of up to 1/8 is clamped). @throws Error::StsBadArg for empty images, other
-/// types, and NaN or infinite values (message names what was found); Error::StsOutOfRange, with the range found, for values
-/// further outside.
+/// Any image to 8-bit RGB: 1, 3 (BGR) or 4 (BGRA, composited on white: flattenAlpha) channels; CV_8U unchanged, CV_16U
+/// / 257, CV_32F and CV_64F in [0, 1] * 255 (an overshoot of up to 1/8 is clamped). @throws Error::StsBadArg for empty
+/// images, other types, and NaN or infinite values (the message names what was found); Error::StsOutOfRange, with the
+/// range found, for values further outside.
 void toRgb8(InputArray image, Mat& rgb);
 
 /// Evaluation crop of the paper: shorter side to 256/224 of the input size (for input sizes <= 224, else to the input size),

@@ -54,7 +54,7 @@ namespace {
 
 const int64_t block = 512;             ///< of a tar archive
 const size_t longestName = 4096;
-/// Bytes that libarchive reads at a time. Data of members are skipped, so that more would be read in vain.
+/// Block size of libarchive's reads. Members' data are skipped, so larger reads would be wasted.
 const size_t readAtOnce = 4096;
 
 struct CloseArchive
@@ -68,7 +68,7 @@ std::string text(archive* reader)
     return said ? said : "unknown error";
 }
 
-/// Name of a compression by the first bytes, or null.
+/// Name of the compression identified by the first bytes, or null.
 const char* compression(const RegularFile& file)
 {
     uchar start[6] = {};
@@ -88,7 +88,7 @@ int64_t padded(int64_t bytes)
     return (bytes + block - 1) / block * block;
 }
 
-/// A name in WebDataset's convention: "folder/key.extension", the key without a point.
+/// A name in WebDataset's convention: "folder/key.extension"; the key contains no dot.
 struct Name
 {
     explicit Name(const std::string& whole)
@@ -116,7 +116,7 @@ public:
                              "decompress it: JPEGs hardly get larger");
         if (!reader_)
             throw std::bad_alloc();
-        // Archives that were appended to each other are one: else all but the first would be lost in silence.
+        // Concatenated archives are read as one: otherwise all but the first would be ignored silently.
         if (archive_read_support_format_tar(reader_.get()) != ARCHIVE_OK ||
             archive_read_set_format_option(reader_.get(), "tar", "read_concatenated_archives", "1") != ARCHIVE_OK ||
             archive_read_open_fd(reader_.get(), file_.descriptor(), readAtOnce) != ARCHIVE_OK)
@@ -157,7 +157,7 @@ private:
 
     void skip(const std::string& place, const std::string& reason) { index_.skipped.push_back({place, reason}); }
 
-    /// libarchive has found no header in a block and looks into the next one.
+    /// Called when libarchive has found no header in a block and continues with the next one.
     void skipBlock()
     {
         const int64_t position = archive_read_header_position(reader_.get());
@@ -167,7 +167,7 @@ private:
             damage_ = text(reader_.get());
         }
         requireContiguous(position);
-        lastIsPhoto_ = false;   // its place is right; the same call may have passed over zeros, an archive's end
+        lastIsPhoto_ = false;   // the call may also have skipped zero blocks, the end of an archive
         end_ = std::max(position + block, static_cast<int64_t>(archive_filter_bytes(reader_.get(), -1)));
     }
 
@@ -178,7 +178,7 @@ private:
         damagedFrom_ = -1;
     }
 
-    /// The place of a member's bytes is right if the next header is where they end.
+    /// The position of a member's data is right if the next header follows at their end.
     void requireContiguous(int64_t position)
     {
         if (position == end_ || !lastIsPhoto_)
@@ -188,7 +188,7 @@ private:
         lastIsPhoto_ = false;
     }
 
-    /// False: the archive ends within this member.
+    /// Returns false if the archive ends within this member.
     bool take(archive_entry& entry)
     {
         const int64_t header = archive_read_header_position(reader_.get()), offset = archive_filter_bytes(reader_.get(), -1);
@@ -199,7 +199,7 @@ private:
         const std::string name = nameOf(entry, header);
         const Name parts(name);
         const bool photo = hasImageExtension(name) && !parts.hidden;
-        // Also of a photo that is skipped: a mask does not take its place.
+        // Keys of skipped photos count too, so that a mask does not take the photo's place.
         if (photo && parts.plain && name.size() <= longestName)
             plainKeys_.insert(parts.key);
         const bool regular = archive_entry_filetype(&entry) == AE_IFREG && !archive_entry_hardlink(&entry);
@@ -256,7 +256,7 @@ private:
         return std::all_of(last.begin(), last.end(), [](uchar byte) { return byte == 0; });
     }
 
-    /// Of "key.jpg" and "key.seg.png" the second is no photo.
+    /// If there are "key.jpg" and "key.seg.png", the latter is not a photo.
     void leaveOutOthersOfAKey()
     {
         const auto other = [this](const ShardMember& member)
@@ -270,9 +270,9 @@ private:
     const RegularFile file_;
     const std::unique_ptr<archive, CloseArchive> reader_;
     ShardIndex index_;
-    std::unordered_set<std::string> names_, plainKeys_;   ///< plainKeys_: of "key.jpg"
-    int64_t end_ = 0;             ///< where the next header should be
-    int64_t damagedFrom_ = -1;    ///< first of the blocks that are no header
+    std::unordered_set<std::string> names_, plainKeys_;   ///< plainKeys_: keys of names like "key.jpg"
+    int64_t end_ = 0;             ///< expected position of the next header
+    int64_t damagedFrom_ = -1;    ///< first of the blocks without a header
     std::string damage_;
     bool lastIsPhoto_ = false, complete_ = true;
 };

@@ -12,27 +12,27 @@ namespace cv { namespace ltrp { namespace image {
 /// A photo in a shard.
 struct ShardMember
 {
-    std::string name;     ///< without "./"; a label: no file of this name is opened or written
-    int64_t offset = 0;   ///< of its bytes in the shard
+    std::string name;     ///< without "./"; used as a label only: never opened or written
+    int64_t offset = 0;   ///< position of its bytes in the shard
     int64_t bytes = 0;
 };
 
-/// The photos of a tar archive in the convention of WebDataset.
+/// The photos of a tar archive that follows WebDataset's convention.
 struct ShardIndex
 {
     FileState state;                    ///< of the shard when it was read
-    std::vector<ShardMember> photos;    ///< in the order of the archive
-    std::vector<Skipped> skipped;       ///< photos and pieces that cannot be used; place: their name or position
+    std::vector<ShardMember> photos;    ///< in archive order
+    std::vector<Skipped> skipped;       ///< photos and sections that cannot be used; place: name or position
 };
 
-/// Whether a name is that of a shard: .tar in any case, or of a compressed one, which readShard() refuses.
+/// Whether a name is that of a shard: .tar in any case, or a compressed one, which readShard() rejects.
 bool isShardName(const std::string& path);
 
-/// Reads the headers of a shard with libarchive and checks them: ustar, pax and GNU, also several archives one after
-/// the other. Members that are no photos by their name, and those whose name begins with a dot, are left out; so is
-/// "key.seg.png" where there is a "key.jpg", even one that is skipped. In `skipped`: links and devices, sparse, empty and
-/// oversized members, a name that occurs twice, damaged headers (what follows them is found again) and a truncated end.
-/// @throws PhotoError for a file that cannot be read, is no tar archive or is compressed, and in builds without libarchive
+/// Reads the headers of a shard with libarchive and checks them: ustar, pax and GNU, also several concatenated
+/// archives. Members without an image extension and those whose name begins with a dot are ignored; so is "key.seg.png"
+/// if there is a "key.jpg", even a skipped one. In `skipped`: links and devices, sparse, empty and oversized members,
+/// repeated names, damaged headers (reading resumes after them) and a truncated end. @throws PhotoError for a file that
+/// cannot be read, is no tar archive or is compressed, and in builds without libarchive
 ShardIndex readShard(const std::string& path);
 
 }}}  // namespace

@@ -26,8 +26,8 @@ std::string folderOf(const std::string& path)
     return path.substr(0, path.rfind('/') + 1);
 }
 
-/// Where a write to `path` ends up: symbolic links stay links, and only regular files are replaced (never a device
-/// such as /dev/stdout, which a rename would destroy).
+/// The actual target of a write to `path`: symbolic links are followed, and only regular files are replaced (never a
+/// device such as /dev/stdout, which a rename would destroy).
 std::string resolveTarget(const std::string& path)
 {
     LTRP_REQUIRE(!path.empty(), Error::StsBadArg, "cannot write a file without a name");
@@ -42,7 +42,7 @@ std::string resolveTarget(const std::string& path)
     return std::filesystem::canonical(path).string();
 }
 
-/// A name in the target's folder that does not grow with the target's own name (names have a length limit).
+/// A name in the target's folder whose length does not depend on the target's name (names have a length limit).
 std::string temporaryName(const std::string& folder)
 {
     static std::atomic<unsigned> counter{0};
@@ -60,8 +60,8 @@ std::string descriptorPath(int fd)
     return "/proc/self/fd/" + std::to_string(fd);
 }
 
-/// A file without a name: even a killed process leaves nothing behind. -1 where the file system or a missing /proc
-/// (needed to give it its name later) does not allow it.
+/// Opens an unnamed file: a killed process leaves nothing behind. -1 if the file system does not support it, or if
+/// /proc, needed to name it later, is missing.
 int openNameless(const std::string& folder)
 {
     const int fd = ::open((folder + ".").c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
@@ -101,13 +101,13 @@ AtomicFile::AtomicFile(const std::string& path) : path_(resolveTarget(path))
     keepOwner();
 }
 
-/// A file that replaces another has its mode and, where the system allows it, its owner.
+/// A file that replaces another keeps its mode and, if the system allows it, its owner.
 void AtomicFile::keepOwner() const
 {
     struct stat info;
     if (::stat(path_.c_str(), &info) != 0)
         return;
-    // The owner changes for root and members of the group alone, and some file systems have no modes: no error either way.
+    // Only root and group members can change the owner, and some file systems have no modes: errors are ignored.
     static_cast<void>(!::fchown(fd_, info.st_uid, info.st_gid));
     static_cast<void>(!::fchmod(fd_, info.st_mode & 07777));
 }
@@ -126,7 +126,7 @@ void AtomicFile::write(const void* data, size_t bytes)
     const char* from = static_cast<const char*>(data);
     while (bytes > 0)
     {
-        const size_t chunk = std::min(bytes, static_cast<size_t>(1) << 30);   // the system's own limit is near 2^31
+        const size_t chunk = std::min(bytes, static_cast<size_t>(1) << 30);   // the system's limit is near 2^31
         const ssize_t written = ::write(fd_, from, chunk);
         if (written < 0)
         {
@@ -168,13 +168,13 @@ void AtomicFile::commit()
         throwSystemError(path_, "replace", errno);
     temporary_.clear();
 
-    // Without this the rename itself may be lost with the power.
+    // Without this a power failure may undo the rename.
     const int folderFd = ::open((folder + ".").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folderFd < 0)
-        return;   // a folder that may be written but not read
+        return;   // a folder that is writable but not readable
     const int failed = ::fsync(folderFd) != 0 ? errno : 0;
     ::close(folderFd);
-    static const std::set<int> harmless{0, EINVAL, ENOTSUP, EROFS};   // some file systems have no fsync of folders
+    static const std::set<int> harmless{0, EINVAL, ENOTSUP, EROFS};   // some file systems have no fsync for folders
     if (!harmless.count(failed))
         throwSystemError(path_, "write its folder to the disk", failed);
 }

@@ -9,9 +9,9 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// A file that appears under its name only when it is complete. Data go to a temporary file in the same folder;
-/// commit() flushes, fsyncs, renames and fsyncs the folder; without it the destructor removes the temporary file. Links
-/// are followed, and a replaced file keeps its mode and owner. Every write error (also a full disk) throws
+/// A file that appears under its name only when it is complete. Data are written to a temporary file in the same
+/// folder; commit() flushes, fsyncs, renames and fsyncs the folder; without it the destructor removes the temporary
+/// file. Links are followed, and a replaced file keeps its mode and owner. Every write error (also a full disk) throws
 /// cv::Exception with the path and the system's reason.
 class AtomicFile
 {

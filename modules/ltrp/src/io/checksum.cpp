@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace io {
 namespace
 {
 
-/// tables[k][b]: the remainder of byte b followed by k zero bytes, so that eight bytes are taken at once.
+/// tables[k][b]: the remainder of byte b followed by k zero bytes, to process eight bytes at once.
 std::array<std::array<uint32_t, 256>, 8> makeTables()
 {
     std::array<std::array<uint32_t, 256>, 8> tables;

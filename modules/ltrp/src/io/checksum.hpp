@@ -22,7 +22,7 @@ private:
     uint32_t state_ = 0xffffffffu;
 };
 
-/// Of a whole text.
+/// CRC-32 of a text.
 uint32_t crc32(const std::string& text);
 
 }}}  // namespace

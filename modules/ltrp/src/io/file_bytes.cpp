@@ -85,7 +85,7 @@ std::string escaped(std::string_view bytes)
     return out;
 }
 
-/// Controls, and what changes the direction of writing or hides a line's end.
+/// Control characters, and characters that change the writing direction or hide a line end.
 bool isHarmful(uint32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x61c ||

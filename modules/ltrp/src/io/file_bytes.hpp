@@ -11,12 +11,12 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// The bytes of one file, read-only. If another process shortens a mapped file, this process ends with SIGBUS, as with
-/// every memory-mapped file. AtomicFile replaces whole files and never does that.
+/// The bytes of one file, read-only. If another process truncates a mapped file, this process ends with SIGBUS, as with
+/// every memory-mapped file. AtomicFile replaces whole files and never truncates them.
 class FileBytes
 {
 public:
-    /// Maps a regular file. @throws cv::Exception with the path and the system's reason; empty files are refused.
+    /// Maps a regular file. @throws cv::Exception with the path and the system's reason, also for empty files
     static std::shared_ptr<const FileBytes> map(const std::string& path);
     /// A private copy of exactly these bytes, so that memory checkers detect reads beyond them.
     static std::shared_ptr<const FileBytes> copy(const std::string& path, const void* data, size_t size);
@@ -32,25 +32,25 @@ protected:
     size_t size_ = 0;
 };
 
-/// Returns a text from a file for a message: quoted, shortened, everything but printable ASCII escaped.
+/// Makes a text from a file safe for a message: quoted, shortened, everything but printable ASCII escaped.
 std::string printable(std::string_view text);
-/// Returns a text from a file for a terminal: keeps valid UTF-8, and replaces control characters (ESC, C1), marks that
-/// change the direction of writing, and invalid bytes by \xNN.
+/// Makes a text from a file safe for a terminal: keeps valid UTF-8, and replaces control characters (ESC, C1),
+/// characters that change the writing direction, and invalid bytes by \xNN.
 std::string harmless(std::string_view text);
-/// Length in bytes of the UTF-8 character at the beginning of a text, 0 if there is none.
+/// Length in bytes of the UTF-8 character at the beginning of a text, 0 if it is invalid.
 size_t utf8Length(std::string_view text);
 /// "[2, 3]"
 std::string shapeText(const std::vector<int64_t>& shape);
 
-/// Computes a * b; false on overflow.
+/// Computes a * b; returns false on overflow.
 inline bool checkedMultiply(uint64_t a, uint64_t b, uint64_t& product)
 {
     product = a * b;
     return a == 0 || product / a == b;
 }
 
-/// Computes the number of values of a tensor. False for negative sizes, and if the product of the sizes (zeros counted
-/// as ones, so that no order of multiplication overflows) times bytesPerValue exceeds an int64.
+/// Computes the number of values of a tensor. Returns false for negative sizes, and if the product of the sizes (zeros
+/// counted as ones, so that the order of multiplication does not matter) times bytesPerValue exceeds an int64.
 bool countValues(const std::vector<int64_t>& shape, size_t bytesPerValue, uint64_t& count);
 
 /// Little-endian numbers at any alignment.
@@ -62,7 +62,7 @@ inline uint64_t readLittleEndian(const uint8_t* at, int bytes)
     return value;
 }
 
-constexpr size_t maxTensorRank = 32;   ///< cv::Mat's own limit
+constexpr size_t maxTensorRank = 32;   ///< limit of cv::Mat
 
 }}}  // namespace
 

@@ -10,13 +10,13 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// Keeps other processes that lock the same folder out. The system releases the lock when the process ends, however it ends.
-/// A file system without locks does no harm.
+/// Excludes other processes that lock the same folder. The system releases the lock when the process ends, even if it
+/// is killed. Has no effect on file systems without locks.
 class FolderLock
 {
 public:
-    /// Makes the folder if need be. busy: what another process does that holds it, "trains into this folder"
-    /// @throws Error::StsError naming the folder
+    /// Creates the folder if needed. busy: activity of another process that holds the lock, for example "trains into
+    /// this folder" @throws Error::StsError naming the folder
     FolderLock(const std::string& path, const std::string& busy);
 
 private:

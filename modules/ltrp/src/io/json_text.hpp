@@ -12,7 +12,7 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// Whether lists and objects are nested too deep. Values are copied and destroyed recursively, and a hundred thousand
+/// Whether lists and objects are nested too deeply. Values are copied and destroyed recursively; a hundred thousand
 /// levels would overflow the stack.
 inline bool nestedTooDeep(std::string_view json)
 {
@@ -33,15 +33,15 @@ inline bool nestedTooDeep(std::string_view json)
     return false;
 }
 
-/// Parses the JSON text of a file; discarded (is_discarded()) if it is invalid or nested too deep.
+/// Parses the JSON text of a file; discarded (is_discarded()) if it is invalid or nested too deeply.
 template <class Json>
 Json parseJsonText(std::string_view text)
 {
     return nestedTooDeep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
 }
 
-// The following read a JSON object of a file. They throw cv::Exception (Error::StsParseError) with `where`, a text that names the
-// file and the place in it, the key, what was found and what was expected.
+// The following functions read a JSON object of a file. They throw cv::Exception (Error::StsParseError) with `where`,
+// which names the file and the place in it, the key, what was found and what was expected.
 
 template <class Json>
 Json parseJsonObject(std::string_view text, const std::string& where)
@@ -110,7 +110,7 @@ const Json& jsonObject(const Json& object, const char* key, const std::string& w
     return value;
 }
 
-/// Three numbers, as of the channels R, G, B.
+/// Three numbers, for the channels R, G, B.
 template <class Json>
 void jsonTriple(const Json& object, const char* key, const std::string& where, double* out)
 {

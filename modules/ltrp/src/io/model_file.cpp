@@ -23,7 +23,7 @@ bool isFloating(DType type)
     return type == DType::F16 || type == DType::BF16 || type == DType::F32 || type == DType::F64;
 }
 
-/// Finds the tensors that make one parameter, and refuses whatever does not fit, before any memory is taken.
+/// Finds the tensors that form one parameter, and throws for unsuitable ones before any memory is allocated.
 std::vector<const TensorView*> findSources(const TensorFile& file, const NetworkInFile& network,
                                            const vit::ParamInfo& info)
 {
@@ -96,7 +96,7 @@ void readParams(const TensorFile& file, const NetworkInFile& network, const vit:
     }
     checkNoExtras(file, network, used, own);
 
-    // Tensors of a pickle may share their bytes: such a file must not claim more weights than it can hold.
+    // Tensors of a pickle may share their bytes: such a file must not claim more weights than its size allows.
     const uint64_t bytes = file.fileBytes();
     LTRP_REQUIRE(layout.parameterCount() <= bytes / 2, Error::StsBadArg,
                  file.path() << ": " << bytes << " bytes cannot hold " << layout.parameterCount() << " weights");
@@ -114,7 +114,7 @@ void readParams(const TensorFile& file, const NetworkInFile& network, const vit:
     }
 }
 
-/// The head said and the head found, in words that say more than the shapes do.
+/// Compares the declared head with the tensors, for a clearer message than one about shapes.
 void checkHead(const TensorFile& file, const NetworkInFile& network, const vit::RankerConfig& config)
 {
     const TensorView* head = file.find(sourceNames(network, "head.weight").front());
@@ -128,7 +128,7 @@ void checkHead(const TensorFile& file, const NetworkInFile& network, const vit::
 
 const std::string indexEnd = ".index.json";
 
-/// The file that holds a folder's weights, or lists those that do.
+/// The file that contains a folder's weights, or the index of the files that do.
 std::string weightsPath(const std::string& path)
 {
     std::error_code error;
@@ -223,7 +223,7 @@ Model load(const std::string& path, const ModelKind* wanted, const LoadHints& hi
     return model;
 }
 
-/// A finite weight that becomes infinite when rounded to 16 bits would make a file that cannot be read again.
+/// Throws if a finite weight becomes infinite when rounded to 16 bits: such a file could not be read again.
 std::vector<uint16_t> narrow(const float* values, size_t count, DType storage, const std::string& path,
                              const std::string& name)
 {

@@ -33,8 +33,8 @@ struct Model
     vit::ParamLayout layout() const;   ///< of its geometry
 };
 
-/// Information that the shapes in a foreign file do not give. Zero: from metadata, from config.json beside the file,
-/// else the published convention (head width 64; 80 for ViT-H; 32 in the MAE decoder of 512; eps 1e-6 MAE, 1e-5
+/// Information that the shapes in a foreign file do not contain. Zero: from metadata, from config.json next to the
+/// file, else the published convention (head width 64; 80 for ViT-H; 32 in the MAE decoder of 512; eps 1e-6 MAE, 1e-5
 /// ranker).
 struct LoadHints
 {
@@ -42,20 +42,21 @@ struct LoadHints
     int decoderHeads = 0;
     float layerNormEps = 0.f;
     int normPixLoss = -1;   ///< -1 unknown, 0, 1
-    std::string head;       ///< a ranker's: "token" or "class"; empty: class
+    std::string head;       ///< of a ranker: "token" or "class"; empty: class
 };
 
-/// Reads any supported weight file (own safetensors, facebook MAE .pth, LTRP ranker .pth, Hugging Face ViTMAE folder's
-/// or file's safetensors with config.json beside it, timm ViT safetensors). NaN / infinite weights are refused.
+/// Reads any supported weight file (own safetensors, facebook MAE .pth, LTRP ranker .pth, Hugging Face ViTMAE
+/// safetensors (file or folder) with config.json in the same folder, timm ViT safetensors). Throws for NaN / infinite
+/// weights.
 Model loadModel(const std::string& path, const LoadHints& hints = LoadHints());
-/// The same; refuses a model of another kind. The message names the kind of the file and the required one.
+/// The same; throws for a model of another kind. The message names the kind of the file and the required one.
 Model loadModel(const std::string& path, ModelKind wanted, const LoadHints& hints = LoadHints());
 
 /// Fingerprint of the weights' values, independent of the file: "2771392 parameters, checksum 01234567".
 std::string weightsText(const Model& model);
 
-/// @throws Error::StsBadArg beginning with `where` for names that are empty, longer than 255 bytes, no UTF-8, hold control
-/// characters, begin or end with a blank, or occur twice, and for fewer than two
+/// @throws Error::StsBadArg beginning with `where` for fewer than two names, and for names that are empty, longer than
+/// 255 bytes, not UTF-8, repeated, contain control characters, or begin or end with a blank
 void checkClasses(const std::vector<std::string>& names, const std::string& where);
 
 /// Own format: safetensors with the geometry as JSON in the metadata entry "ltrp". storage: F32, F16 or BF16
@@ -66,8 +67,8 @@ void saveModel(const std::string& path, const Model& model, DType storage = DTyp
 std::string modelMetadata(const Model& model);
 
 /// Writes a ranker as ONNX (opset 11): input "image" [N,3,H,W], float, normalised, of ranker.input.size(); output
-/// "scores" [N,L]. It contains only operations that cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO run.
-/// Atomic like every write.
+/// "scores" [N,L]. It contains only operations supported by cv::dnn of OpenCV 4.6 and later, ONNX Runtime and OpenVINO.
+/// The write is atomic.
 void exportOnnx(const std::string& path, const Model& ranker);
 /// Writes a masked autoencoder as two such files for `visible` (V) patches per image. Encoder: "image" [N,3,S,S] and
 /// "visible" [N,V], patch numbers as 64-bit integers -> "latent" [N,1+V,De], class token first. Decoder: "latent" and
@@ -78,7 +79,8 @@ void exportOnnx(const std::string& encoderPath, const std::string& decoderPath, 
 /// [N,V], patch numbers as 64-bit integers -> "logits" [N,classes].
 void exportClassifierOnnx(const std::string& path, const Model& classifier, int visible);
 
-/// Human-readable description: kind, geometry, parameters, format, storage, provenance, tensor list when `tensors`.
+/// Human-readable description: kind, geometry, parameters, format, storage, provenance; with `tensors` a list of
+/// tensors.
 std::string describeModel(const Model& model, bool tensors);
 
 }}}  // namespace

@@ -54,7 +54,7 @@ Json stackJson(const vit::StackConfig& config)
     return {{"dim", config.dim}, {"depth", config.depth}, {"heads", config.heads}, {"hidden", config.hidden}};
 }
 
-/// The shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
+/// The shortest decimal that converts back to the same float: 1e-05, not 9.999999747378752e-06.
 double shortestDecimal(float value)
 {
     for (int digits = 1; digits < 9; digits++)
@@ -71,7 +71,7 @@ std::string_view textOf(const FileBytes& bytes)
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// The JSON object in a file beside the weights; empty where there is no such file.
+/// The JSON object in a file next to the weights; empty if there is no such file.
 Json neighbour(const std::string& path, const char* name, std::string& where)
 {
     const std::filesystem::path file = std::filesystem::path(path).parent_path() / name;
@@ -85,7 +85,7 @@ Json neighbour(const std::string& path, const char* name, std::string& where)
     return parseJsonObject<Json>(textOf(*bytes), where);
 }
 
-/// transformers writes only what differs from its class defaults.
+/// transformers writes only values that differ from its class defaults.
 int integerOr(const Json& config, const char* key, int fallback, const std::string& where)
 {
     return config.contains(key) ? integer(config, key, where) : fallback;
@@ -133,7 +133,7 @@ void applyHuggingFaceConfig(const std::string& path, vit::MaeConfig& mae)
         jsonTriple(preprocessor, "image_std", where, mae.input.std);
 }
 
-/// timm's config.json says how images were normalised in training, and what the outputs of a classifier are.
+/// timm's config.json contains the normalisation of images in training, and the class names of a classifier.
 void applyTimmConfig(const std::string& path, bool mae, vit::InputConfig& input)
 {
     std::string where;
@@ -151,7 +151,7 @@ void applyTimmConfig(const std::string& path, bool mae, vit::InputConfig& input)
         jsonTriple(*it, "std", where, input.std);
 }
 
-/// The pretraining script's own options, which its checkpoints carry; the released weights have lost them.
+/// The options of the pretraining script, which its checkpoints contain; the released weights do not.
 void applyFacebookArguments(const TensorFile& file, vit::MaeConfig& mae)
 {
     const auto said = file.metadata().find("args.norm_pix_loss");
@@ -192,7 +192,7 @@ std::string modelMetadata(const Model& model)
 {
     const bool mae = model.kind == ModelKind::Mae;
     const vit::InputConfig& input = model.input();
-    Json json = Json::object();   // nlohmann-json 3.11.2 crashes where null becomes an object and memory runs out
+    Json json = Json::object();   // nlohmann-json 3.11.2 crashes if memory runs out on converting null to an object
     json["format"] = metadataVersion;
     json["kind"] = modelKindName(model.kind);
     json["image_size"] = input.imageSize;
@@ -219,7 +219,7 @@ std::string modelMetadata(const Model& model)
     if (!input.otherSize.empty())
         json["input_size"] = {input.otherSize.width, input.otherSize.height};
     json["provenance"] = model.provenance;
-    // Provenance may hold file names, which need not be UTF-8.
+    // Provenance may contain file names, which need not be UTF-8.
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -303,7 +303,7 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
         model.ranker.input = input;
         model.ranker.layerNormEps = eps;
         model.ranker.encoder = stack(json, "encoder", where);
-        if (json.contains("head"))   // files older than the token head have none
+        if (json.contains("head"))   // files from before the token head have no entry
         {
             LTRP_REQUIRE(json["head"].is_string(), Error::StsParseError, where << ": 'head' is "
                          << jsonExcerpt(json["head"]) << ", expected \"token\" or \"class\"");
@@ -345,8 +345,8 @@ void guessTargets(const TensorFile& file, const NetworkInFile& network, const Lo
 {
     if (hints.normPixLoss >= 0 || network.style == NameStyle::HuggingFace || file.metadata().count("args.norm_pix_loss"))
         return;
-    // Patches that were normalised have no mean, so that nothing is learned for it; plain ones differ by it most of all. How
-    // much of what the last layer predicts goes to all of a patch's pixels alike:
+    // Normalised patches have zero mean, so nothing is learned for it; plain ones differ most in their mean. Computes
+    // the share of the last layer's output that is common to all pixels of a patch:
     const vit::ParamInfo& info = model.params.layout.at("decoder_pred.weight");
     const size_t outputs = static_cast<size_t>(info.shape[0]), inputs = static_cast<size_t>(info.shape[1]);
     const float* weight = model.params.data() + info.offset;

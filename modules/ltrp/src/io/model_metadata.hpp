@@ -16,18 +16,18 @@ void parseMetadata(const std::string& text, const std::string& path, Model& mode
 /// for programs that read files of timm's networks with them.
 void addClassifierMetadata(const Model& model, std::map<std::string, std::string>& metadata);
 
-/// The metadata of an ONNX file: kind, image and patch size, the size of its images if it differs ("input_size":
+/// Parses the metadata of an ONNX file: kind, image and patch size, the size of its images if it differs ("input_size":
 /// [width, height]), mean and deviation. The rest is in the graph.
 void parseInputMetadata(const std::string& text, const std::string& path, ModelKind& kind, vit::InputConfig& input);
 
-/// The files in an index ("weight_map"), sorted: plain file names in the same folder.
+/// The files listed in an index ("weight_map"), sorted: plain file names in the same folder.
 std::vector<std::string> indexedFiles(const std::string& path);
 
 /// If neither file nor hints say whether an autoencoder predicts pixels normalised per patch: decides by the file's
 /// name and the weights, with a warning. The weights must have been read.
 void guessTargets(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model);
 
-/// Applies the settings in a foreign file (facebook MAE: args.norm_pix_loss) and in the files beside it (Hugging Face:
+/// Applies the settings in a foreign file (facebook MAE: args.norm_pix_loss) and in files next to it (Hugging Face:
 /// config.json and preprocessor_config.json, timm: config.json), then the hints, then the published conventions. The
 /// geometry must have been deduced before.
 void completeConfig(const TensorFile& file, const NetworkInFile& network, const LoadHints& hints, Model& model);

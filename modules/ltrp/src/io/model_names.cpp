@@ -25,7 +25,7 @@ bool endsWith(const std::string& text, const std::string& end)
     return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-/// Optimizer states, averaged copies and counters: everything a training checkpoint keeps outside its model.
+/// Optimizer states, averaged copies and counters: everything in a training checkpoint outside the model.
 bool isTrainingState(const std::string& name)
 {
     static const char* const starts[] = {"optimizer", "scaler", "loss_scaler", "lr_scheduler", "scheduler",
@@ -99,7 +99,7 @@ int extent(const TensorFile& file, const TensorView& view, size_t axis, size_t d
     return static_cast<int>(value);
 }
 
-/// Blocks are counted by their first norm; gaps then show up as missing or as unknown tensors.
+/// Blocks are counted by their first norm; gaps are then reported as missing or unknown tensors.
 int countBlocks(const TensorFile& file, const NetworkInFile& network, const std::string& prefix)
 {
     int depth = 0;
@@ -144,7 +144,8 @@ NetworkInFile identifyNetwork(const TensorFile& file, const ModelKind* wanted)
     std::string encoderOnly;
     for (const TensorView& view : file.tensors())
     {
-        // Every supported network has a class token beside its patch embedding: that finds the prefix.
+        // Every supported network has a class token with the same prefix as its patch embedding: it determines the
+        // prefix.
         if (!endsWith(view.name, "cls_token"))
             continue;
         NetworkInFile network;
@@ -220,7 +221,7 @@ bool isHarmlessExtra(const NetworkInFile& network, const std::string& name)
     if (!startsWith(name, network.prefix))
         return isTrainingState(name);
     const std::string rest = name.substr(network.prefix.size());
-    // A ranker cut out of an autoencoder keeps the token that stood for hidden patches; nothing reads it.
+    // A ranker made from an autoencoder may still have the mask token, which is not used.
     return isTrainingState(rest) || (network.kind == ModelKind::Ranker && rest == "mask_token");
 }
 
@@ -237,7 +238,7 @@ void deduceGeometry(const TensorFile& file, const NetworkInFile& network, const 
     deduceEncoder(file, network, config.input, config.encoder);
     const TensorView& head = source(file, network, "head.weight");
     const int outputs = extent(file, head, 0, 2);
-    // One output may be a classifier's or a regression's as well, so that it is never taken for a token head by itself.
+    // One output may also be a classifier's or a regression's, so it is not taken for a token head without a hint.
     config.head = headHint.empty() ? vit::Head::Class : vit::parseHead(headHint, file.path());
     LTRP_REQUIRE(outputs == config.headOutputs(), Error::StsBadArg,
                  file.path() << ": " << printable(head.name) << " has " << outputs << " outputs, expected "

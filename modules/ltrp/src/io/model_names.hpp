@@ -21,18 +21,18 @@ struct NetworkInFile
 {
     ModelKind kind = ModelKind::Ranker;
     NameStyle style = NameStyle::Timm;
-    std::string prefix;   ///< in front of every name
-    bool decoderStack = false;   ///< HuggingFace: the decoder's blocks are named as since transformers 5
+    std::string prefix;   ///< prefix of all names
+    bool decoderStack = false;   ///< HuggingFace: the decoder's blocks have the names used since transformers 5
     std::vector<std::string> others;   ///< prefixes of other networks in the file
 };
 
-/// `wanted` (null: any) selects the kind if a file has networks of both.
+/// `wanted` (null: any) selects the kind if a file contains networks of both.
 NetworkInFile identifyNetwork(const TensorFile& file, const ModelKind* wanted);
 
 /// Names of the tensors in the file whose rows, concatenated, are the layout's tensor `name`.
 std::vector<std::string> sourceNames(const NetworkInFile& network, const std::string& name);
 
-/// True for tensors that training tools store in checkpoints and no forward pass reads.
+/// True for tensors that training tools store in checkpoints but no forward pass uses.
 bool isHarmlessExtra(const NetworkInFile& network, const std::string& name);
 
 /// Geometry from the tensors' shapes; heads, epsilon and normalisation are not changed.

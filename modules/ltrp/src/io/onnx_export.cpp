@@ -25,7 +25,7 @@ void addImage(OnnxWriter& writer, const vit::InputConfig& input)
     writer.addInput("image", {"N", 3, input.size().height, input.size().width});
 }
 
-/// Patch embedding of all places: "image" -> [N, L, D]; every token's mean is taken out by its weights.
+/// Patch embedding of all patches: "image" -> [N, L, D]; the weights are centred, so that every token has mean zero.
 std::string embedPatches(OnnxWriter& writer, VitGraph& graph, const vit::InputConfig& input, int64_t dim,
                          const vit::ParamArena& params)
 {
@@ -53,14 +53,14 @@ std::string embedPatches(OnnxWriter& writer, VitGraph& graph, const vit::InputCo
     return graph.transpose(x, "tokens", {0, 2, 1});
 }
 
-/// A row of zeros in front of every image's: room for the class token.
+/// Pads each image's rows with a zero row in front, for the class token.
 std::string padFront(OnnxWriter& writer, const std::string& x)
 {
     writer.addInitializer("room.pads", {0, 1, 0, 0, 0, 0});
     return writer.addNode("Pad", "room", {x, "room.pads"}, Attributes().add("mode", std::string("constant")));
 }
 
-/// The class token at its place, as the first row of a table.
+/// The class token as the first row of a table.
 std::vector<float> classRow(const vit::ParamArena& params, size_t dim)
 {
     std::vector<float> row(params.at("cls_token"), params.at("cls_token") + dim);
@@ -73,8 +73,8 @@ std::vector<float> classRow(const vit::ParamArena& params, size_t dim)
 /// Norm and head of the class token: x [1, N*tokens, D] -> `name` [N, outputs].
 void classHead(VitGraph& graph, std::string x, int64_t tokens, int64_t dim, int64_t outputs, const std::string& name)
 {
-    // Only the class token is read. For OpenCV 5.0.0's classic engine to survive a batch that grows, each product needs
-    // more than 12 rows of every image: for up to 12 it chooses, once, a kernel whose buffers hold no more.
+    // Only the class token is used. The classic engine of OpenCV 5.0.0 chooses a kernel once, and for up to 12 rows one
+    // with small buffers, which a growing batch would overrun: each product therefore gets more than 12 rows per image.
     const int64_t rows = std::min<int64_t>(tokens, 13);
     x = graph.rows(graph.slice(graph.images(x, "encoded", tokens), "cls", 0, rows), "cls.rows");
     VitGraph::Linear head = graph.layer("head", dim, outputs);
@@ -113,8 +113,8 @@ void buildRanker(OnnxWriter& writer, const Model& model)
     writer.addOutput("scores", {"N", patches});
 }
 
-/// "visible" [N, V] -> one row per visible patch with a 1 at its place: [N, V, L]. Without Gather, OneHot and
-/// comparisons, which 4.6 has not: 1 - |number - place|, cut at 0.
+/// "visible" [N, V] -> one row per visible patch with a 1 at its position: [N, V, L]. Uses no Gather, OneHot or
+/// comparisons, which 4.6 lacks: 1 - |number - position|, clamped at 0.
 std::string oneHot(OnnxWriter& writer, VitGraph& graph, int64_t visible, int64_t patches)
 {
     std::vector<float> ones(static_cast<size_t>(patches), 1.f), places(ones.size());
@@ -146,7 +146,7 @@ std::string encodeVisible(OnnxWriter& writer, VitGraph& graph, const vit::InputC
     std::string x = embedPatches(writer, graph, input, dim, params);
     const float* positions = params.at("pos_embed");
     x = graph.addCentred(x, "placed", {positions + dim, positions + (patches + 1) * dim}, patches);
-    // While importing, cv::dnn knows no batch size: both factors must have lost it in the same way.
+    // cv::dnn does not know the batch size during import: both factors must have lost it in the same way.
     x = graph.images(x, "placed.images", patches);
     x = writer.addNode("MatMul", "kept", {oneHot(writer, graph, visible, patches), x});
     std::vector<float> table = classRow(params, static_cast<size_t>(dim));
@@ -162,7 +162,8 @@ void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
     const vit::ParamArena& params = model.params;
     VitGraph graph(writer, params, config.encoder, config.layerNormEps);
     std::string x = encodeVisible(writer, graph, config.input, dim, params, visible);
-    // Nothing follows that could take the final norm's weight; 4.6 multiplies by a vector only along the second axis.
+    // No product follows into which the final norm's weight could be folded; 4.6 multiplies by a vector only along the
+    // second axis.
     x = graph.reshape(graph.normalise(x, "norm"), "norm.flat", {-1, dim});
     writer.addInitializer("norm.weight", {dim}, params.at("norm.weight"));
     writer.addInitializer("norm.bias", {dim}, params.at("norm.bias"));
@@ -181,7 +182,7 @@ void buildClassifier(OnnxWriter& writer, const Model& model, int64_t visible)
     writer.addOutput("logits", {"N", classes});
     if (config.pooling == vit::Pooling::Class)
         return classHead(graph, x, tokens, dim, classes, "logits");
-    // The mean of the tokens' logits is the logits of their mean.
+    // The mean of the tokens' logits equals the logits of their mean.
     VitGraph::Linear head = graph.layer("head", dim, classes);
     head.norm = "norm";
     x = graph.linear(graph.normalise(x, "norm"), head);
@@ -199,8 +200,8 @@ void buildDecoder(OnnxWriter& writer, const Model& model, int64_t visible)
     const vit::ParamArena& params = model.params;
     VitGraph graph(writer, params, config.decoder, config.layerNormEps);
     writer.addInput("latent", {"N", visible + 1, from});
-    // Tokens are embedded less the mask token, which the table adds at every place: a place without a visible patch
-    // then needs no more than zeros.
+    // The mask token is subtracted from the embedded tokens and added to every row of the table: a position without a
+    // visible patch then needs only zeros.
     const float* maskToken = params.at("mask_token");
     VitGraph::Linear embed = graph.layer("decoder_embed", from, dim);
     std::vector<float> bias(embed.bias, embed.bias + dim);

@@ -20,7 +20,7 @@ namespace
 
 const size_t maxMetadataBytes = 1 << 20;
 
-/// Bytes per value of an onnx.TensorProto.DataType; 0 for those that a vision network has no use for.
+/// Bytes per value of an onnx.TensorProto.DataType; 0 for those that a vision network does not use.
 size_t valueBytes(int64_t type)
 {
     switch (type)
@@ -33,7 +33,7 @@ size_t valueBytes(int64_t type)
     }
 }
 
-/// The field of an onnx.TensorProto that lists values of such a type, where they are not in raw_data.
+/// The field of an onnx.TensorProto that lists values of this type if they are not in raw_data.
 int listField(int64_t type)
 {
     return type == 1 ? 4 : type == 11 ? 10 : type == 7 ? 7 : 5;
@@ -43,7 +43,7 @@ struct Value
 {
     std::string name;
     int64_t type = 0;
-    std::vector<int64_t> shape;   ///< -1 where free
+    std::vector<int64_t> shape;   ///< -1: free
 };
 
 class Reader
@@ -52,7 +52,7 @@ public:
     explicit Reader(std::shared_ptr<const FileBytes> bytes) : file_(std::make_shared<OnnxRankerFile>())
     {
         file_->bytes = std::move(bytes);
-        // What protocol buffers can hold at all.
+        // Size limit of protocol buffers.
         LTRP_REQUIRE(this->bytes().size() <= static_cast<size_t>(std::numeric_limits<int>::max()),
                      Error::StsOutOfRange, path() << ": " << this->bytes().size()
                                                   << " bytes, an ONNX file has at most 2 GB");
@@ -147,7 +147,8 @@ private:
         file_->operations[operation]++;
     }
 
-    /// Protocol buffers would merge two messages where one belongs: the sizes of the one with the bytes of the other.
+    /// Throws for repeated fields: protocol buffers would merge two messages, combining the sizes of one with the bytes
+    /// of the other.
     void once(bool& seen, const char* what) const
     {
         LTRP_REQUIRE(!seen, Error::StsParseError, path() << ": is damaged: it holds " << what << " twice");
@@ -168,11 +169,11 @@ private:
         }
     }
 
-    /// How many numbers a repeated field holds, packed or one at a time; of `width` bytes each, 0: as many as it takes.
+    /// Number of values in a repeated field, packed or single, of `width` bytes each; 0: variable length.
     static uint64_t repeated(const ProtobufFields& tensor, size_t width)
     {
         if (tensor.wire != 2)
-            return tensor.wire == (width == 0 ? 0 : width == 4 ? 5 : 1) ? 1 : 0;   // importers pass over others
+            return tensor.wire == (width == 0 ? 0 : width == 4 ? 5 : 1) ? 1 : 0;   // importers ignore others
         if (width != 0)
             return tensor.size % width == 0 ? tensor.size / width : std::numeric_limits<uint64_t>::max();
         uint64_t count = 0;
@@ -181,7 +182,7 @@ private:
         return count;
     }
 
-    /// Importers trust a tensor's shape and read that many bytes. Returns its name.
+    /// Checks a tensor, because importers trust its shape and read that many bytes. Returns its name.
     std::string readTensor(ProtobufFields tensor)
     {
         Value value;
@@ -204,7 +205,7 @@ private:
             case 8: value.name = tensor.text(); break;
             case 9:
                 hasRaw = true;
-                raw = tensor.text().size();   // of several the last one counts
+                raw = tensor.text().size();   // if repeated, the last one counts
                 break;
             case 4: case 5: case 7: case 10: case 11:
             {
@@ -225,7 +226,7 @@ private:
         uint64_t count = 0;
         LTRP_REQUIRE(countValues(value.shape, width, count), Error::StsOutOfRange,
                      what << " has the impossible shape " << shapeText(value.shape));
-        // Importers take the list of the type's own field, and raw_data where that is empty.
+        // Importers use the list in the type's own field, and raw_data if that is empty.
         const uint64_t own = listed[listField(value.type)];
         const bool good = hasRaw ? own == 0 && raw == count * width : own == count;
         LTRP_REQUIRE(good, Error::StsUnmatchedSizes,
@@ -297,9 +298,9 @@ private:
                      path() << ": this is a masked autoencoder's "
                             << (part != metadata_.end() ? printable(part->second) : std::string("network"))
                             << ", a ranker is needed");
-        vit::RankerConfig config;   // of which only the input is the file's
+        vit::RankerConfig config;   // only its input is taken from the file
         config.input = file_->input;
-        config.head = vit::Head::Token;   // the graph's own business
+        config.head = vit::Head::Token;   // depends on the graph
         vit::checkConfig(config, path());
     }
 
@@ -331,7 +332,8 @@ private:
                             << shapeText(expected) << " with any number of images");
     }
 
-    /// What decides how a graph is run: all of it, in its order, but for the values of its weights and its name.
+    /// Everything that determines how a graph is run: the whole graph in its order, except its name and the values of
+    /// its weights.
     std::string structure(const std::string& graph) const
     {
         std::string text;
@@ -363,7 +365,7 @@ private:
         return text;
     }
 
-    /// Why the graph is not the one that is written for the geometry in the metadata; empty where it is.
+    /// Reason why the graph differs from the one written for the geometry in the metadata; empty if it does not.
     std::string difference() const
     {
         static const std::set<std::string> own = {"Add", "Conv", "Div", "Erf", "MatMul", "Mul", "Pad", "Reshape", "Slice", "Softmax",
@@ -388,7 +390,7 @@ private:
         }
         if (file_->opset != 11)
             return "it is of opset " + std::to_string(file_->opset);
-        // Bounds what is written for the comparison by what lies in the file.
+        // Limits the size of the graph written for the comparison by the size of the file.
         const size_t parameters = vit::rankerLayout(model.ranker).parameterCount();
         bool same = false;
         try
@@ -397,7 +399,7 @@ private:
         }
         catch (const cv::Exception&)
         {
-            // of a geometry for which no graph is written
+            // no graph is written for this geometry
         }
         return same ? "" : "its operations, attributes or shapes are not those of the geometry in its metadata";
     }
@@ -426,7 +428,7 @@ bool isOnnx(const std::string& path)
     std::ifstream stream(path, std::ios::binary);
     unsigned char head[9] = {};
     stream.read(reinterpret_cast<char*>(head), sizeof(head));
-    // The version, a small number, and then a text or the graph. A brace as the ninth byte makes it a safetensors file.
+    // The version, a small number, then a text or the graph. A brace as the ninth byte indicates a safetensors file.
     return stream.gcount() == sizeof(head) && head[0] == 0x08 && head[1] > 0 && head[1] < 0x40 && head[8] != '{' &&
            (head[2] == 0x12 || head[2] == 0x1a || head[2] == 0x3a || head[2] == 0x42 || head[2] == 0x72);
 }

@@ -31,14 +31,14 @@ struct OnnxRankerFile
 /// Whether a file is ONNX: by its name (.onnx) or its first bytes. False for unreadable files.
 bool isOnnx(const std::string& path);
 
-/// The graph that `ltrp convert` writes for a ranker of that geometry, all weights 0.
+/// The graph that `ltrp convert` writes for a ranker of this geometry, with all weights 0.
 std::string onnxGraph(const vit::RankerConfig& config);
 
 /// @throws cv::Exception naming the file and what is wrong or missing
 std::shared_ptr<const OnnxRankerFile> readOnnxRanker(std::shared_ptr<const FileBytes> bytes);
 
-/// Refuses graphs that differ from those of `ltrp convert`. cv::dnn does not check operations, attributes and shapes: a
-/// few hundred bytes can end the process or use all memory.
+/// Throws for graphs that differ from those of `ltrp convert`. cv::dnn does not check operations, attributes and
+/// shapes: a few hundred bytes can crash the process or exhaust memory.
 void requireOwnGraph(const OnnxRankerFile& file);
 
 /// For `ltrp info`.

@@ -14,7 +14,7 @@ namespace
 
 using Attributes = OnnxWriter::Attributes;
 
-/// Takes the mean out of each column's or row's `count` values, which lie `step` apart.
+/// Subtracts the mean from each column's or row's `count` values, which are `step` apart.
 void centre(float* values, size_t count, size_t step)
 {
     double sum = 0;

@@ -44,7 +44,7 @@ public:
 
     struct Linear
     {
-        std::string name;        ///< of its nodes
+        std::string name;        ///< prefix of its nodes' names
         const float* weight;     ///< [out, in]
         const float* bias;       ///< [out]
         int64_t in, out;
@@ -54,7 +54,7 @@ public:
     };
     /// x [1, M, in] -> [1, M, out]
     std::string linear(const std::string& x, const Linear& layer);
-    /// The layer of that name.
+    /// Returns the layer of that name.
     Linear layer(const std::string& name, int64_t in, int64_t out) const;
 
     /// Divides rows of mean zero by their deviation: x [1, M, D]. linear() applies the norm's weight and bias.

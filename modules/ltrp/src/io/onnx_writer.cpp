@@ -14,7 +14,7 @@ namespace cv { namespace ltrp { namespace io {
 namespace
 {
 
-// Numbers from onnx.proto.
+// Field numbers from onnx.proto.
 enum ModelField
 {
     ModelIrVersion = 1,
@@ -130,7 +130,7 @@ std::string valueInfo(const std::string& name, const std::vector<OnnxWriter::Dim
     return info;
 }
 
-/// TensorProto appended to the graph; weights are copied once only.
+/// Appends a TensorProto to the graph; weights are copied only once.
 void putTensor(std::string& graph, const std::string& name, const std::vector<int64_t>& shape, ElementType type,
                const void* data, size_t size)
 {
@@ -256,7 +256,7 @@ void OnnxWriter::write(AtomicFile& file, const std::string& path, const std::str
     putTag(head, ModelGraph, 2);
     putVarint(head, graphBytes);
 
-    // Every protobuf reader refuses larger messages.
+    // Protobuf readers reject larger messages.
     LTRP_REQUIRE(head.size() + graphBytes <= static_cast<size_t>(std::numeric_limits<int>::max()), Error::StsOutOfRange,
                  path << ": a model of " << graphBytes << " bytes does not fit into one ONNX file (2 GB)");
     file.write(head);

@@ -13,8 +13,8 @@ namespace cv { namespace ltrp { namespace io {
 namespace
 {
 
-// A checkpoint of the largest ViT with its optimizer has about 50 000 values; the limits keep a pickle whose every byte
-// makes an object from using many times its size in memory.
+// A checkpoint of the largest ViT with its optimizer has about 50 000 values; the limits bound the memory for a pickle
+// in which every byte creates an object.
 constexpr size_t maxPickleBytes = 64u << 20, maxValues = 1u << 20, maxItems = 8u << 20;
 
 const char* kindName(PickleKind kind)
@@ -136,7 +136,7 @@ private:
         stack_.push_back(index);
     }
 
-    /// Values above the last mark, or all where there is none: no opcode may reach below a mark.
+    /// Number of values above the last mark, or of all if there is none: no opcode may reach below a mark.
     size_t reachable() const { return stack_.size() - (marks_.empty() ? 0 : marks_.back()); }
 
     Index pop()
@@ -259,7 +259,7 @@ private:
         return out;
     }
 
-    /// (storage, offset, shape, strides, ...): every value that the view can reach must lie in the storage.
+    /// (storage, offset, shape, strides, ...): every value of the view must be inside the storage.
     Index rebuildTensor(const PickleValue& arguments)
     {
         PickleTensor tensor;
@@ -274,7 +274,7 @@ private:
         require(tensor.shape.size() == tensor.strides.size(), "makes a tensor with more dimensions than strides");
         uint64_t count = 0;
         require(countValues(tensor.shape, dtypeSize(storage.dtype), count), "makes a tensor that is too large");
-        // An expanded view (stride 0) could stand for any number of values in a small file.
+        // An expanded view (stride 0) could describe any number of values in a small file.
         if (count > storage.count)
             fail("makes a tensor of shape " + shapeText(tensor.shape) + " from a storage of only " +
                  std::to_string(storage.count) + " values");
@@ -301,7 +301,7 @@ private:
         return index;
     }
 
-    /// A dict; Python 2 gave its items as one list of pairs.
+    /// A dict; Python 2 passed its items as one list of pairs.
     Index makeDict(const PickleValue& arguments)
     {
         const Index index = add(PickleKind::Dict);
@@ -321,7 +321,7 @@ private:
         return index;
     }
 
-    /// What an ordinary unpickler would call.
+    /// A call that an ordinary unpickler would execute.
     void call()
     {
         const Index argumentsIndex = pop(), calleeIndex = pop();
@@ -330,7 +330,7 @@ private:
             fail(std::string("calls ") + kindName(result_.values[calleeIndex].kind) + " with " +
                  kindName(result_.values[argumentsIndex].kind));
         charge(result_.values[argumentsIndex].items.size());
-        const PickleValue arguments = result_.values[argumentsIndex];   // a copy: values move when one is added
+        const PickleValue arguments = result_.values[argumentsIndex];   // a copy: adding a value may move the others
         const KnownGlobal& callee = global(result_.values[calleeIndex]);
         switch (callee.role)
         {
@@ -380,7 +380,7 @@ private:
     void pushLong(uint64_t bytes)
     {
         const uint8_t* const digits = take(bytes);
-        if (bytes > 8)   // random states and the like: nothing that a tensor needs
+        if (bytes > 8)   // random states and the like, which tensors do not need
             return push(add(PickleKind::Object));
         uint64_t value = readLittleEndian(digits, static_cast<int>(bytes));
         if (bytes > 0 && bytes < 8 && (digits[bytes - 1] & 0x80u))
@@ -401,7 +401,7 @@ private:
         push(index);
     }
 
-    // --- the opcodes, by their letters; other ones (INST, OBJ, EXT, text forms) are not understood -----------------
+    // --- the opcodes, by their letters; others (INST, OBJ, EXT, text forms) are not supported -----------------
 
     bool step()
     {

@@ -21,7 +21,7 @@ enum class PickleKind : uint8_t
     List,
     Tuple,
     Dict,      ///< dict, OrderedDict, defaultdict: items are key, value, key, value, ...
-    Global,    ///< a name from the list of those allowed
+    Global,    ///< a name in the list of allowed ones
     Storage,   ///< integer: index in Pickle::storages
     Tensor,    ///< integer: index in Pickle::tensors
     Object     ///< any other allowed object, not constructed; items: its attributes (a Dict), if any
@@ -60,12 +60,12 @@ struct Pickle
     std::vector<PickleTensor> tensors;
     uint32_t root = 0;
 
-    /// Value of a text key in a Dict, null when absent.
+    /// Value of a text key in a Dict; null if absent.
     const PickleValue* get(const PickleValue& dict, std::string_view key) const;
 };
 
 /// Parses what torch.save writes for dictionaries of tensors and plain settings. A pickle is a program for a stack
-/// machine; this parser executes only the opcodes that build the values above. Names of classes and functions must be
+/// machine; this parser executes only the opcodes that create the values above. Names of classes and functions must be
 /// in a list of known ones; any other, such as "os.system", is an error that contains the name. `where` begins each
 /// message. Texts point into `data`, which must outlive the result.
 Pickle parsePickle(const uint8_t* data, size_t size, const std::string& where);

@@ -24,7 +24,7 @@ struct KnownGlobal
 {
     std::string_view name;   ///< "module.name"
     GlobalRole role;
-    DType dtype;             ///< of a Storage
+    DType dtype;             ///< of Storage
 };
 
 /// Index in the list of allowed names, -1 for any other name.

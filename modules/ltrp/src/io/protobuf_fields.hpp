@@ -19,8 +19,8 @@ public:
     }
 
     int field = 0, wire = 0;
-    uint64_t number = 0;              ///< wire 0
-    const uint8_t* data = nullptr;    ///< the others
+    uint64_t number = 0;              ///< value for wire type 0
+    const uint8_t* data = nullptr;    ///< for other wire types
     size_t size = 0;
 
     bool next()
@@ -30,7 +30,7 @@ public:
         const uint64_t tag = varint();
         wire = static_cast<int>(tag & 7);
         field = static_cast<int>(std::min<uint64_t>(tag >> 3, 1 << 29));
-        // Importers see the lower 32 bits alone.
+        // Importers use only the lower 32 bits.
         require(field > 0 && tag >> 32 == 0 && (wire == 0 || wire == 1 || wire == 2 || wire == 5));
         if (wire == 0)
             number = varint();

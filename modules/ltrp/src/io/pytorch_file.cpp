@@ -11,7 +11,7 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-// torch.save's zip format: one folder holding "data.pkl" (the object, a pickle), "data/<key>" (the values of each
+// torch.save's zip format: one folder that contains "data.pkl" (the object, a pickle), "data/<key>" (the values of each
 // storage) and, in newer files, "byteorder".
 
 namespace
@@ -50,7 +50,7 @@ public:
     }
 
 private:
-    /// Dictionaries may be shared or contain themselves, so both the depth and the number of visits have a limit.
+    /// Dictionaries may be shared or contain themselves, so both the depth and the number of visits are limited.
     void visit(int depth)
     {
         LTRP_REQUIRE(depth <= maxDepth && ++visits_ <= maxVisits, Error::StsParseError,
@@ -72,7 +72,7 @@ private:
                          file_.path() << ": tensor name " << printable(key.text) << " is longer than " << maxNameBytes);
             const std::string name =
                 prefix + (key.kind == PickleKind::Text ? std::string(key.text) : std::to_string(key.integer));
-            // Shared dictionaries are gone through each time: few bytes would make many and long names.
+            // Shared dictionaries are visited repeatedly: a small file could create many long names.
             nameBytes_ += name.size();
             LTRP_REQUIRE(nameBytes_ <= maxNamesBytes + 8 * file_.size(), Error::StsParseError,
                          file_.path() << ": the checkpoint's dictionaries are nested too deeply or hold too much: the names of their tensors take more bytes "
@@ -105,7 +105,7 @@ private:
         view.name = name;
         view.dtype = storage.dtype;
         view.shape = tensor.shape;
-        uint64_t count = 1;   // parsePickle() has checked the product and that all values lie in the storage
+        uint64_t count = 1;   // parsePickle() has checked the product and that all values are inside the storage
         bool contiguous = true;
         for (size_t k = tensor.shape.size(); k-- > 0;)
         {
@@ -121,7 +121,7 @@ private:
 
     const uint8_t* copyStrided(const TensorView& view, const PickleTensor& tensor, const std::string& what)
     {
-        // Every view may lie on the same storage: without a limit, many views would be copied from a small file.
+        // All views may share one storage: without a limit, a small file could cause many copies.
         LTRP_REQUIRE(view.bytes <= file_.size() - copiedBytes_, Error::StsParseError,
                      what << ": the checkpoint's transposed tensors take more bytes than the whole file");
         copiedBytes_ += view.bytes;
@@ -145,7 +145,7 @@ private:
         return contents_.copies.back().get();
     }
 
-    /// torch.nn.DataParallel puts "module." before every name.
+    /// torch.nn.DataParallel adds the prefix "module." to every name.
     void stripParallelPrefix()
     {
         const std::string prefix = "module.";
@@ -156,7 +156,7 @@ private:
             tensor.name.erase(0, prefix.size());
     }
 
-    /// Numbers and short plain texts beside the weights, and one level further down ("args.norm_pix_loss").
+    /// Numbers and short plain texts stored with the weights, and one level further down ("args.norm_pix_loss").
     void collectMetadata(const PickleValue& dict, const PickleValue* weights, const std::string& prefix, int depth)
     {
         for (size_t i = 0; i + 1 < dict.items.size(); i += 2)

@@ -15,13 +15,13 @@
 namespace cv { namespace ltrp { namespace io {
 
 // The format: 8 bytes little-endian length N, N bytes of JSON
-// {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"key": "text"}},
-// then the data, which the tensors fill without holes or overlaps.
+// {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"key": "text"}}, then
+// the data, which the tensors fill without gaps or overlaps.
 
 namespace
 {
 
-constexpr uint64_t maxHeaderBytes = 100000000;   // the limit of the format's own reader
+constexpr uint64_t maxHeaderBytes = 100000000;   // limit of the format's reference reader
 
 const DType allDTypes[] = {DType::Bool, DType::U8, DType::I8, DType::I16, DType::I32,
                            DType::I64, DType::F16, DType::BF16, DType::F32, DType::F64};
@@ -35,8 +35,8 @@ struct HeaderEntry
     bool hasDType = false, hasShape = false, hasOffsets = false;
 };
 
-/// Takes the header as a stream of parser events: no tree is built, nesting beyond the format's three levels ends the
-/// parse, and a key that comes twice is seen (a tree would have swallowed the first).
+/// Parses the header as a stream of events: no tree is built, nesting beyond the format's three levels ends the parse,
+/// and repeated keys are detected (a tree would keep only one).
 class HeaderHandler
 {
 public:
@@ -195,7 +195,7 @@ private:
     std::unordered_set<std::string> names_;
 };
 
-/// Checks one tensor against what lies before it and returns where it ends.
+/// Checks one tensor against the preceding ones and returns the end of its data.
 uint64_t checkPlace(const std::string& path, const HeaderEntry& entry, uint64_t previousEnd, uint64_t dataBytes)
 {
     const std::string tensor = path + ": tensor " + printable(entry.name);
@@ -237,7 +237,7 @@ TensorFileContents readSafetensors(const FileBytes& file)
     const char* const header = reinterpret_cast<const char*>(file.data() + 8);
     LTRP_REQUIRE(headerBytes > 0 && header[0] == '{', Error::StsParseError,
                  path << ": is not a safetensors file (its header does not begin with '{')");
-    // The JSON parser takes a zero byte for the end of its input and would not look at what follows.
+    // The JSON parser treats a zero byte as the end of its input and would ignore what follows.
     LTRP_REQUIRE(std::memchr(header, 0, static_cast<size_t>(headerBytes)) == nullptr, Error::StsParseError,
                  path << ": the header is not valid JSON (it contains a zero byte)");
     HeaderHandler handler(path);
@@ -319,7 +319,7 @@ void writeSafetensors(const std::string& path, const std::vector<TensorOut>& ten
         end += bytes;
     }
     header += "}";
-    while ((8 + header.size()) % 64 != 0)   // aligned tensors can be used straight from a mapping
+    while ((8 + header.size()) % 64 != 0)   // aligned tensors can be used directly from a mapping
         header += ' ';
     LTRP_REQUIRE(header.size() <= maxHeaderBytes, Error::StsOutOfRange,
                  path << ": cannot write, names and metadata take " << header.size() << " bytes, the format allows "

@@ -130,7 +130,7 @@ const char* dtypeName(DType type)
 std::shared_ptr<const TensorFile> readTensorFile(std::shared_ptr<const FileBytes> file)
 {
     const std::string& path = file->path();
-    // torch.save before PyTorch 1.6: a bare pickle that begins with this number, or (older still) a tar archive.
+    // torch.save before PyTorch 1.6: a bare pickle that begins with this number, or (even older) a tar archive.
     const std::string_view legacyMagic("\x80\x02\x8a\x0al\xfc\x9c" "F\xf9 j\xa8P\x19", 14);
     const bool braceAtEight = file->size() > 8 && file->data()[8] == '{';
     const bool isTar = !braceAtEight && file->size() > 262 && std::memcmp(file->data() + 257, "ustar", 5) == 0;
@@ -138,7 +138,8 @@ std::shared_ptr<const TensorFile> readTensorFile(std::shared_ptr<const FileBytes
                  path << ": is a PyTorch checkpoint of the old format (before 1.6), which is not read. Save it anew "
                          "with Python: torch.save(torch.load('old.pth', map_location='cpu'), 'new.pth')");
 
-    // A safetensors file may begin with the letters of a zip file (as its header's length); the brace tells them apart.
+    // A safetensors file may begin with the magic bytes of a zip file (as its header's length); the brace distinguishes
+    // them.
     TensorFileContents contents;
     if (startsWith(*file, std::string_view("PK\x03\x04", 4)) && !braceAtEight)
         contents = readPytorch(*file);
@@ -216,18 +217,18 @@ uint16_t floatToHalf(float value)
     const uint32_t bits = floatBits(value);
     const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
     const uint32_t magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u)   // NaN: kept quiet, with the upper bits of its payload
+    if (magnitude > 0x7f800000u)   // NaN: stays quiet, with the upper bits of its payload
         return static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));
-    if (magnitude >= 0x47800000u)   // 2^16 and infinity
+    if (magnitude >= 0x47800000u)   // from 2^16 to infinity
         return static_cast<uint16_t>(sign | 0x7c00u);
-    uint32_t result, rest, half;   // magnitude cut to half precision, what was cut off, half a unit of that
-    if (magnitude >= 0x38800000u)   // normal: 2^-14 and up
+    uint32_t result, rest, half;   // truncated magnitude; the bits cut off; half a unit of the last place
+    if (magnitude >= 0x38800000u)   // normal: from 2^-14
     {
         result = (magnitude - 0x38000000u) >> 13;
         rest = magnitude & 0x1fffu;
         half = 0x1000u;
     }
-    else if (magnitude >= 0x33000000u)   // subnormal: 2^-25 and up
+    else if (magnitude >= 0x33000000u)   // subnormal: from 2^-25
     {
         const uint32_t shift = 126u - (magnitude >> 23);   // 14 .. 24
         const uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
@@ -237,7 +238,7 @@ uint16_t floatToHalf(float value)
     }
     else
         return sign;
-    // A carry out of the mantissa raises the exponent, at the top to infinity: what rounding asks for.
+    // A carry out of the mantissa increments the exponent, up to infinity, as rounding requires.
     if (rest > half || (rest == half && (result & 1u)))
         ++result;
     return static_cast<uint16_t>(sign | result);

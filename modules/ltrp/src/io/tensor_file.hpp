@@ -34,16 +34,17 @@ struct TensorView
 class TensorFile
 {
 public:
-    /// Selects the reader by content. @throws cv::Exception naming the file, the item, the expected and the found
+    /// Selects the reader by content. @throws cv::Exception naming the file, the item, the expected and the actual
+    /// value
     static std::shared_ptr<const TensorFile> open(const std::string& path);
-    /// Opens the files that an index (model.safetensors.index.json) lists as one. Each tensor must be in one of them
-    /// only.
+    /// Opens the files listed in an index (model.safetensors.index.json) as one. Each tensor must be in exactly one of
+    /// them.
     static std::shared_ptr<const TensorFile> merge(const std::string& path,
                                                    const std::vector<std::shared_ptr<const TensorFile>>& parts);
     virtual ~TensorFile() = default;
 
     const std::string& path() const { return path_; }
-    uint64_t fileBytes() const { return fileBytes_; }       ///< of all its files
+    uint64_t fileBytes() const { return fileBytes_; }       ///< total of all its files
     const std::string& format() const { return format_; }   ///< "safetensors" or "pytorch"
     const std::vector<TensorView>& tensors() const { return tensors_; }
     const TensorView* find(const std::string& name) const;  ///< null when absent
@@ -57,7 +58,7 @@ protected:
     uint64_t fileBytes_ = 0;
     std::vector<TensorView> tensors_;
     std::map<std::string, std::string> metadata_;
-    std::unordered_map<std::string, size_t> index_;   ///< name -> place in tensors_
+    std::unordered_map<std::string, size_t> index_;   ///< name -> index in tensors_
 };
 
 /// Converts any floating dtype (F16, BF16, F32, F64) to float; `out` holds view.count() values.
@@ -71,7 +72,7 @@ uint16_t floatToBfloat16(float value);
 float halfToFloat(uint16_t bits);
 float bfloat16ToFloat(uint16_t bits);
 
-/// A tensor to be written.
+/// A tensor to write.
 struct TensorOut
 {
     std::string name;
@@ -81,7 +82,7 @@ struct TensorOut
 };
 
 /// Writes a safetensors file atomically (temporary file in the same folder, fsync, rename, fsync of the folder).
-/// Tensors are laid out in the order given, data section 64-byte aligned by padding the header with spaces.
+/// Tensors are stored in the given order; the header is padded with spaces so that the data section is 64-byte aligned.
 void writeSafetensors(const std::string& path, const std::vector<TensorOut>& tensors,
                       const std::map<std::string, std::string>& metadata);
 

@@ -10,16 +10,16 @@
 
 namespace cv { namespace ltrp { namespace io {
 
-/// Result of a reader, from which a TensorFile is made.
+/// Contents from which a TensorFile is made.
 struct TensorFileContents
 {
     std::string format;
     std::vector<TensorView> tensors;
     std::map<std::string, std::string> metadata;
-    std::vector<std::unique_ptr<uint8_t[]>> copies;   ///< of tensors that are not contiguous in the file
+    std::vector<std::unique_ptr<uint8_t[]>> copies;   ///< tensors that are not contiguous in the file
 };
 
-/// One reader per format, for untrusted input: they throw cv::Exception unless the whole file is valid.
+/// One reader per format, for untrusted input: throws cv::Exception unless the whole file is valid.
 TensorFileContents readSafetensors(const FileBytes& file);
 TensorFileContents readPytorch(const FileBytes& file);
 

@@ -18,11 +18,11 @@ namespace
 constexpr uint32_t localSignature = 0x04034b50u, centralSignature = 0x02014b50u, endSignature = 0x06054b50u;
 constexpr uint32_t end64Signature = 0x06064b50u, locatorSignature = 0x07064b50u;
 constexpr uint64_t localBytes = 30, centralBytes = 46, endBytes = 22, end64Bytes = 56, locatorBytes = 20;
-constexpr uint64_t marker32 = 0xffffffffu, marker16 = 0xffffu;   // "look into the zip64 record instead"
+constexpr uint64_t marker32 = 0xffffffffu, marker16 = 0xffffu;   // "see the zip64 record"
 constexpr unsigned encryptedFlags = 1u << 0 | 1u << 6 | 1u << 13;
 constexpr unsigned sizesFollowFlag = 1u << 3;   // the local header was written before size and CRC were known
 
-/// Replaces the fields that hold the marker by those of the zip64 extra field, in the order given.
+/// Replaces fields that hold the marker by those of the zip64 extra field, in the given order.
 bool applyZip64(const uint8_t* extra, size_t extraBytes, std::initializer_list<uint64_t*> fields)
 {
     bool wanted = false;

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What a backend does unless it overrides it; trainBlock() and its relatives: train_block.cpp.
+// Default implementations of Backend; trainBlock() and related functions: train_block.cpp.
 #include "training.hpp"
 
 namespace cv { namespace ltrp { namespace ops {

@@ -77,7 +77,7 @@ struct SampledVariants
     int tokens, compared, heads;
     const int* droppedToken;     ///< [variants], host memory: the token left out of each, `compared` or more
     int variants;
-    double share;           ///< in (0, 1]: share of the compared tokens that a variant computes, at least one
+    double share;           ///< in (0, 1]: share of the compared tokens that are computed per variant, at least one
     const float* scale;     ///< [compared]: factor of a token's differences, or null
     bool squared;
 };
@@ -101,7 +101,7 @@ struct TrainingSetup;
 struct Samples;
 class Training;
 
-/// A count that is not negative, for products that may exceed an int.
+/// A non-negative count as size_t, for products that may exceed an int.
 inline size_t z(int n) { return static_cast<size_t>(n); }
 
 /// Division of images of width x height pixels into square patches.
@@ -126,7 +126,7 @@ struct DeviceImage
 enum class PatchOrder { ChannelFirst, ChannelLast };
 
 /// The two orders of the decoder's tokens: class token and patches in raster order; or masked patches, class token,
-/// visible patches (each ascending), so that the compared ones stand first.
+/// visible patches (each ascending), so that the compared ones are first.
 enum class TokenOrder { Raster, MaskedFirst };
 
 /// A sequence of operations that is repeated with the same sizes, addresses and weights.
@@ -218,10 +218,10 @@ public:
     /// y [rows, out] = linear(layerNorm(x [rows, in])).
     virtual void normLinear(const NormWeights& norm, const LinearWeights& linear, const float* x, float* y,
                             int rows) const = 0;
-    /// Runs `count` blocks on x [batch, tokens, dim], in place. droppedToken [batch] (or null): a masked token, which is no
-    /// key and attends to nothing; -1: none. In the last block only the first `queries` tokens of each item are
-    /// computed after keys and values; the others keep their values from before it. qkv [batch, tokens, 3*dim] and
-    /// attended [batch, tokens, dim] are scratch.
+    /// Runs `count` blocks on x [batch, tokens, dim], in place. droppedToken [batch] (or null): a masked token, which
+    /// is no key and attends to nothing; -1: none. In the last block only the first `queries` tokens of each item are
+    /// computed after keys and values; the others keep their input values. qkv [batch, tokens, 3*dim] and attended
+    /// [batch, tokens, dim] are scratch.
     virtual void runBlocks(const BlockWeights* blocks, int count, float* x, const int* droppedToken, int batch, int tokens,
                            int heads, int queries, float* qkv, float* attended) const = 0;
     /// Runs the blocks `variants` times from each input x0 [inputs, tokens, dim]: x [inputs, variants, tokens, dim],
@@ -247,7 +247,7 @@ public:
     /// dx = dy * gelu'(x); dx may be dy.
     virtual void geluBackward(const float* x, const float* dy, float* dx, size_t count) const = 0;
 
-    /// Floats that attention() stores per query of a head with `tokens` keys: on the CPU its weights and padding.
+    /// Floats per query that attention() stores for a head with `tokens` keys: on the CPU its weights and padding.
     virtual int probabilityStride(int tokens) const = 0;
 
     /// Multi-head attention: qkv [batch, tokens, 3*dim] (q, k, v, each head by head) -> out [batch, tokens, dim].
@@ -278,7 +278,7 @@ public:
 
     /// Forward pass of a block in training, on x [batch, tokens, dim] in place. tape [tapeFloats()]: values for
     /// backwardBlock(). These four are composed of the operations above unless a backend overrides them; the content of
-    /// the tape is then its own.
+    /// the tape then depends on the backend.
     virtual void trainBlock(const BlockWeights& block, float* x, int batch, int tokens, int heads, float* tape,
                             float* scratch) const;
     /// Backward pass: d [batch, tokens, dim], in place, from the gradient at the block's output to that at its input;
@@ -303,20 +303,20 @@ public:
     /// Scale for gradients of about 1 / count, a power of two, so that half precision neither overflows nor underflows.
     virtual float gradientScale(size_t count) const;
 
-    /// Creates a backend for other weights on the same device; operations of both keep their order.
+    /// Creates a backend for other weights on the same device; operations of both backends stay in order.
     virtual std::shared_ptr<const Backend> companion(Precision precision, bool frozen) const;
     /// Creates the training state on a device; null on the host, which uses train/optimizer.cpp. `pass` runs on this
     /// backend and its companions.
     virtual std::unique_ptr<Training> training(
         const TrainingSetup& setup, const std::function<void(const Samples&, float*, double*)>& pass) const;
 
-    /// Null if recording saves nothing, and for weights that change.
+    /// Null if recording saves nothing, or if the weights change.
     virtual std::unique_ptr<Replay> replay() const;
 
     /// Estimates for each variant the mean over compared tokens and values of |prediction - the anchor's prediction| *
     /// scale (squared: of its square); the anchor has all tokens. There are two approximations. A variant computes only
     /// a sample of the compared tokens, drawn deterministically: tokens that attend more to the dropped one in the
-    /// first block are taken more often and weighted less. Keys and values of the other tokens are the anchor's.
+    /// first block are drawn more often and weighted less. Keys and values of the other tokens are the anchor's.
     /// @throws Error::StsNotImplemented on devices without it
     virtual void sampledDifferences(const SampledVariants& work, double* means) const;
 

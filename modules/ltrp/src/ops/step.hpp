@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What host code and kernels share of a training step. Depends on neither OpenCV nor CUDA.
+// Types of a training step shared by host code and kernels. Depends on neither OpenCV nor CUDA.
 #ifndef OPENCV_LTRP_OPS_STEP_HPP
 #define OPENCV_LTRP_OPS_STEP_HPP
 
@@ -30,7 +30,7 @@ struct CrossEntropy
     const float* logits;     ///< [batch, classes]
     const int* labels;       ///< [batch], each 0 to classes - 1
     int batch, classes;
-    float smoothing;         ///< in [0, 1): share of the target that all classes have alike; the label has the rest
+    float smoothing;         ///< in [0, 1): share of the target spread evenly over all classes; the label has the rest
     float gradientScale;
     float* dLogits;          ///< [batch, classes]: the gradient times gradientScale; may be logits
     double* loss;            ///< mean over the batch; not finite if a logit is not

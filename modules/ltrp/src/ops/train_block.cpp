@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A transformer block in training, written in the single operations: for devices that have nothing better, and what a
-// better one is held against.
+// A transformer block in training, composed of single operations: for devices without a faster implementation, and as
+// the reference in tests.
 #include "ops.hpp"
 #include "bump_allocator.hpp"
 

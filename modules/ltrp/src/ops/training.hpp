@@ -42,7 +42,7 @@ struct TrainingSetup
     int largestCrop;              ///< in pixels, width and height
     int targets;                  ///< target values per image; 0: none
     uint64_t seed;                ///< of the masks
-    bool recordable;              ///< the pass neither waits nor copies between host and device
+    bool recordable;              ///< whether the pass neither waits nor copies between host and device
     /// With several workers: called between a step's last batch and its update, never recorded. gradients [total] and the
     /// mean loss, in the device's memory, become their sums over all workers in the order of `stream`. Null: one worker
     std::function<void(float* gradients, double* loss, void* stream)> sumOverWorkers;
@@ -69,7 +69,7 @@ struct StepReport
 /// A training with weights, gradients, optimizer state and images on a device. A step is a sequence of calls on its
 /// stream: resize, mirror and normalise images, draw masks, run the network's pass, and after the last batch the
 /// optimizer, which changes nothing if a loss or gradient is not finite. After the first step there are no allocations
-/// and no waits, and the device replays a recording.
+/// or waits, and the device replays a recording.
 class Training
 {
 public:

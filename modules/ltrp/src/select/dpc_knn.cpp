@@ -24,7 +24,7 @@ size_t at(int index)
     return static_cast<size_t>(index);
 }
 
-/// Patches whose distances to each other are computed together: their values stay in the cache meanwhile.
+/// Block of patches whose mutual distances are computed together, so that their values stay in the cache.
 enum { blockRows = 32 };
 
 /// Side of a patch as clustering sees it: that of the published networks.
@@ -38,7 +38,7 @@ double sumOfSmallestSquares(const double* values, int n, int k, std::vector<doub
         scratch.assign(values, values + n);
         std::partial_sort(scratch.begin(), scratch.begin() + k, scratch.end());
     }
-    else   // few: a short sorted list is quicker, since nearly every value is turned away by its last one
+    else   // small k: a short sorted list is faster, since its last entry rejects nearly every value
     {
         scratch.assign(at(k), std::numeric_limits<double>::infinity());
         for (int i = 0; i < n; ++i)
@@ -106,7 +106,7 @@ Mat patchDistances(const Mat& features)
     const double scale = 1 / std::sqrt(static_cast<double>(features.cols));
     Mat wide(n, (features.cols + 7) / 8 * 8, CV_64F), distances(n, n, CV_64F);
     wide.colRange(features.cols, wide.cols).setTo(0);
-    features.convertTo(wide.colRange(0, features.cols), CV_64F);   // differences are exact, as a product could not be
+    features.convertTo(wide.colRange(0, features.cols), CV_64F);   // so that differences are exact
     std::vector<std::pair<int, int>> blocks;   // on and below the diagonal
     for (int i = 0; i < n; i += blockRows)
         for (int j = 0; j <= i; j += blockRows)
@@ -176,7 +176,7 @@ Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float*
             if (d[result.centres[at(c)]] < d[result.centres[at(nearest)]])
                 nearest = c;
     }
-    for (int c = 0; c < clusters; ++c)   // also where another centre holds the very same pixels
+    for (int c = 0; c < clusters; ++c)   // even if another centre has identical pixels
         result.assignment[at(result.centres[at(c)])] = c;
     result.size.assign(at(clusters), 0);
     for (int c : result.assignment)
@@ -211,8 +211,8 @@ ClusterChoice chooseFromClusters(const Clusters& clusters, const float* memberNo
     for (int c = 0; c < total; ++c)
         if (kept[at(choice.representative[at(c)])])
             choice.effectiveSize[at(c)] = 0;
-    // Every cluster has a member, and at most keptByScore.size() of them have an effective size of 0: what is taken
-    // here is never one of those.
+    // Every cluster has a member, and at most keptByScore.size() of them have effective size 0, so none of those is
+    // taken here.
     for (int c : topK(choice.effectiveSize.data(), choice.effectiveSize.size(), at(count)))
         choice.kept.push_back(choice.representative[at(c)]);
     return choice;

@@ -26,8 +26,8 @@ Mat patchDistances(const float* pixels, const vit::InputConfig& input);
 /// The same for any vectors. features: CV_32FC1, one row per patch.
 Mat patchDistances(const Mat& features);
 
-/// Result of DPC-KNN clustering (Du et al., Knowledge-Based Systems 99, 2016), with the intermediate values that golden
-/// cases compare.
+/// Result of DPC-KNN clustering (Du et al., Knowledge-Based Systems 99, 2016), with intermediate values for golden
+/// tests.
 struct Clusters
 {
     std::vector<double> density;     ///< exp(-mean of the k smallest squared distances, itself included) + 1e-6 * noise
@@ -41,7 +41,7 @@ struct Clusters
 /// that separate equal densities, or null.
 Clusters dpcKnn(const Mat& distances, int clusters, int neighbours, const float* densityNoise);
 
-/// Patches chosen from the clusters.
+/// Patches selected from the clusters.
 struct ClusterChoice
 {
     std::vector<int> representative;   ///< one member of each cluster: largest cluster number + noise in 32-bit floats

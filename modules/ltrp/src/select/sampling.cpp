@@ -32,23 +32,23 @@ std::vector<double> logWeights(const std::vector<double>& values, double tempera
         variance += (value - mean) * (value - mean) / static_cast<double>(values.size());
     const double deviation = std::sqrt(variance);
     std::vector<double> result;
-    for (double value : values)   // the mean cancels
+    for (double value : values)   // the mean cancels out
         result.push_back(deviation > 0 ? (value - values.front()) / deviation / temperature : 0.0);
     return result;
 }
 
-/// Patches in the order of their arrival, where each arrives after an exponentially distributed time whose rate is its
-/// weight: the next to arrive is one of those left, with probabilities as their weights (Efraimidis and Spirakis, IPL 2006;
-/// the logarithms of such times make the Gumbel top-k trick).
+/// Patches in order of arrival, where each arrives after an exponentially distributed time whose rate is its weight:
+/// the next arrival is one of the remaining patches with probability proportional to its weight (Efraimidis and
+/// Spirakis, IPL 2006; with logarithms of the times this is the Gumbel top-k trick).
 std::vector<int> sampledOrder(const Mat& scores, const std::vector<int>& order, double temperature, RandomStream random)
 {
     const std::vector<double> weights = logWeights(valuesOf(scores, order), temperature);
-    std::vector<double> logTimes(order.size());   // by patch number: the noise of a place does not follow its rank
+    std::vector<double> logTimes(order.size());   // by patch number: the noise of a patch does not depend on its rank
     for (double& time : logTimes)
         time = std::log(std::max(-std::log1p(-random.uniform(0., 1.)), DBL_MIN));
     for (size_t i = 0; i < order.size(); ++i)
         logTimes[static_cast<size_t>(order[i])] -= weights[i];
-    std::vector<int> kept = order;   // sorted stably: where a tiny temperature makes times infinite, the best are first
+    std::vector<int> kept = order;   // stable sort: if a tiny temperature makes times infinite, the best are first
     std::stable_sort(kept.begin(), kept.end(), [&](int a, int b)
                      { return logTimes[static_cast<size_t>(a)] < logTimes[static_cast<size_t>(b)]; });
     return kept;

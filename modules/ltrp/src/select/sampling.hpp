@@ -12,12 +12,12 @@ namespace cv { namespace ltrp { namespace select {
 /// The scores of patches, in the order of their numbers.
 std::vector<double> valuesOf(const Mat& scores, const std::vector<int>& patches);
 
-/// Logarithms of the softmax of the standardised scores, less that of the best patch: 0 and below. values: by descending score.
-/// @throws Error::StsBadArg for infinite scores, Error::StsOutOfRange for a temperature that is not above 0
+/// Logarithms of the softmax of the standardised scores, minus that of the best patch: at most 0. values: by descending
+/// score. @throws Error::StsBadArg for infinite scores, Error::StsOutOfRange for a temperature that is not above 0
 std::vector<double> logWeights(const std::vector<double>& values, double temperature);
 
-/// Numbers of all patches as SELECT_SAMPLE draws them, one after the other, by the softmax of the standardised scores.
-/// order: all patches by descending score
+/// All patches in the order in which SELECT_SAMPLE draws them, by the softmax of the standardised scores. order: all
+/// patches by descending score
 std::vector<int> sampledOrder(const Mat& scores, const std::vector<int>& order, double temperature, RandomStream random);
 
 }}}  // namespace

@@ -9,7 +9,7 @@
 
 namespace cv { namespace ltrp { namespace select {
 
-/// A score map from outside: CV_32FC1, not empty, finite. @throws cv::Exception
+/// Checks a score map given by the caller: CV_32FC1, not empty, finite. @throws cv::Exception
 inline Mat checkedScores(InputArray input)
 {
     const Mat scores = input.getMat();

@@ -12,7 +12,8 @@
 
 namespace cv { namespace ltrp { namespace select {
 
-/// Numbers of the k largest of n values, the largest first; of equal values the earlier one first. The values hold no NaN.
+/// Indices of the k largest of n values, in descending order; among equal values the earlier one first. The values must
+/// not be NaN.
 template <class T> std::vector<int> topK(const T* values, size_t n, size_t k)
 {
     LTRP_REQUIRE(k <= n, Error::StsOutOfRange, "cannot take the largest " << k << " of " << n << " values");

@@ -65,7 +65,7 @@ Mat barrierDistance(const Mat& values)
             high.at<float>(to) = most;
         }
     };
-    for (int scan = 0; scan < scans; ++scan)   // from the top left and from the bottom right
+    for (int scan = 0; scan < scans; ++scan)   // from the top left and from the bottom right, alternating
         for (int i = 1; i < values.rows - 1; ++i)
             for (int j = 1; j < values.cols - 1; ++j)
             {
@@ -101,7 +101,7 @@ Mat nearness(Size grid)
     for (int y = 0; y < grid.height; ++y)
         for (int x = 0; x < grid.width; ++x)
         {
-            // Doubled distances in whole numbers: patches equally far from the centre are exactly equal.
+            // Twice the distances, as integers: patches equally far from the centre compare equal.
             const double dx = (2 * x + 1 - grid.width) / static_cast<double>(grid.width);
             const double dy = (2 * y + 1 - grid.height) / static_cast<double>(grid.height);
             result.at<float>(y, x) = static_cast<float>(-(dx * dx + dy * dy));
@@ -109,14 +109,14 @@ Mat nearness(Size grid)
     return result;
 }
 
-/// Ranks in the scores plus `weight` times ranks in nearness to the centre.
+/// Ranks in the scores plus `weight` times ranks by nearness to the centre.
 Mat ranksWithCentre(const Mat& scores, double weight)
 {
     return teach::toRanks(scores) + weight * teach::toRanks(nearness(scores.size()));
 }
 
-/// Minus the place of each patch in a matrix of ordered dithering (Bayer, ICC 1973) of maxSide x maxSide: bits of row and
-/// column interleaved, the lowest first. Any number of first patches is spread evenly.
+/// Negative position of each patch in a maxSide x maxSide ordered-dithering matrix (Bayer, ICC 1973): bits of row and
+/// column interleaved, lowest first. For any n, the first n patches are spread evenly.
 Mat evenlySpread(Size grid)
 {
     Mat result(grid, CV_32F);
@@ -129,7 +129,7 @@ Mat evenlySpread(Size grid)
                 place = 4 * place + ((x ^ y) & bit ? 2 : 0) + (y & bit ? 1 : 0);
             places.emplace_back(place, y * grid.width + x);
         }
-    std::sort(places.begin(), places.end());   // ranks: a float holds them all
+    std::sort(places.begin(), places.end());   // float represents all ranks exactly
     for (size_t i = 0; i < places.size(); ++i)
         result.at<float>(places[i].second / grid.width, places[i].second % grid.width) = -static_cast<float>(i);
     return result;
@@ -137,7 +137,7 @@ Mat evenlySpread(Size grid)
 
 Mat shuffled(Size grid, uint64_t seed, uint32_t sample, uint32_t epoch)
 {
-    // Ranks rather than draws: no two patches are equal, so that no place of the grid is preferred.
+    // Ranks instead of random values: no two patches are equal, so no grid position is preferred.
     std::vector<int> places(static_cast<size_t>(grid.area()));
     for (size_t i = 0; i < places.size(); ++i)
         places[i] = static_cast<int>(i);

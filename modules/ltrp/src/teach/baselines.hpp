@@ -10,11 +10,11 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// Rankings without training, with which a ranker is compared.
+/// Rankings without training, to compare a ranker with.
 enum class Baseline
 {
     Random,             ///< a random order, a function of (seed, sample)
-    Uniform,            ///< an order whose first patches are spread evenly over the image: that of ordered dithering
+    Uniform,            ///< an order whose first patches are spread evenly over the image, by ordered dithering
     Centre,             ///< nearness to the image's centre, in widths and heights of the image
     Gradient,           ///< mean squared Sobel gradient of the grey image
     GradientSmooth,     ///< the same, smoothed over neighbouring patches
@@ -29,20 +29,20 @@ enum class Baseline
 
 const std::vector<Baseline>& baselines();      ///< all of them, in the order above
 const char* baselineName(Baseline baseline);   ///< "random", "spectral_residual", "spectral_centre_0.3", ...
-/// False for baselines of OpenCV's saliency module if the library was built without it.
+/// False for baselines of OpenCV's saliency module in builds without it.
 bool baselineAvailable(Baseline baseline);
 
 /// Baselines of one image. For gradient and saliencies the image is resized (antialiased cubic) to 16 pixels per patch,
-/// 224 x 224 for a grid of 14 x 14, for the barrier distance further to 8; a patch's score is the mean over its pixels.
+/// 224 x 224 for a grid of 14 x 14, and for the barrier distance to 8; a patch's score is the mean over its pixels.
 /// Smoothed ones are filtered by a Gaussian with a standard deviation of 0.7 patches. Intermediate results are computed
 /// once.
 class BaselineRanker
 {
 public:
-    /// image: as for Ranker::rank; not copied, and must not change. grid: 1 to 1024 columns and rows.
+    /// image: as for Ranker::rank; not copied, must not change. grid: 1 to 1024 columns and rows.
     BaselineRanker(InputArray image, Size grid);
-    /// @param seed, sample, epoch choose the order of Baseline::Random
-    /// @throws Error::StsNotImplemented where the baseline is not available
+    /// @param seed, sample, epoch determine the order of Baseline::Random
+    /// @throws Error::StsNotImplemented if the baseline is not available
     PatchRanking rank(Baseline baseline, uint64_t seed = 0, uint32_t sample = 0, uint32_t epoch = 0);
 
 private:
@@ -54,7 +54,7 @@ private:
 
     Mat image_;
     Size grid_;
-    Mat pixels_;                          ///< CV_8UC3 RGB, 16 pixels a patch
+    Mat pixels_;                          ///< CV_8UC3 RGB, 16 pixels per patch
     Mat gradient_, barrier_, spectral_;   ///< scores of the patches
 };
 

@@ -33,7 +33,7 @@ void toUnitLength(Mat& rows)
     }
 }
 
-/// Minus the mean similarity to the border patches that are most similar. keys [L, dim], rows of length 1.
+/// Negative mean similarity to the most similar border patches. keys [L, dim], rows of length 1.
 Mat contrast(const Mat& keys, const std::vector<int>& border)
 {
     Mat borderKeys;

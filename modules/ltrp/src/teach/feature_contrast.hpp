@@ -9,12 +9,12 @@
 
 namespace cv { namespace ltrp { namespace teach {
 
-/// Scores patches by the dissimilarity of their attention keys, in a masked autoencoder's encoder, to those of the
-/// image's border.
+/// Scores patches by how much their attention keys, in a masked autoencoder's encoder, differ from those at the image's
+/// border.
 ///
 /// The encoder's input is the whole image. The mean key at each position over many photos is subtracted from a patch's
-/// key, which removes the effect of the position, and the difference is scaled to length 1. A patch's score is minus
-/// the mean cosine similarity to the `neighbours` most similar border patches other than itself. Scores of several
+/// key, which removes the effect of the position, and the difference is scaled to length 1. A patch's score is the
+/// negative mean cosine similarity to the `neighbours` most similar border patches other than itself. Scores of several
 /// blocks are averaged as ranks. Border as background: Wei et al., ECCV 2012. Attention keys as patch features: Simeoni
 /// et al., BMVC 2021.
 class FeatureContrast

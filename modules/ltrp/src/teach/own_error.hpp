@@ -11,8 +11,8 @@ namespace cv { namespace ltrp { namespace teach {
 
 /// Reconstruction error of each masked patch.
 /// pixels [B, 3, S, S], idsKeep [B, visible] ascending; host memory.
-/// squared: mean squared instead of mean absolute difference. contrast: for autoencoders of normalised pixels, each
-/// patch's difference is multiplied by its standard deviation.
+/// squared: mean squared instead of mean absolute difference. contrast: for autoencoders of normalised pixels,
+/// multiplies each patch's difference by its standard deviation.
 /// errors [B, L], host memory: NaN for visible patches.
 void ownErrors(const vit::Mae& mae, const float* pixels, int batch, const int* idsKeep, int visible, bool squared, bool contrast,
                float* errors, vit::Workspace& ws);

@@ -25,7 +25,7 @@ struct Teacher
     std::vector<Term> terms;
 
     /// Parses "features*1+spectral*0.5"; an omitted weight is 1.
-    /// @throws Error::StsBadArg naming the term, what was found and the known cues
+    /// @throws Error::StsBadArg naming the term, the text found and the known cues
     static Teacher parse(const std::string& text);
     bool isSingle() const { return terms.size() == 1; }
     bool has(Cue cue) const;

@@ -14,7 +14,7 @@ namespace cv { namespace ltrp { namespace train {
 int reductionFor(Size image, int side, const AugmentOptions& options)
 {
     const double area = static_cast<double>(image.width) * image.height, narrow = std::min(image.width, image.height);
-    // A drawn crop of least area and most extreme ratio; and the centred one that stands in where none fits.
+    // A drawn crop of least area and most extreme ratio; and the centred crop used if no drawn one fits.
     const double drawn = std::sqrt(options.scaleMin * area * std::min(options.ratioMin, 1 / options.ratioMax));
     const double centred = narrow * std::min(1.0, std::min(1 / options.ratioMin, options.ratioMax));
     const double shortest = std::min(drawn, centred);
@@ -53,7 +53,7 @@ Rect randomCrop(Size image, const AugmentOptions& options, RandomStream& random)
 Crop drawCrop(const Mat& rgb, const AugmentOptions& options, RandomStream& random)
 {
     Crop crop;
-    // It is cut out before it is resized: the filter does not see the pixels beyond its borders.
+    // The crop is cut out before it is resized, so that the filter does not use pixels beyond its borders.
     const Rect rect = randomCrop(rgb.size(), options, random);
     crop.pixels = rgb(rect);
     const double width = rgb.cols, height = rgb.rows;

@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace train {
 
 std::string optionText(double value)
 {
-    for (int digits = 6; digits < 17; digits++)   // the shortest that is read back exactly
+    for (int digits = 6; digits < 17; digits++)   // the shortest text that reads back exactly
     {
         const std::string text = decimal(value, digits);
         if (parseDecimal(text) == value)
@@ -38,7 +38,7 @@ void chooseDefaults(TrainParams& params, int64_t images, bool onHost)
         const double stored = params.resume ? parseDecimal(storedOption(params.out, "accumulate")) : 0;
         const int old = stored >= 1 && stored <= 16384 ? static_cast<int>(stored) : 0;
         const int64_t most = onHost ? 512 : 4096;
-        const int64_t wanted = std::min(most, images / 16);   // at least 16 updates an epoch
+        const int64_t wanted = std::min(most, images / 16);   // at least 16 updates per epoch
         params.accumulate = old > 0 ? old : static_cast<int>(std::max<int64_t>(1, wanted / params.batch));
     }
     if (params.warmupEpochs < 0)
@@ -57,7 +57,8 @@ OptionList runOptions(const TrainParams& params, const Objective& objective, dou
     options.emplace_back("seed", std::to_string(params.seed));
     options.emplace_back("jpeg", params.reduceJpegs ? "reduced" : "full");
     options.emplace_back("data", data);
-    // Matrix libraries split long sums among their threads: another number rounds differently, and so does a GPU.
+    // Matrix libraries split long sums among their threads: another number of threads rounds differently, and so does a
+    // GPU.
     options.emplace_back("threads", objective.backend().onHost() ? std::to_string(getNumThreads()) : "those of a GPU");
     return options;
 }

@@ -32,7 +32,7 @@ const char* const stateKey = "ltrp.checkpoint";
 const char* const crcKey = "ltrp.crc32";
 const int checkpointVersion = 1;
 
-/// A checkpoint file, checked whole: the mapping and what its header says.
+/// A validated checkpoint file: the mapping and the parsed header.
 struct OpenCheckpoint
 {
     std::shared_ptr<const io::TensorFile> file;
@@ -40,8 +40,8 @@ struct OpenCheckpoint
     int64_t adamSteps = 0;
 };
 
-/// Cut short, or other bytes than were written: the one before it may be taken. Everything else that is wrong with a checkpoint
-/// is not this program's to pass over.
+/// Truncated, or a wrong checksum: the previous checkpoint may be used instead. All other errors in a checkpoint are
+/// reported.
 class Damaged : public std::runtime_error
 {
 public:
@@ -57,7 +57,7 @@ const io::TensorView& floats(const io::TensorFile& file, const char* name, size_
     return view;
 }
 
-/// @throws Damaged, or cv::Exception for what is whole and yet not usable
+/// @throws Damaged, or cv::Exception for a complete file that cannot be used
 OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
 {
     OpenCheckpoint result;
@@ -67,7 +67,7 @@ OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
     }
     catch (const cv::Exception& error)
     {
-        if (error.code == Error::StsParseError || error.code == Error::StsUnsupportedFormat)   // of the container
+        if (error.code == Error::StsParseError || error.code == Error::StsUnsupportedFormat)   // error in the container
             throw Damaged(error.err);
         throw;
     }
@@ -76,7 +76,7 @@ OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
     LTRP_REQUIRE(state != metadata.end() && crc != metadata.end(), Error::StsBadArg,
                  path << ": not a training checkpoint");
     result.state = io::parseJsonText<Json>(state->second);
-    // First of all: what another version has written need not fit what follows.
+    // Checked first: a checkpoint of another version may fail the checks below.
     const Json version = result.state.is_object() ? result.state.value("version", Json()) : Json();
     LTRP_REQUIRE(!version.is_number() || version == checkpointVersion, Error::StsBadArg, path << ": a checkpoint of version "
                  << version << ", this program reads version " << checkpointVersion);
@@ -97,7 +97,7 @@ OpenCheckpoint openCheckpoint(const std::string& path, int64_t step)
     return result;
 }
 
-/// Values as no training leaves them: a step with them would not end well, or end the run later, at a place that says nothing.
+/// Rejects values that no training produces: they would fail in the next step, or later with an unrelated message.
 void checkValues(const std::string& path, const io::TensorView& view, double least)
 {
     for (size_t i = 0; i < view.count(); i++)
@@ -214,7 +214,7 @@ void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& 
     for (const int64_t other : listCheckpoints(folder))
         if (std::find(usable.begin(), usable.end(), other) == usable.end())
         {
-            std::error_code ignored;   // an old checkpoint that stays does no harm
+            std::error_code ignored;   // a remaining old checkpoint does no harm
             fs::remove(checkpointPath(folder, other), ignored);
         }
 }
@@ -232,7 +232,7 @@ std::string storedOption(const std::string& folder, const std::string& name)
         }
         catch (const std::exception&)
         {
-            // What is wrong is said when it is read as a whole.
+            // The error is reported when the whole file is read.
         }
     }
     return std::string();

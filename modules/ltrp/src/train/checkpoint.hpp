@@ -20,14 +20,15 @@ std::string optionsJson(const OptionList& options);
 
 /// "checkpoint-00001200.safetensors" in a folder.
 std::string checkpointPath(const std::string& folder, int64_t step);
-/// Steps of the checkpoint files in a folder, newest first, whatever their state.
+/// Steps of the checkpoint files in a folder, newest first, valid or not.
 std::vector<int64_t> listCheckpoints(const std::string& folder);
 
-/// Who computes the updates. Part of a checkpoint, but not an option: a training continues with any other.
+/// The processes that compute the updates. Part of a checkpoint, but not an option: training can continue with another
+/// setup.
 struct WorkerSetup
 {
     int workers = 1;
-    bool ordered = true;   ///< gradients are added in the order of the batches, whoever computed them
+    bool ordered = true;   ///< gradients are added in the order of the batches, whichever worker computed them
 
     std::string text() const;
 };
@@ -38,7 +39,7 @@ struct WorkerSetup
 void writeCheckpoint(const std::string& folder, int64_t step, const OptionList& options, const WorkerSetup& workerSetup,
                      const vit::ParamArena& params, const AdamW& optimizer, std::vector<int64_t>& usable);
 
-/// Options of the newest checkpoint in a folder; empty if there is none or it has none.
+/// Value of an option in the newest checkpoint of a folder; empty if there is no checkpoint or no such option.
 std::string storedOption(const std::string& folder, const std::string& name);
 
 /// Reads the newest complete checkpoint into params and optimizer. @return its step, or -1 if there is no checkpoint

@@ -13,7 +13,7 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// Seconds of a clock that never goes back.
+/// Seconds of a monotonic clock.
 inline double now()
 {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -26,7 +26,7 @@ inline double wallClock()
     return std::round(std::chrono::duration<double>(time).count() * 1000) / 1000;
 }
 
-/// What is said of a run that will take so many seconds: nothing below an hour, above a day also what would shorten it.
+/// Text about the expected length of a run: empty below an hour; above a day with advice on how to shorten it.
 inline std::string lengthText(double seconds)
 {
     const double hours = seconds / 3600;
@@ -38,7 +38,7 @@ inline std::string lengthText(double seconds)
            (days ? "; fewer epochs, a smaller preset (tiny), a smaller size or a GPU shorten it" : "");
 }
 
-/// Images per second over the last minute: a single slow update (a checkpoint) does not shake the estimate.
+/// Images per second over the last minute: a single slow update (a checkpoint) hardly changes the estimate.
 class Rate
 {
 public:

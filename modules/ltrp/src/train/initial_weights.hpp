@@ -30,7 +30,7 @@ private:
 /// one of the same geometry; to a ranker or classifier from the first blocks of an autoencoder's encoder of the same
 /// width, number of heads, image and patch size. Its head, and its norm if it has fewer blocks, then keep their random
 /// values.
-/// @throws Error::StsBadArg naming the file, what differs, the expected and the found
+/// @throws Error::StsBadArg naming the file, the property, the expected and the actual value
 void copyInitialWeights(const io::Model& from, io::Model& to);
 
 }}}  // namespace

@@ -36,8 +36,8 @@ double logistic(double x)
 }
 
 /// One ordered pair of RankNet in logit form: -(t log p + (1-t) log(1-p)) = softPlus(s d) - t s d, p = logistic(s d).
-/// The difference of targets is taken in 32 bits, as the published code does, so that pairs at the threshold fall
-/// on the same side.
+/// The difference of targets is computed in 32 bits, as in the published code, so that pairs at the threshold are
+/// treated alike.
 double rankNetPair(const float* yPred, const float* yTrue, int i, int j, const RankLossParams& params, double scale,
                    double* grad)
 {
@@ -98,7 +98,7 @@ double focusedRank(const float* yPred, const float* yTrue, int n, int batch, int
     const int best = std::min(focused, n);
     double value = ops::listMle(yPred, std::vector<int>(order.begin(), order.begin() + best), 1.0 / batch, grad);
     if (best == n)
-        return value;   // nothing to compare with: the list is all there is
+        return value;   // the list contains all values, there is nothing to compare with
     const double scale = 0.5 / (static_cast<double>(batch) * best * (n - best));
     for (int i = 0; i < best; i++)
         for (int j = best; j < n; j++)

@@ -18,7 +18,7 @@ enum class RankLoss   // in the order of words::losses
     PointWise,     ///< mean squared difference
     FocusedRank    ///< ListMLE on the 10 best + RankNet between those and the rest
 };
-/// From one of words::losses.
+/// Parses a name in words::losses.
 RankLoss parseRankLoss(const std::string& name);
 
 /// Parameters of the losses other than ListMLE; the defaults are the published ones.

@@ -17,7 +17,7 @@ namespace cv { namespace ltrp { namespace train {
 namespace
 {
 
-/// A run of values that are treated alike.
+/// A range of values with the same settings.
 struct Piece
 {
     size_t begin, count;
@@ -25,8 +25,8 @@ struct Piece
     float rate;   ///< factor of the learning rate
 };
 
-/// Loops without calls or branches, so that the compiler vectorises them; the square root is OpenCV's vectorised one
-/// because the compiler's own keeps errno and stays scalar.
+/// Loops without calls or branches, so that the compiler vectorises them. The square root is OpenCV's vectorised one,
+/// because the standard one sets errno and is not vectorised.
 void updatePiece(float* w, float* g, float* m, float* v, size_t count, float keep, float rate, const ops::AdamWFactors& f,
                  bool clear)
 {
@@ -94,7 +94,7 @@ void AdamW::step(vit::ParamArena& params, float* grads, const AdamWParams& optio
     const ops::AdamWFactors factors = adamWFactors(options, steps + 1);
     steps++;
 
-    // What weight decay leaves of a weight.
+    // Factor of a weight after weight decay.
     const auto kept = [&](float rate) { return rate == 1 ? factors.decayed : 1 - (1 - factors.decayed) * rate; };
     const size_t longest = 1 << 16;
     std::vector<Piece> pieces;

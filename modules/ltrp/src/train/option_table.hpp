@@ -11,8 +11,8 @@
 
 namespace cv { namespace ltrp { namespace train {
 
-/// A number that all trainings share: the one source of checkParams(), of runOptions(), of the tool's options and of Python's
-/// members.
+/// A numeric option of all trainings: the single source for checkParams(), runOptions(), the tool's options and
+/// Python's members.
 struct TrainOption
 {
     const char* name;              ///< in the tool, config files, logs and checkpoints
@@ -20,8 +20,8 @@ struct TrainOption
     double TrainParams::*real;     ///< the member, or null
     int TrainParams::*whole;       ///< the member if `real` is null
     bool (*valid)(const TrainParams& params);
-    const char* range;             ///< what valid() requires, in words
-    bool decidesResult;            ///< a resumed training needs the same value
+    const char* range;             ///< the condition of valid() in words
+    bool decidesResult;            ///< whether a resumed training needs the same value
     const char* help;
 
     double value(const TrainParams& params) const { return real ? params.*real : params.*whole; }

@@ -21,7 +21,7 @@ public:
         model_.mae = config;
         model_.params = vit::ParamArena(vit::maeLayout(config));
         mae_.reset(new vit::Mae(model_.mae, model_.params));
-        start_.apply(model_);   // now, so that a file that does not fit is refused before anything is computed
+        start_.apply(model_);   // here, so that an unsuitable file is rejected before anything is computed
     }
 
     io::Model& model() CV_OVERRIDE { return model_; }

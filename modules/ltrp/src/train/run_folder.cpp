@@ -50,7 +50,7 @@ void RunFolder::checkContents(bool resume) const
                  << ": holds final.safetensors but no checkpoint to go on from; choose another folder");
 }
 
-/// What io::AtomicFile leaves when its process is killed in the middle of a write.
+/// Removes temporary files that io::AtomicFile leaves if its process is killed during a write.
 void RunFolder::removeLeftovers() const
 {
     for (const fs::directory_entry& entry : fs::directory_iterator(path_))
@@ -100,7 +100,7 @@ RunLog::RunLog(const std::string& path, int64_t keep) : path_(path)
         {
             const nlohmann::json json = io::parseJsonText<nlohmann::json>(line);
             if (json.is_object() && json.value("step", nlohmann::json()).is_number_integer() &&
-                json["step"].get<double>() <= static_cast<double>(keep))   // as a double: larger than any int64 is no negative number
+                json["step"].get<double>() <= static_cast<double>(keep))   // double: may exceed int64
                 kept.write(line + "\n");
         }
         kept.commit();

@@ -18,12 +18,12 @@ namespace cv { namespace ltrp { namespace train {
 class RunFolder
 {
 public:
-    /// Creates the folder if it does not exist. @throws if another process trains into it, or if it has files of a run
-    /// and `resume` is false
+    /// Creates the folder if it does not exist. @throws if another process uses it for training, or if it contains
+    /// files of a run and `resume` is false
     RunFolder(const std::string& path, bool resume);
 
     const std::string& path() const { return path_; }
-    /// Refuses a training that reads a file of this folder, by any name or link.
+    /// Throws if the training reads a file of this folder, by any name or link.
     void refuseInputs(const std::vector<std::string>& read) const;
     std::string file(const std::string& name) const;
 

@@ -53,7 +53,7 @@ Json toJson(const TargetDescription& description, int images)
     return json;
 }
 
-/// What a file's metadata says; every value is checked before it is used.
+/// A file's parsed metadata; every value is validated.
 struct Header
 {
     std::string text;
@@ -88,7 +88,7 @@ Header readHeader(const io::TensorFile& file)
     return header;
 }
 
-/// Checks the file's tensors and sum against its header and place.
+/// Checks the file's tensors and checksum against its header and position.
 void checkFile(const io::TensorFile& file, const Header& header, int count)
 {
     const int grid = header.description.input.grid();
@@ -107,10 +107,10 @@ void checkFile(const io::TensorFile& file, const Header& header, int count)
                  << (crc == file.metadata().end() ? std::string("one in the metadata") : io::printable(crc->second)) << "; remove the file and compute it again");
 }
 
-/// The first thing in which two descriptions that were read differ, in words.
+/// The first difference between two parsed descriptions, in words.
 std::string difference(const std::string& expected, const std::string& found)
 {
-    // The teacher's options beside the others: one object has no objects within it.
+    // Moves the teacher's options to the top level, so that the objects are flat.
     const auto flat = [](const std::string& text)
     {
         Json json = Json::parse(text), teacher = json["teacher"];
@@ -237,7 +237,8 @@ void TargetStore::crop(int image, const Rect2d& region, bool mirrored, float* ou
         std::memcpy(&value, map + static_cast<size_t>(y * grid + x) * sizeof(float), sizeof(float));
         return static_cast<double>(value);
     };
-    // Places in the map, where its patches' centres are whole numbers; beyond the outermost centres their value goes on.
+    // Positions in the map in units of patches, integers at patch centres; beyond the outermost centres the value is
+    // constant.
     struct Place { int low, high; double share; };
     const auto place = [grid](double centre)
     {

@@ -19,7 +19,7 @@ namespace cv { namespace ltrp { namespace train {
 struct TargetDescription
 {
     OptionList teacher;          ///< options that determine the maps: names and values
-    vit::InputConfig input;      ///< of the autoencoder, and of a ranker that is trained on the maps
+    vit::InputConfig input;      ///< of the autoencoder, and of a ranker trained on the maps
     std::string data;            ///< the data set's size and fingerprint
 };
 
@@ -32,13 +32,13 @@ public:
     enum { imagesPerFile = 512 };
 
     /// Creates the folder if it does not exist.
-    /// @throws Error::StsBadArg naming the difference if the folder has targets of another description
+    /// @throws Error::StsBadArg naming the difference if the folder has targets with another description
     TargetWriter(const std::string& folder, const Dataset& dataset, const TargetDescription& description);
     int files() const { return static_cast<int>((images_ + imagesPerFile - 1) / imagesPerFile); }
     /// Images of a file: numbers first(file) to last(file) - 1.
     int first(int file) const { return file * imagesPerFile; }
     int last(int file) const { return std::min(images_, (file + 1) * imagesPerFile); }
-    /// Whether the file exists. @throws Error::StsBadArg if it is damaged or of another description
+    /// Whether the file exists. @throws Error::StsBadArg if it is damaged or has another description
     bool has(int file) const;
     /// Writes a file atomically. maps: one per image of the file, CV_32FC1 of the grid's size; empty if unreadable.
     void write(int file, const std::vector<Mat>& maps) const;
@@ -53,7 +53,7 @@ private:
 class TargetStore
 {
 public:
-    /// Checks every file. @throws cv::Exception naming the file, the expected and the found
+    /// Checks every file. @throws cv::Exception naming the file, the expected and the actual value
     explicit TargetStore(const std::string& folder);
     /// @throws Error::StsBadArg if the maps are of another data set
     void requireData(const Dataset& dataset) const;

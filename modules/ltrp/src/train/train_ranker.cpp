@@ -31,7 +31,7 @@ struct RankerOptions
     ComputeDevice ranker, teacher;
 };
 
-/// The paper's teacher: pseudo-scores of the visible patches, computed anew for each batch.
+/// The paper's teacher: pseudo-scores of the visible patches, recomputed for each batch.
 class PseudoScores
 {
 public:
@@ -53,16 +53,16 @@ private:
     const vit::Mae mae_;
     const vit::LeaveOneOut scorer_;
     const vit::LeaveOneOutOptions options_;
-    vit::Workspace workspace_;   // not the ranker's: the autoencoder's weights never change
+    vit::Workspace workspace_;   // separate from the ranker's: the autoencoder's weights never change
 };
 
-/// The ranker is compared with pseudo-scores of the visible patches, or with score maps that were computed beforehand. It sees
-/// the visible patches alone, as the paper trains it, or the whole image, as it will at run time; with score maps all patches
-/// of the whole image are compared.
+/// The ranker is compared with pseudo-scores of the visible patches, or with precomputed score maps. Its input is only
+/// the visible patches, as in the paper, or the whole image, as in inference; with score maps and the whole image all
+/// patches are compared.
 class RankerObjective CV_FINAL : public Objective
 {
 public:
-    /// Either a teacher or targets, the other is null.
+    /// Exactly one of teacher and targets is not null.
     RankerObjective(const vit::RankerConfig& config, std::unique_ptr<PseudoScores> teacher, std::unique_ptr<TargetStore> targets,
                     const RankerOptions& options, const String& init)
         : start_(init), teacher_(std::move(teacher)), targets_(std::move(targets)), options_(options),
@@ -72,7 +72,7 @@ public:
         model_.ranker = config;
         model_.params = vit::ParamArena(vit::rankerLayout(config));
         ranker_.reset(new vit::RankerNet(model_.ranker, model_.params));
-        start_.apply(model_);   // now, so that a file that does not fit is refused before anything is computed
+        start_.apply(model_);   // here, so that an unsuitable file is rejected before anything is computed
     }
 
     io::Model& model() CV_OVERRIDE { return model_; }
@@ -159,7 +159,7 @@ public:
 private:
     bool isList() const { return options_.loss == RankLoss::ListMleK || options_.loss == RankLoss::ListMle; }
 
-    /// Of the losses that only the host computes: replaces the scores by the gradient; false when there is none.
+    /// For losses computed on the host: replaces the scores by the gradient; returns false if there is none.
     bool hostLoss(const ops::Samples& samples, const float* target, float* scores, double* loss, float scale)
     {
         const int images = samples.images, visible = samples.visible;
@@ -172,7 +172,7 @@ private:
         ops.download(samples.keep, keep_.data(), count * sizeof(int));
         ops.download(target, target_.data(), count * sizeof(float));
         ops.download(scores, scores_.data(), all * sizeof(float));
-        double value = std::numeric_limits<double>::quiet_NaN();   // the loop names the images
+        double value = std::numeric_limits<double>::quiet_NaN();   // the training loop reports the images
         const bool usable = std::all_of(target_.begin(), target_.end(), [](float v) { return std::isfinite(v); });
         if (usable)
         {

@@ -94,7 +94,7 @@ void GradientSum::clear()
 namespace
 {
 
-/// Texts in one, each with a zero behind it: names of files may hold any other byte.
+/// Joins texts, each terminated by a zero byte: file names may contain any other byte.
 void append(std::string& joined, const std::string& text)
 {
     joined += text;

@@ -20,11 +20,11 @@ Mat plane(const float* image, int channel, int side)
     const size_t size = static_cast<size_t>(side) * static_cast<size_t>(side);
     const Mat view(side, side, CV_32F, const_cast<float*>(image + static_cast<size_t>(channel) * size));
     Mat wide;
-    view.convertTo(wide, CV_64F);   // E[x^2] - E[x]^2 cancels: doubles
+    view.convertTo(wide, CV_64F);   // double precision: E[x^2] - E[x]^2 cancels
     return wide;
 }
 
-/// Local means where the whole window lies inside the image.
+/// Local means at positions where the whole window is inside the image.
 Mat windowMean(const Mat& image)
 {
     static const double sigma = 1.5;

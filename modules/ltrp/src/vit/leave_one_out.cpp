@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace vit {
 
 namespace {
 
-/// Scores that grow with the damage: 1 - (raw - min) / (max - min); all equal: zero.
+/// Inverts and scales, so that scores grow with the damage: 1 - (raw - min) / (max - min); all equal: zero.
 void scaleInverted(const std::vector<double>& raw, float* scores)
 {
     const auto ends = std::minmax_element(raw.begin(), raw.end());
@@ -22,7 +22,7 @@ void scaleInverted(const std::vector<double>& raw, float* scores)
         scores[i] = high > low ? static_cast<float>(1 - (raw[i] - low) / (high - low)) : 0.f;
 }
 
-/// The leave-one-out loop over a batch. Arrays lie in the backend's memory but where a host's is said.
+/// The leave-one-out loop over a batch. Arrays are in the backend's memory unless stated otherwise.
 class Measurement
 {
 public:
@@ -37,9 +37,9 @@ public:
     {
     }
 
-    /// L1 and L2, the common case: the anchor and its variants are one batch, the patches that are compared come first in
-    /// it (attention does not mind the order), so that the last block computes just them, and predictions are compared
-    /// where they arise. To them, a token masked in the decoder and one left out of it are the same thing.
+    /// L1 and L2, the common case. The anchor and its variants are one batch. The compared patches come first in it
+    /// (attention does not depend on the order), so that the last block computes only those, and predictions are
+    /// compared without storing them. For these metrics, masking a token in the decoder is equivalent to omitting it.
     void fusedScores(const float* pixels, const float* latent, const int* keep, int batch, float* scores)
     {
         const int runs = visible_ + 1;   // run 0 is the anchor, run 1 + i lacks visible patch i
@@ -66,7 +66,7 @@ public:
                     encoderRuns(part, x);
                 if (first == 0)
                     ops_.storeAnchor(norm, head, x, static_cast<size_t>(n) * each_, count, maskedCount_, reference);
-                // Several images: their anchors, which lie between the variants, are compared with themselves.
+                // With several images, their anchors are between the variants and are compared with themselves.
                 const int skipped = count == 1 && first == 0 ? 1 : 0;
                 float* to = scores + i * static_cast<size_t>(visible_);
                 float* means = count == 1 ? to + std::max(first - 1, 0)
@@ -80,7 +80,7 @@ public:
             }
     }
 
-    /// Estimates of what fusedScores() measures. raw [batch, visible]: host memory.
+    /// Estimates of the differences in fusedScores(). raw [batch, visible]: host memory.
     void sampledScores(const float* pixels, const float* latent, const int* keep, int batch, double* raw)
     {
         const int* masked = mae_.maskedPatches(keep, batch, visible_, ws_);
@@ -133,7 +133,7 @@ public:
     }
 
 private:
-    /// Runs first .. first + n - 1 of `images` images that stand next to each other.
+    /// Runs first .. first + n - 1 of `images` consecutive images.
     struct Part
     {
         const float* pixels;
@@ -143,10 +143,11 @@ private:
         int images, first, n;
     };
 
-    /// Which token each run lacks, the same for all images: `base` + run, and none for the anchor.
+    /// The token that each run lacks, the same for all images: `base` + run, none for the anchor.
     const int* droppedToken(const std::string& kind, const Part& part, int base)
     {
-        // A name for each list, so that those of a batch's parts do not take turns in one buffer and travel each time.
+        // One name per list, so that the parts of a batch do not overwrite each other's buffer and upload it again each
+        // time.
         const std::string name = kind + "." + std::to_string(part.images) + "." + std::to_string(part.first);
         std::vector<int>& list = dropped_[name];
         list.clear();
@@ -212,11 +213,11 @@ private:
         mae_.predict(rows, runs * l_, pred, ws_);
     }
 
-    /// Deviations of the masked patches [batch, masked], or null where they do not matter.
+    /// Deviations of the masked patches [batch, masked], or null if they are not needed.
     const float* pixelScale(const float* pixels, const int* masked, int batch)
     {
         if (options_.space != SPACE_PIXEL || !config_.normPixLoss)
-            return nullptr;   // an autoencoder of plain pixels predicts in that space already
+            return nullptr;   // an autoencoder of plain pixels already predicts in that space
         float* deviation = ws_.get("loo.deviation", static_cast<size_t>(batch) * static_cast<size_t>(maskedCount_));
         ops_.patchTargets(gridOf(config_.input), pixels, batch, masked, maskedCount_, false, nullptr, deviation);
         return deviation;

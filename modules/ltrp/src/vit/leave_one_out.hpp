@@ -26,7 +26,8 @@ struct LeaveOneOutOptions
 /// (dropped = -1, the anchor, the first of its image) or without visible patch number `dropped`.
 using OnReconstruction = std::function<void(int image, int dropped, const float* prediction)>;
 
-/// Whether whole images are compared (SSIM, PSNR): on the host, and the scores of a call are scaled together.
+/// Whether whole images are compared (SSIM, PSNR): this is done on the host, and the scores of a call are scaled
+/// together.
 bool comparesImages(const LeaveOneOutOptions& options);
 
 /// Reason why scores cannot be estimated with these options; empty if they can.
@@ -41,7 +42,7 @@ public:
     void scores(const float* pixels, int batch, const int* idsKeep, int visible, const LeaveOneOutOptions& options,
                 float* scores, Workspace& ws) const;
 
-    /// SSIM or PSNR of the reconstruction without a patch and the anchor, [B, Lv], before scores() scales them.
+    /// SSIM or PSNR between the reconstruction without a patch and the anchor, [B, Lv], before scores() scales them.
     std::vector<double> similarities(const float* pixels, int batch, const int* idsKeep, int visible,
                                      const LeaveOneOutOptions& options, Workspace& ws) const;
 

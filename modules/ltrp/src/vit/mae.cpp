@@ -107,7 +107,7 @@ void Mae::trainPass(const float* pixels, int batch, const int* idsKeep, int visi
     decoderInput(latent, batch, idsKeep, masked, visible, ops::TokenOrder::Raster, y, ws);
     decoder_.forwardTrain(y, batch, numPatches + 1, decoded, ws, "decoder");
 
-    // Only masked patches count: predict just these.
+    // The loss uses only masked patches, so only these are predicted.
     const int rows = batch * maskedCount;
     float* normed = ws.get("train.rows", images * h * dd);
     ops.gatherRows(decoded, (l + 1) * dd, masked, 1, normed, batch, maskedCount, decoderDim);

@@ -66,7 +66,7 @@ bool endsWith(const std::string& text, const std::string& end)
     return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-/// One stream per tensor: its values stay the same whatever is drawn for the tensors before it.
+/// One random stream per tensor: its values do not depend on how much was drawn for earlier tensors.
 void initialise(const ParamLayout& layout, uint64_t seed, int grid, ParamArena& params)
 {
     params = ParamArena(layout);
@@ -84,7 +84,7 @@ void initialise(const ParamLayout& layout, uint64_t seed, int grid, ParamArena& 
         }
         else if (info.shape.size() >= 2)
         {
-            // A convolution that does not overlap is a linear layer of its flattened weight.
+            // A convolution without overlap is a linear layer with its flattened weight.
             const double out = info.shape[0], in = info.count / out, bound = std::sqrt(6 / (in + out));
             for (size_t k = 0; k < info.count; k++)
                 values[k] = static_cast<float>(random.uniform(-bound, bound));
@@ -122,7 +122,7 @@ void ParamLayout::decayRates(int depth, float decay)
     const std::string blocks = "blocks.";
     for (ParamInfo& info : tensors_)
     {
-        int behind = depth + 1;   // blocks from these tensors to the head, of embeddings
+        int behind = depth + 1;   // number of blocks between the embeddings and the head
         if (info.name.compare(0, blocks.size(), blocks) == 0)
             behind = depth - std::stoi(info.name.substr(blocks.size()));
         else if (info.name.compare(0, 5, "norm.") == 0 || info.name.compare(0, 5, "head.") == 0)

@@ -19,7 +19,7 @@ struct ParamInfo
     size_t count = 0;
     bool trainable = true;    ///< false for the fixed position tables
     bool decay = true;        ///< weight decay applies: tensors of two or more dimensions
-    float rate = 1;           ///< factor of the learning rate; only the host's optimizer reads it
+    float rate = 1;           ///< factor of the learning rate; used only by the host's optimizer
 };
 
 /// Order, names and offsets of all tensors. Gradients and optimizer state use the same layout.
@@ -27,8 +27,8 @@ class ParamLayout
 {
 public:
     void add(const std::string& name, std::vector<int> shape, bool trainable = true);
-    /// Sets ParamInfo::rate: the last tensors (final norm and head) keep 1, each block before them, and the embeddings
-    /// before the first, has `decay` times the rate of the one behind it. "blocks." begins the names of the blocks.
+    /// Sets ParamInfo::rate: 1 for the last tensors (final norm and head); for each block before them, and the
+    /// embeddings before the first block, `decay` times the rate of the next. Block names begin with "blocks.".
     void decayRates(int depth, float decay);
     const std::vector<ParamInfo>& tensors() const { return tensors_; }
     const ParamInfo* find(const std::string& name) const;   ///< null when absent
@@ -60,8 +60,8 @@ struct ParamArena
     const float* at(const std::string& name) const { return data() + layout.at(name).offset; }
 };
 
-/// Initial values as the MAE paper's: xavier-uniform linear layers, normal(0.02) tokens, unit norms, zero biases.
-/// A function of the seed alone.
+/// Initial values as in the MAE paper: xavier-uniform linear layers, normal(0.02) tokens, unit norms, zero biases. A
+/// function of the seed only.
 void initialiseParams(const MaeConfig& config, uint64_t seed, ParamArena& params);
 void initialiseParams(const RankerConfig& config, uint64_t seed, ParamArena& params);
 void initialiseParams(const ClassifierConfig& config, uint64_t seed, ParamArena& params);

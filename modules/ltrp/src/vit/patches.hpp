@@ -19,7 +19,8 @@ inline ops::PatchGrid gridOf(const InputConfig& input)
 /// [B,3,S,S].
 void unpatchify(const InputConfig& input, const float* patches, int batch, float* pixels);
 
-/// On the host: the `visible` smallest of noise [L] (stable), ascending, as the paper's code masks: idsKeep [visible].
+/// On the host: selects the `visible` smallest of noise [L] (stable), ascending, as in the paper's code: idsKeep
+/// [visible].
 void maskFromNoise(const float* noise, int numPatches, int visible, int* idsKeep);
 
 /// Class token and embedded patches at the positions ids (null: all) with position embeddings: x [B, 1 + n, dim].

@@ -31,7 +31,7 @@ void sinCosPositions(int grid, int columns, int rows, int dim, float* table)
         {
             float* out = table + (static_cast<size_t>(row) * static_cast<size_t>(columns) + static_cast<size_t>(column) + 1)
                                      * static_cast<size_t>(dim);
-            // Exactly `column` and `row` where both grids are the same.
+            // Exactly `column` and `row` if both grids are the same.
             const double places[] = {(column + 0.5) * grid / columns - 0.5, (row + 0.5) * grid / rows - 0.5};
             for (int axis = 0; axis < 2; axis++)
             {
@@ -54,7 +54,7 @@ std::vector<float> resizedPositions(const InputConfig& input, int dim, const flo
     std::vector<float> table((1 + patches) * d);
     if (dim % 4 == 0)
     {
-        // Weights may have been rounded to 16 bits: to 8 bits of mantissa at the worst.
+        // Tolerance: weights may have been rounded to 16 bits, in the worst case to 8 bits of mantissa.
         std::vector<float> computed((1 + trained) * d);
         sinCosPositions(grid, dim, computed.data());
         double difference = 0;

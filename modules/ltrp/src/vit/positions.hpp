@@ -9,8 +9,8 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Fixed 2-D sine-cosine position table with a zero row for the class token first: [1 + grid * grid, dim].
-/// The first half of a row codes the column, the second the row (checked by golden mae_tiny/sincos).
+/// Fixed 2-D sine-cosine position table, preceded by a zero row for the class token: [1 + grid * grid, dim]. The first
+/// half of a row encodes the column, the second the row (checked by golden mae_tiny/sincos).
 void sinCosPositions(int grid, int dim, float* table);
 
 /// The same for another grid over the same image: [1 + rows * columns, dim]. Positions are the centres of its patches,
@@ -18,8 +18,8 @@ void sinCosPositions(int grid, int dim, float* table);
 void sinCosPositions(int grid, int columns, int rows, int dim, float* table);
 
 /// The position table [1 + numPatches(), dim] for input.size(), from the stored one [1 + trainedPatches(), dim]. A
-/// sine-cosine table is computed again; any other is interpolated bicubically, without antialiasing. The class token's
-/// row is kept.
+/// sine-cosine table is recomputed; any other is interpolated bicubically, without antialiasing. The class token's row
+/// is kept.
 std::vector<float> resizedPositions(const InputConfig& input, int dim, const float* stored);
 
 }}}  // namespace

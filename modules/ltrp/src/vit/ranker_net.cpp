@@ -34,7 +34,7 @@ void RankerNet::forward(const float* pixels, int batch, const int* ids, int n, f
     encoder_.forwardBlocks(x, batch, n + 1, nullptr, 0, config_.encoder.depth, ws, 1);
     if (!cls)
         cls = ws.get("class", images * d);
-    ws.ops().gatherRows(x, tokens * d, nullptr, 0, cls, batch, 1, dim);   // only the class token goes on
+    ws.ops().gatherRows(x, tokens * d, nullptr, 0, cls, batch, 1, dim);   // only the class token is used from here on
     encoder_.finalNorm(cls, images, cls, ws);
     ws.ops().linear(cls, ws.at(params_, "head.weight"), ws.at(params_, "head.bias"), scores, batch, dim, config_.headOutputs());
 }
@@ -44,7 +44,7 @@ void RankerNet::tokenScores(const float* x, int batch, const int* ids, int n, fl
     const size_t tokens = static_cast<size_t>(n) + 1, images = static_cast<size_t>(batch);
     const size_t patches = static_cast<size_t>(config_.input.numPatches());
     const ops::Backend& ops = ws.ops();
-    float* all = ws.get("token.scores", images * tokens);   // the class token's, too: it costs less than a copy of the rest
+    float* all = ws.get("token.scores", images * tokens);   // class token included: cheaper than a copy
     ops.linear(x, ws.at(params_, "head.weight"), ws.at(params_, "head.bias"), all, batch * (n + 1), config_.encoder.dim, 1);
     float* ofPatches = ids ? ws.get("token.patchScores", images * static_cast<size_t>(n)) : scores;
     ops.gatherRows(all + 1, tokens, nullptr, 0, ofPatches, batch, 1, n);
@@ -98,7 +98,7 @@ void RankerNet::tokenHeadBackward(int batch, const int* ids, int n, const float*
         ofPatches = gathered;
     }
     float* all = ws.get("token.scores", images * tokens);
-    ops.zero(all, images * tokens * sizeof(float));   // nothing reads the class token's score
+    ops.zero(all, images * tokens * sizeof(float));   // the class token's score is not used
     ops.scatterRows(ofPatches, nullptr, 0, all + 1, tokens, batch, 1, n);
     ops.linearBackwardWeight(all, ws.get("ranker.out", images * tokens * static_cast<size_t>(dim)),
                              grads + params_.layout.at("head.weight").offset, grads + params_.layout.at("head.bias").offset,

@@ -26,7 +26,7 @@ public:
     /// token after the final norm.
     void forward(const float* pixels, int batch, const int* ids, int n, float* scores, float* cls, Workspace& ws) const;
 
-    /// As forward(); keeps in ws what backward() needs.
+    /// As forward(); stores activations for backward() in ws.
     void forwardTrain(const float* pixels, int batch, const int* ids, int n, float* scores, Workspace& ws) const;
     /// dScores [B, L] -> adds to grads (arena layout). Must follow forwardTrain with the same arguments and ws.
     void backward(const float* pixels, int batch, const int* ids, int n, const float* dScores, float* grads, Workspace& ws) const;

@@ -102,7 +102,7 @@ void Workspace::repeat(const std::string& key, const std::function<void()>& call
     if (repeated_.size() >= mostRepeated && !repeated_.count(key))
         repeated_.clear();
     Repeated& known = repeated_[key];
-    if (!known.replay || known.buffers != growths_)   // memory that it knows has moved
+    if (!known.replay || known.buffers != growths_)   // buffers used by the recording have moved
         known.replay = backend_.replay();
     if (known.replay)
         known.replay->run(calls);

@@ -13,7 +13,7 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
-/// Thrown when a workspace's `stop` returns true: the current work is abandoned.
+/// Thrown when a workspace's `stop` returns true: the current work is cancelled.
 class Stopped : public std::exception
 {
 public:
@@ -21,7 +21,7 @@ public:
 };
 
 /// The resources of one caller: the backend, and named scratch buffers that grow to the largest requested size and are
-/// reused. Not to be shared by threads.
+/// reused. Must not be shared between threads.
 class Workspace
 {
 public:
@@ -32,8 +32,8 @@ public:
     Workspace& operator=(const Workspace&) = delete;
 
     const ops::Backend& ops() const { return backend_; }
-    std::function<bool()> stop;   ///< if set, called at each pause(); true: the work is abandoned
-    /// Called between two parts of long work. @throws Stopped
+    std::function<bool()> stop;   ///< if set, called at each pause(); true: cancels the work
+    /// Called between two parts of a long computation. @throws Stopped
     void pause() const
     {
         if (stop && stop())
@@ -48,7 +48,7 @@ public:
     }
     size_t bytes() const;   ///< total size of all buffers
 
-    /// Address of these parameters, or one of them, in the backend's memory.
+    /// Address of all parameters, or of one, in the backend's memory.
     const float* parameters(const ParamArena& params) const
     {
         return backend_.parameters(params.data(), params.layout.total());
@@ -61,13 +61,13 @@ public:
     /// Copies the host's values to the backend's memory, buffer `name`; on the CPU returns the values themselves.
     const float* upload(const std::string& name, const float* host, size_t count);
     const int* upload(const std::string& name, const int* host, size_t count);
-    /// The same for values that rarely change: copied only if they have. They must live as long as the result.
+    /// The same for values that rarely change: copied only after a change. They must live as long as the result.
     const int* indices(const std::string& name, const std::vector<int>& host);
     const float* constants(const std::string& name, const std::vector<float>& host);
-    /// Copies values to the host, after the operations called before; on the CPU returns `from`. The copy is valid
-    /// until the next one of that name.
+    /// Copies values to the host, after all earlier operations; on the CPU returns `from`. The copy is valid until the
+    /// next download with this name.
     const float* download(const std::string& name, const float* from, size_t count);
-    /// Memory of the backend for values that finish() copies to the host; on the CPU the host's memory itself.
+    /// Memory of the backend for values that finish() copies to the host; on the CPU the host memory itself.
     float* result(const std::string& name, float* host, size_t count)
     {
         return backend_.onHost() ? host : get(name, count);
@@ -78,8 +78,8 @@ public:
             backend_.download(from, host, count * sizeof(float));
     }
 
-    /// Runs `calls`, which neither wait nor copy between host and device, and whose sizes and addresses outside this
-    /// workspace are described by `key`: a device may replay a recording instead.
+    /// Runs `calls`, or replays a recording of them on a device. They must neither wait nor copy between host and
+    /// device; `key` must describe their sizes and their addresses outside this workspace.
     void repeat(const std::string& key, const std::function<void()>& calls);
 
 private:

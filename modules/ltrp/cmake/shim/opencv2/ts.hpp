@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The part of OpenCV's test module that this module's test/ and perf/ use, over GoogleTest: distributions package no
-// opencv2/ts.hpp. Inside OpenCV's own build the real one is found instead of this.
+// The part of OpenCV's test module that this module's test/ and perf/ use, on top of GoogleTest: distributions do not
+// package opencv2/ts.hpp. Within OpenCV's own build the real one is found instead.
 
 #ifndef OPENCV_LTRP_SHIM_TS_HPP
 #define OPENCV_LTRP_SHIM_TS_HPP
@@ -30,7 +30,7 @@ namespace cvtest
 
 using cv::norm;
 
-/// A test that cannot run here, with the reason: reported as skipped.
+/// Thrown by a test that cannot run here, with the reason: reported as skipped.
 class SkipTestException : public std::runtime_error
 {
 public:
@@ -43,8 +43,8 @@ inline std::string& dataSubfolder()
     return folder;
 }
 
-/// A file below OPENCV_TEST_DATA_PATH. A missing one fails the test; with required == false it skips it, unless
-/// OPENCV_TEST_REQUIRE_DATA is set.
+/// Returns a file below OPENCV_TEST_DATA_PATH. A missing file fails the test; with required == false it skips it,
+/// unless OPENCV_TEST_REQUIRE_DATA is set.
 inline std::string findDataFile(const std::string& relative, bool required = true)
 {
     const char* root = std::getenv("OPENCV_TEST_DATA_PATH");
@@ -80,7 +80,7 @@ using std::string;
 using std::vector;
 }  // namespace opencv_test
 
-// As OpenCV's: every test starts from the same random state, and a SkipTestException is a skip, not a failure.
+// As in OpenCV: every test starts with the same random state, and a SkipTestException is a skip, not a failure.
 #define LTRP_TS_BODY_(name)                                  \
     void TestBody() override                                 \
     {                                                        \
@@ -132,7 +132,7 @@ namespace perf
 
 const cv::Size szVGA(640, 480), sz1080p(1920, 1080);
 
-/// Base of performance tests: runs the cycle at least ten times or for a second and prints the median.
+/// Base of performance tests: runs the cycle at least ten times or for one second and prints the median.
 class TestBase : public ::testing::Test
 {
 protected:

@@ -33,7 +33,7 @@ CV_EXPORTS_W void drawKept(InputArray image, Size grid, const std::vector<int>& 
 */
 CV_EXPORTS_W void drawHeatMap(InputArray image, InputArray scores, OutputArray dst, double alpha = 0.55);
 
-/** @brief Draws kept patches beside a heat map, as `ltrp rank --overlay` does.
+/** @brief Draws the kept patches next to a heat map, as `ltrp rank --overlay` does.
 
 Left: dropped patches dimmed. Right: the heat map, with a colour bar and the lowest and the highest score.
 @param image as for drawKept

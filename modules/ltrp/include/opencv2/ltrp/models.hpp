@@ -17,9 +17,9 @@ namespace ltrp
 
 /** @brief Returns the path of a shipped weight file.
 
-The function searches for the one file *KIND*.safetensors in the folder that the environment variable LTRP_MODELS
-names. If it is not set, it searches the folder `models` beside the library (or beside the program or Python extension
-that contains it), and `share/ltrp` in each parent folder; builds and packages put the files there.
+The function searches for the one file *KIND*.safetensors in the folder given by the environment
+variable LTRP_MODELS. If it is not set, it searches the folder `models` next to the library (or next to the program or
+Python extension that contains it), and `share/ltrp` in each parent folder; builds and packages put the files there.
 @param kind "rank": the ranker; "mae": the masked autoencoder
 @throws cv::Exception with Error::StsOutOfRange for another kind; with Error::StsObjectNotFound, naming the folders, if
 there is no such file or more than one
@@ -28,14 +28,15 @@ CV_EXPORTS_W String shippedModel(const String& kind);
 
 /** @brief Writes a ranker as ONNX, for cv::dnn, ONNX Runtime, OpenVINO and others.
 
-The model (opset 11) has the input "image" [N,3,H,W], RGB in [0, 1] less mean, over standard deviation (both are in the
-file's metadata), and the output "scores" [N,L], L patches in raster order. The file is replaced as a whole or not at all.
+The model (opset 11) has the input "image" [N,3,H,W], RGB in [0, 1] minus the mean, divided by the standard
+deviation (both are in the file's metadata), and the output "scores" [N,L], L patches in raster order. The file is
+replaced atomically.
 @param model weight file of a ranker
 @param onnx file to write
 @param inputSize H and W in pixels, multiples of the patch size; empty: as in training. Only rankers with a token head
-take another size than in training
+accept a size other than in training
 @throws cv::Exception naming the file: `model` cannot be read or is no ranker, `onnx` is `model` or cannot be written,
-or the ranker does not take this size */
+or the ranker does not support this size */
 CV_EXPORTS_W void exportOnnx(const String& model, const String& onnx, Size inputSize = Size());
 
 //! @}

@@ -19,13 +19,13 @@ namespace ltrp
 
 Greedy non-maximum suppression on the score map, which is enlarged four times in each direction by cubic interpolation
 (to no more than a cell per pixel): the cell with the highest value whose centre is at least
-spread * sqrt(width * height / count) pixels from all points so far is the next point. Where no cell is left, the
-distance is reduced by a quarter and the search goes on. The result depends on nothing else; of equal values the first
+spread * sqrt(width * height / count) pixels from all points so far is the next point. If no cell is left, the
+distance is reduced by a quarter and the search continues. The result is deterministic; among equal values the first
 cell in raster order is taken.
 @param ranking scores of an image of at least one pixel per patch; finite
 @param count number of points, 1 to 1024, and at most 16 per patch and one per pixel
-@param spread how far points keep from each other, 0 to 1: 0 takes the highest values wherever they are, 1 covers the
-image almost evenly
+@param spread distance between the points, 0 to 1: 0 takes the highest values wherever they are, 1 covers the image
+almost evenly
 @return points in pixels of the image, all different, in the order in which they were found: the first ones are the most
 important
 @throws cv::Exception naming the parameter and its range
@@ -51,7 +51,7 @@ borders of the patches (patchRect()); consecutive points differ in one coordinat
 Outlines run clockwise as seen on the image, holes counter-clockwise.
 @param ranking scores of an image of at least one pixel per patch
 @param keep patch numbers, for example of selectPatches(); any order
-@return regions, the largest number of patches first; of equal ones the one with the lower patch number
+@return regions by descending number of patches; among equals the one with the lower patch number first
 @throws cv::Exception for a patch outside the grid, and for an image smaller than the grid
 */
 CV_EXPORTS_W std::vector<PatchRegion> keptRegions(const PatchRanking& ranking, const std::vector<int>& keep);

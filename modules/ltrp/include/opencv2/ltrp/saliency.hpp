@@ -15,7 +15,7 @@ namespace ltrp
 //! @addtogroup ltrp
 //! @{
 
-/** @brief Saliency maps from patch scores, in the manner of cv::saliency::StaticSaliency, without the saliency module.
+/** @brief Saliency maps from patch scores, with the interface of cv::saliency::StaticSaliency but without that module.
 
 The scores are scaled to [0, 1] for each image, interpolated to its size and aligned with its edges by a guided filter
 @cite He2013Guided , whose coefficients are computed on at most 512 x 512 pixels.
@@ -39,10 +39,10 @@ public:
 
     /** @brief Computes the saliency map of an image.
     @param image as for Ranker::rank
-    @param saliencyMap CV_32FC1 of the image's size, 0 to 1; the lowest and the highest patch score of the image count as
-    0 and 1 before they are interpolated. 0 everywhere if all patches score the same
+    @param saliencyMap CV_32FC1 of the image's size, 0 to 1; the lowest and the highest patch score of the image count
+    as 0 and 1 before they are interpolated. 0 everywhere if all patches score the same
     @return true; false for an empty image, as the saliency module does: saliencyMap is then released
-    @throws cv::Exception as Ranker::rank for other images that it does not take */
+    @throws cv::Exception as Ranker::rank for other unsupported images */
     CV_WRAP virtual bool computeSaliency(InputArray image, OutputArray saliencyMap) const = 0;
 
     /** @brief Aligns maps with the edges of the image (true, the default), or only interpolates the scores linearly. */

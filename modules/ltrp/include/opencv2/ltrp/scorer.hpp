@@ -78,14 +78,15 @@ public:
 
     /** @brief Called for every mask of scoreMap() with (masks done, total); returning false cancels.
 
-    Several masks are computed together, so calls come in groups, in the order of the masks and in the thread that
-    called scoreMap(). `total` is at least ScoreParams::masks. An exception also cancels and reaches the caller.
+    Several masks are computed together, so calls come in groups, in the order of the masks, on the thread that called
+    scoreMap(). `total` is at least ScoreParams::masks. An exception also cancels and is passed to the
+    caller.
     */
     typedef std::function<bool(int done, int total)> Progress;
 
     /** @brief Loads a masked autoencoder (encoder and decoder).
-    @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors beside its
-    config.json
+    @param model own safetensors, facebook MAE .pth (with decoder) or Hugging Face ViTMAE safetensors with its
+    config.json in the same folder
     @param normPixLoss whether the autoencoder predicts pixels normalised per patch: 1, 0, or -1: as stated in the file.
     Published .pth files do not state it; it is then derived from their weights, with a note in OpenCV's log and in
     info()
@@ -95,8 +96,8 @@ public:
     CV_WRAP static Ptr<Scorer> create();
 
     /** @brief Scores the visible patches of one random mask.
-    @param image as for cv::ltrp::Ranker::rank, a cv::cuda::GpuMat too
-    @param params seed picks the mask; masks and average are not used
+    @param image as for cv::ltrp::Ranker::rank, also a cv::cuda::GpuMat
+    @param params seed selects the mask; masks and average are not used
     @throws cv::Exception with Error::StsOutOfRange naming the parameter, its range and the value; for images as
     cv::ltrp::Ranker::rank
     */
@@ -108,7 +109,7 @@ public:
     @param images as for cv::ltrp::Ranker::rankOnDevice
     @param scores CV_32FC1, one row per image, one column per visible patch; a cv::cuda::GpuMat or a Mat, as for
     cv::ltrp::Ranker::rankOnDevice. METRIC_SSIM and METRIC_PSNR are computed on the host; the call then waits
-    @param params as for score(): seed picks the mask, the same for all images
+    @param params as for score(): seed selects the mask, the same for all images
     @param stream as for cv::ltrp::Ranker::rankOnDevice
     @return visible patch numbers of the columns, raster order, ascending
     @throws cv::Exception as score() and cv::ltrp::Ranker::rankOnDevice
@@ -119,7 +120,7 @@ public:
     virtual std::vector<int> scoreOnDevice(InputArray images, OutputArray scores,
                                            const ScoreParams& params = ScoreParams()) const = 0;
 
-    /** @brief Computes a full score map, by ScoreParams::teacher.
+    /** @brief Computes a full score map with the measure ScoreParams::teacher.
 
     For leave-one-out the score of a patch is the mean over the random masks in which it was visible, for own-error over
     those in which it was masked. Masks are added beyond params.masks until every patch has a score.
@@ -133,7 +134,7 @@ public:
 
     /** @brief Adds a photo to those whose mean attention keys the cue `features` subtracts.
 
-    The cue needs 16 photos or more of the kind to be scored; 64 are enough. Must not run at the same time as
+    The cue needs at least 16 photos similar to those to be scored; 64 are enough. Must not run at the same time as
     scoreMap().
     @param photo as for cv::ltrp::Ranker::rank, in host memory
     */

@@ -27,18 +27,18 @@ enum SelectMethod
 
 /** @brief Parameters of cv::ltrp::selectPatches.
 
-SELECT_MASS: scores are standardised (less their mean, divided by their standard deviation over the image; all zero
-where the scores are equal) and divided by the temperature; their softmax is the patches' mass. The patches are taken by
+SELECT_MASS: scores are standardised (minus their mean, divided by their standard deviation over the image; all zero
+if the scores are equal) and divided by the temperature; their softmax is the patches' mass. The patches are taken by
 descending score until they hold `mass` of it. A low temperature keeps fewer patches.
 
 SELECT_SAMPLE: patches are drawn one after the other, without replacement; the probabilities of a draw are the same
 softmax over the patches that are left. A temperature near 0 keeps the best patches, a high one a uniformly random set.
-The draw depends on scores, temperature and seed alone, not on threads or on other images. The seed gives each patch
-number its noise: with the same seed, similar score maps keep similar patches, so that a video stays steady. For
-independent draws, as in training, give each image and epoch a seed of its own.
+The draw depends only on scores, temperature and seed, not on threads or other images. The seed determines the noise of
+each patch number: with the same seed, similar score maps keep similar patches, so that a video stays steady. For
+independent draws, as in training, use a different seed for each image and epoch.
 
-SELECT_TOPK, SELECT_MASS and SELECT_THRESHOLD keep the first patches of PatchRanking::order(): of equal scores the one
-with the lower patch number. */
+SELECT_TOPK, SELECT_MASS and SELECT_THRESHOLD keep the first patches of PatchRanking::order(): among equal scores
+the one with the lower patch number. */
 struct CV_EXPORTS_W_SIMPLE SelectParams
 {
     CV_WRAP SelectParams()
@@ -54,10 +54,10 @@ struct CV_EXPORTS_W_SIMPLE SelectParams
     CV_PROP_RW int neighbours;      //!< CLUSTER: k of DPC-KNN, the patch itself included, >= 1
     CV_PROP_RW size_t seed;         //!< SAMPLE: of the draw. CLUSTER: of representatives, and of centres among equals
     CV_PROP_RW double mass;         //!< MASS: share of the softmax to hold, in (0, 1]
-    CV_PROP_RW double temperature;  //!< MASS, SAMPLE: of the softmax, in standard deviations of the scores, above 0
+    CV_PROP_RW double temperature;  //!< MASS, SAMPLE: of the softmax, in standard deviations of the scores, > 0
     CV_PROP_RW double threshold;    //!< THRESHOLD: lowest score that is kept; finite
     CV_PROP_RW double minRatio;     //!< MASS, THRESHOLD: least share to keep, in [0, 1]; int(patches * minRatio), >= 1
-    CV_PROP_RW double maxRatio;     //!< MASS, THRESHOLD: largest share to keep, in (0, 1], >= minRatio; counted so
+    CV_PROP_RW double maxRatio;     //!< MASS, THRESHOLD: largest share, in (0, 1], >= minRatio; int(patches * maxRatio)
 };
 
 /** @brief Returns the number of kept patches: int(numPatches * keepRatio), at least 1.
@@ -72,7 +72,7 @@ CV_EXPORTS_W int keepCount(int numPatches, double keepRatio);
 @param image the ranked image; required by SELECT_CLUSTER, which clusters the pixels of the patches
 @return kept patch numbers, raster order, ascending, without repetitions; at least one
 @throws cv::Exception naming the parameter and its range; for scores that are NaN, or infinite with SELECT_MASS or
-SELECT_SAMPLE; for a missing image or one of another size than the ranked one; for more than 4096 patches with
+SELECT_SAMPLE; for a missing image or one whose size differs from the ranked one; for more than 4096 patches with
 SELECT_CLUSTER
 
 The clustering is DPC-KNN, @cite Du2016DPCKNN .

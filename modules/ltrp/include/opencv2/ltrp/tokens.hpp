@@ -29,7 +29,7 @@ struct CV_EXPORTS_W_SIMPLE TokenSelection
 
     CV_PROP_RW Size grid;                   //!< columns and rows of patch tokens, before merging
     CV_PROP_RW int merge;                   //!< side of a merge window in tokens
-    CV_PROP_RW std::vector<int> indices;    //!< kept tokens, numbered by the order that was asked for, ascending
+    CV_PROP_RW std::vector<int> indices;    //!< kept tokens, numbered in the requested order, ascending
     CV_PROP_RW std::vector<int> rows;       //!< row of each of them in the grid
     CV_PROP_RW std::vector<int> columns;    //!< column of each of them
     CV_PROP_RW std::vector<int> merged;     //!< kept merge windows, row by row over grid / merge, ascending
@@ -37,9 +37,9 @@ struct CV_EXPORTS_W_SIMPLE TokenSelection
 
 /** @brief Resamples a score map to another grid over the same image.
 
-Rows and columns are treated one after the other. To fewer rows: each is the mean of the rows that it covers, partly
-covered ones with the share covered. To as many: unchanged. To more: linear interpolation between the centres of rows,
-and the outermost rows continued to the border.
+Rows and columns are resampled separately. To fewer rows: each is the mean of the rows it covers, weighted by the
+covered share. Same number: unchanged. To more: linear interpolation between row centres; the outermost rows are
+extended to the border.
 @param scores CV_32FC1, one row per grid row; finite
 @param grid columns (width) and rows (height) of the result, each 1 to 4096
 @param dst CV_32FC1 of `grid`
@@ -49,9 +49,9 @@ CV_EXPORTS_W void resampleScores(InputArray scores, Size grid, OutputArray dst);
 
 /** @brief Returns the token grid of a vision transformer that takes images at their own resolution.
 
-Each side is rounded to the nearest multiple of patchSize * merge pixels (halves to the even multiple), one at least, as
-the image processor of Qwen2-VL does between its limits of pixels; the image is then resized to it. A consumer with
-limits resizes further: pass its own grid instead.
+Each side is rounded to the nearest multiple of patchSize * merge pixels (halves to the even multiple), at least one, as
+the image processor of Qwen2-VL does for images within its pixel limits; the image is then resized to it. If a model has
+further limits, pass its own grid instead.
 @param imageSize width and height of the image in pixels, at least 1
 @param patchSize side of a patch in pixels, at least 1
 @param merge side of a merge window in patches, at least 1
@@ -66,12 +66,12 @@ The scores are resampled to the transformer's grid (resampleScores()). Windows o
 transformer merges into one, are kept or dropped whole; a window's score is the mean of its tokens'.
 @param ranking scores of an image
 @param grid columns (width) and rows (height) of patch tokens, multiples of `merge`, each 1 to 4096
-@param params the budget: SELECT_TOPK or SELECT_SAMPLE with `count` tokens before merging (as many windows as fit into
-it, merge * merge or more) or a share of the windows; SELECT_MASS or SELECT_THRESHOLD. All go by the windows' scores
-@param merge side of a merge window in tokens; 1: every token by itself
+@param params the budget: SELECT_TOPK or SELECT_SAMPLE with `count` tokens before merging (as many windows as
+fit, so merge * merge or more) or a share of the windows; SELECT_MASS or SELECT_THRESHOLD. All use the windows' scores
+@param merge side of a merge window in tokens; 1: no merging
 @param order cv::ltrp::TokenOrder of the indices
 @return the kept tokens; at least one window. Class and register tokens are not counted: add their number to the
-indices where the transformer has them in front
+indices if they precede the patch tokens
 @throws cv::Exception naming the parameter and its range; for SELECT_CLUSTER
 */
 CV_EXPORTS_W TokenSelection selectTokens(const PatchRanking& ranking, Size grid,

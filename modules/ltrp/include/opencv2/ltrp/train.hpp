@@ -27,8 +27,8 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
 {
     CV_WRAP TrainParams();
 
-    /// Sets the random crop to none: scaleMin 1, ratioMin 1/2, ratioMax 2, by which no drawn crop fits and the whole image
-    /// is taken; an image longer than 2:1 is cut to its middle
+    /// Disables the random crop: sets scaleMin 1, ratioMin 1/2, ratioMax 2, so that no drawn crop fits and the whole
+    /// image is used; images longer than 2:1 are cut to their centre
     CV_WRAP void setWholePhotos();
 
     CV_PROP_RW std::vector<String> data;   //!< folders (searched recursively), image files, shards (.tar), or list files
@@ -46,12 +46,12 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
                                            //!< negative: a tenth of `epochs`, at most 40; -1
     CV_PROP_RW int batch;                  //!< images computed at a time, >= 1; 64
     CV_PROP_RW int accumulate;             //!< batches whose gradients are averaged for one update, >= 1; 0: chosen for
-                                           //!< 16 or more updates per epoch, of at most 512 images (4096 on a GPU); 0
+                                           //!< at least 16 updates per epoch, of at most 512 images (4096 on a GPU); 0
     CV_PROP_RW double baseLearningRate;    //!< rate per 256 images: rate = base * effective batch / 256; > 0; 1.5e-4
     CV_PROP_RW double learningRate;        //!< the rate itself; 0: from baseLearningRate; 0
     CV_PROP_RW double minLearningRate;     //!< rate at the end of the half-cosine, >= 0; 0
-    CV_PROP_RW double weightDecay;         //!< AdamW's, not on biases and norms, >= 0
-    CV_PROP_RW double beta1, beta2;        //!< AdamW's, in [0, 1); 0.9, 0.95
+    CV_PROP_RW double weightDecay;         //!< of AdamW, not on biases and norms, >= 0
+    CV_PROP_RW double beta1, beta2;        //!< of AdamW, in [0, 1); 0.9, 0.95
     CV_PROP_RW double maskRatio;           //!< share of masked patches, in (0, 1)
 
     CV_PROP_RW double scaleMin, scaleMax;  //!< random crop: share of the image's area, 0 < min <= max <= 1; 0.2, 1
@@ -66,28 +66,28 @@ struct CV_EXPORTS_W_SIMPLE TrainParams
     /// _FP16: the whole training on an NVIDIA GPU; TARGET_CPU
     CV_PROP_RW int target;
     CV_PROP_RW int workers;                //!< threads that read images ahead, 0: none; 2. No influence on the result
-    CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) during run(), 0: as set; 0.
+    CV_PROP_RW int threads;                //!< compute threads (cv::setNumThreads) during run(), 0: unchanged; 0.
                                            //!< Determines how long sums are split: a resumed run needs the same number.
                                            //!< On a GPU no influence, but resume on the same kind of device
     CV_PROP_RW int cacheMegabytes;         //!< MiB of decoded images kept, 0: none; 2048. No influence on the result
     CV_PROP_RW int checkpointEvery;        //!< updates between checkpoints, >= 1; 1000. No influence on the result
-    CV_PROP_RW double checkpointMinutes;   //!< minutes after which an update ends with a checkpoint, 0: not by time; 10. No
-                                           //!< influence on the result
+    CV_PROP_RW double checkpointMinutes;   //!< minutes after which an update ends with a checkpoint, 0: no limit; 10.
+                                           //!< No influence on the result
     CV_PROP_RW int exportEvery;            //!< epochs between weight files epoch-NNNN.safetensors, 0: none; 0
     CV_PROP_RW int logEvery;               //!< updates per line of log.jsonl, >= 1; 10
     CV_PROP_RW String note;                //!< free text stored with the result, for example the data's licence
 };
 
 /** @brief Pretraining of a masked autoencoder. Defaults: He et al., CVPR 2022: ViT-B/16, 800 epochs, weight
-decay 0.05, mask ratio 0.75, targets normalised per patch; but effective batch and warm-up follow data and epochs (there 4096
-images and 40 epochs). */
+decay 0.05, mask ratio 0.75, targets normalised per patch; but effective batch and warm-up depend on the data
+and the epochs (in the paper: 4096 images, 40 epochs). */
 struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
 {
     CV_WRAP MaePretrainParams();
 
     /** @brief Sets patchSize and all widths, depths and heads by name: tiny, small, base, large, huge.
     base, large and huge are the published models (patch 16, 16, 14; decoder 512 wide, 8 deep, 16 heads); tiny and small
-    have no published decoder and take 192 x 4 with 6 heads and 256 x 4 with 8 heads.
+    have no published decoder; theirs is 192 x 4 with 6 heads and 256 x 4 with 8 heads.
     @throws cv::Exception listing the names */
     CV_WRAP void setPreset(const String& name);
 
@@ -102,9 +102,10 @@ struct CV_EXPORTS_W_SIMPLE MaePretrainParams : public TrainParams
     CV_PROP_RW bool normPixLoss;      //!< predict pixels normalised per patch; true
 };
 
-/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs, weight
-decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. The differences to the paper: `head` is "token" (there
-"class"), and effective batch and warm-up follow data and epochs (there 4096 images and 40 epochs). */
+/** @brief Training of a ranker on a frozen autoencoder's pseudo-scores. Defaults: Luo et al., CVPR 2024: 400 epochs,
+weight decay 0.06, mask ratio 0.9, L1, removal in the decoder, ListMLE on 20. Differences from the paper: `head` is
+"token" (paper: "class"), and effective batch and warm-up depend on the data and the epochs (paper: 4096 images,
+40 epochs). */
 struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
 {
     CV_WRAP RankerTrainParams();
@@ -115,9 +116,9 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     CV_WRAP void setPreset(const String& name);
 
     CV_PROP_RW String mae;       //!< weight file of the autoencoder; determines input size, patch size, mean and std
-    /// Folder of score maps that `ltrp score --targets` computed for the same data, instead of `mae`. Crops of the
-    /// images get the same crops of their maps, interpolated between patches, which blurs them: better
-    /// call setWholePhotos(). With `seesAll` all patches of a crop are compared, else the visible ones
+    /// Folder of score maps computed by `ltrp score --targets` for the same data, instead of `mae`. Crops of the images
+    /// use the same crops of their maps, interpolated between patches, which blurs them: prefer setWholePhotos(). With
+    /// `seesAll` all patches of a crop are compared, otherwise the visible ones
     CV_PROP_RW String targets;
     CV_PROP_RW int embedDim;     //!< ranker width, a multiple of 4 and of heads; 384
     CV_PROP_RW int depth;        //!< ranker blocks; 12
@@ -171,9 +172,9 @@ public:
     false, run() ends with a checkpoint of the last complete update. */
     typedef std::function<bool(const TrainProgress& progress)> Progress;
     /** @brief Receives messages, one line each: the resumed checkpoint, skipped images, written checkpoints. May be
-    called from a reading thread, one call at a time. */
+    called on a reader thread, one call at a time. */
     typedef std::function<void(const String& line)> Message;
-    /** @brief Called often, between batches and on the CPU within a batch, in the thread that called run(). If it
+    /** @brief Called often, between batches and on the CPU within a batch, on the thread that called run(). If it
     returns true, run() ends as soon as possible with a checkpoint of the last complete update. It should return at
     once. */
     typedef std::function<bool()> Stop;
@@ -193,8 +194,9 @@ public:
     /** @brief Trains to the end or until a callback stops the training.
     @return true if final.safetensors was written; false if a callback stopped it: run again with `resume`
     @throws cv::Exception for data without a readable image, a folder that contains files of a run (without `resume`),
-    other options than the checkpoint's (naming the option), a loss or gradient that is not finite (naming step, epoch
-    and images; weights and checkpoints are not changed), and a file that cannot be written (checkpoints remain) */
+    options that differ from the checkpoint's (naming the option), a loss or gradient that is not finite (naming step,
+    epoch and images; weights and checkpoints are not changed), and a file that cannot be written (checkpoints remain)
+    */
     CV_WRAP virtual bool run() = 0;
 };
 

@@ -22,17 +22,18 @@ namespace ltrp
 /** @brief Device and precision of a network, for setPreferableTarget().
 
 The precision is that of matrix products and attention. Sums, norms, softmax, differences and means are always 32-bit
-floats. A target that the processor or the build does not have is an error; there is no fall-back. Values are those of
-cv::dnn::Target if it has the same target. */
+floats. A target that the processor or the build does not have is an error; there is no fall-back. Values equal those of
+cv::dnn::Target where it has the same target. */
 enum ComputeTarget
 {
     TARGET_CPU = 0,         //!< 32-bit floats; cv::dnn::DNN_TARGET_CPU
-    TARGET_CPU_BF16 = 10,   //!< bfloat16 products, on processors with AVX512_BF16; cv::dnn::DNN_TARGET_CPU_FP16 where it exists
-    TARGET_CPU_INT8 = 1001, //!< 8-bit products (weights per output channel, activations per token), on processors with AVX512_VNNI
+    TARGET_CPU_BF16 = 10,   //!< bfloat16 products, on processors with AVX512_BF16; cv::dnn::DNN_TARGET_CPU_FP16
+    TARGET_CPU_INT8 = 1001, //!< 8-bit products (weights per output channel, activations per token), on processors with
+                            //!< AVX512_VNNI
     TARGET_CUDA = 6,        //!< an NVIDIA GPU, 32-bit floats; cv::dnn::DNN_TARGET_CUDA
     TARGET_CUDA_FP16 = 7,   //!< the same with IEEE half precision products; cv::dnn::DNN_TARGET_CUDA_FP16
     TARGET_CUDA_BF16 = 1002,   //!< the same with bfloat16 products
-    TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products; attention has 32 bits
+    TARGET_CUDA_TF32 = 1003    //!< the same with TensorFloat-32 products; attention is computed in fp32
 };
 
 /** @brief Where a visible patch is removed. */
@@ -74,8 +75,8 @@ enum ScoreContext
 
 /** @brief Checks whether a target is available.
 @param target a cv::ltrp::ComputeTarget
-@return an empty string if it is, else what is missing: "this processor has no AVX512_BF16 instructions", "this build
-of ltrp has no CUDA", "no NVIDIA driver is installed on this machine"
+@return an empty string if it is, otherwise what is missing: "this processor has no AVX512_BF16 instructions", "this
+build of ltrp has no CUDA", "no NVIDIA driver is installed on this machine"
 @throws cv::Exception with Error::StsNotImplemented for a number that is not a cv::ltrp::ComputeTarget */
 CV_EXPORTS_W String missingForTarget(int target);
 

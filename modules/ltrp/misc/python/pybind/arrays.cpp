@@ -19,7 +19,7 @@ std::string typeName(const py::handle& object)
     return py::str(py::type::of(object).attr("__name__"));
 }
 
-/// The depth of cv::Mat that has this dtype, -1 for none.
+/// The cv::Mat depth for this dtype, -1 if there is none.
 int depthOf(const py::dtype& type)
 {
     if (!py::cast<bool>(type.attr("isnative")))
@@ -35,7 +35,7 @@ int depthOf(const py::dtype& type)
     }
 }
 
-/// Rows, columns and channels of an array, before anything is known of its strides.
+/// Rows, columns and channels of an array, without strides.
 struct Layout
 {
     int rows, cols, type;
@@ -70,8 +70,7 @@ Layout layoutOf(const py::array& array, const char* name)
     return {static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)), type, CV_ELEM_SIZE(type)};
 }
 
-/// Whether pixels lie side by side and rows one after the other, as a Mat needs it. A dimension of one element may have
-/// any stride.
+/// Whether pixels and rows are contiguous enough for a Mat. A dimension of one element may have any stride.
 bool fitsMat(const py::array& array, const Layout& layout)
 {
     const auto pixel = static_cast<py::ssize_t>(layout.pixel), item = array.itemsize();
@@ -104,7 +103,7 @@ ArrayArgument arrayArgument(const py::object& object, const char* name)
         return {object, cv::Mat()};
     if (!fitsMat(array, layout))
     {
-        // NumPy gives the lock away meanwhile.
+        // NumPy may release the lock meanwhile.
         callPython([&]() { array = py::array::ensure(array.attr("copy")("C")); });
         if (!array)
             throw py::error_already_set();

@@ -21,15 +21,15 @@ namespace ltrp_python
 
 namespace py = pybind11;
 
-/// An argument whose memory a Mat borrows: the Mat is good as long as this object is, which must be destroyed with the
-/// interpreter's lock held.
+/// An argument whose memory a Mat borrows: the Mat is valid as long as this object exists, which must be destroyed with
+/// the interpreter lock held.
 struct ArrayArgument
 {
-    py::object owner;   ///< the array itself, or a contiguous copy where a Mat cannot have its layout
+    py::object owner;   ///< the array itself, or a contiguous copy if a Mat cannot have its layout
     cv::Mat mat;
 };
 
-/// None is an empty Mat, as everywhere in cv2. @throws py::type_error naming the argument and what was found
+/// None gives an empty Mat, as everywhere in cv2. @throws py::type_error naming the argument and what was found
 ArrayArgument arrayArgument(const py::object& object, const char* name);
 
 /// A list, a tuple or a 4-D array of images. @throws py::type_error as above
@@ -40,24 +40,24 @@ struct ArrayList
 };
 ArrayList arrayList(const py::object& object, const char* name);
 
-/// The optional array that a function draws into. None: a new array is made.
-/// @throws py::type_error for an array that is read-only or laid out as no Mat can be
+/// The optional output array of a function. None: a new array is created.
+/// @throws py::type_error for an array that is read-only or has a layout that a Mat cannot have
 class OutputArgument
 {
 public:
     OutputArgument(const py::object& object, const char* name);
     cv::Mat mat;            ///< to be written through cv::OutputArray
-    py::object result();    ///< the given array when it had the right size and type, else a new one
+    py::object result();    ///< the given array if it had the right size and type, else a new one
 
 private:
     py::object given_;
     const uchar* data_ = nullptr;
 };
 
-/// An array over the Mat's own memory, which lives as long as the array does; None for an empty Mat.
+/// An array on the Mat's own memory, which it keeps alive; None for an empty Mat.
 py::object arrayOf(const cv::Mat& mat);
 
-/// A one-dimensional array over the vector's memory.
+/// A one-dimensional array on the vector's memory.
 template <class T>
 py::array arrayOf(std::vector<T> values)
 {

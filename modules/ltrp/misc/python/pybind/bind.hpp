@@ -13,7 +13,7 @@
 namespace ltrp_python
 {
 
-/// Runs C++ without the interpreter's lock.
+/// Runs C++ code without the interpreter lock.
 template <class Work>
 auto unlocked(Work work)
 {
@@ -21,7 +21,7 @@ auto unlocked(Work work)
     return work();
 }
 
-/// Refuses Class() and Class.__new__(Class): without this pybind11 would make an object around memory that nobody filled.
+/// Disables Class() and Class.__new__(Class): otherwise pybind11 would create an object with uninitialised memory.
 template <class Class>
 void onlyMadeBy(Class& cls, const char* makers)
 {

@@ -40,7 +40,7 @@ void bindConstants(py::module_& module)
                "TARGET_CPU_INT8, TARGET_CUDA, TARGET_CUDA_FP16, TARGET_CUDA_BF16, TARGET_CUDA_TF32.");
 }
 
-/// What Ranker and Scorer have in common.
+/// Common members of Ranker and Scorer.
 template <class Network, class Class>
 void bindCommon(Class& cls)
 {
@@ -61,7 +61,7 @@ void bindCommon(Class& cls)
              "info() -> str\n\nModel, geometry, backend, device, precision and library really in use.");
 }
 
-/// Loading takes a while, so other threads go on.
+/// Releases the lock while loading, because it takes a while.
 template <class Network, class Option>
 std::shared_ptr<Network> load(const py::object& model, Option option)
 {

@@ -109,8 +109,8 @@ void bindProgress(py::module_& module)
         .def_readwrite("imagesPerSecond", &P::imagesPerSecond, "smoothed over about the last minute")
         .def_readwrite("dataWait", &P::dataWait, "share of this update's time spent waiting for images, 0 to 1")
         .def_readwrite("secondsLeft", &P::secondsLeft, "estimate")
-        .def_readwrite("skipped", &P::skipped, "unreadable images met so far in this process")
-        .def_readwrite("batch", &P::batch, "batches done of the update at hand, 0 behind an update")
+        .def_readwrite("skipped", &P::skipped, "unreadable images so far in this process")
+        .def_readwrite("batch", &P::batch, "batches done in the current update, 0 after an update")
         .def_readwrite("batches", &P::batches, "batches of an update");
 }
 
@@ -145,7 +145,7 @@ bool run(Trainer& self, const py::object& progress, const py::object& message)
     if (!message.is_none())
         self.setMessage([&](const cv::String& line) { call.tell(line); });
     self.setStop([&]() { return call.stopped(); });
-    struct Reset   // the functions hold references to what is local here
+    struct Reset   // the functions refer to local variables
     {
         Trainer& trainer;
         ~Reset()

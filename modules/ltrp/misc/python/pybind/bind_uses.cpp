@@ -33,7 +33,7 @@ std::vector<cv::Point> pointsOf(const std::vector<std::array<int, 2>>& pairs)
     return points;
 }
 
-/// A member that is a vector of numbers: an int32 array, copied both ways.
+/// A member that is a vector of numbers: an int32 array, copied in both directions.
 template <class Class>
 void numbersProperty(py::class_<Class>& cls, const char* name, std::vector<int> Class::*member, const char* text)
 {

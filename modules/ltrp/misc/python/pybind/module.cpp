@@ -14,13 +14,13 @@ namespace
 
 const int highestThreads = 4096;
 
-PyObject* errorClass = nullptr;   // lives as long as the process: exceptions may be raised while modules go away
+PyObject* errorClass = nullptr;   // never released: exceptions may be raised while modules are unloaded
 
 void raiseError(const cv::Exception& error)
 {
     const auto text = [](const std::string& value)
     {
-        // It may name a file, whose name is bytes that need not be UTF-8.
+        // The message may contain a file name, whose bytes need not be UTF-8.
         return py::reinterpret_steal<py::object>(
             PyUnicode_DecodeUTF8(value.data(), static_cast<Py_ssize_t>(value.size()), "replace"));
     };
@@ -89,10 +89,10 @@ PYBIND11_MODULE(_ltrp, module)
 {
     using namespace ltrp_python;
     py::options options;
-    options.disable_function_signatures();   // written by hand, with the types that are accepted
-    module.attr("__name__") = "ltrp";        // where classes and functions are to be found by their users
-    // pybind11 looks NumPy up at its first use and gives the lock away meanwhile, in a place where a thread that does not
-    // get it back, because the interpreter ends, ends the process. So the first use is here.
+    options.disable_function_signatures();   // written by hand, with the accepted types
+    module.attr("__name__") = "ltrp";        // the public module name of classes and functions
+    // pybind11 imports NumPy at its first use and releases the lock meanwhile. If a thread does not get it back there
+    // because the interpreter shuts down, the process is terminated. The first use is therefore here.
     py::dtype::of<float>();
     bindErrors(module);
     bindThreads(module);

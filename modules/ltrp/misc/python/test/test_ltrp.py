@@ -48,11 +48,11 @@ try:
 except ImportError:
     TestCase = unittest.TestCase
 
-REFUSED = (error, TypeError)   # a wrong type is the one or the other, depending on how the binding looks for overloads
+REFUSED = (error, TypeError)   # which of the two a wrong type raises depends on how the binding resolves overloads
 
 
 def photo(rows=120, columns=160, channels=3, seed=1):
-    """A smooth picture with one busy corner; always the same for a seed."""
+    """A smooth image with one busy corner; determined by the seed."""
     random = np.random.RandomState(seed)
     y, x = np.mgrid[0:rows, 0:columns]
     image = np.empty((rows, columns, channels), np.float64)
@@ -95,7 +95,7 @@ class Names(Shared):
                    'MaePretrainParams RankerTrainParams TrainProgress Trainer RankingTracker RankSaliency').split()
         for name in functions + classes:
             self.assertTrue(callable(getattr(lib, name)), name)
-            if name in functions or not in_cv2:   # OpenCV's generator gives classes no text
+            if name in functions or not in_cv2:   # OpenCV's generator gives classes no docstring
                 self.assertTrue(getattr(lib, name).__doc__, name)
         constants = dict(SELECT_TOPK=0, SELECT_CLUSTER=1, SELECT_MASS=2, SELECT_THRESHOLD=3, SELECT_SAMPLE=4,
                          TOKEN_ORDER_RASTER=0, TOKEN_ORDER_WINDOWS=1,
@@ -227,7 +227,7 @@ class Ranking(Shared):
         for number, view in enumerate(views):
             np.testing.assert_array_equal(view, image)
             np.testing.assert_array_equal(self.ranker.rank(view).scores, expected, str(number))
-        row = np.broadcast_to(image[:1], image.shape)   # all rows are one: a stride of 0
+        row = np.broadcast_to(image[:1], image.shape)   # all rows are the same: a stride of 0
         np.testing.assert_array_equal(self.ranker.rank(row).scores, self.ranker.rank(row.copy()).scores)
 
     def test_hostile_images(self):
@@ -243,7 +243,7 @@ class Ranking(Shared):
         self.refused(self.ranker.rank, photo(), wrong=1)
         self.refused(self.ranker.rankBatch, None if not in_cv2 else 3)
         self.assertIn('column 2, row 1, channel 1', self.refused(self.ranker.rank, with_nan()))
-        # Images whose values are not 0 to 1, or of which nothing is seen.
+        # Images whose values are not in [0, 1], or that are fully transparent.
         self.assertIn('divide', self.refused(self.ranker.rank, photo().astype(np.float32)))
         self.assertIn('normalisation', self.refused(self.ranker.rank, photo().astype(np.float32) / 64 - 2))
         self.assertIn('transparent', self.refused(self.ranker.rank, np.zeros((32, 32, 4), np.uint8)))
@@ -402,7 +402,7 @@ class Selection(Shared):
             np.testing.assert_array_equal(draws[-1], np.unique(draws[-1]))
             self.assertEqual(len(draws[-1]), 49)
         np.testing.assert_array_equal(lib.selectPatches(ranking, params), draws[-1])
-        # High scores come more often; the first draw follows the softmax of the standardised scores.
+        # High scores are drawn more often; the first draw follows the softmax of the standardised scores.
         times = np.bincount(np.concatenate(draws), minlength=196)
         order = ranking.order()
         self.assertGreater(times[order[:49]].sum(), 2 * times[order[-49:]].sum())
@@ -414,7 +414,7 @@ class Selection(Shared):
         scores = np.float64(ranking.scores).ravel()
         softmax = np.exp((scores - scores.mean()) / scores.std() / 0.5)
         wanted = softmax[order[:20]].sum() / softmax.sum()
-        self.assertAlmostEqual(np.isin(first, order[:20]).mean(), wanted, delta=0.05)   # four deviations or more
+        self.assertAlmostEqual(np.isin(first, order[:20]).mean(), wanted, delta=0.05)   # 4 deviations or more
         params.count, params.temperature = 49, 1e-9
         np.testing.assert_array_equal(lib.selectPatches(ranking, params), np.sort(order[:49]))
         np.testing.assert_array_equal(lib.selectTokens(ranking, (14, 14), params).indices, np.sort(order[:49]))
@@ -504,7 +504,7 @@ class Uses(Shared):
         turned = lib.PatchRanking()
         turned.imageSize, turned.scores = ranking.imageSize, -ranking.scores
         self.assertIs(tracker.update(frame, turned), False)
-        self.assertEqual(list(tracker.getKept()), kept)   # by the margin
+        self.assertEqual(list(tracker.getKept()), kept)   # because of the margin
         np.testing.assert_allclose(tracker.getRanking().scores,
                                    0.4 * (ranking.scores - ranking.scores.mean()) / ranking.scores.std(), atol=1e-4)
         self.assertIs(tracker.update(255 - frame, turned), True)
@@ -706,7 +706,7 @@ class Threads(Shared):
         self.in_threads(4, work)
 
     def test_others_run_while_it_computes(self):
-        # With the interpreter's lock held the main thread could do nothing between start and end.
+        # With the interpreter lock held, the main thread could not run between start and end.
         scorer, params = self.scorer, lib.ScoreParams()
         params.masks = 20
         marks = []
@@ -817,7 +817,7 @@ class Training(Shared):
         self.assertIn(self.path('maps'), self.refused(lambda: lib.Trainer.createRanker(params).run(None, str.strip)))
 
     def test_normalised_pixels(self):
-        # A file that says nothing else than weights, which are of widths whose numbers of heads are known.
+        # A file that contains only weights, of widths for which the number of heads is known.
         params = self.mae_params()
         params.embedDim, params.heads, params.decoderEmbedDim, params.decoderHeads = 64, 1, 512, 16
         self.assertTrue(lib.Trainer.createPretrain(params).run(None, str.strip))
@@ -829,7 +829,7 @@ class Training(Shared):
         with open(self.path('weights.safetensors'), 'wb') as f:
             f.write(struct.pack('<Q', len(text)) + text + weights)
         score = lib.ScoreParams()
-        score.space, score.maskRatio = lib.SPACE_PIXEL, 0.5   # another thing for normalised pixels than for plain ones
+        score.space, score.maskRatio = lib.SPACE_PIXEL, 0.5   # differs between normalised and plain pixels
         plain, normalised = (lib.Scorer.create(self.path('weights.safetensors'), option).score(photo(), score).scores
                              for option in (0, 1))
         self.assertFalse(np.allclose(plain, normalised))
@@ -878,12 +878,12 @@ class Training(Shared):
 
     @unittest.skipIf(sys.platform == 'win32', 'sends itself a signal')
     def test_interrupt(self):
-        # Ctrl-C may be ignored from the start, in jobs of the background.
+        # Background jobs may start with Ctrl-C ignored.
         self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
         for progress in (lambda state: os.kill(os.getpid(), signal.SIGINT), None):
             out = 'with' if progress else 'without'
             params = self.mae_params(out, steps=100000)
-            params.checkpointEvery = 10 ** 6   # none on the way: the one that is left was written for the interruption
+            params.checkpointEvery = 10 ** 6   # none before: the one that is left was written for the interruption
             timer = None
             if progress is None:
                 timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))

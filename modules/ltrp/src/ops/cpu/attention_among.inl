@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Attention of variants that differ little from one another, included by kernels.inl: a few rows of keys and values are
-// replaced, or one is taken away.
+// replaced, or one is removed.
 
 void attentionAmong(const HeadArgs& h)
 {
@@ -49,7 +49,7 @@ void attentionAmongBf16(const HeadArgs& h)
 
 #endif
 
-/// Query `row` without key h.droppedToken, from the beginning.
+/// Attention of query `row` without key h.droppedToken, computed directly.
 LTRP_INLINE void attendOne(const HeadArgs& h, size_t row, float* out)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
@@ -90,7 +90,7 @@ void withoutKey(const HeadArgs& h)
         float* out = h.out + i * h.outStride;
         if (static_cast<int>(row) == h.droppedToken)
             std::memset(out, 0, width * sizeof(float));
-        else if (!(weight <= 0.5f))   // little would be left of the digits
+        else if (!(weight <= 0.5f))   // the correction would lose too many digits
             attendOne(h, row, out);
         else
         {

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention on bfloat16 pairs, included by kernels.inl where the instruction set multiplies them: a 32-bit lane holds two
-// neighbours along the summed dimension, low one first, and one instruction adds both their products to an fp32 lane.
+// Attention on bfloat16 pairs, included by kernels.inl if the instruction set has bfloat16 products: a 32-bit lane
+// holds two neighbours along the summed dimension, low one first; one instruction adds both products to an fp32 lane.
 
 LTRP_INLINE VecF addPairs(VecF s, VecI a, VecI b)
 {
@@ -15,7 +15,8 @@ LTRP_INLINE VecI loadPairs(const uint32_t* p)
     return (VecI)_mm512_loadu_si512(p);
 }
 
-/// c [R, NV * W] = a [R, pairs] b [pairs, NV * W] over bfloat16 pairs. TURNED: a lies as [pairs, R], aRow between its rows.
+/// c [R, NV * W] = a [R, pairs] b [pairs, NV * W] over bfloat16 pairs. TURNED: a is stored as [pairs, R] with row
+/// stride aRow.
 template <int R, int NV, bool TURNED>
 LTRP_INLINE void tilePairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow, float* c, size_t cRow, size_t pairs)
 {
@@ -68,10 +69,10 @@ void productPairs(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow
         columnPairs<12, 1, TURNED>(a, aRow, b + j, bRow, c + j, cRow, m, pairs);
 }
 
-/// exponentialRow() whose powers, good to 1e-4 like the format they go to, leave as bfloat16.
+/// exponentialRow() with bfloat16 output; its relative error of 1e-4 is below the format's.
 LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, size_t padded, float scale, int droppedToken)
 {
-    const float factor = scale * 1.44269504f;   // powers of 2 from here on
+    const float factor = scale * 1.44269504f;   // exponents of 2 from here on
     const VecF offset = splat(-maskRow(row, tokens, padded, droppedToken) * factor), magic = splat(12582912.f);
     VecF total = VecF{};
     for (size_t i = 0; i < padded; i += W)
@@ -86,7 +87,7 @@ LTRP_INLINE float exponentialPairs(float* row, uint16_t* out, size_t tokens, siz
         std::memcpy(out + i, &half, sizeof(half));
     }
     if (droppedToken >= 0)
-        out[droppedToken] = 0;   // padding meets values of zero
+        out[droppedToken] = 0;   // the values of padding tokens are zero
     return 1.f / sum(total);
 }
 
@@ -99,7 +100,7 @@ LTRP_INLINE void expectRow(const uint16_t* p, size_t stride, size_t ahead, size_
         __builtin_prefetch(p + ahead * stride + i);
 }
 
-/// One row in 16 bits with zeros behind it; zeros alone for a row that there is none of.
+/// Copies one row as 16 bits, padded with zeros; all zeros if the row does not exist.
 template <class Value>
 LTRP_INLINE void halfRow(const Value* x, bool present, size_t width, uint16_t* row, size_t padded)
 {
@@ -145,10 +146,10 @@ LTRP_INLINE void scaledRow(const float* x, float factor, uint16_t* y, size_t cou
     for (; i + W <= count; i += W)
         store16(y + i, rounded16(load(x + i) * factor));
     if (i < count)
-        store16(y + i, rounded16(load(x + i) * factor), count - i);   // x is padded
+        store16(y + i, rounded16(load(x + i) * factor), count - i);   // x is padded, so that whole vectors can be read
 }
 
-/// Keys [width pairs, padded tokens] and values [token pairs, padded width] behind them, in half the room of packKeys().
+/// Keys [width pairs, padded tokens], then values [token pairs, padded width], in half the memory of packKeys().
 template <class Value>
 LTRP_INLINE void packPairs(const HeadArgsOf<Value>& h, uint32_t* out)
 {
@@ -163,7 +164,7 @@ void packKeysBf16(const HeadArgs& h, float* out)
     packPairs(h, reinterpret_cast<uint32_t*>(out));
 }
 
-/// Attention to packed keys and values; query `silent` gets zeros. scratch: for a block of queries.
+/// Attention to packed keys and values; the output of query `silent` is zero. scratch: for a block of queries.
 template <class Value>
 LTRP_INLINE void attendPairs(const HeadArgsOf<Value>& h, const uint32_t* packed, uint32_t* scratch, int silent)
 {
@@ -207,7 +208,7 @@ LTRP_INLINE void attendPairs(const HeadArgsOf<Value>& h, const uint32_t* packed,
 template <class Value>
 void attentionPairs(const HeadArgsOf<Value>& h)
 {
-    uint32_t* packed = reinterpret_cast<uint32_t*>(h.scratch);   // the scratch of the fp32 kernel holds twice what pairs need
+    uint32_t* packed = reinterpret_cast<uint32_t*>(h.scratch);   // the fp32 scratch size is twice what pairs need
     packPairs(h, packed);
     attendPairs(h, packed, packed + static_cast<size_t>(paddedTokens(h.tokens)) * static_cast<size_t>(paddedWidth(h.width)),
                 h.droppedToken);

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Gradients of attention on bfloat16 pairs, included by kernels_train.inl. Scores and weights are made again from queries
-// and keys; they and their gradients meet the other factors in 16 bits, sums and the softmax are fp32.
+// Gradients of attention on bfloat16 pairs, included by kernels_train.inl. Scores and weights are recomputed from
+// queries and keys. They and their gradients are rounded to 16 bits for products; sums and softmax are fp32.
 
 /// Rows of an operand in 16 bits, padded, for productPairs.
 LTRP_INLINE void packRows16(const uint16_t* x, size_t stride, size_t n, size_t width, uint32_t* out, size_t pairs)
@@ -12,7 +12,8 @@ LTRP_INLINE void packRows16(const uint16_t* x, size_t stride, size_t n, size_t w
         halfRow(x + r * stride, true, width, reinterpret_cast<uint16_t*>(out + r * pairs), 2 * pairs);
 }
 
-/// Through the softmax of one row: scores become gradients ds = p * (dp - sum(p * dp)) * scale; both leave in 16 bits.
+/// Backward softmax of one row: scores become gradients ds = p * (dp - sum(p * dp)) * scale; both are written as 16
+/// bits.
 LTRP_INLINE void softmaxBackward16(float* scores, const float* dp, size_t tokens, size_t padded, float scale, uint16_t* p,
                                    uint16_t* ds)
 {
@@ -30,7 +31,7 @@ LTRP_INLINE void softmaxBackward16(float* scores, const float* dp, size_t tokens
         store16(ds + i, rounded16(load(scores + i) * (load(dp + i) - mean) * scale));
 }
 
-/// Two rows become one of pairs.
+/// Interleaves two rows into one row of pairs.
 LTRP_INLINE void interleave16(const uint16_t* first, const uint16_t* second, uint32_t* out, size_t count)
 {
     for (size_t i = 0; i < count; i += W)
@@ -80,7 +81,7 @@ void attentionBackward16(const HeadArgs16& h)
         uint16_t* p = d + block * tp;
         for (size_t r = 0; r < n; ++r)
             softmaxBackward16(scores + r * tp, dWeights + r * tp, tokens, tp, h.scale, p + r * tp, d + r * tp);
-        if (n % 2)   // the last row's partner
+        if (n % 2)   // pair of an odd last row
         {
             std::memset(d + n * tp, 0, tp * sizeof(uint16_t));
             std::memset(p + n * tp, 0, tp * sizeof(uint16_t));

@@ -2,14 +2,15 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention in 8 bits, included by kernels.inl where the instruction set multiplies bytes: a 32-bit lane holds four
-// neighbours along the summed dimension, and one instruction adds their four products to a 32-bit integer. Sums are exact;
-// rounded are the factors: a query to 0 .. 255 over its own range, a key to -127 .. 127 over its largest value, values alike
-// over the largest of their column, a weight to 255ths of the largest weight of its query.
+// Attention in 8 bits, included by kernels.inl if the instruction set has byte products: a 32-bit lane holds four
+// neighbours along the summed dimension, and one instruction adds their four products to a 32-bit integer. Sums are
+// exact; the factors are rounded: queries to 0 .. 255 over each one's range, keys to -127 .. 127 of each one's largest
+// value, values likewise of the largest in their column, weights to 255ths of the largest weight of the query.
 
-// The instructions are no part of either AVX-512 table's set: only a precision that asked for them (matmulLacks()) comes here.
+// These instructions belong to neither AVX-512 table's instruction set. This code runs only if matmulLacks() has
+// confirmed that the processor has them.
 #ifdef __clang__
-#pragma clang attribute pop   // of two targets a function would take the first
+#pragma clang attribute pop   // with two target attributes a function would use the first
 #pragma clang attribute push(__attribute__((target(LTRP_TARGET ",avx512vnni"))), apply_to = function)
 #else
 #pragma GCC push_options
@@ -39,7 +40,7 @@ LTRP_INLINE VecF loadUpTo(const float* row, size_t i, size_t width)
     return (VecF)_mm512_maskz_loadu_ps(static_cast<__mmask16>(there), row + i);
 }
 
-/// What integer sums stand for: sum * rows[r] * columns[c] + rowLows[r] * columnLows[c].
+/// Converts integer sums to floats: sum * rows[r] * columns[c] + rowLows[r] * columnLows[c].
 struct Factors
 {
     const float* rows;
@@ -111,7 +112,7 @@ void productQuads(const uint32_t* a, size_t aRow, const uint32_t* b, size_t bRow
         columnQuads<12, 1, LOWS>(a, aRow, b + j, bRow, f, j, c + j, cRow, m, quads);
 }
 
-/// Rows [tokens, width] with a stride -> quads along the width, [quads, padded tokens], zeros behind; a row's values are
+/// Rows [tokens, width] with a stride -> quads along the width, [quads, padded tokens], zero padded; a row's values are
 /// `scales` * factor of its bytes, and `sums` is the sum of such a row.
 void packWidthQuads(const float* x, size_t stride, size_t tokens, size_t width, float factor, uint32_t* out, size_t tp,
                     size_t quads, float* scales, float* sums)
@@ -179,8 +180,8 @@ LTRP_INLINE void packTokenQuadColumns(const float* x, size_t stride, size_t toke
         }
 }
 
-/// Rows [tokens, width] with a stride -> quads along the tokens, [padded tokens / 4, padded width], zeros behind; a column's
-/// values are `scales` of its bytes.
+/// Rows [tokens, width] with a stride -> quads along the tokens, [padded tokens / 4, padded width], zero padded; a
+/// column's values are `scales` of its bytes.
 void packTokenQuads(const float* x, size_t stride, size_t tokens, size_t width, uint32_t* out, size_t wp, float* scales)
 {
     size_t i = 0;
@@ -190,14 +191,14 @@ void packTokenQuads(const float* x, size_t stride, size_t tokens, size_t width, 
         packTokenQuadColumns<1>(x, stride, tokens, width, i, out, wp, scales);
 }
 
-/// Scores that are powers of 2 -> bytes in proportion to the softmax, zero for `droppedToken` and padding; returns 1 / their sum,
-/// so that rounded weights add up to one, too.
+/// Scores as exponents of 2 -> bytes in proportion to the softmax, zero for `droppedToken` and padding; returns 1 /
+/// their sum, so that the rounded weights also add up to one.
 LTRP_INLINE float exponentialBytes(float* row, uint8_t* out, size_t tokens, size_t padded, int droppedToken)
 {
     const VecF offset = splat(7.99435344f - maskRow(row, tokens, padded, droppedToken));   // the largest becomes 255
     const VecF magic = splat(12582912.f);
-    // Rounded up from an offset of its own in each lane: beside one large weight many small ones would all vanish if they were
-    // rounded to the nearest; so a fair part of them stays.
+    // Dithering: each lane rounds with its own offset. Rounded to nearest, many small weights next to one large weight
+    // would all become zero; this way a proportional share of them is kept.
     const VecF roundingOffsets = {1 / 32.f, 17 / 32.f, 9 / 32.f, 25 / 32.f, 5 / 32.f, 21 / 32.f, 13 / 32.f, 29 / 32.f,
                                   3 / 32.f, 19 / 32.f, 11 / 32.f, 27 / 32.f, 7 / 32.f, 23 / 32.f, 15 / 32.f, 31 / 32.f};
     VecI total = VecI{};
@@ -240,7 +241,7 @@ void attentionInt8(const HeadArgs& h)
         for (size_t r = 0; r < n; ++r)
         {
             expectRow(h.q + (i + r) * h.stride, h.stride, 12, width);
-            queries[(r + 1) * widthQuads - 1] = 0;   // a part of it may be behind the row
+            queries[(r + 1) * widthQuads - 1] = 0;   // it may extend past the row
             quantise(h.q + (i + r) * h.stride, reinterpret_cast<uint8_t*>(queries + r * widthQuads), scales + r, lows + r, 1,
                      width);
         }

@@ -24,8 +24,8 @@ float* threadScratch(size_t count)
 namespace
 {
 
-/// linear() with one output. A library's matrix-vector product cuts the rows into parts by their number; here a row's result
-/// does not depend on the rows beside it, so that an image has the same scores alone and in a batch.
+/// linear() with one output. A library's matrix-vector product splits the rows by their number; here a row's result
+/// does not depend on the other rows, so that an image has the same scores alone and in a batch.
 void dots(const float* x, const float* w, const float* b, float* y, int rows, int in, bool add)
 {
     const size_t width = static_cast<size_t>(in), lanes = 16;
@@ -160,8 +160,8 @@ void CpuBackend::attention(const float* qkv, const int* droppedToken, float* out
     });
 }
 
-/// The variants of an input have the same queries, keys and values here: a variant's attention is the input's own, with what
-/// its missing key contributed taken out again (a correction of rank one), so that only one a head is computed.
+/// The variants of an input share queries, keys and values here: a variant's attention is the input's own minus the
+/// contribution of its missing key (a rank-one correction), so that attention is computed once per head.
 void CpuBackend::attendVariants(const float* qkv, const int* droppedToken, float* out, int inputs, int variants, int tokens, int dim,
                                 int heads) const
 {

@@ -17,7 +17,7 @@ class PackedMatrix;
 /// Scratch memory of the calling thread for one attention head: `count` floats, 64-byte aligned, reused by later calls.
 float* threadScratch(size_t count);
 
-/// Arguments of one head with the sizes set and the pointers null.
+/// Arguments of one head: sizes set, pointers null.
 template <class Value>
 HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
 {
@@ -30,7 +30,7 @@ HeadArgsOf<Value> headArgs(int tokens, int dim, int heads)
     return args;
 }
 
-/// The operations on the CPU. Weights may change between calls.
+/// The operations on the CPU, for weights that may change between calls.
 class CpuBackend : public Backend
 {
 public:
@@ -124,7 +124,7 @@ protected:
                         int heads) const;
     /// Precision of the products in normLinear() and finishBlock().
     virtual Precision precision() const { return Precision::FP32; }
-    /// The packed form of these weights; null: they are multiplied unpacked, in fp32.
+    /// Returns these weights in packed form; null: they are multiplied unpacked, in fp32.
     virtual const PackedMatrix* packed(const LinearWeights&) const { return nullptr; }
 };
 

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A classifier's head on the CPU: mean of tokens, cross entropy. Both take little time beside the blocks.
+// Head of a classifier on the CPU: mean of tokens, cross entropy. Both take little time compared with the blocks.
 #include "backend.hpp"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ void CpuBackend::crossEntropy(const CrossEntropy& args) const
             exponentials += std::exp(logits[c] - largest);
             sum += logits[c] - largest;
         }
-        // -log softmax, less the largest logit: the label's, and the mean over all classes by `share`
+        // -log softmax, relative to the largest logit: of the label, and `share` times the mean over all classes
         const double logSum = std::log(exponentials);
         total += (1 - args.smoothing) * (logSum - (logits[label] - largest)) + share * (static_cast<double>(classes) * logSum - sum);
         float* gradient = args.dLogits + i * classes;

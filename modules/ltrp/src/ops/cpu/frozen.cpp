@@ -12,7 +12,7 @@ namespace cv { namespace ltrp { namespace ops {
 
 namespace {
 
-/// For weights that stay as they are: each matrix is packed once, when it is first met.
+/// For constant weights: each matrix is packed once, at its first use.
 class FrozenCpuBackend CV_FINAL : public CpuBackend
 {
 public:
@@ -23,7 +23,7 @@ public:
     {
         if (out == 1)
             return CpuBackend::linear(x, w, b, y, rows, in, out, epilogue);
-        // Embeddings and heads: little work, and every later value hangs on them, so fp32 whatever the blocks use.
+        // Embeddings and heads take little time and affect all later values, so they are fp32 whatever the blocks use.
         find({w, b, in, out}, Precision::FP32).multiply(x, rows, y, b, epilogue == Epilogue::Add);
     }
 

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Which of the kernel tables runs: the widest that this processor has, or the one a test asked for.
+// Selects the kernel table: the widest that this processor supports, or the one that a test has requested.
 #include "../ops.hpp"
 #include "kernels.hpp"
 

@@ -69,7 +69,7 @@ struct Kernels
     /// quantise(layerNorm(x)); row: scratch for `dim` floats.
     void (*normQuantise)(const float* x, const float* w, const float* b, float eps, uint8_t* q, float* scale, float* low,
                          float* row, size_t rows, size_t dim);
-    /// y = (sums * scale + low * weightSums) * weightScales + bias (+ y when add), scale and low one a row.
+    /// y = (sums * scale + low * weightSums) * weightScales + bias (+ y when add); one scale and low per row.
     void (*dequantise)(const int32_t* sums, const float* scale, const float* low, const float* weightScales,
                        const float* weightSums, const float* bias, float* y, size_t rows, size_t columns, bool add);
     /// quantise(GELU(dequantise(sums))), GELU within 1e-4; row: scratch for `columns` floats.
@@ -108,7 +108,7 @@ inline int paddedTokens(int tokens) { return (tokens + 15) / 16 * 16; }
 inline int paddedWidth(int width) { return (width + 15) / 16 * 16; }
 /// Query rows per block of the attention kernels.
 constexpr size_t attentionBlock = 24;
-/// Scratch floats that one head needs without gradients: no more by the square of the tokens, of which a file may have many.
+/// Scratch floats per head without gradients: linear in the number of tokens, which in a file may be large.
 inline size_t headScratch(int tokens, int width)
 {
     const size_t t = static_cast<size_t>(paddedTokens(tokens)), w = static_cast<size_t>(paddedWidth(width));

@@ -3,8 +3,8 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // The vectorised kernels, compiled once per instruction set by kernels_*.cpp, which define LTRP_VECTOR (floats per
-// vector), LTRP_KERNELS (the function returning the table) and LTRP_KERNELS_NAME. GCC and Clang vector extensions: the
-// same text for every width.
+// vector), LTRP_KERNELS (the function that returns the table) and LTRP_KERNELS_NAME. They use GCC and Clang vector
+// extensions, so that the same source serves every width.
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"   // vectors are passed between inlined functions of this file only
@@ -31,7 +31,7 @@ LTRP_INLINE VecF load(const float* p) { return *reinterpret_cast<const VecU*>(p)
 LTRP_INLINE void store(float* p, VecF v) { *reinterpret_cast<VecU*>(p) = v; }
 LTRP_INLINE VecF splat(float x) { return x - VecF{}; }
 LTRP_INLINE VecF select(VecI mask, VecF a, VecF b) { return (VecF)((mask & (VecI)a) | (~mask & (VecI)b)); }
-#if LTRP_VECTOR == 16   // one instruction, of which GCC makes two here
+#if LTRP_VECTOR == 16   // one instruction, for which GCC emits two here
 LTRP_INLINE VecF maximum(VecF a, VecF b) { return (VecF)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b); }
 LTRP_INLINE VecF minimum(VecF a, VecF b) { return (VecF)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b); }
 #else
@@ -40,8 +40,8 @@ LTRP_INLINE VecF minimum(VecF a, VecF b) { return a < b ? a : b; }
 #endif
 LTRP_INLINE VecF absolute(VecF a) { return (VecF)((VecI)a & (VecI{} + 0x7fffffff)); }
 
-/// Halves are combined until one value is left: four dependent steps for 16 values, not fifteen. HALF is known to the
-/// compiler, which then keeps everything in registers.
+/// Combines halves until one value is left: four dependent steps for 16 values instead of fifteen. HALF is a
+/// compile-time constant, so that everything stays in registers.
 template <size_t HALF, class Combine>
 LTRP_INLINE float foldHalves(float* t, const Combine& combine)
 {
@@ -71,7 +71,7 @@ LTRP_INLINE float largest(VecF v)
     return fold(v, [](float a, float b) __attribute__((always_inline)) { return a > b ? a : b; });
 }
 
-/// First n < W values, zeros behind them.
+/// The first n < W values, then zeros.
 LTRP_INLINE VecF loadPart(const float* p, size_t n)
 {
     float t[LTRP_VECTOR] = {};
@@ -203,7 +203,8 @@ void gelu(const float* x, float* y, size_t count)
     }
 }
 
-/// To bfloat16, nearest, ties to even; adding to a NaN's bits could make it a number.
+/// Rounds to bfloat16, nearest, ties to even. NaN is handled separately: the addition could turn its bits into a
+/// number.
 LTRP_INLINE VecH rounded16(VecF v)
 {
 #ifdef LTRP_BF16
@@ -234,7 +235,7 @@ template <bool GELU>
 LTRP_INLINE void convertBf16(const float* x, uint16_t* y, size_t count)
 {
     size_t i = 0;
-    for (; i + W <= count; i += W)   // whole vectors by themselves: copies of a fixed size are single instructions
+    for (; i + W <= count; i += W)   // whole vectors separately: copies of a fixed size are single instructions
         store16(y + i, rounded16(GELU ? roundedGelu(load(x + i)) : load(x + i)));
     if (i == count)
         return;
@@ -303,7 +304,8 @@ void smallProduct(const float* a, size_t aRow, size_t aColumn, const float* b, s
         tileColumn<1>(a, aRow, aColumn, b + j, bRow, c + j, cRow, m, k);
 }
 
-/// The rows of one head lie pages apart, where no processor guesses the next: asks for the row `ahead` of p.
+/// The rows of one head are pages apart, so the hardware does not prefetch the next one. Prefetches the row `ahead` of
+/// p.
 LTRP_INLINE void expectRow(const float* p, size_t stride, size_t ahead, size_t width)
 {
     for (size_t i = 0; i < width; i += 16)
@@ -322,7 +324,7 @@ void packRows(const float* x, size_t stride, size_t tokens, size_t width, float*
     }
 }
 
-/// Rows [tokens, width] with a stride -> [width, padded tokens], zeros behind.
+/// Rows [tokens, width] with a stride -> [width, padded tokens], zero padded.
 void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, float* out, size_t padded)
 {
     for (size_t first = 0; first < padded; first += 16)   // 16 rows at a time: each is read once
@@ -341,7 +343,8 @@ void packTransposed(const float* x, size_t stride, size_t tokens, size_t width, 
     }
 }
 
-/// Largest of the first `tokens` entries without `droppedToken`; those, and the ones up to `padded`, become -infinity.
+/// Returns the largest of the first `tokens` entries except `droppedToken`; sets that entry and those up to `padded` to
+/// -infinity.
 LTRP_INLINE float maskRow(float* row, size_t tokens, size_t padded, int droppedToken)
 {
     const float lowest = -std::numeric_limits<float>::infinity();
@@ -378,7 +381,8 @@ LTRP_INLINE void scaledRow(const float* x, float factor, float* y, size_t count)
         y[i] = x[i] * factor;
 }
 
-/// attention() behind the packing of keys and values; query `silent` gets zeros. rows: scratch for a block of queries.
+/// attention() after packing keys and values; the output of query `silent` is zero. rows: scratch for a block of
+/// queries.
 LTRP_INLINE void attendPacked(const HeadArgs& h, const float* kt, const float* v, float* rows, int silent)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
@@ -402,7 +406,7 @@ LTRP_INLINE void attendPacked(const HeadArgs& h, const float* kt, const float* v
             }
             inverse[r] = exponentialRow(row, tokens, tp, h.scale, h.droppedToken);
             if (!h.probabilities)
-                continue;   // then the result, which is narrower, is scaled instead
+                continue;   // the result, which is narrower, is scaled instead
             for (size_t j = 0; j < tp; j += W)
                 store(row + j, load(row + j) * inverse[r]);
             inverse[r] = 1.f;
@@ -413,7 +417,7 @@ LTRP_INLINE void attendPacked(const HeadArgs& h, const float* kt, const float* v
     }
 }
 
-/// Keys [padded width, padded tokens] and values [padded tokens, padded width] behind them.
+/// Keys [padded width, padded tokens], then values [padded tokens, padded width].
 void packKeys(const HeadArgs& h, float* out)
 {
     const size_t tokens = static_cast<size_t>(h.tokens), width = static_cast<size_t>(h.width);
@@ -468,7 +472,8 @@ double sumDifference(const float* a, const float* b, size_t count, float scale, 
     return total;
 }
 
-/// Eight chains of additions a pair whatever the instruction set; a tile of R x C pairs loads R + C rows, not 2 R C.
+/// Eight chains of additions per pair for every instruction set; a tile of R x C pairs loads R + C rows instead of 2 R
+/// C.
 template <int R, int C>
 LTRP_INLINE void distanceTile(const double* a, const double* b, size_t columns, double* out, size_t outStride)
 {

@@ -2,8 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Compiled for AVX2 and FMA whatever the command line says; called only where the processor has them. All headers come
-// before the pragma, so that no inline function of theirs is compiled for a processor that others may not have.
+// Compiled for AVX2 and FMA regardless of compiler options; called only on processors that have them. All headers are
+// included before the pragma: otherwise their inline functions would be compiled for AVX2 and could replace the
+// portable ones at link time.
 #include "../../precomp.hpp"
 #include "kernels.hpp"
 #include <cmath>

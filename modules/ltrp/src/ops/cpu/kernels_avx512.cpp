@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Compiled for AVX-512 whatever the command line says; called only where the processor has it (see kernels_avx2.cpp).
+// Compiled for AVX-512 regardless of compiler options; called only on processors that have it (see kernels_avx2.cpp).
 #include "../../precomp.hpp"
 #include "kernels.hpp"
 #include <cmath>

@@ -2,9 +2,10 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Values in 8 bits, included by kernels.inl: activations are quantised a row at a time, over the row's own range.
+// 8-bit values, included by kernels.inl: activations are quantised row by row, over each row's own range.
 
-/// The least and the greatest values of a row so far, one a lane. (Members would not inherit the instruction set.)
+/// Smallest and largest values of a row so far, one per lane. (Not member functions: they would not inherit the
+/// instruction set.)
 struct Range
 {
     VecF least, most;
@@ -44,7 +45,7 @@ LTRP_INLINE void quantiseRow(const float* x, const Range& range, uint8_t* q, flo
     scale = span / 255.f;
     low = least;
     size_t i = 0;
-    for (; i + W <= columns; i += W)   // whole vectors by themselves: copies of a fixed size are single instructions
+    for (; i + W <= columns; i += W)   // whole vectors separately: copies of a fixed size are single instructions
     {
         const VecB b = level(load(x + i), least, inverse);
         std::memcpy(q + i, &b, W);
@@ -74,7 +75,7 @@ void normQuantise(const float* x, const float* w, const float* b, float eps, uin
                   size_t rows, size_t dim)
 {
     const size_t whole = dim / W * W, rest = dim - whole;
-    for (size_t r = 0; r < rows; ++r, x += dim, q += dim)   // a row at a time: it stays in the first cache between the passes
+    for (size_t r = 0; r < rows; ++r, x += dim, q += dim)   // row by row: it stays in the L1 cache between the passes
     {
         const Moments moments = momentsOf(x, dim, eps);
         const VecF mean = splat(moments.mean);
@@ -128,7 +129,7 @@ void geluQuantise(const int32_t* sums, const float* scale, const float* low, con
                   size_t rows, size_t columns)
 {
     const size_t whole = columns / W * W;
-    for (size_t r = 0; r < rows; ++r, sums += columns, q += columns)   // a row at a time, for the first cache
+    for (size_t r = 0; r < rows; ++r, sums += columns, q += columns)   // row by row, for the L1 cache
     {
         Range range = emptyRange();
         for (size_t i = 0; i < whole; i += W)

@@ -2,7 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What only training needs, included by kernels.inl: gradients, and values kept in bfloat16 between two products.
+// Kernels used only in training, included by kernels.inl: gradients, and values stored as bfloat16 between two
+// products.
 
 void layerNormBackward(const float* dy, const float* x, const float* w, const float* mean, const float* rstd, float* dx,
                        float* dw, float* db, size_t rows, size_t dim)
@@ -19,7 +20,7 @@ void layerNormBackward(const float* dy, const float* x, const float* w, const fl
             const VecF d = part ? loadPart(dy + i, rest) : load(dy + i);
             const VecF xi = part ? loadPart(x + i, rest) : load(x + i);
             const VecF wi = part ? loadPart(w + i, rest) : load(w + i);
-            const VecF h = (xi - m) * rs;   // in a part, the lanes behind the end meet d = 0
+            const VecF h = (xi - m) * rs;   // in a partial vector, d is 0 in the unused lanes
             const VecF g = d * wi;
             g0 += g;
             g1 += g * h;
@@ -84,7 +85,7 @@ void geluBackward(const float* x, const float* dy, float* dx, float* y, size_t c
 void gelu16(const uint16_t* x, uint16_t* y, size_t count)
 {
     size_t i = 0;
-    for (; i + W <= count; i += W)   // whole vectors by themselves: copies of a fixed size are single instructions
+    for (; i + W <= count; i += W)   // whole vectors separately: copies of a fixed size are single instructions
         store16(y + i, rounded16(roundedGelu(widened(load16(x + i)))));
     if (i < count)
         store16(y + i, rounded16(roundedGelu(widened(load16(x + i, count - i)))), count - i);
@@ -129,7 +130,7 @@ void attentionBackward(const HeadArgs& h)
     float* ds = result + tp * wp;
     float* p = h.probabilities;
     packRows(h.q, h.stride, tokens, width, q, wp);
-    if (!p)   // made again, which takes less time than fetching them from memory
+    if (!p)   // recomputed, which is faster than loading them from memory
     {
         p = ds + tp * tp;
         packTransposed(h.k, h.stride, tokens, width, vt, tp);
@@ -146,7 +147,7 @@ void attentionBackward(const HeadArgs& h)
     packRows(h.k, h.stride, tokens, width, k, wp);
     packRows(h.dOut, h.outStride, tokens, width, d, wp);
     smallProduct(d, wp, 1, vt, tp, ds, tp, tokens, tp, width);
-    for (size_t t = 0; t < tokens; ++t)   // through the softmax: ds = p * (dp - sum(p * dp)) * scale
+    for (size_t t = 0; t < tokens; ++t)   // backward softmax: ds = p * (dp - sum(p * dp)) * scale
     {
         const float* weights = p + t * tp;
         float* row = ds + t * tp;

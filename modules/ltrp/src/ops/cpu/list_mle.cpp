@@ -55,7 +55,7 @@ double listMle(const float* yPred, const std::vector<int>& order, double scale, 
         denominator[i] = logAddExp(suffix, floorLog);
         value += denominator[i] - y;
     }
-    // d value / d y_j = sum_{i <= j} exp(y_j - denominator_i) - 1; the sum over i runs along as a logarithm too.
+    // d value / d y_j = sum_{i <= j} exp(y_j - denominator_i) - 1; the sum over i is also kept as a running logarithm.
     double prefix = -std::numeric_limits<double>::infinity();
     for (size_t j = 0; j < n; j++)
     {

@@ -15,12 +15,12 @@ double logAddExp(double a, double b);
 
 /// Sorts positions within `columns` (k column numbers; null: 0 to k-1) by descending target; stable.
 std::vector<int> descendingPositions(const float* yTrue, const int* columns, int k);
-/// The columns themselves in that order.
+/// The same, as column numbers.
 std::vector<int> descendingColumns(const float* yTrue, const int* columns, int k);
 
-/// `scale` times the sum over positions i of log(sum_{j >= i} exp(y_j) + 1e-10) - y_i for the columns in `order`; adds its gradient.
-/// The published form takes exp() as it is; here the same sums are carried as logarithms, which is equal wherever
-/// the published one is finite: log(S + 1e-10) = logAddExp(log S, log 1e-10).
+/// `scale` times the sum over positions i of log(sum_{j >= i} exp(y_j) + 1e-10) - y_i for the columns in `order`; adds
+/// its gradient. The published form uses exp() directly; here the sums are kept as logarithms, which gives the same
+/// result wherever the published form is finite: log(S + 1e-10) = logAddExp(log S, log 1e-10).
 double listMle(const float* yPred, const std::vector<int>& order, double scale, double* grad);
 
 }}}  // namespace

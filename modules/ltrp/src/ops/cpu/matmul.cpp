@@ -81,12 +81,12 @@ struct KeyHash
     }
 };
 
-/// A product of one shape, ready to run on any data of that shape.
+/// A product of one shape, reusable for any data of that shape.
 struct Product
 {
     dnnl::matmul primitive;
-    dnnl::memory::desc b;   ///< the order that the library wants the weights in
-    std::unordered_map<int, dnnl::memory> arguments;   ///< without data; making them costs more than a small product
+    dnnl::memory::desc b;   ///< weight layout that the library prefers
+    std::unordered_map<int, dnnl::memory> arguments;   ///< without data; creating them costs more than a small product
 };
 
 Product makeProduct(const dnnl::engine& engine, const dnnl::memory::desc& a, const dnnl::memory::desc& b,
@@ -138,7 +138,7 @@ struct Dnnl
         const auto found = products.find(key);
         if (found != products.end())
             return found->second;
-        if (products.size() >= 256)   // shapes are few in practice; a caller with many must not grow us
+        if (products.size() >= 256)   // there are few shapes in practice; this bounds the memory for callers with many
             products.clear();
         return products.emplace(key, make()).first->second;
     }
@@ -177,7 +177,7 @@ void rethrow(const dnnl::error& e, int m, int k, int n)
     LTRP_ERROR(Error::StsError, "oneDNN refused a " << m << " x " << k << " x " << n << " product: " << e.what());
 }
 
-/// cv::setNumThreads rules the library's pool as well; the caller's own OpenMP setting comes back afterwards.
+/// Sets the library's number of threads to that of cv::setNumThreads; restores the caller's OpenMP setting afterwards.
 class ThreadScope
 {
 public:
@@ -185,7 +185,7 @@ public:
         : before_(omp_get_max_threads()), dynamic_(omp_get_dynamic()), changed_(before_ != wanted)
     {
         if (dynamic_ != 0)
-            omp_set_dynamic(0);   // SignalScope and the product must get the same threads
+            omp_set_dynamic(0);   // SignalScope and the product must use the same threads
         if (changed_)
             omp_set_num_threads(wanted);
     }
@@ -312,7 +312,8 @@ struct PackedMatrix::Packed
 
 PackedMatrix::~PackedMatrix() = default;
 
-/// The weights in the order the library asked for: as a rule the same for every number of rows, so made once.
+/// The weights in the requested layout. The library usually requests the same one for every number of rows, so it is
+/// kept.
 std::shared_ptr<const PackedMatrix::Packed> PackedMatrix::packed(const void* wantedLayout) const
 {
     const dnnl::memory::desc& wanted = *static_cast<const dnnl::memory::desc*>(wantedLayout);
@@ -331,8 +332,8 @@ std::shared_ptr<const PackedMatrix::Packed> PackedMatrix::packed(const void* wan
     return made;
 }
 
-/// The library adds up a single row in another order than one of many. The row goes in twice, so that an image has the same
-/// scores alone and in a batch. (On one thread; on several, and in 16 bits, scores agree to rounding.)
+/// The library sums a single row in another order than several. The row is therefore passed twice, so that an image has
+/// the same scores alone and in a batch. (On one thread; on several, and in 16 bits, scores agree to rounding.)
 void PackedMatrix::multiplyRow(const float* x, float* y, const float* bias, bool accumulate) const
 {
     const size_t from = static_cast<size_t>(in_), to = static_cast<size_t>(out_);
@@ -369,8 +370,8 @@ void PackedMatrix::multiply(const void* x, int rows, void* y, const float* bias,
             const Product asWanted = made(matrix(in_, out_, integers ? DataType::s8 : type, FormatTag::any));
             if (precision_ != Precision::FP32 || out_ % 256 != 0 || asWanted.b != matrix(in_, out_))
                 return asWanted;
-            // Plain rows 1 KiB or a multiple of it apart fall on few places of the caches. A cache line between them makes
-            // products with 256, 768 and 1024 outputs 5 to 17 % faster on a Zen 3 processor.
+            // Rows a multiple of 1 KiB apart map to few cache sets. Padding by a cache line makes products with 256, 768
+            // and 1024 outputs 5 to 17 % faster on a Zen 3 processor.
             return made(matrix(in_, out_, type, false, out_ + 16));
         });
         const std::shared_ptr<const Packed> weights = packed(&product.b);
@@ -399,7 +400,7 @@ void matmul(const float* a, bool transposeA, const float* b, bool transposeB, co
     const Mat aMat(transposeA ? k : m, transposeA ? m : k, CV_32F, const_cast<float*>(a), step(steps.a));
     const Mat bMat(transposeB ? n : k, transposeB ? k : n, CV_32F, const_cast<float*>(b), step(steps.b));
     Mat cMat(m, n, CV_32F, c, step(steps.c));
-    Mat product;   // cv::gemm may not write over its third argument
+    Mat product;   // cv::gemm must not overwrite its third argument
     cv::gemm(aMat, bMat, 1.0, accumulate ? cMat : Mat(), accumulate ? 1.0 : 0.0, product,
              (transposeA ? GEMM_1_T : 0) | (transposeB ? GEMM_2_T : 0));
     if (bias)

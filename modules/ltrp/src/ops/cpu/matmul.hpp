@@ -30,12 +30,11 @@ void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transpos
 void matmul(const uint16_t* a, bool transposeA, const uint16_t* b, bool transposeB, const float* bias, uint16_t* c, int m,
             int n, int k, bool accumulate, const RowSteps& steps = RowSteps());
 
-/// A weight matrix [out, in] in the precision and memory layout that the matrix library multiplies fastest.
-/// Thread-safe.
+/// A weight matrix [out, in] in the precision and memory layout that is fastest for the matrix library. Thread-safe.
 class PackedMatrix
 {
 public:
-    /// Copies `weights`; in FP32 without oneDNN it keeps the pointer instead.
+    /// Copies `weights`, except FP32 without oneDNN: then it keeps the pointer.
     PackedMatrix(const float* weights, int out, int in, Precision precision);
     ~PackedMatrix();
     PackedMatrix(const PackedMatrix&) = delete;
@@ -65,7 +64,7 @@ private:
     mutable std::vector<std::shared_ptr<const Packed>> packed_;   ///< one per requested layout, usually one
 };
 
-/// What is missing for fast products in that precision, on this processor and in this build; empty: nothing.
+/// Returns what is missing for fast products in that precision, on this processor and in this build; empty: nothing.
 std::string matmulLacks(Precision precision);
 
 /// "oneDNN 2.6.3" or "cv::gemm".

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The parts of a transformer block that treat every token alike: norms, linear layers, GELU. Each thread takes a block of
-// rows small enough for its cache through all of them, with products of its own: no row waits for another thread, and
-// what is between the products never reaches memory.
+// Row-wise parts of a transformer block: norms, linear layers, GELU. Each thread takes a block of rows that fits into
+// its cache through all of them, with its own products: threads do not wait for each other, and intermediate values are
+// not written to memory.
 #include "backend.hpp"
 #include "kernels.hpp"
 #include "matmul.hpp"
@@ -17,16 +17,17 @@ namespace cv { namespace ltrp { namespace ops {
 
 namespace {
 
-/// Rows a thread takes at least: fewer would not be worth waking it.
+/// Least rows per thread: with fewer, waking a thread costs more than it saves.
 const size_t leastRows = 24;
 
-/// Rows per product at most: enough for the matrix library's full rate, few enough for `widest` floats of each in the L2.
+/// Most rows per product: enough for the matrix library's full rate, few enough that `widest` floats of each fit into
+/// the L2 cache.
 size_t rowsPerBlock(int widest)
 {
     return std::min<size_t>(128, std::max<size_t>(48, 262144 / static_cast<size_t>(widest)));
 }
 
-/// Scratch of the calling thread that grows and stays; the slots are independent.
+/// Scratch memory of the calling thread, kept between calls; the slots are independent.
 void* scratch(int slot, size_t bytes)
 {
     thread_local std::vector<unsigned char> buffers[8];
@@ -36,7 +37,7 @@ void* scratch(int slot, size_t bytes)
     return alignPtr(buffer.data(), 64);
 }
 
-/// Multiplies blocks of rows by weights in one precision; activations come as floats and are converted here.
+/// Multiplies blocks of rows by weights in one precision; converts activations from floats.
 class RowProduct
 {
 public:
@@ -139,7 +140,7 @@ private:
         return result;
     }
 
-    /// `slot`: where the scales of the activations lie.
+    /// slot: scratch slot with the scales of the activations.
     void dequantise(const int32_t* from, size_t rows, float* y, bool add, int slot = 1) const
     {
         const float* scale = static_cast<const float*>(scratch(slot, 2 * rows * sizeof(float)));
@@ -174,8 +175,8 @@ void inBlocks(size_t begin, size_t end, size_t most, const Body& body)
     }
 }
 
-/// body(first, rows) for blocks that cover all rows. So few rows that most threads would have none: one block on the
-/// calling thread, whose products then use all threads themselves.
+/// Calls body(first, rows) for blocks that cover all rows. With too few rows for most threads: one block on the calling
+/// thread, whose products then use all threads.
 template <class Body>
 void forRowBlocks(int rows, int widest, const Body& body)
 {
@@ -252,7 +253,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
     const auto after = [&](const BlockProducts& block, size_t begin, size_t end) {
         inBlocks(begin, end, most, [&](size_t first, size_t n) { block.after(attended + first * dim, x + first * dim, n); });
     };
-    /// The last block's end, for rows begin .. end - 1 of those wanted, gathered, since they lie apart from each other.
+    /// The end of the last block for wanted rows begin .. end - 1, which are gathered because they are not adjacent.
     const auto afterWanted = [&](const BlockProducts& block, size_t begin, size_t end) {
         inBlocks(begin, end, most, [&](size_t first, size_t n) {
             float* a = static_cast<float*>(scratch(6, n * dim * sizeof(float)));
@@ -270,7 +271,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
     };
     const int items = batch * heads;
     const auto attend = [&](int part, int parts, int last) {
-        // Heads alone may not divide evenly among the threads; then each is cut into runs of queries.
+        // If the heads do not divide evenly among the threads, each is cut into ranges of queries.
         int cuts = 1;
         while (cuts < 4 && items * cuts % parts != 0 && items * cuts < 8 * parts)
             ++cuts;
@@ -286,7 +287,8 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
     const int workers = computeThreads();
     if (batch >= 2 * workers || (batch > 1 && batch % workers == 0))
     {
-        // Whole items for each thread: an item's queries, keys and values stay in its cache, and nobody waits.
+        // Whole items per thread: an item's queries, keys and values stay in its cache, and threads do not wait for
+        // each other.
         parallelRanges(static_cast<size_t>(batch), 1, [&](size_t begin, size_t end) {
             float* const own = qkv + begin * t * 3 * dim;
             for (int i = 0; i < count; ++i)
@@ -325,7 +327,7 @@ void CpuBackend::runBlocks(const BlockWeights* blocks, int count, float* x, cons
         }
         return;
     }
-    // Even phases are row by row: a block's end and the next one's beginning; odd ones attend.
+    // Even phases process rows: the end of one block and the beginning of the next; odd phases compute attention.
     parallelPhases(2 * count + 1, static_cast<int>(rows / leastRows), [&](int phase, int part, int parts) {
         const size_t p = static_cast<size_t>(part), all = static_cast<size_t>(parts);
         const size_t next = static_cast<size_t>(phase / 2), size = static_cast<size_t>(count);
@@ -379,7 +381,7 @@ void CpuBackend::differencesFromReference(const NormWeights& norm, const LinearW
     const Kernels& k = kernels();
     const size_t in = static_cast<size_t>(linear.in), out = static_cast<size_t>(linear.out), all = static_cast<size_t>(rows);
     const RowProduct product(precision(), linear, packed(linear));
-    // The same blocks whatever the threads, and their sums in order: so are the results.
+    // The blocks do not depend on the threads and their sums are added in order, so neither do the results.
     const size_t most = rowsPerBlock(linear.out), blocks = (all + most - 1) / most;
     std::vector<double> partial(static_cast<size_t>(items) * blocks);
     parallelRanges(partial.size(), 1, [&](size_t begin, size_t end) {

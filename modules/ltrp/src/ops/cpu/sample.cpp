@@ -27,7 +27,7 @@ Sample sampleByWeight(const std::vector<double>& weights, int count)
     std::iota(order.begin(), order.end(), size_t(0));
     std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return w[a] > w[b]; });
 
-    // From the heaviest on: whatever would be drawn more than once is drawn for certain, and the rest share what is left.
+    // From the heaviest on: items whose expected count exceeds 1 are certain, and the others share the remaining draws.
     double rest = std::accumulate(w.begin(), w.end(), 0.0);
     size_t certain = 0;
     while (certain < static_cast<size_t>(count)
@@ -38,7 +38,8 @@ Sample sampleByWeight(const std::vector<double>& weights, int count)
     for (size_t i = 0; i < n && sample.items.size() < static_cast<size_t>(count); ++i)
     {
         const double probability = i < certain ? 1 : w[order[i]] * (count - static_cast<double>(certain)) / rest;
-        // Every half of a whole that the running sum passes; the last things must fill up what rounding has kept back.
+        // Takes an item whenever the running sum passes k + 1/2 for an integer k. The last items are taken if rounding
+        // has left too few.
         const bool passed = std::floor(sum + probability + 0.5) > std::floor(sum + 0.5);
         const bool needed = n - i <= static_cast<size_t>(count) - sample.items.size();
         sum += probability;

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The approximate leave-one-out measurement: every variant goes through the decoder with a few of its tokens only.
+// The approximate leave-one-out measurement: only a few tokens of each variant pass through the decoder.
 
 #include "backend.hpp"
 #include "kernels.hpp"
@@ -17,7 +17,7 @@ namespace cv { namespace ltrp { namespace ops {
 
 namespace {
 
-/// Scratch of the calling thread that grows and stays.
+/// Scratch memory of the calling thread, kept between calls.
 float* threadBuffer(int slot, size_t count)
 {
     thread_local std::vector<float> buffers[12];
@@ -32,7 +32,7 @@ float* threadBuffer(int slot, size_t count)
 
 }  // namespace
 
-/// One call of sampledDifferences(). Sizes: T tokens, V variants, m live rows a variant, k of them compared.
+/// One call of sampledDifferences(). Sizes: T tokens, V variants, m live rows per variant, k of them compared.
 class SampledRun
 {
 public:
@@ -60,7 +60,7 @@ public:
     }
 
 private:
-    /// The anchor goes first: its queries, keys and values of every block, its attention in the first one, its predictions.
+    /// The anchor first: its queries, keys and values of every block, its attention in the first one, its predictions.
     void anchor()
     {
         qkv_ = threadBuffer(0, static_cast<size_t>(w_.count) * t_ * 3 * d_);
@@ -82,8 +82,9 @@ private:
         backend_.normLinear(w_.norm, w_.head, x, reference_, w_.compared);
     }
 
-    /// A compared token is likelier to be taken the more it looks at what is missing. The square root lies between taking
-    /// those that change most, which would leave out the many that change a little, and taking all alike.
+    /// A compared token is more likely to be taken the more it attends to the missing token. The square root is a
+    /// compromise between taking the tokens that change most, which would miss the many small changes, and uniform
+    /// sampling.
     void choose()
     {
         tokenIndices_.clear();
@@ -126,7 +127,8 @@ private:
         return args;
     }
 
-    /// All variants have the same first queries, keys and values: what one lacks is taken out of the anchor's attention.
+    /// All variants have the same first queries, keys and values: the missing key's contribution is subtracted from the
+    /// anchor's attention.
     void firstBlock()
     {
         x_ = threadBuffer(6, v_ * m_ * d_);
@@ -163,7 +165,7 @@ private:
         float* own = threadBuffer(8, v_ * m_ * 3 * d_);
         backend_.normLinear(block.norm1, block.qkv, x_, own, static_cast<int>(v_ * m_));
         const float* anchor = qkv_ + static_cast<size_t>(number) * t_ * 3 * d_;
-        // Head by head, since all variants share the anchor's keys and values of a head.
+        // Head by head, because all variants share the anchor's keys and values of a head.
         parallelRanges(static_cast<size_t>(w_.heads) * v_, 1, [&](size_t begin, size_t end) {
             float* packed = threadBuffer(9, packedKeys(w_.tokens, width_));
             float* scratch = threadBuffer(10, headScratch(w_.tokens, width_));
@@ -189,7 +191,8 @@ private:
         finish(block, queries);
     }
 
-    /// A block's end for the first `rows` rows of each variant. Fewer than all: they are all that is kept from then on.
+    /// The end of a block for the first `rows` rows of each variant. If that is not all rows, only these are kept from
+    /// then on.
     void finish(const BlockWeights& block, int rows)
     {
         if (rows < live_)

@@ -23,7 +23,7 @@ bool needed()
     return value;
 }
 
-/// All signals that come from outside. Those of the thread's own faults must end the program as ever.
+/// All asynchronous signals. Signals for the thread's own faults must still end the program.
 const sigset_t& outside()
 {
     static const sigset_t value = []() {
@@ -45,8 +45,8 @@ SignalScope::SignalScope(int threads)
     pthread_sigmask(SIG_BLOCK, &outside(), &before_);
     if (threads == 1)
         return;
-    // The pool's threads compute for nobody but OpenMP, so they may stay without signals. Which of them the next product
-    // gets is not known: each is asked.
+    // The pool's threads run OpenMP work only, so they can keep signals blocked. Which of them runs the next product is
+    // not known, so it is set on each.
     #pragma omp parallel num_threads(threads)
     {
         thread_local bool blocked = false;

@@ -9,15 +9,15 @@
 
 namespace cv { namespace ltrp { namespace ops {
 
-/// Holds signals back from this thread, and from its OpenMP threads, while a matrix product runs.
+/// Blocks signals on this thread and its OpenMP threads while a matrix product runs.
 ///
-/// Before version 3.11.2 oneDNN's fp32 kernels for x86-64 point the stack register at heap memory (uxlfoundation/oneDNN issue
-/// 4845). A signal handler that runs on such a thread overwrites what lies below it on the heap. Signals that come meanwhile
-/// are delivered after the product, or to another thread at once.
+/// Before version 3.11.2 oneDNN's fp32 kernels for x86-64 point the stack register at heap memory (uxlfoundation/oneDNN
+/// issue 4845). A signal handler that runs on such a thread overwrites heap memory below it. Signals that arrive
+/// meanwhile are delivered after the product, or to another thread at once.
 class SignalScope
 {
 public:
-    /// @param threads  threads that the product is divided among; 1: this one alone
+    /// @param threads  number of threads of the product; 1: only the calling thread
     explicit SignalScope(int threads);
     ~SignalScope();
     SignalScope(const SignalScope&) = delete;

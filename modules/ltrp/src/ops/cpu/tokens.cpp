@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Memory of the CPU backend, and what moves patches and tokens about.
+// Memory of the CPU backend, and operations that move patches and tokens.
 #include "backend.hpp"
 #include "../../core/parallel.hpp"
 
@@ -38,7 +38,7 @@ void add(const float* a, const float* b, float* sum, size_t count)
 
 void* CpuBackend::allocate(size_t bytes) const { return fastMalloc(bytes); }
 void CpuBackend::release(void* memory) const { fastFree(memory); }
-// Nothing may be copied from nowhere, an empty list for one: memcpy() must not see that null pointer.
+// memcpy() must not be called with a null pointer, for example for an empty list.
 void CpuBackend::copy(const void* from, void* to, size_t bytes) const
 {
     if (bytes)
@@ -52,7 +52,7 @@ void CpuBackend::zero(void* to, size_t bytes) const
 void CpuBackend::upload(const void* host, void* to, size_t bytes) const { copy(host, to, bytes); }
 void CpuBackend::download(const void* from, void* host, size_t bytes) const { copy(from, host, bytes); }
 
-/// Enough for the matrix products to reach their rate, few enough to stay near the cache.
+/// Enough rows for the full rate of the matrix products, few enough to stay in the cache.
 int CpuBackend::rowsAtOnce() const { return 4096; }
 
 void CpuBackend::patchify(const PatchGrid& grid, const float* pixels, int batch, const int* ids, int n, PatchOrder order,

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A transformer block in training, in fp32 or with all that waits between two products in bfloat16. What can be made
-// again for less than a trip to memory costs (attention weights, GELU) is not kept, and what is done to a row is done
-// while it is in the cache.
+// A transformer block in training, in fp32, or with bfloat16 values between two products. Values that are faster to
+// recompute than to load from memory (attention weights, GELU) are not stored, and operations on a row are done while
+// it is in the cache.
 #include "backend.hpp"
 #include "matmul.hpp"
 #include "../../core/parallel.hpp"
@@ -19,7 +19,7 @@ namespace cv { namespace ltrp { namespace ops {
 
 namespace {
 
-/// Rows that are worked on together between the products: what they touch stays in the second cache.
+/// Rows processed together between the products: their data stay in the L2 cache.
 const size_t rowsAtATime = 16;
 
 struct Sizes
@@ -34,9 +34,9 @@ struct Sizes
     size_t r, d, h;
 };
 
-/// Values between the rows of what lies between the two layers of the MLP. Rows that begin multiples of 1 KiB apart fall
-/// into few places of the cache, which the fp32 products feel by up to a sixth of their rate where these rows are what
-/// is summed along or written; the bfloat16 ones, which copy more, do not.
+/// Row stride of the values between the two layers of the MLP. Rows that begin a multiple of 1 KiB apart map to few
+/// cache sets, which slows fp32 products by up to a sixth if these rows are summed along or written. The bfloat16
+/// products copy more and are not affected.
 template <class Value>
 size_t hiddenStep(const Sizes& n)
 {
@@ -85,7 +85,7 @@ struct BlockScratch
     size_t total;
 };
 
-// What differs between the two kinds of values.
+// Differences between the two value types.
 
 void narrowed(const Kernels&, const float* x, float* y, size_t count) { std::memcpy(y, x, count * sizeof(float)); }
 void narrowed(const Kernels& k, const float* x, uint16_t* y, size_t count) { k.toBf16(x, y, count); }
@@ -105,7 +105,7 @@ void addColumns(const Kernels& k, const uint16_t* x, float* sums, size_t rows, s
 void attend(const Kernels& k, const HeadArgs& args) { k.attention(args); }
 void attendBackward(const Kernels& k, const HeadArgs& args) { k.attentionBackward(args); }
 
-/// One head in 16 bits by the fp32 kernels, for kernel sets without 16-bit products.
+/// One head in 16 bits using the fp32 kernels, for kernel sets without 16-bit products.
 class WidenedHead
 {
 public:
@@ -180,7 +180,7 @@ void attendBackward(const Kernels& k, const HeadArgs16& args)
         WidenedHead(k, args).backward();
 }
 
-/// The weights of the block's products, as they are multiplied.
+/// The weights of the block's products, in the type of the products.
 template <class Value>
 struct BlockMatrices
 {
@@ -196,7 +196,7 @@ void forRows(const Sizes& n, const Body& body)
     });
 }
 
-/// All heads of all items: body gets the head's sizes and its offsets into a [3 * dim] and a [dim] row.
+/// Calls body for all heads of all items, with the head's sizes and its offsets in a [3 * dim] and a [dim] row.
 template <class Value, class Body>
 void forHeads(const Sizes& n, const Body& body)
 {
@@ -220,7 +220,7 @@ void setInputs(HeadArgsOf<Value>& args, const Value* qkv, size_t d)
     args.v = qkv + 2 * d;
 }
 
-/// Keeps x in `kept`, and its norm, which goes into a product.
+/// Keeps x in `kept`, and its norm as input of a product.
 template <class Value>
 void keepNorm(const Sizes& n, const NormWeights& norm, const float* x, float* kept, Value* normed, float* mean, float* rstd)
 {
@@ -259,13 +259,13 @@ void forwardOf(const Sizes& n, const BlockWeights& block, const BlockMatrices<Va
     keepNorm(n, block.norm2, x, t.middle, t.norm2, t.mean2, t.rstd2);
     matmul(t.norm2, false, w.fc1, true, block.fc1.bias, t.before, n.rows, n.hidden, n.dim, false, {0, 0, step});
     forRows(n, [&](size_t first, size_t count) {
-        for (size_t row = first; row < first + count; ++row)   // dense from here on: this product is faster so
+        for (size_t row = first; row < first + count; ++row)   // dense from here on, which makes this product faster
             geluOf(k, t.before + row * hs, s.after + row * n.h, n.h);
     });
     matmul(s.after, false, w.fc2, true, block.fc2.bias, x, n.rows, n.dim, n.hidden, true);
 }
 
-/// The gradient behind a product, as that product takes it: rounded into `space`, or as it is.
+/// The gradient at a product's output in the product's type: rounded into `space`, or unchanged.
 const float* asFactor(const float* d, float*, std::vector<float>& sums, size_t rows, size_t columns)
 {
     const Kernels& k = kernels();
@@ -285,7 +285,7 @@ const uint16_t* asFactor(const float* d, uint16_t* space, std::vector<float>& su
     return space;
 }
 
-/// d += what comes through the norm; adds to the gradients of its weights.
+/// d += the gradient through the norm; adds to the gradients of its weights.
 void normBackward(const Sizes& n, const NormWeights& norm, const float* branch, const float* x, const float* mean,
                   const float* rstd, float* d, const ParamGrads& grads)
 {
@@ -351,7 +351,7 @@ BlockMatrices<float> asTheyAre(const BlockWeights& b)
     return {b.qkv.weight, b.proj.weight, b.fc1.weight, b.fc2.weight};
 }
 
-/// Keeps a rounded copy of every weight matrix that it meets.
+/// Keeps a rounded copy of every weight matrix that it uses.
 class Bf16TrainingBackend CV_FINAL : public CpuBackend
 {
 public:

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // file globs ignore which parts a build has
 
 #include "backend.hpp"
 
@@ -34,11 +34,11 @@ std::shared_ptr<const Backend> makeBackend(std::unique_ptr<Device> device, Preci
 
 void* ScratchMemory::take(size_t bytes)
 {
-    // More than all before it needed, as a second training's first step may: not out of the piece.
+    // More than ever before, for example in a second training's first step: allocated outside the block.
     const size_t used = used_ + whole(bytes);
     void* const memory =
         piece_ && used <= size_ ? static_cast<char*>(piece_) + used_ : device_->allocate(bytes);
-    if (measured_)   // what the device refused does not count: nobody gives it back
+    if (measured_)   // not counted if the allocation failed: giveBack() would not be called
         most_ = std::max(most_, used_ = used);
     return memory;
 }
@@ -186,9 +186,9 @@ void DeviceBackend::multiply(Input x, const LinearWeights& linear, Output y, int
     Input bias(linear.bias);
     if (linear.bias && y.element != DataType::Float32)
         bias = weights(linear.bias, z(linear.out), ownBias);
-    // The library's GELU is the approximation by tanh: off by 0.02 % (root mean square), an eighth of what rounding a
-    // result to bfloat16 is and as much as rounding to half precision. fp32 gets the exact one. Its kernels want rows
-    // of whole 16 bytes.
+    // The library's GELU is the tanh approximation: its error is 0.02 % (root mean square), an eighth of the rounding
+    // error of bfloat16 and equal to that of half precision. fp32 uses the exact one. The library's kernels need rows
+    // of a multiple of 16 bytes.
     const bool fused = gelu && y.element != DataType::Float32 && linear.out % 8 == 0;
     Product product{x, false, w,          true,     gelu && !fused ? Input(nullptr, y.element) : bias, fused, add,
                     y, rows,  linear.out, linear.in};
@@ -270,8 +270,8 @@ void DeviceBackend::runBlocks(const BlockWeights* blocks, int count, float* x, c
 {
     if (count == 0)
         return;
-    // What lies between the products is as wide as what they multiply; the caller's scratch holds floats, so it is
-    // enough.
+    // Values between the products have the width of the products' type; the caller's scratch is sized for floats, so it
+    // suffices.
     const int dim = blocks[0].qkv.in;
     const size_t rows = z(batch) * z(tokens), item = z(tokens) * z(dim);
     const Scratch normed(*scratch_, rows * z(dim) * width());
@@ -333,7 +333,8 @@ void DeviceBackend::attentionBackward(const float* qkv, const float* out, const 
 void DeviceBackend::storeAnchor(const NormWeights& weights, const LinearWeights& linear, const float* x,
                                   size_t itemStride, int items, int rows, float* reference) const
 {
-    // The head is linear: predictions differ by the head's product with the difference of the normed tokens.
+    // The head is linear: the difference of predictions is the head's product with the difference of the normalised
+    // tokens.
     norm(weights, x, itemStride, z(items), z(rows), linear.in, reference);
 }
 

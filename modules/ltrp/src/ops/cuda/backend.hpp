@@ -13,8 +13,8 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
-/// Temporary memory of calls, released in reverse order. It is allocated per call; in a training it is one block of the
-/// largest size needed so far, so that a recorded step finds the same addresses and nothing is allocated.
+/// Temporary memory of calls, released in reverse order. It is allocated per call; in training it is one block of the
+/// largest size needed so far, so that a recorded step uses the same addresses and allocates nothing.
 class ScratchMemory
 {
 public:
@@ -25,7 +25,7 @@ public:
 
     void* take(size_t bytes);
     void giveBack(void* memory, size_t bytes);
-    /// Starts to measure the size; by one thread only.
+    /// Starts to measure the size; single-threaded only.
     void measure() { measured_ = true; }
     /// Starts to use one block.
     void settle();

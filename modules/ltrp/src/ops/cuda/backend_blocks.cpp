@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A transformer block in training where products multiply 16 bits: what lies between them is kept so, too. In 32 bits
-// it is the single operations of ops/train_block.cpp.
-#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+// A transformer block in training with 16-bit products: values between them are also stored in 16 bits. With 32-bit
+// products ops/train_block.cpp is used.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // file globs ignore which parts a build has
 
 #include "backend.hpp"
 #include "../bump_allocator.hpp"
@@ -15,7 +15,7 @@ namespace {
 
 namespace kernels = ::cv::ltrp::ops::LTRP_KERNELS_NAMESPACE;
 
-/// The residual stream before both branches and what its norms found in 32 bits, all else in 16.
+/// In 32 bits: the residual stream before both branches and the statistics of its norms; all else in 16 bits.
 struct Tape
 {
     Tape(const BlockWeights& block, int batch, int tokens, int heads, float* base)
@@ -42,7 +42,7 @@ struct Tape
     size_t total;
 };
 
-/// Gradients on their way back.
+/// Gradients in the backward pass.
 struct Gradients
 {
     Gradients(const BlockWeights& block, int batch, int tokens, float* base)
@@ -110,7 +110,7 @@ void DeviceBackend::weightGradient(Input dy, Input x, const ParamGrads& grads, I
                                    int out) const
 {
     multiply(Product{dy, true, x, false, Input(nullptr), false, true, grads.weight, out, in, rows});
-    // By a kernel: the library's own sum would replace what is there.
+    // Own kernel, because the library's sum would overwrite instead of adding.
     const Scratch sums(*scratch_, columnSumsScratch(z(rows), out));
     columnSums(device_->stream(), biasFrom, grads.bias, z(rows), out, sums.get());
     device_->check("gradients of weights");

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Inference of one shape as a recording.
-#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+// Recorded inference of one shape.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // file globs ignore which parts a build has
 
 #include "backend.hpp"
 
@@ -15,8 +15,8 @@ thread_local ScratchMemory* ScratchMemory::redirected_ = nullptr;
 
 namespace {
 
-/// The first call measures its temporary memory, the second is recorded with a piece of its own, later ones are
-/// launched.
+/// The first call measures its temporary memory, the second is recorded with its own memory block, later ones replay
+/// it.
 class DeviceReplay CV_FINAL : public Replay
 {
 public:
@@ -34,7 +34,7 @@ public:
         }
         catch (const cv::Exception&)
         {
-            return;   // whatever was wrong has been reported where it happened
+            return;   // the error has been reported by the call that failed
         }
     }
 
@@ -56,7 +56,7 @@ public:
     }
 
 private:
-    /// More temporary memory than that is not kept for one shape: its kernels run far longer than launching them takes.
+    /// Limit on the temporary memory kept for one shape. Beyond it kernels run far longer than launching them takes.
     static constexpr size_t mostScratch = size_t(256) << 20;
 
     void measure(const std::function<void()>& calls)
@@ -85,7 +85,7 @@ private:
         {
             if (e.code != Error::GpuApiCallError)
                 throw;
-            // Nothing of it has run; without it the result is the same, and later.
+            // Nothing has run yet. Without a recording the result is the same, only slower.
             scratch_.reset();
             CV_LOG_WARNING(NULL, "ltrp: CUDA: a network could not be recorded and is launched kernel by kernel, which "
                                  "is slower: " << e.err);
@@ -93,7 +93,7 @@ private:
     }
 
     const std::shared_ptr<const Device> device_;
-    std::unique_ptr<ScratchMemory> scratch_;   ///< null: calls are made as they are
+    std::unique_ptr<ScratchMemory> scratch_;   ///< null: calls are not recorded
     bool settled_ = false;
     std::unique_ptr<Recording> recording_;
 };

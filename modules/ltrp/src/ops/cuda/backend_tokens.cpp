@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Operations of DeviceBackend that are one kernel each.
-#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+// Operations of DeviceBackend that consist of one kernel.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // file globs ignore which parts a build has
 
 #include "backend.hpp"
 
@@ -46,7 +46,7 @@ void DeviceBackend::prepareImages(const DeviceImage* images, int count, Size siz
         width = std::max(width, image.width);
         height = std::max(height, image.height);
     }
-    // Blue comes first in the images and last in the pixels: planes are made in the images' order, then exchanged.
+    // Images are BGR, pixels are RGB: the planes are computed in the images' order, then swapped.
     const float means[3] = {static_cast<float>(mean[2]), static_cast<float>(mean[1]), static_cast<float>(mean[0])};
     const float deviations[3] = {static_cast<float>(deviation[2]), static_cast<float>(deviation[1]),
                                  static_cast<float>(deviation[0])};

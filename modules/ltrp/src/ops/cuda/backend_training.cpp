@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A training on a device: its state, how batches get there, and its recorded step.
-#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // globs do not know which parts a build has
+// Training on a device: its state, the upload of batches, and its recorded step.
+#if defined(HAVE_LTRP_CUDA) || defined(LTRP_SIMT)   // file globs ignore which parts a build has
 
 #include "backend.hpp"
 #include "../../core/parallel.hpp"
@@ -17,7 +17,7 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-/// Device memory of `count` values, or the host's that a device reaches by itself.
+/// `count` values in device memory, or in page-locked host memory.
 template <class Value>
 class Memory
 {
@@ -78,11 +78,11 @@ public:
     {
         try
         {
-            device_->synchronize();   // host memory that is still being read must not go
+            device_->synchronize();   // host memory must not be freed while it is being read
         }
         catch (const cv::Exception&)
         {
-            return;   // whatever was wrong has been reported where it happened
+            return;   // the error has been reported by the call that failed
         }
     }
 
@@ -107,7 +107,7 @@ public:
         CV_Assert(crops.size() == z(setup_.batch) && keys.size() == crops.size() && staged_ - run_ < 2);
         const int number = static_cast<int>(staged_ % 2);
         Slot& slot = slots_[number];
-        device_->waitEvent(number);   // what was there before has been computed
+        device_->waitEvent(number);   // the slot's previous batch has been computed
         std::vector<size_t> offsets(1, 0);
         for (const Crop& crop : crops)
         {
@@ -119,7 +119,7 @@ public:
             device_->synchronize();
             slot.images.reset();
             slot.hostImages.reset();
-            // Usual photos find room from the start; a batch of larger ones makes it grow.
+            // The initial size is enough for usual photos; it grows for a batch of larger ones.
             const size_t usual = crops.size() * 3 * (5 * side_ / 2) * (5 * side_ / 2);
             const size_t room = std::max(usual, offsets.back() + offsets.back() / 4);
             slot.images.reset(new Memory<uint8_t>(device_, room));
@@ -154,7 +154,7 @@ public:
         std::memcpy(slot.hostControl->get() + factorsAt_, &factors, sizeof(factors));
         device_->uploadAsync(slot.hostControl->get(), slot.control->get(), controlBytes_);
         device_->waitForUploads();
-        // A recording knows one place only.
+        // A recording uses fixed addresses.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);
         const bool together = last && setup_.sumOverWorkers;
         launch(last && !together ? LastBatch : Batch);
@@ -179,7 +179,7 @@ public:
 
     void passChanged(bool dropStaged) CV_OVERRIDE
     {
-        device_->synchronize();   // recordings that run, and copies out of memory that the next batch is written to
+        device_->synchronize();   // recordings may be running, and copies may still read memory that is reused
         for (std::unique_ptr<Recording>& recording : recordings_)
             recording.reset();
         if (dropStaged)
@@ -197,7 +197,7 @@ public:
 private:
     static constexpr int mostPatches = 1024;
 
-    /// Where a batch waits for its turn.
+    /// Memory of a queued batch.
     struct Slot
     {
         Slot(const std::shared_ptr<const Device>& device, size_t controlBytes)
@@ -208,7 +208,7 @@ private:
         std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
     };
 
-    /// What is recorded at a time. LastBatch: a step's last batch and its update, where nothing comes between them
+    /// Parts that are recorded separately. LastBatch: a step's last batch and its update, if nothing comes between them
     enum Part { Batch, LastBatch, Update, parts };
 
     void launch(Part part)
@@ -219,7 +219,7 @@ private:
             calls(part);
     }
 
-    /// What calls() would launch; null where it has to be called.
+    /// Returns the recording of calls(part); null if it must be called.
     const Recording* recorded(Part part)
     {
         if (!settled_ || !recordable_)
@@ -235,7 +235,7 @@ private:
         {
             if (e.code != Error::GpuApiCallError)
                 throw;
-            // Nothing of it has run; without it the result is the same, and later.
+            // Nothing has run yet. Without a recording the result is the same, only slower.
             recordable_ = false;
             CV_LOG_WARNING(NULL, "ltrp: training on CUDA: a step could not be recorded and is launched piece by piece, "
                                  "which is slower: " << e.err);
@@ -280,7 +280,7 @@ private:
         }
         closeStep(stream, state_.get(), report_.get(), skip_.get());
         float* const weights = const_cast<float*>(
-            backend_.parameters(setup_.weights, setup_.total));   // the backend's own
+            backend_.parameters(setup_.weights, setup_.total));   // owned by the backend
         adamW(stream, weights, gradients_.get(), m_.get(), v_.get(), backend_.copyOf(weights), kind_.get(),
               setup_.total, reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
         device_->check("the optimizer");
@@ -292,7 +292,7 @@ private:
     const TrainingSetup setup_;
     const Pass pass_;
     const size_t side_, itemsBytes_, factorsAt_, targetsAt_,
-        controlBytes_;   ///< what differs from batch to batch: items, keys, factors, targets
+        controlBytes_;   ///< data that differ from batch to batch: items, keys, factors, targets
     const Memory<float> gradients_, m_, v_;
     const Memory<uint8_t> kind_, control_;
     const Memory<float> pixels_;
@@ -302,7 +302,7 @@ private:
     const Memory<int> skip_;
     const Memory<StepState> hostReport_;
     Slot slots_[2];
-    int64_t staged_ = 0, run_ = 0;   ///< batches
+    int64_t staged_ = 0, run_ = 0;   ///< numbers of batches
     bool settled_ = false, recordable_ = setup_.recordable;
     double gradientFactor_ = 1;
     std::unique_ptr<Recording> recordings_[parts];

@@ -17,13 +17,13 @@ namespace {
 struct Library
 {
     void* handle = nullptr;
-    std::string why;   ///< it could not be opened
+    std::string why;   ///< reason if it could not be opened
 };
 
 Library open()
 {
     Library library;
-    // Wherever libraries are looked for; then where it was when this was built.
+    // First the usual library search path, then the path at build time.
     for (const std::string& name : {"libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR),
                                     std::string(LTRP_CUBLASLT_LIBRARY)})
     {

@@ -11,16 +11,16 @@
 
 namespace cv { namespace ltrp { namespace ops { namespace cuda {
 
-/// Empty if cuBLASLt is usable, else the reason. The library is opened at the first use, so that builds with CUDA run
+/// Empty if cuBLASLt is usable, else the reason. The library is opened at first use, so that builds with CUDA also run
 /// on machines without it.
 std::string cublasLtLacks();
 
-/// @throws Error::GpuNotSupported if there is no cuBLASLt, or none with this function
+/// @throws Error::GpuNotSupported if cuBLASLt or this function is missing
 void* cublasLtFunction(const char* name);
 
 }}}}  // namespace
 
-/// The library's cublasLt<name>, looked up once.
+/// Function cublasLt<name>, looked up once.
 #define LTRP_CUBLASLT(name)                                                                   \
     ([] {                                                                                     \
         static const auto ltrp_function_ = reinterpret_cast<decltype(&cublasLt##name)>(       \

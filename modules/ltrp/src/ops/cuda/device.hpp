@@ -15,21 +15,21 @@
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
 /// Row-major d [m, n] = a b + bias (or += without bias), then GELU. a [m, k], or [k, m] when transposeA; b [k, n], or
-/// [n, k] when transposeB; a and b have the same element.
+/// [n, k] when transposeB; a and b have the same element type.
 struct Product
 {
     Input a;
     bool transposeA;
     Input b;
     bool transposeB;
-    Input bias;   ///< [n], its element d's; data null: none
+    Input bias;   ///< [n], element type of d; data null: none
     bool gelu;
     bool add;
     Output d;
     int m, n, k;
     bool tensorFloat = false;   ///< 32-bit a and b may be rounded to TensorFloat-32
     /// [m, n] as d, or null: receives the input of GELU; with geluBackward it provides that input, and the result is
-    /// multiplied by GELU's derivative. d is then 16-bit, n a multiple of 8.
+    /// multiplied by the derivative of GELU. d is then 16-bit, n a multiple of 8.
     Output before = Output(nullptr, DataType::Float32);
     bool geluBackward = false;
 };
@@ -61,7 +61,7 @@ public:
     /// As Backend::waitForStream() and makeStreamWait().
     virtual void waitForStream(void* stream) const = 0;
     virtual void makeStreamWait(void* stream) const = 0;
-    /// Throws unless kernels of this device can read the memory; `what` names it in the message.
+    /// Throws unless kernels of this device can access the memory; `what` names it in the message.
     virtual void requireHere(const void* memory, const std::string& what) const = 0;
     /// Throws if a launch failed since the last call.
     virtual void check(const char* operation) const = 0;

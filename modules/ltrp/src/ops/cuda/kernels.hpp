@@ -6,10 +6,10 @@
 // (ops/cuda/kernels/*.cu) share only this file, which includes neither OpenCV nor CUDA headers.
 //
 // Unless stated otherwise: pointers are to device memory; arrays are dense, row-major and aligned to their element
-// only; sizes are positive and have been checked by the host, but need not be multiples of anything. A function
-// launches on `stream` and returns. It does not allocate or wait, so that it can be recorded into a graph. `scratch`
-// has at least the bytes that the function's ...Scratch() returns, aligned to 256 bytes. Sums are the same in every
-// run: no floating-point atomics. Launch errors stay in the runtime; the host checks after each launch.
+// only; sizes are positive, checked by the host, and need not be multiples of anything. A function launches on `stream`
+// and returns. It neither allocates nor waits, so that it can be recorded into a graph. `scratch` has at least the
+// bytes that the function's ...Scratch() returns, aligned to 256 bytes. Sums are deterministic: no floating-point
+// atomics. Launch errors stay in the runtime; the host checks after each launch.
 #ifndef OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 #define OPENCV_LTRP_OPS_CUDA_KERNELS_HPP
 
@@ -20,7 +20,7 @@
 
 struct CUstream_st;   // what cudaStream_t points to
 
-// The emulation that runs the kernels in CI (tests/simt) puts them under another name.
+// The kernel emulation for CI (tests/simt) uses another namespace.
 #ifndef LTRP_KERNELS_NAMESPACE
 #define LTRP_KERNELS_NAMESPACE cuda
 #endif
@@ -108,7 +108,7 @@ struct AttentionArgs
 {
     Input qkv;                 ///< [batch / sharedBy, tokens, 3 * dim]: q, k, v, each head by head
     Output out;                ///< [batch, queries, dim]; element as qkv's
-    const int* droppedToken;        ///< [batch] or null: token that is no key for anyone and whose own output is 0; -1: none
+    const int* droppedToken;        ///< [batch] or null: token that is no key and whose own output is 0; -1: none
     float* logSumExp;          ///< [batch, heads, queries] or null: log of the sum of exp(scaled logits), for the
                                ///< backward pass
     int batch, tokens;

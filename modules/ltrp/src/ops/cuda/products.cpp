@@ -38,7 +38,7 @@ void set(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t what, Va
 
 }  // namespace
 
-/// What decides which algorithm multiplies.
+/// The properties that select an algorithm.
 struct Products::Shape
 {
     int m, n, k;
@@ -108,13 +108,13 @@ void Products::multiply(const Product& p, void* workspace, cudaStream_t stream)
     if (p.before.data)
         set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, p.before.data);
     const float alpha = 1, beta = p.add ? 1.f : 0.f;
-    // The library counts by columns: what it sees is d^T = b^T a^T.
+    // The library is column-major: it computes d^T = b^T a^T.
     require(LTRP_CUBLASLT(Matmul)(library_, plan.operation, &alpha, p.b.data, plan.a, p.a.data, plan.b, &beta, p.d.data,
                                   plan.d, p.d.data, plan.d, &plan.algorithm, workspace, workspaceBytes, stream),
             "multiplying");
 }
 
-/// bias, before: from their addresses the library knows how they are aligned.
+/// bias, before: their alignment is part of the plan.
 const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* before)
 {
     std::unique_ptr<Plan>& known = plans_[s];
@@ -163,8 +163,7 @@ const Products::Plan& Products::planOf(const Shape& s, const void* bias, void* b
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, s.alignA);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, s.alignD);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, s.alignD);
-    // Parts of a long sum are added up in 32 bits, not as 16-bit results, which are rounded and in half precision
-    // overflow.
+    // Partial sums are added in 32 bits: as 16-bit results they would be rounded, and in half precision overflow.
     if (s.out != DataType::Float32)
         prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                uint32_t(CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));

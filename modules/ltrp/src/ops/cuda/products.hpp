@@ -25,7 +25,7 @@ public:
     static const size_t workspaceBytes = size_t(64) << 20;
     static std::string version();
 
-    /// workspace: bytes of device memory that only work in `stream` uses.
+    /// workspace: device memory used only by work in `stream`.
     /// @throws Error::GpuNotSupported naming the sizes if the library has no algorithm
     void multiply(const Product& product, void* workspace, cudaStream_t stream);
 

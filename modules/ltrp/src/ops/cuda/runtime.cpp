@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// A Device over CUDA's runtime, and why there may be none.
+// A Device that uses the CUDA runtime, and the reasons why there may be none.
 #include "../training.hpp"
 
 #ifdef HAVE_LTRP_CUDA
@@ -21,7 +21,7 @@ void require(cudaError_t status, const char* what)
 {
     if (status == cudaSuccess)
         return;
-    cudaGetLastError();   // it is reported here, not by this thread's next launch as well
+    cudaGetLastError();   // clears the error, so that this thread's next launch does not report it again
     LTRP_ERROR(Error::GpuApiCallError,
                "CUDA: " << what << ": " << cudaGetErrorString(status) << " (" << cudaGetErrorName(status) << ")");
 }
@@ -31,7 +31,7 @@ std::string version(int number)
     return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
-/// This thread's current device is the same afterwards.
+/// RAII guard: restores this thread's current device.
 class DeviceGuard
 {
 public:
@@ -73,7 +73,7 @@ private:
     cudaGraphExec_t graph_ = nullptr;
 };
 
-/// Where this thread's launches go while it records: a stream of its own, so that other threads' are not recorded too.
+/// Stream of this thread's launches while it records: separate, so that other threads' launches are not recorded too.
 thread_local cudaStream_t recordingStream = nullptr;
 
 class CudaDevice CV_FINAL : public cuda::Device
@@ -89,7 +89,7 @@ public:
             for (cudaEvent_t& event : {std::ref(uploaded_), std::ref(events_[0]), std::ref(events_[1])})
                 require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
             require(cudaDeviceGetDefaultMemPool(&pool_, id_), "asking for the memory pool");
-            uint64_t all = UINT64_MAX;   // memory that was given back stays at hand
+            uint64_t all = UINT64_MAX;   // keep freed memory in the pool
             require(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &all),
                     "setting up the memory pool");
             products_.reset(new cuda::Products);
@@ -126,7 +126,7 @@ public:
         const cudaError_t status = cudaMallocAsync(&memory, std::max<size_t>(bytes, 1), stream_);
         if (status == cudaErrorMemoryAllocation)
         {
-            cudaGetLastError();   // it is reported here, not by the next launch
+            cudaGetLastError();   // clears the error, so that the next launch does not report it again
             size_t left = 0, total = 0;
             cudaMemGetInfo(&left, &total);
             LTRP_ERROR(Error::StsNoMem, "CUDA: out of memory: " << bytes << " bytes wanted, " << left << " of " << total
@@ -138,10 +138,10 @@ public:
 
     void release(void* memory) const CV_OVERRIDE
     {
-        const DeviceGuard guard;   // called by destructors, wherever those run
+        const DeviceGuard guard;   // destructors call this, on any thread
         // In the order of the stream: earlier launches may still use it.
         if (memory && cudaSetDevice(id_) == cudaSuccess && cudaFreeAsync(memory, stream_) != cudaSuccess)
-            cudaGetLastError();   // what broke the device is reported by the call that it broke
+            cudaGetLastError();   // an error is reported by the call that caused it
     }
 
     void copy(const void* from, void* to, size_t bytes) const CV_OVERRIDE
@@ -161,7 +161,7 @@ public:
         useNow();
         require(cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, stream_), "copying to the device");
         require(cudaStreamSynchronize(stream_),
-                "copying to the device");   // the host's may be pinned memory, and change
+                "copying to the device");   // the host memory may be pinned and may change afterwards
     }
 
     void download(const void* from, void* host, size_t bytes) const CV_OVERRIDE
@@ -243,7 +243,7 @@ public:
         useNow();
         const RecordingStream recording;
         cudaGraph_t graph = nullptr;
-        // Of this thread alone: another one may allocate and launch meanwhile.
+        // This thread only: other threads may allocate and launch meanwhile.
         require(cudaStreamBeginCapture(recordingStream, cudaStreamCaptureModeThreadLocal), "beginning to record");
         try
         {
@@ -278,7 +278,7 @@ public:
     }
 
 private:
-    /// What `second` is told from now on runs behind what `first` was told so far.
+    /// Later work in `second` runs after the work queued in `first` so far.
     void order(cudaStream_t first, cudaStream_t second) const
     {
         useNow();
@@ -286,7 +286,7 @@ private:
         require(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
         const cudaError_t recorded = cudaEventRecord(event, first);
         const cudaError_t waits = recorded == cudaSuccess ? cudaStreamWaitEvent(second, event, 0) : recorded;
-        cudaEventDestroy(event);   // it is freed when it has happened
+        cudaEventDestroy(event);   // freed when the event has completed
         require(waits, "putting streams in order");
     }
 
@@ -305,7 +305,7 @@ private:
         RecordingStream& operator=(const RecordingStream&) = delete;
     };
 
-    /// For what a recording cannot hold: done now it would be missing when the recording is launched.
+    /// For calls that cannot be recorded: executed now, they would be missing when the recording is launched.
     void useNow() const
     {
         LTRP_REQUIRE(!recordingStream, Error::GpuApiCallError, "CUDA: recording: a call that cannot be recorded");
@@ -319,11 +319,11 @@ private:
     void close()
     {
         const DeviceGuard guard;
-        // A static object can outlive CUDA's runtime at the end of a process, which frees everything.
+        // A static object can outlive the CUDA runtime, which frees everything at the end of the process.
         if (cudaSetDevice(id_) != cudaSuccess)
         {
             cudaGetLastError();
-            static_cast<void>(products_.release());   // what ends the library would call that runtime
+            static_cast<void>(products_.release());   // destroying the library would call that runtime
             return;
         }
         if (stream_)
@@ -334,7 +334,7 @@ private:
         if (uploads_)
             cudaStreamSynchronize(uploads_);
         if (pool_)
-            cudaMemPoolTrimTo(pool_, 0);   // for the process's other users of the device
+            cudaMemPoolTrimTo(pool_, 0);   // for other users of the device in this process
         products_.reset();
         for (cudaEvent_t event : {uploaded_, events_[0], events_[1]})
             if (event)
@@ -346,8 +346,8 @@ private:
     }
 
     int id_ = 0;
-    cudaMemPool_t pool_ = nullptr;   ///< the device's own
-    cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< of all work; of copies that run beside it
+    cudaMemPool_t pool_ = nullptr;   ///< owned by the device
+    cudaStream_t stream_ = nullptr, uploads_ = nullptr;   ///< for all work; for copies concurrent with it
     cudaEvent_t uploaded_ = nullptr, events_[2] = {nullptr, nullptr};
     std::unique_ptr<cuda::Products> products_;
     void* workspace_ = nullptr;

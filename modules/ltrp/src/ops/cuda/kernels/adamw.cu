@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The optimizer over the flat arena; bound by memory, so that w, gradient and moments come and go once.
+// The optimizer over the flat arena; bound by memory, so w, gradient and moments are read and written once.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention for any width, number of tokens and element type, in fp32 arithmetic: small models, and the precisions
-// without 16-bit products. A block takes 16 queries of a head, a warp four of them (wide heads: half as many); keys and
-// values come by in tiles of 32.
+// Attention for any width, number of tokens and element type, in fp32 arithmetic: for small models and precisions
+// without 16-bit products. A block processes 16 queries of a head, a warp four of them (wide heads: half as many); keys
+// and values are loaded in tiles of 32.
 #include "attention_long.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -23,9 +23,9 @@ struct PlainAttention
     float scale;
 };
 
-inline __host__ __device__ int tileStride() { return perTile + 1; }   // columns in different banks
+inline __host__ __device__ int tileStride() { return perTile + 1; }   // so that columns are in different banks
 
-/// COLUMNS: of the width, 32 apart, that a lane sums up, for perWarp queries.
+/// COLUMNS: columns of the width, 32 apart, that a lane sums for perWarp queries.
 template <int COLUMNS, int perWarp>
 __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(PlainAttention a, int blocksPerHead)
 {
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainAttentionKernel(Plain
     }
     for (int begin = 0; begin < a.tokens; begin += perTile)
     {
-        __syncthreads();   // nobody reads the last tile any more
+        __syncthreads();   // all threads are done with the last tile
         for (int i = static_cast<int>(threadIdx.x); i < perTile * a.width; i += static_cast<int>(blockDim.x))
         {
             const int row = i / a.width, column = i % a.width;

@@ -2,16 +2,16 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention's backward pass: what the tensor cores do not take, and the choice between both.
+// Attention's backward pass: cases not covered by the tensor-core kernels, and the choice between both.
 #include "attention_long.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
 
 namespace {
 
-const int warpsPerBlock = 4, perTile = 32, tileStride = perTile + 1;   // columns in different banks
+const int warpsPerBlock = 4, perTile = 32, tileStride = perTile + 1;   // so that columns are in different banks
 
-/// delta[b, head, token] = the sum over the head of dOut * out: a block a token, a warp every fourth head.
+/// delta[b, head, token] = the sum over the head of dOut * out: one block per token, each warp every fourth head.
 __global__ void deltaKernel(AnyInput out, AnyInput dOut, float* delta, int tokens, int heads, int width)
 {
     const unsigned b = blockIdx.x / static_cast<unsigned>(tokens), token = blockIdx.x % static_cast<unsigned>(tokens);
@@ -38,10 +38,10 @@ struct PlainBackward
     float scale;
 };
 
-/// Gradients of the queries, or of the keys and values: what is wanted of a head's own rows (queries and dOut; keys and
-/// values) is a sum over the other rows, which come by in tiles of 32. The two are the same sums but for one:
-///   weight = e^(query . key - logSumExp), d = weight (dOut . value - delta) scale,
-///   dQuery = sum of d key; dKey = sum of d query, dValue = sum of weight dOut.
+/// Gradients of the queries, or of the keys and values: for a head's own rows (queries and dOut; keys and values) they
+/// are sums over the other rows, which are loaded in tiles of 32. Both use weight = e^(query . key - logSumExp), d =
+/// weight (dOut . value - delta) scale,
+/// dQuery = sum of d key; dKey = sum of d query, dValue = sum of weight dOut.
 template <int COLUMNS, int perWarp, bool KEYS>
 __global__ void __launch_bounds__(warpsPerBlock * 32) plainBackwardKernel(PlainBackward a, int blocksPerHead)
 {
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) plainBackwardKernel(PlainB
     float* const ownSlopes = ownWeights + ownRows * perTile;
     for (int begin = 0; begin < a.tokens; begin += perTile)
     {
-        __syncthreads();   // nobody reads the last tile any more
+        __syncthreads();   // all threads are done with the last tile
         for (int i = static_cast<int>(threadIdx.x); i < perTile * a.width; i += static_cast<int>(blockDim.x))
         {
             const int row = i / a.width, c = i % a.width;

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention's backward pass on tensor cores. A block has a head and goes through it twice: for the keys, with all
-// queries and output gradients in shared memory, and for the queries, with all keys and values there. The scores are
-// computed again each time (seven products instead of five), so that every sum has one owner and needs no atomics.
+// Attention's backward pass on tensor cores. A block processes one head in two passes: for the keys, with all queries
+// and output gradients in shared memory, and for the queries, with all keys and values there. The scores are recomputed
+// in each pass (seven products instead of five), so that every sum has one owner and needs no atomics.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_BACKWARD_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_BACKWARD_TENSOR_CUH
 
@@ -41,7 +41,7 @@ __device__ __forceinline__ void storeTile(const FragmentC sums[WIDTH / 8], T* to
     __syncwarp();
 }
 
-/// c [16, 16] = a [16, WIDTH] times 16 rows of `tile` [16, WIDTH] in shared memory, turned.
+/// c [16, 16] = a [16, WIDTH] times the transpose of 16 rows of `tile` [16, WIDTH] in shared memory.
 template <class T, int WIDTH>
 __device__ __forceinline__ void scores(FragmentC c[2], const FragmentA a[WIDTH / 16], const T* tile, unsigned lane)
 {
@@ -83,11 +83,11 @@ __device__ __forceinline__ void clear(FragmentC sums[WIDTH / 8])
             sums[n].v[i] = 0;
 }
 
-/// Where the rows of one head of one item begin.
+/// Offsets of the rows of one head of one item.
 template <class T>
 struct HeadRows
 {
-    const T *q, *k, *v, *d;   ///< d: dOut, whose rows lie dim apart, the others' 3 * dim
+    const T *q, *k, *v, *d;   ///< d: dOut, row stride dim; the others have 3 * dim
 
     __device__ __forceinline__ HeadRows(const TensorBackward& a, size_t item, int column)
     {
@@ -99,7 +99,8 @@ struct HeadRows
     }
 };
 
-/// `count` logarithms of sums, times log2(e), and deltas; behind them, up to a multiple of 16, what gives no weight.
+/// Loads `count` logarithms of sums, times log2(e), and deltas; pads them to a multiple of 16 with values that give no
+/// weight.
 __device__ __forceinline__ void loadSums(const float* fromSums, const float* fromDeltas, int count, float* logSums,
                                          float* deltas)
 {
@@ -110,7 +111,7 @@ __device__ __forceinline__ void loadSums(const float* fromSums, const float* fro
     }
 }
 
-/// A warp's 16 keys with their values, and their gradients.
+/// 16 keys of a warp with their values, and their gradients.
 template <int WIDTH>
 struct KeyGradients
 {
@@ -126,7 +127,7 @@ struct KeyGradients
         clear<WIDTH>(dv);
     }
 
-    /// What `count` queries and their dOut add, which lie in shared memory.
+    /// Adds the contribution of `count` queries and their dOut in shared memory.
     template <class T>
     __device__ __forceinline__ void add(const T* queries, const T* dOut, const float* logSums, const float* deltas,
                                         int count, float scale, unsigned lane)
@@ -151,7 +152,7 @@ struct KeyGradients
     }
 };
 
-/// A warp's 16 queries with their dOut, and their gradients.
+/// 16 queries of a warp with their dOut, and their gradients.
 template <int WIDTH>
 struct QueryGradients
 {
@@ -175,7 +176,7 @@ struct QueryGradients
         }
     }
 
-    /// What `count` keys and their values add, which lie in shared memory.
+    /// Adds the contribution of `count` keys and their values in shared memory.
     template <class T>
     __device__ __forceinline__ void add(const T* keys, const T* values, int count, float scale, unsigned lane)
     {

@@ -2,9 +2,9 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Attention on tensor cores for any number of tokens, forward and backward: where a head does not fit into shared
-// memory, its rows come by in tiles. A warp owns 16 rows (queries; in one half of the backward pass keys) and keeps
-// their sums in registers meanwhile. What variants of one input have in common is not shared here.
+// Attention on tensor cores for any number of tokens, forward and backward: if a head does not fit into shared memory,
+// its rows are loaded in tiles. A warp owns 16 rows (queries; in one half of the backward pass keys) and keeps their
+// sums in registers. Work shared by variants of one input is not reused here.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_LONG_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_LONG_CUH
 
@@ -15,9 +15,9 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 namespace {
 
 const int longTile = 128;       ///< rows in shared memory, a multiple of keyChunk
-const unsigned longWarps = 8;   ///< of a block: each tile is read from memory for 128 queries
+const unsigned longWarps = 8;   ///< per block: each tile is read from memory for 128 queries
 
-/// Which rows of which head a warp owns, of blocksPerHead blocks a head.
+/// Which rows of which head a warp owns, with blocksPerHead blocks per head.
 struct OwnRows
 {
     unsigned part, head;   ///< head: of all heads of all items
@@ -43,7 +43,7 @@ longAttentionKernel(TensorAttention a, unsigned blocksPerHead)
     const T* q = static_cast<const T*>(a.qkv) +
                  b / static_cast<size_t>(a.sharedBy) * static_cast<size_t>(a.tokens) * stride + head * WIDTH;
     const int droppedToken = a.droppedToken ? a.droppedToken[b] : -1;
-    const bool any = own.first < a.queries;   // else this warp only helps to load
+    const bool any = own.first < a.queries;   // otherwise this warp only helps to load
     FragmentA tile[WIDTH / 16];
     loadTile<T, WIDTH>(tile, q, stride, own.first, a.queries, lane);
     RunningSoftmax<WIDTH> state;
@@ -52,7 +52,7 @@ longAttentionKernel(TensorAttention a, unsigned blocksPerHead)
     {
         const int count = a.tokens - begin < longTile ? a.tokens - begin : longTile;
         const T* rows = q + static_cast<size_t>(begin) * stride;
-        __syncthreads();   // nobody reads the last tile any more
+        __syncthreads();   // all threads are done with the last tile
         loadRows<T, WIDTH>(rows + a.dim, stride, count, keys);
         loadRows<T, WIDTH>(rows + 2 * a.dim, stride, count, values);
         __syncthreads();
@@ -63,7 +63,7 @@ longAttentionKernel(TensorAttention a, unsigned blocksPerHead)
         storeAttended<T, WIDTH>(a, state, b, head, own.first, droppedToken, lane);
 }
 
-/// Gradients of 16 keys and their values a warp (KEYS), or of 16 queries.
+/// Gradients of 16 keys and their values per warp (KEYS), or of 16 queries.
 template <class T, int WIDTH, bool KEYS>
 __global__ void __launch_bounds__(longWarps * 32, WIDTH == 32 ? 2 : 1)
 longBackwardKernel(TensorBackward a, unsigned blocksPerHead)
@@ -89,7 +89,7 @@ longBackwardKernel(TensorBackward a, unsigned blocksPerHead)
     {
         const int count = a.tokens - begin < longTile ? a.tokens - begin : longTile;
         const size_t at = static_cast<size_t>(begin);
-        __syncthreads();   // nobody reads the last tile any more
+        __syncthreads();   // all threads are done with the last tile
         loadRows<T, WIDTH>((KEYS ? in.q : in.k) + at * stride, stride, count, first);
         loadRows<T, WIDTH>(KEYS ? in.d + at * dim : in.v + at * stride, KEYS ? dim : stride, count, second);
         if (KEYS)

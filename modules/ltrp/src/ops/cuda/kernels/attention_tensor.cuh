@@ -4,12 +4,12 @@
 
 // Attention on tensor cores, for heads 32 or 64 wide in 16-bit numbers whose keys and values fit into shared memory.
 //
-// What decides the shape, calculated, not measured: at 197 tokens and 32 a head, an image's twenty decoder passes of
-// ViT-B read and write 130 MB of queries, keys, values and results (40 us at 3.35 TB/s), multiply 13 GFLOP (32 us at
-// 400 TFLOP/s) and take 100 million exponentials (28 us at an H100's 16 a clock and multiprocessor). No one of them
-// dominates, so each is done once: a block holds all keys and values of a head, a warp walks through tiles of 16
-// queries whose scores never leave its registers, and variants that share queries, keys and values share the scores of
-// all keys but those behind the first dropped one.
+// Reasons for this design (calculated, not measured): at 197 tokens and head width 32, an image's twenty decoder passes
+// of ViT-B read and write 130 MB of queries, keys, values and results (40 us at 3.35 TB/s), multiply 13 GFLOP (32 us at
+// 400 TFLOP/s) and compute 100 million exponentials (28 us at an H100's 16 per clock and multiprocessor). None of them
+// dominates, so each is done once: a block holds all keys and values of a head, a warp processes tiles of 16 queries
+// whose scores stay in registers, and variants that share queries, keys and values share the scores of all keys before
+// the first dropped one.
 #ifndef OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 #define OPENCV_LTRP_OPS_CUDA_ATTENTION_TENSOR_CUH
 
@@ -45,7 +45,7 @@ struct TensorAttention
     float scale;   ///< of logits, times log2(e)
 };
 
-/// Rows [tokens, WIDTH] that lie `stride` apart -> shared memory [paddedTokens, WIDTH + 8], zeros behind.
+/// Rows [tokens, WIDTH] with a stride -> shared memory [paddedTokens, WIDTH + 8], zero padded.
 template <class T, int WIDTH>
 __device__ __forceinline__ void loadRows(const T* from, size_t stride, int tokens, T* to)
 {
@@ -75,10 +75,10 @@ __device__ __forceinline__ void loadTile(FragmentA a[WIDTH / 16], const T* from,
             a[i].r[r] = y < last
                 ? loadAs<uint32_t>(from + static_cast<size_t>(y) * stride + (16 * i + r / 2 * 8 + column)) : 0u;
         }
-    __syncwarp();   // whatever follows on tensor cores wants all lanes at once
+    __syncwarp();   // tensor-core instructions need all lanes to be converged
 }
 
-/// Running softmax of a tile of 16 queries: a lane has two rows of it.
+/// Running softmax of a tile of 16 queries; each lane holds two rows.
 template <int WIDTH>
 struct RunningSoftmax
 {
@@ -141,7 +141,7 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
                 top = fmaxf(top, fmaxf(p[t].v[2 * half], p[t].v[2 * half + 1]));
             top = fmaxf(top, __shfl_xor_sync(allLanes, top, 1));
             top = fmaxf(top, __shfl_xor_sync(allLanes, top, 2));
-            const float shift = top == -INFINITY ? 0.f : top * scale;   // no key yet: all powers are 0
+            const float shift = top == -INFINITY ? 0.f : top * scale;   // no key yet: all exponentials are 0
             const float correction = exp2Fast(s.top[half] * scale - shift);
             s.top[half] = top;
             s.total[half] *= correction;
@@ -153,7 +153,7 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
             }
 #pragma unroll
             for (int t = 0; t < 2 * tiles; ++t)
-                if (begin + 16 * (t / 2) < to)   // powers are scarce: none for tiles that do not exist
+                if (begin + 16 * (t / 2) < to)   // exponentials are the bottleneck: none for tiles that do not exist
 #pragma unroll
                     for (int i = 2 * half; i < 2 * half + 2; ++i)
                     {
@@ -179,7 +179,7 @@ __device__ __forceinline__ void attend(RunningSoftmax<WIDTH>& s, const FragmentA
     }
 }
 
-/// Results of item b; a droppedToken query's are zero.
+/// Stores the results of item b; zero for a droppedToken query.
 template <class T, int WIDTH>
 __device__ __forceinline__ void storeAttended(const TensorAttention& a, const RunningSoftmax<WIDTH>& s, size_t b,
                                               int head, int first, int droppedToken, unsigned lane)
@@ -207,7 +207,7 @@ __device__ __forceinline__ void storeAttended(const TensorAttention& a, const Ru
     __syncwarp();
 }
 
-/// A block, or the blocks of a grid's column, a head of one item, or of all items that share their queries, keys and
+/// A block (or the blocks of a grid column) per head of one item, or of all items that share their queries, keys and
 /// values.
 template <class T, int WIDTH, bool SHARED>
 __global__ void __launch_bounds__(256, WIDTH == 32 ? 2 : 1) tensorAttentionKernel(TensorAttention a)
@@ -265,8 +265,8 @@ inline size_t tensorAttentionShared(int tokens, int width)
     return 2 * static_cast<size_t>(paddedTokens(tokens)) * static_cast<size_t>(width + 8) * sizeof(uint16_t);
 }
 
-/// As many warps as leave the fewest of them idle in the last round of tiles: 7 for the 13 tiles of 197 queries. Where
-/// queries are few, as when only a class token is wanted, up to four still load keys and values.
+/// Chooses the number of warps that leaves the fewest idle in the last round of tiles: 7 for the 13 tiles of 197
+/// queries. With few queries, as for a class token only, up to four warps still load keys and values.
 inline unsigned warpsFor(int queries, int tokens)
 {
     const int tiles = (queries + 15) / 16, most = (tokens + 15) / 16;
@@ -277,7 +277,7 @@ inline unsigned warpsFor(int queries, int tokens)
     return static_cast<unsigned>(most < best ? most : best);
 }
 
-const unsigned fewBlocks = 132;   ///< the largest devices' multiprocessors
+const unsigned fewBlocks = 132;   ///< number of multiprocessors of the largest devices
 
 template <class T, int WIDTH>
 inline void launchTensorAttention(Stream stream, const TensorAttention& a, int batch)
@@ -285,7 +285,7 @@ inline void launchTensorAttention(Stream stream, const TensorAttention& a, int b
     const unsigned blocks = static_cast<unsigned>(batch / a.sharedBy) * static_cast<unsigned>(a.heads);
     const unsigned warps = warpsFor(a.queries, a.tokens);
     const unsigned rounds = blocksFor(static_cast<size_t>(a.queries), 16 * warps);
-    // Where a few images leave most of the device idle, a head's rounds of tiles run side by side.
+    // With few images most of the device is idle, so the rounds of tiles of a head run in parallel.
     launch(stream, "attention",
            a.sharedBy > 1 ? tensorAttentionKernel<T, WIDTH, true> : tensorAttentionKernel<T, WIDTH, false>,
            dim3(blocks, blocks * rounds <= fewBlocks ? rounds : 1), 32 * warps,

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// image::resizeAntialiasedCubic(), mirroring and normalisation, to the CPU's last bit. Weights
-// come from double arithmetic without fused operations, which would round otherwise.
+// image::resizeAntialiasedCubic(), mirroring and normalisation, bit-identical to the CPU. Weights are computed in
+// double precision without fused operations, which round differently.
 #include "device.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -12,7 +12,7 @@ namespace {
 
 const int weightBits = 22;
 
-/// Most source samples that make one output sample, when an image is at most that large.
+/// Largest number of source samples per output sample for images of at most that size.
 inline int mostTaps(int output, int largest)
 {
     const double scale = largest > output ? static_cast<double>(largest) / output : 1.0;
@@ -24,11 +24,12 @@ inline int larger(int a, int b)
     return a > b ? a : b;
 }
 
-/// What lies where in the scratch: taps of [batch, 2 directions, longer side] outputs, then the rows between the two passes.
+/// Layout of the scratch memory: taps of [batch, 2 directions, longer side] outputs, then the rows between the two
+/// passes.
 struct Layout
 {
     int width, height, maxTaps, maxHeight;
-    int* taps;         ///< each: first sample, number, weights
+    int* taps;         ///< each: first sample, count, weights
     uint8_t* middle;   ///< [batch, maxHeight, width, 3]
 
     __device__ __forceinline__ int* tapsOf(size_t item, int direction, int output) const
@@ -53,7 +54,7 @@ __device__ double cubic(double x)
     return 0;
 }
 
-/// A thread an output sample of one direction.
+/// One thread per output sample of one direction.
 __global__ void tapsKernel(const AugmentItem* items, Layout layout)
 {
     const int o = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x), direction = static_cast<int>(blockIdx.y);
@@ -95,7 +96,7 @@ __device__ __forceinline__ int toByte(int sum)
     return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
-/// Across: the block's rows of the image, 64 outputs of each at a time.
+/// Horizontal pass: the block's rows of the image, 64 outputs of each at a time.
 __global__ void acrossKernel(const AugmentItem* items, Layout layout)
 {
     const AugmentItem item = items[blockIdx.y];
@@ -126,7 +127,7 @@ struct Normalisation
     float mean[3], deviation[3];
 };
 
-/// Down, mirrored and normalised.
+/// Vertical pass, then mirrored and normalised.
 __global__ void downKernel(const AugmentItem* items, Layout layout, Normalisation normal, float* out)
 {
     const size_t width = static_cast<size_t>(layout.width), plane = width * static_cast<size_t>(layout.height);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// The head of a classifier: mean of tokens and its gradient, cross entropy. Sums are in a fixed order.
+// Head of a classifier: mean of tokens and its gradient, cross entropy. Sums are in a fixed order.
 #include "device.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -11,7 +11,7 @@ namespace {
 
 const int perBlock = 128;
 
-/// A thread has one column of one item.
+/// One thread per column of an item.
 __global__ void meanRowsKernel(const float* x, size_t itemStride, float* mean, int n, int dim, size_t count)
 {
     const size_t i = static_cast<size_t>(blockIdx.x) * blockDim.x + threadIdx.x, d = static_cast<size_t>(dim);
@@ -33,7 +33,7 @@ __global__ void meanRowsBackwardKernel(const float* dMean, float* dx, size_t ite
     dx[item * itemStride + rest] = dMean[item * d + rest % d] / static_cast<float>(n);
 }
 
-/// A block has one image.
+/// One block per image.
 __global__ void crossEntropyKernel(CrossEntropy a, double* losses)
 {
     LTRP_SHARED(double, parts, 32);
@@ -63,7 +63,7 @@ __global__ void crossEntropyKernel(CrossEntropy a, double* losses)
     if (threadIdx.x == 0)
         losses[blockIdx.x] = (1 - static_cast<double>(a.smoothing)) * (logSum - static_cast<double>(a.logits[first + label] - largest)) +
                              share * (a.classes * logSum - sum);
-    __syncthreads();   // the gradient may take the place of the logits
+    __syncthreads();   // the gradient may overwrite the logits
     const float factor = a.gradientScale / static_cast<float>(a.batch);
     for (size_t c = threadIdx.x; c < classes; c += blockDim.x)
     {

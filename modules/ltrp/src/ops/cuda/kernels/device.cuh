@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What all kernels share: the seam between nvcc and the emulation of tests/simt, element types, reductions.
+// Common code of all kernels: the switch between nvcc and the emulation of tests/simt, element types, reductions.
 #ifndef OPENCV_LTRP_OPS_CUDA_DEVICE_CUH
 #define OPENCV_LTRP_OPS_CUDA_DEVICE_CUH
 
@@ -20,8 +20,8 @@
 #include <cmath>
 #include <tuple>
 
-// Shared memory is declared by these two, so that the emulation can put guards around each array. Of itself an array is
-// aligned as its element is: too little for the vectors and ldmatrix rows that go there.
+// Macros that declare shared memory, so that the emulation can put guards around each array. Arrays are aligned
+// explicitly, because vectors and ldmatrix rows need more than the alignment of an element.
 #define LTRP_SHARED_ALIGNMENT 16
 #ifdef LTRP_SIMT
 #define LTRP_SHARED(T, name, count) \
@@ -45,10 +45,10 @@ typedef __half half16;
 
 const unsigned allLanes = 0xffffffffu;
 
-const size_t mostShared = 99 << 10;    ///< of a block on any device from compute capability 8.0 on
-const size_t usualShared = 90 << 10;   ///< of it, what a launch may ask for beside arrays of fixed size
+const size_t mostShared = 99 << 10;    ///< per block on any device with compute capability 8.0 or higher
+const size_t usualShared = 90 << 10;   ///< dynamic part that leaves room for arrays of fixed size
 
-/// Launches kernel(arguments...), by the name that the emulation reports. Errors stay in the runtime.
+/// Launches kernel(arguments...); the emulation reports it by `name`. Errors stay in the runtime.
 template <class... P, class... A>
 inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 grid, dim3 block, size_t dynamicShared,
                    A... arguments)
@@ -59,12 +59,12 @@ inline void launch(Stream stream, const char* name, void (*kernel)(P...), dim3 g
     ::simt::run(name, grid, block, dynamicShared, ::simt::Call<P...>::invoke, &call, sizeof(call));
 #else
     (void)name;
-    // Without this a block has 48 KiB, of which its arrays of fixed size take their part. The limit belongs to the
-    // kernel, not to the launch: one that is lowered again would stand in the way of a recorded launch that needs more.
+    // Without this a block has 48 KiB, including its arrays of fixed size. The limit belongs to the kernel, not to the
+    // launch: lowering it again would break a recorded launch that needs more.
     const int most = static_cast<int>(dynamicShared <= usualShared ? usualShared : mostShared);
     if (dynamicShared > 0 &&
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most) != cudaSuccess)
-        return;   // remembered by the runtime, as a failed launch is
+        return;   // the runtime keeps the error, as for a failed launch
     kernel<<<grid, block, dynamicShared, stream>>>(static_cast<P>(arguments)...);
 #endif
 }
@@ -105,7 +105,7 @@ __device__ __forceinline__ bf16 fromFloat<bf16>(float x) { return __float2bfloat
 template <>
 __device__ __forceinline__ half16 fromFloat<half16>(float x) { return __float2half_rn(x); }
 
-/// An array whose element type is known at run time: the kernels that are bound by memory pay nothing for the choice.
+/// An array whose element type is known at run time. In kernels that are bound by memory the type switch costs nothing.
 struct AnyInput
 {
     const void* data;
@@ -157,14 +157,13 @@ __device__ __forceinline__ float warpMaximum(float value)
     return value;
 }
 
-/// Sum over a block of whole warps, the same in all threads, in an order that depends on nothing. `parts` [32] is
-/// shared memory.
+/// Sum over a block of whole warps, the same in all threads, in a fixed order. `parts` [32] is shared memory.
 template <class T>
 __device__ __forceinline__ T blockSum(T value, T* parts)
 {
     const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
     value = warpSum(value);
-    __syncthreads();   // the last one's readers are done
+    __syncthreads();   // the readers of the previous call are done
     if (lane == 0)
         parts[warp] = value;
     __syncthreads();

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Value by value: casts, the activation, biases, copies. All are bound by memory.
+// Element-wise operations: casts, activation, biases, copies. All are bound by memory.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -11,8 +11,7 @@ namespace {
 
 const int perBlock = 256;
 
-/// A run of four values that this thread has to do with: where it begins, how much of it there is, whether it moves as
-/// one.
+/// This thread's run of four values: its begin, its length, and whether it can be loaded as one vector.
 struct Run
 {
     size_t begin;
@@ -37,7 +36,7 @@ __global__ void castKernel(AnyInput x, AnyOutput y, size_t count, bool aligned)
     store4(y, run.begin, run.whole, run.n, v);
 }
 
-/// Adds bias[column], the first value standing in `column`, which walks on.
+/// Adds the bias to n values, the first of which is in column `column`; the columns wrap around.
 __device__ __forceinline__ void addBias4(float v[4], const float* bias, int columns, int column, int n)
 {
     for (int k = 0; k < 4; ++k)
@@ -79,7 +78,7 @@ __global__ void geluBackwardKernel(AnyInput before, AnyInput dy, AnyOutput dx, s
     store4(dx, run.begin, run.whole, run.n, d);
 }
 
-/// One block column an item's run of values; each value is read once and written `times` times.
+/// One block column per item's run of values; each value is read once and written `times` times.
 __global__ void repeatKernel(const float* x, float* y, size_t times, size_t count, size_t blocksPerItem, bool aligned)
 {
     const size_t item = blockIdx.x / blocksPerItem, i = (blockIdx.x % blocksPerItem * blockDim.x + threadIdx.x) * 4;

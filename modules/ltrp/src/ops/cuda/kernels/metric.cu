@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Leave-one-out's metric: a matrix product of which only the sums of |y| or y^2 are kept. A tile of the product is
-// summed along its rows where it stands in registers; then the rows of an item are added in fp64, in order.
+// Metric of leave-one-out: a matrix product of which only the sums of |y| or y^2 are kept. A tile of the product is
+// summed along its rows in registers; then the rows of an item are added in fp64, in order.
 #include "mma.cuh"
 #include "vectors.cuh"
 
@@ -19,7 +19,7 @@ struct ProductArgs
     float* partial;   ///< [items * rows, tiles of outputs]
     size_t total, perScale, rows;   ///< total: items * rows
     int in, out;
-    unsigned tiles;   ///< of outputs; blocks go through them first, so that rows come from memory once
+    unsigned tiles;   ///< of outputs; they are the fastest block index, so that rows are read from memory once
 };
 
 __device__ __forceinline__ float scaleOf(const ProductArgs& a, size_t row)
@@ -33,9 +33,9 @@ __device__ __forceinline__ float measure(float y, float scale, bool squared)
     return squared ? y * y : fabsf(y);
 }
 
-const int side = 128, depth = 32, tileStride = depth + 8;   // of a block's tile; rows of it in shared memory
+const int side = 128, depth = 32, tileStride = depth + 8;   // of a block's tile; row stride in shared memory
 
-/// One thread's share of a [128, 32] tile of factors: two runs of eight values, whose addresses move on with k.
+/// One thread's share of a [128, 32] tile of factors: two runs of eight values, advanced along k.
 template <class T>
 struct Share
 {
@@ -72,8 +72,7 @@ struct Share
     }
 };
 
-/// Tiles of 128 rows and 128 outputs; 8 warps, each 32 x 64 of it. The next tile of factors comes from memory
-/// meanwhile.
+/// Tiles of 128 rows and 128 outputs; 8 warps, each 32 x 64 of it. The next tile of factors is loaded meanwhile.
 template <class T>
 __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
 {
@@ -100,7 +99,7 @@ __global__ void __launch_bounds__(256, 2) tensorProductKernel(ProductArgs a)
         T* const tileW = tileX + side * tileStride;
         nextX.put(tileX);
         nextW.put(tileW);
-        __syncthreads();   // and whoever read this stage two steps ago has passed the last barrier
+        __syncthreads();   // and the readers of this stage two steps ago have passed the previous barrier
         if (k + depth < a.in)
         {
             nextX.fetch(k + depth, a.in);
@@ -205,7 +204,7 @@ __global__ void __launch_bounds__(256) plainProductKernel(ProductArgs a)
     }
 }
 
-/// A block an item.
+/// One block per item.
 __global__ void meanOfRowsKernel(const float* partial, size_t each, double count, float* means)
 {
     LTRP_SHARED(double, parts, 32);
@@ -217,7 +216,7 @@ __global__ void meanOfRowsKernel(const float* partial, size_t each, double count
         means[blockIdx.x] = static_cast<float>(total / count);
 }
 
-const size_t perPart = 8192;   ///< values that one block sums up
+const size_t perPart = 8192;   ///< values summed by one block
 size_t lossParts(size_t count)
 {
     const size_t parts = (count + perPart - 1) / perPart;
@@ -235,7 +234,7 @@ struct SquaresArgs
     bool aligned;
 };
 
-/// One part's sum of squared differences, and their gradient where it is wanted: factor * (prediction - target).
+/// One part's sum of squared differences, and their gradient if requested: factor * (prediction - target).
 __global__ void squaresKernel(SquaresArgs a)
 {
     LTRP_SHARED(double, parts, 32);

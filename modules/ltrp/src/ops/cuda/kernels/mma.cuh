@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Tensor cores: the one product that the kernels are made of, mma.m16n8k16 on 16-bit factors with fp32 sums, and the
-// loads of its fragments from shared memory. Which lane holds what is as PTX has it ("Matrix Fragments for
+// Tensor cores: mma.m16n8k16 on 16-bit factors with fp32 sums, the only product in these kernels, and the loads of its
+// fragments from shared memory. The distribution over lanes is that of the PTX manual ("Matrix Fragments for
 // mma.m16n8k16").
 #ifndef OPENCV_LTRP_OPS_CUDA_MMA_CUH
 #define OPENCV_LTRP_OPS_CUDA_MMA_CUH
@@ -19,7 +19,7 @@ struct FragmentA { uint32_t r[4]; };
 struct FragmentB { uint32_t r[2]; };
 struct FragmentC { float v[4]; };
 
-/// Where value i of a lane's FragmentC stands in the tile.
+/// Position in the tile of value i of a lane's FragmentC.
 __device__ __forceinline__ int rowOfC(unsigned lane, int i) { return static_cast<int>(lane / 4) + i / 2 * 8; }
 __device__ __forceinline__ int columnOfC(unsigned lane, int i) { return static_cast<int>(lane % 4) * 2 + i % 2; }
 
@@ -67,7 +67,7 @@ __device__ __forceinline__ uint32_t packPair<half16>(float low, float high)
     return *reinterpret_cast<const uint32_t*>(&pair);
 }
 
-/// Four 8 x 8 matrices of 16-bit values; lane 8 i + j hands in row j of matrix i, 16-byte aligned, in shared memory.
+/// Four 8 x 8 matrices of 16-bit values; lane 8 i + j passes row j of matrix i, 16-byte aligned, in shared memory.
 template <class T>
 __device__ __forceinline__ void loadMatrices(uint32_t r[4], const T* row)
 {

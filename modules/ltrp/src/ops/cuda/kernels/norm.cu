@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Layer norm and differences of norms. A warp takes a row and keeps it in registers, so that
-// it is read once; rows of more than 1024 values take a block and are read again.
+// Layer norm and differences of norms. A warp keeps a row in registers, so that it is read once; rows of more than 1024
+// values use a block and are read again.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -12,7 +12,7 @@ namespace {
 
 const int warpsPerBlock = 4;
 
-/// layerNorm() and normDifference() in one: the latter has a reference.
+/// layerNorm() and normDifference() in one; only the latter has a reference.
 struct NormArgs
 {
     const float* x;
@@ -27,7 +27,7 @@ struct NormArgs
     bool aligned;
 };
 
-/// One row's place in all arrays.
+/// Offsets of one row in all arrays.
 struct Place
 {
     const float* x;
@@ -70,7 +70,7 @@ __device__ __forceinline__ void storeNormed(const NormArgs& a, const Place& plac
     store4(a.y, place.dense + c, whole, n, v);
 }
 
-/// V runs of four values a lane: rows of up to 128 V values.
+/// V runs of four values per lane: rows of up to 128 V values.
 template <int V>
 __global__ void __launch_bounds__(warpsPerBlock * 32) normKernel(NormArgs a)
 {
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normKernel(NormArgs a)
         const int column = (i * 32 + lane) * 4;
         loadRow(a, place, column, valuesHere(a.dim, column), v[i]);
     }
-    // A loop of its own: all loads are under way before the first is waited for.
+    // A separate loop: all loads are issued before the first is waited for.
 #pragma unroll
     for (int i = 0; i < V; ++i)
         for (int k = 0; k < 4; ++k)
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normKernel(NormArgs a)
         a.rstd[row] = rstd;
 }
 
-/// Rows of any length, one a block.
+/// Rows of any length, one per block.
 __global__ void longNormKernel(NormArgs a)
 {
     LTRP_SHARED(float, parts, 32);

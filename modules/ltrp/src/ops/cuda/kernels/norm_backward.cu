@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Backward through layer norm, and sums over rows. Rows are cut into parts, as many whatever the device, whose sums are
-// added in order: the same bits in every run.
+// Backward pass of layer norm, and sums over rows. Rows are divided into parts, whose number does not depend on the
+// device, and the parts' sums are added in order: results are deterministic.
 #include "sums.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -12,7 +12,7 @@ namespace {
 
 const int warpsPerBlock = 4;
 
-size_t normParts(size_t rows) { return partsOf(rows, 16, 528); }   // four blocks a multiprocessor of the largest device
+size_t normParts(size_t rows) { return partsOf(rows, 16, 528); }   // four per multiprocessor of the largest device
 size_t columnParts(size_t rows) { return partsOf(rows, 64, 96); }
 
 struct BackwardArgs
@@ -25,7 +25,7 @@ struct BackwardArgs
     bool aligned;
 };
 
-/// V runs of four values a lane, whose columns' sums stay in registers while the warp walks through its rows.
+/// V runs of four values per lane; the column sums stay in registers while the warp iterates over its rows.
 template <int V>
 __global__ void __launch_bounds__(warpsPerBlock * 32) normBackwardKernel(BackwardArgs a)
 {
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(warpsPerBlock * 32) normBackwardKernel(Backwar
         }
 }
 
-/// Rows of any length: the block walks through its rows, each thread through its columns, whose sums lie in `partial`.
+/// Rows of any length: the block iterates over its rows, each thread over its columns, whose sums are in `partial`.
 __global__ void longNormBackwardKernel(BackwardArgs a)
 {
     LTRP_SHARED(float, parts, 32);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Between pixels and patch vectors; bound by memory, as long as nobody divides in 64 bits for each value.
+// Conversion between pixels and patch vectors; bound by memory as long as there is no 64-bit division per value.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -22,7 +22,7 @@ __device__ __forceinline__ float pixelAt(const float* pixels, size_t image, int 
     return pixels[(image * 3 + static_cast<size_t>(c)) * plane + static_cast<size_t>(y) * w + static_cast<size_t>(x)];
 }
 
-/// Value i of the patch vector of a place.
+/// Value i of the vector of a patch.
 __device__ __forceinline__ float patchValue(const float* pixels, size_t image, int place, int i, bool channelLast,
                                             Extent extent, int patch)
 {
@@ -32,7 +32,7 @@ __device__ __forceinline__ float patchValue(const float* pixels, size_t image, i
                    extent);
 }
 
-/// A block a patch.
+/// One block per patch.
 __global__ void patchifyKernel(const float* pixels, const int* ids, bool channelLast, AnyOutput out, int n, Extent extent,
                                int patch)
 {
@@ -44,7 +44,7 @@ __global__ void patchifyKernel(const float* pixels, const int* ids, bool channel
                 patchValue(pixels, image, place, i, channelLast, extent, patch));
 }
 
-/// A warp a patch; its values are read up to three times, from the first cache all but once.
+/// One warp per patch; its values are read up to three times, all but once from the L1 cache.
 __global__ void targetsKernel(const float* pixels, const int* ids, bool normalised, float* out, float* deviation,
                               size_t rows, int n, Extent extent, int patch)
 {

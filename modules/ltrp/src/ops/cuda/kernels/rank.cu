@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Random masks and draws, the same as the CPU's bit for bit, and ListMLE.
+// Random masks and draws, bit-identical to the CPU, and ListMLE.
 #include "device.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -12,8 +12,8 @@ namespace {
 const int mostValues = 1024;   ///< of a list or a mask
 const uint32_t maskPurpose = 1, lossPurpose = 4;   // RandomPurpose in core/random.hpp
 
-/// Block `block` of a stream of core/random.hpp: Philox 4x32 with 10 rounds. Streams here are far shorter than the 2^32
-/// blocks after which the second counter word would move.
+/// Block `block` of a stream of core/random.hpp: Philox 4x32 with 10 rounds. Streams here are far shorter than 2^32
+/// blocks, so the second counter word does not change.
 __device__ __forceinline__ void philox(uint64_t seed, uint32_t purpose, const SampleKey& key, uint32_t block,
                                        uint32_t out[4])
 {
@@ -37,7 +37,7 @@ __device__ __forceinline__ void philox(uint64_t seed, uint32_t purpose, const Sa
     out[3] = c3;
 }
 
-/// The stream word by word.
+/// The stream, one word at a time.
 struct Draws
 {
     uint64_t seed;
@@ -69,8 +69,8 @@ struct Draws
     }
 };
 
-/// A block a sample, a thread up to four places: each counts how many come before its own, first by noise, then by
-/// place.
+/// One block per sample, up to four patches per thread: each counts the patches that precede its own by noise, then by
+/// number.
 __global__ void maskKernel(uint64_t seed, const SampleKey* keys, int* keep, int visible, int numPatches)
 {
     LTRP_SHARED(uint32_t, noise, mostValues);
@@ -82,7 +82,7 @@ __global__ void maskKernel(uint64_t seed, const SampleKey* keys, int* keep, int 
         philox(seed, maskPurpose, key, static_cast<uint32_t>(i), words);
         for (int k = 0; k < 4; ++k)
             if (4 * i + k < numPatches)
-                noise[4 * i + k] = words[k] >> 8;   // uniform() is this times 2^-24: the same order, ties included
+                noise[4 * i + k] = words[k] >> 8;   // uniform() is this times 2^-24: same order, same ties
     }
     __syncthreads();
     for (int place = static_cast<int>(threadIdx.x); place < numPatches; place += static_cast<int>(blockDim.x))
@@ -104,7 +104,7 @@ __global__ void maskKernel(uint64_t seed, const SampleKey* keys, int* keep, int 
     }
 }
 
-/// A shuffle is a chain of draws: one thread makes it, in shared memory.
+/// A shuffle is a sequence of dependent draws: one thread does it, in shared memory.
 __global__ void drawKernel(uint64_t seed, const SampleKey* keys, int* columns, int n, int k)
 {
     LTRP_SHARED(int, values, mostValues);
@@ -134,17 +134,17 @@ __device__ double logAddExp(double a, double b)
     return fabs(high) == static_cast<double>(INFINITY) ? high : high + log1p(exp(low - high));
 }
 
-/// NaN has no order: it makes the loss NaN wherever it stands.
+/// NaN has no order. It makes the loss NaN wherever it is in the list.
 __device__ __forceinline__ float orderable(float x) { return x != x ? -INFINITY : x; }
 
-/// A block a row. The list is ordered by all threads; its sums run along it, one after the other, as on the CPU.
+/// One block per row. All threads sort the list; its sums are computed sequentially, as on the CPU.
 __global__ void listMleKernel(ListMleArgs a, double* losses)
 {
     LTRP_SHARED(float, targets, mostValues);
     LTRP_SHARED(int, order, mostValues);            // column of each position
     LTRP_SHARED(double, predictions, mostValues);   // by position
     LTRP_SHARED(double, denominators, mostValues);
-    LTRP_SHARED(int, unusable, 4);                  // by warp: whether a target is not finite, drawn or not
+    LTRP_SHARED(int, unusable, 4);                  // per warp: whether any target, drawn or not, is not finite
     const size_t b = blockIdx.x, n = static_cast<size_t>(a.n), patches = static_cast<size_t>(a.numPatches);
     const int* keep = a.keep + b * n;
     const int* columns = a.columns ? a.columns + b * static_cast<size_t>(a.k) : nullptr;
@@ -192,7 +192,7 @@ __global__ void listMleKernel(ListMleArgs a, double* losses)
         prefix = logAddExp(prefix, -denominators[j]);
         denominators[j] = scale * (exp(predictions[j] + prefix) - 1.0);
     }
-    // Columns may come more than once; their gradients are added in fp64 before they are rounded.
+    // Columns may occur more than once; their gradients are added in fp64 before rounding.
     for (int j = 0; j < a.k; ++j)
     {
         double total = 0;

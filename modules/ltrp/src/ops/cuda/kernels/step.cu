@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// What holds a training step together: the length of its gradients, its loss, and whether all of it is finite.
+// Totals of a training step: the norm of its gradients, its loss, and whether all of them are finite.
 #include "vectors.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Sums over many rows: each part of the rows is summed by one block, then the parts in their order, so that the result
-// is the same in every run and on every device.
+// Sums over many rows: each part of the rows is summed by one block, then the parts in order, so that the result is the
+// same in every run and on every device.
 #ifndef OPENCV_LTRP_OPS_CUDA_SUMS_CUH
 #define OPENCV_LTRP_OPS_CUDA_SUMS_CUH
 
@@ -13,7 +13,7 @@ namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE
 
 namespace {
 
-/// Parts of at least `least` rows each, if there are as many.
+/// Number of parts: at least `least` rows each, at most `most` parts.
 inline size_t partsOf(size_t rows, size_t least, size_t most)
 {
     const size_t parts = (rows + least - 1) / least;
@@ -29,7 +29,7 @@ __global__ void addPartsKernel(const T* partial, size_t parts, size_t width, T* 
     if (c >= width)
         return;
     T total = 0;
-#pragma unroll 16   // loads do not wait for each other, though the sums do
+#pragma unroll 16   // the loads are independent, although the additions are not
     for (size_t part = 0; part < parts; ++part)
         total += partial[part * width + c];
     T* const to = c < split ? first + c : second + (c - split);

@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Tokens: which row stands where. A block a row, four values a thread; bound by memory.
+// Rearranging tokens. One block per row, four values per thread; bound by memory.
 #include "sums.cuh"
 
 namespace cv { namespace ltrp { namespace ops { namespace LTRP_KERNELS_NAMESPACE {
@@ -11,7 +11,7 @@ namespace {
 
 const int rowThreads = 128;
 
-/// Calls body(column, values there, whole) for this thread's runs of a row.
+/// Calls body(column, number of values, whole) for this thread's runs of a row.
 template <class Body>
 __device__ __forceinline__ void forRuns(int dim, bool aligned, const Body& body)
 {
@@ -22,7 +22,7 @@ __device__ __forceinline__ void forRuns(int dim, bool aligned, const Body& body)
     }
 }
 
-/// How many of the ascending places are below this one.
+/// Number of ascending places below this one.
 __device__ __forceinline__ int rankOf(const int* places, int count, int place)
 {
     int low = 0, high = count;
@@ -63,7 +63,7 @@ __global__ void embedKernel(AnyInput tokens, const float* classToken, const floa
 __global__ void embedBackwardKernel(const float* dx, AnyOutput dTokens, int n, int dim, bool aligned)
 {
     const size_t row = blockIdx.x, d = static_cast<size_t>(dim);
-    const size_t from = row + row / static_cast<size_t>(n) + 1;   // a class token stands before every n
+    const size_t from = row + row / static_cast<size_t>(n) + 1;   // each group of n is preceded by a class token
     forRuns(dim, aligned, [&](size_t c, int count, bool whole) {
         float v[4];
         load4(floats(dx), from * d + c, whole, count, v);
@@ -71,7 +71,7 @@ __global__ void embedBackwardKernel(const float* dx, AnyOutput dTokens, int n, i
     });
 }
 
-/// sums[c] += the sum of `count` rows that lie `stride` apart.
+/// sums[c] += the sum of `count` rows that are `stride` apart.
 __global__ void addRowsKernel(const float* x, size_t stride, int count, float* sums, int dim)
 {
     const int c = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -112,7 +112,7 @@ __global__ void decoderInputKernel(DecoderArgs a)
     const size_t item = blockIdx.x / static_cast<unsigned>(tokens), d = static_cast<size_t>(a.dim);
     const int row = static_cast<int>(blockIdx.x % static_cast<unsigned>(tokens));
     const int* keep = a.keep + item * static_cast<size_t>(a.visible);
-    int position = row, from = 0;   // from: which embedded row, -1 the mask token
+    int position = row, from = 0;   // from: number of the embedded row, -1: the mask token
     if (a.maskedFirst && row < maskedCount)
     {
         position = 1 + a.masked[item * static_cast<size_t>(maskedCount) + static_cast<size_t>(row)];
@@ -156,7 +156,7 @@ __global__ void decoderEmbeddedKernel(const float* dx, const int* keep, AnyOutpu
     });
 }
 
-/// Sum of the masked places' rows, one part of them a block row: partial [parts, dim].
+/// Sum of the masked rows, one part per block row: partial [parts, dim].
 __global__ void maskTokenKernel(const float* dx, const int* masked, float* partial, size_t rows, int maskedCount,
                                 int numPatches, int dim)
 {

@@ -2,8 +2,8 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Four neighbouring values at once, of an element type that is known at run time: kernels that only move values are as
-// fast as their widest loads.
+// Four neighbouring values at once, of an element type that is known at run time: the speed of kernels that only move
+// values depends on the width of their loads.
 #ifndef OPENCV_LTRP_OPS_CUDA_VECTORS_CUH
 #define OPENCV_LTRP_OPS_CUDA_VECTORS_CUH
 
@@ -15,13 +15,13 @@ namespace {
 
 inline size_t elementSize(DataType element) { return element == DataType::Float32 ? 4 : 2; }
 
-/// Whether runs of four values from there on may be loaded as one; null may.
+/// Whether runs of four values from this address can be loaded as one vector; true for null.
 inline bool aligned4(const void* data, DataType element)
 {
     return reinterpret_cast<uintptr_t>(data) % (4 * elementSize(element)) == 0;
 }
 
-/// How many of a row's values stand in the run of four that begins at a column.
+/// Number of a row's values in the run of four that begins at a column.
 __device__ __forceinline__ int valuesHere(int dim, int column)
 {
     return column >= dim ? 0 : dim - column < 4 ? dim - column : 4;
@@ -103,7 +103,7 @@ __device__ __forceinline__ void store4(const AnyOutput& y, size_t i, bool whole,
 __device__ __forceinline__ float normalCdf(float x) { return 0.5f * erfcf(x * -0.70710678f); }
 
 /// GELU to 1.3e-4 with half the instructions, for results that are rounded to 16 bits: the CPU's polynomial up to 4,
-/// beyond that the limits (a factor that is merely near 0 would leave something of large x).
+/// beyond that the limits (a factor that is only close to 0 would not cancel large x).
 __device__ __forceinline__ float roundedGelu(float x)
 {
     const float near = fmaxf(fminf(x, 4.f), -4.f), u = near * near * 0.0625f;
