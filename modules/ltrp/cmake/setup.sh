@@ -1,4 +1,4 @@
-# Shared by samples/rank-photos, tests/run, tests/intree/run and tests/gpu/pack: to be sourced by bash, not run.
+# Shared by samples/rank-photos, tests/run, tests/intree/run, tests/gpu/pack and tests/package/wheel: to be sourced by bash, not run.
 # Brings a Debian 12 / 13 or Ubuntu 24.04 with nothing but git to where this project builds.
 
 ltrpBuildPackages=(g++ cmake ninja-build libopencv-dev libdnnl-dev libarchive-dev libboost-program-options-dev
@@ -14,6 +14,11 @@ ltrpOpenCvLean=(-DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF -DBUILD_JAVA=OFF
     -DWITH_FFMPEG=OFF -DWITH_GSTREAMER=OFF -DWITH_V4L=OFF -DWITH_1394=OFF -DWITH_OBSENSOR=OFF -DWITH_GTK=OFF
     -DWITH_QT=OFF -DWITH_VTK=OFF -DWITH_OPENEXR=OFF -DWITH_JASPER=OFF -DWITH_OPENJPEG=OFF -DWITH_TIFF=OFF
     -DWITH_WEBP=OFF -DCPU_DISPATCH=)
+
+# ... and those of static libraries for programs that travel: with OpenCV's own LAPACK, so that none has to. Symbols are marked
+# as for a shared library, which changes nothing there: but then ccache has what tests/intree/run compiled.
+ltrpOpenCvStatic=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_CXX_FLAGS=-DCVAPI_EXPORTS -DBUILD_CLAPACK=ON
+    -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_EXAMPLES=OFF)
 
 ltrpFail()
 {
