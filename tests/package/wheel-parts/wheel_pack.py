@@ -162,10 +162,11 @@ def main() -> int:
             for extension in extensions:
                 made = assemble(pure, extension, (options.source / "modules/ltrp/models").glob("*.safetensors"),
                                 options.licences.iterdir(), Path(work))
-                before = set(options.out.glob("*.whl"))
-                subprocess.run([sys.executable, "-m", "auditwheel", "repair", "--zip-compression-level=9", "--wheel-dir",
-                                str(options.out), str(made)], check=True)
-                wheels += sorted(set(options.out.glob("*.whl")) - before)
+                repaired = Path(work) / "repaired" / extension.name
+                subprocess.run([sys.executable, "-m", "auditwheel", "repair", "--wheel-dir", str(repaired), str(made)], check=True)
+                wheel = next(repaired.glob("*.whl"))
+                write_wheel(options.out / wheel.name, read_wheel(wheel))   # packed as tightly as can be, without times
+                wheels.append(options.out / wheel.name)
     failed = False
     for wheel in wheels:
         for complaint in complaints(wheel):
