@@ -28,7 +28,8 @@ PURE = {
 
 
 def sound(_library):
-    return {"needed": ["libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2"], "path": [], "exported": ["PyInit__ltrp"]}
+    return {"needed": ["libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2"], "path": [], "lacking": [],
+            "exported": ["PyInit__ltrp"]}
 
 
 class Wheels(unittest.TestCase):
@@ -98,6 +99,9 @@ class Wheels(unittest.TestCase):
     def test_symbols_that_another_opencv_would_meet_are_refused(self):
         self.assertComplains(self.wheel(), "exports 1 symbols beside PyInit__ltrp: _ZN2cv3MatC1Ev",
                              lambda _: dict(sound(_), exported=["PyInit__ltrp", "_ZN2cv3MatC1Ev"]))
+
+    def test_what_was_not_compiled_but_is_wanted_is_found(self):
+        self.assertComplains(self.wheel(), "lacks 1 symbols: _ZN2cv5CannyEv", lambda _: dict(sound(_), lacking=["_ZN2cv5CannyEv"]))
 
     def test_platforms_and_pythons(self):
         self.assertComplains(self.wheel(tag="cp311-cp311-linux_x86_64"), "expected manylinux")

@@ -78,7 +78,8 @@ def assemble(pure: Dict[str, bytes], extension: Path, models: Iterable[Path], li
 
 
 def dynamic(library: bytes) -> Dict[str, List[str]]:
-    """What a shared library needs, where it looks for it (RUNPATH), and which functions it lets out, by readelf."""
+    """Of a shared library, by readelf: what it needs, where it looks for that (RUNPATH), which symbols it lets out, and which
+    it lacks that are neither in a library with versions, as glibc's and OpenMP's, nor in Python."""
     with tempfile.NamedTemporaryFile(suffix=".so") as file:
         file.write(library)
         file.flush()
@@ -87,6 +88,8 @@ def dynamic(library: bytes) -> Dict[str, List[str]]:
     return {
         "needed": re.findall(r"\(NEEDED\)[^[]*\[([^]]*)\]", text),
         "path": re.findall(r"\((?:RPATH|RUNPATH)\)[^[]*\[([^]]*)\]", text),
+        "lacking": [symbol for symbol in re.findall(r" GLOBAL +DEFAULT +UND (\S+)", text)
+                    if "@" not in symbol and not re.match(r"_?Py", symbol)],
         "exported": re.findall(r" (?:GLOBAL|WEAK|UNIQUE) +\w+ +(?!UND)\w+ +([^\s@]+)", text),
     }
 
@@ -124,6 +127,8 @@ def complaints(path: Path, look=dynamic) -> List[str]:
         for place in about["path"]:
             if not place.startswith("$ORIGIN"):
                 found.append("%s looks for libraries in %s" % (entry, place))
+        if entry in extensions and about["lacking"]:
+            found.append("%s lacks %d symbols: %s" % (entry, len(about["lacking"]), " ".join(about["lacking"][:5])))
         if entry in extensions and about["exported"] != ["PyInit__ltrp"]:
             others = [symbol for symbol in about["exported"] if symbol != "PyInit__ltrp"]
             found.append("%s exports %d symbols beside PyInit__ltrp: %s" % (entry, len(others), " ".join(others[:5])))
