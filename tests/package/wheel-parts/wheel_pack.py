@@ -32,20 +32,21 @@ def digest(data: bytes) -> str:
     return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
-def write_wheel(path: Path, files: Dict[str, bytes]) -> None:
-    """A wheel of these files. RECORD is made here, times are fixed: the same files make the same bytes."""
+def write_wheel(path: Path, files: Dict[str, bytes], level: int = 9) -> None:
+    """A wheel of these files. RECORD is made here, times are fixed: the same files make the same bytes. Level 0: unpacked."""
     info = next(name.split("/")[0] for name in files if name.endswith(".dist-info/METADATA"))
     record = io.StringIO()
     rows = csv.writer(record, lineterminator="\n")
     for name in sorted(files):
         rows.writerow((name, digest(files[name]), len(files[name])))
     rows.writerow((info + "/RECORD", "", ""))
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, data in [*sorted(files.items()), (info + "/RECORD", record.getvalue().encode())]:
             entry = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
             entry.external_attr = (0o755 if ".so" in Path(name).name else 0o644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, data, compresslevel=9)
+            entry.compress_type = method
+            archive.writestr(entry, data, compresslevel=level or None)
 
 
 def read_wheel(path: Path) -> Dict[str, bytes]:
@@ -57,7 +58,7 @@ def read_wheel(path: Path) -> Dict[str, bytes]:
 
 def assemble(pure: Dict[str, bytes], extension: Path, models: Iterable[Path], licences: Iterable[Path],
              out: Path) -> Path:
-    """A wheel for the Python that an extension's name tells, not yet looked at by auditwheel."""
+    """A wheel for the Python that an extension's name tells, for auditwheel to work on: unpacked, which is quicker."""
     found = re.fullmatch(r"_ltrp\.cpython-(\d+)-(\w+)-linux-gnu\.so", extension.name)
     if not found:
         raise ValueError("%s: expected a name like _ltrp.cpython-311-x86_64-linux-gnu.so" % extension)
@@ -73,7 +74,7 @@ def assemble(pure: Dict[str, bytes], extension: Path, models: Iterable[Path], li
     for licence in licences:
         files["%s/licenses/inside/%s" % (info, licence.name)] = licence.read_bytes()
     path = out / ("%s-%s.whl" % (info[: -len(".dist-info")], tag))
-    write_wheel(path, files)
+    write_wheel(path, files, level=0)
     return path
 
 
