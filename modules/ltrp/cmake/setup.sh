@@ -15,6 +15,11 @@ ltrpOpenCvLean=(-DBUILD_DOCS=OFF -DBUILD_opencv_apps=OFF -DBUILD_JAVA=OFF
     -DWITH_QT=OFF -DWITH_VTK=OFF -DWITH_OPENEXR=OFF -DWITH_JASPER=OFF -DWITH_OPENJPEG=OFF -DWITH_TIFF=OFF
     -DWITH_WEBP=OFF -DCPU_DISPATCH=)
 
+# ... and those of static libraries for programs that travel: with OpenCV's own LAPACK, so that none has to. Symbols are marked
+# as for a shared library, which changes nothing there: but then ccache has what tests/intree/run compiled.
+ltrpOpenCvStatic=(-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_CXX_FLAGS=-DCVAPI_EXPORTS -DBUILD_CLAPACK=ON
+    -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_EXAMPLES=OFF)
+
 ltrpFail()
 {
     echo "error: $*" >&2

@@ -67,7 +67,7 @@ Layout layoutOf(const py::array& array, const char* name)
     if (array.shape(0) > INT_MAX || array.shape(1) > INT_MAX || channels < 1 || channels > CV_CN_MAX)
         refuse(name, "1 to " + std::to_string(CV_CN_MAX) + " channels and sides below 2^31", shapeText(array));
     const int type = CV_MAKETYPE(depth, static_cast<int>(channels));
-    return {static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)), type, CV_ELEM_SIZE(type)};
+    return {static_cast<int>(array.shape(0)), static_cast<int>(array.shape(1)), type, static_cast<size_t>(CV_ELEM_SIZE(type))};
 }
 
 /// Whether pixels and rows are contiguous enough for a Mat. A dimension of one element may have any stride.
