@@ -33,7 +33,8 @@ def measured(options, folder):
 
 
 def outcomes(functions, sources):
-    """{file: {place: [how often true, how often false]}}; a place is the position of a condition; in a macro the position of its use comes first."""
+    """{file: {place: [how often true, how often false]}}; a place is the position of a condition; in a
+    macro the position of its use comes first."""
     files, macros = {}, set()
     for function in functions:
         expansions = {region[6]: region for region in function['regions'] if region[7] == 1}

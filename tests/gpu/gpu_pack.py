@@ -1,4 +1,4 @@
-"""Packs everything for a machine with a GPU and without network into a folder: programs, recorded cases, photos, scripts.
+"""Packs everything for a GPU machine without network into a folder: programs, recorded cases, photos, scripts.
 
 tests/gpu/pack DIR needs nvcc and no GPU. There, DIR/run judges and measures, DIR/train trains (doc/cuda.md). Building
 OpenCV takes long the first time; the build folder is kept. Exit status: 0 DIR is ready, 1 it is not, 2 wrong options.

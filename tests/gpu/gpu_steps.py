@@ -108,7 +108,7 @@ def machine(run: Run) -> None:
 
 
 def suites(step: str, *names: str) -> Callable[[Run], None]:
-    """A step of test suites, each in a separate process; cases lost by another one's failure are run again on their own."""
+    """A step of test suites, each in a separate process; cases lost by another's failure are run again alone."""
 
     def work(run: Run) -> None:
         for suite in names:

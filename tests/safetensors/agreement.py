@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Compares the tool's safetensors reader with the format's own (PyPI: safetensors): both accept and reject the same files.
+"""Compares the tool's safetensors reader with the format's own (PyPI: safetensors): both accept the same files.
 
     pip install safetensors && tests/safetensors/agreement.py build-dev/bin/ltrp
 

@@ -94,7 +94,7 @@ def difference(a, b):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("input", help="photo, or folder of photos, searched recursively")
-    arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, with NAME.yml in its folder")
+    arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, next to NAME.yml")
     arguments.add_argument("--model", "-m", help="ranker's weights (.safetensors or .pth); shipped ones unless told")
     arguments.add_argument("--keep", "-k", default="0.75,0.5,0.25", help="shares of patches to try, each in (0, 1)")
     how = arguments.add_mutually_exclusive_group()

@@ -118,9 +118,9 @@ void bindRanker(py::module_& module)
         .def("setInputSize",
              [](Ranker& self, const std::array<int, 2>& size) { unlocked([&]() { self.setInputSize(sizeOf(size)); }); },
              py::arg("size"),
-             "setInputSize(size) -> None\n\nSets the size to which images are resized, (width, height) in pixels, multiples of the "
-             "patch size, and thus the grid.\nOnly rankers with a token head accept a size other than in training. Must not run "
-             "during another call.")
+             "setInputSize(size) -> None\n\nSets the size to which images are resized, (width, height) in "
+             "pixels, multiples of the patch size, and thus the grid.\nOnly rankers with a token head accept a size other than "
+             "in training. Must not run during another call.")
         .def("fittingInputSize",
              [](const Ranker& self, const std::array<int, 2>& imageSize, int patches)
              { return tupleOf(self.fittingInputSize(sizeOf(imageSize), patches)); },
