@@ -278,7 +278,7 @@ BOOST_AUTO_TEST_CASE(lyingEntriesAreRefused)
     expectRefused(withStorageEntry([](Entry& entry) { entry.offset = INT64_MAX; entry.zip64 = true; }), nowhere);
     expectRefused(withStorageEntry([](Entry& entry) { entry.offset = 0; }), "another name in its local header");
     expectRefused(withStorageEntry([](Entry& entry) { entry.localName = "a/data/1"; }), "another name");
-    expectRefused(withStorageEntry([](Entry& entry) { entry.size = 20; }), "has 20 bytes");   // same value in both headers
+    expectRefused(withStorageEntry([](Entry& entry) { entry.size = 20; }), "has 20 bytes");   // headers agree
 }
 
 BOOST_AUTO_TEST_CASE(entriesThatShareBytesAreRefused)

@@ -287,7 +287,7 @@ BOOST_AUTO_TEST_CASE(ffmpeg_encodes_by_the_script)
     {
         std::vector<std::string> args = {"-framerate", "25", "-i", frames + "/%05d.png"};
         if (name == std::string("roi"))
-            args.insert(args.end(), {"-filter:v", testing_tools::readText(script)});   // FFmpeg 7 has another option for files
+            args.insert(args.end(), {"-filter:v", testing_tools::readText(script)});   // FFmpeg 7: other option
         args.insert(args.end(), {"-c:v", "libx264", "-pix_fmt", "yuv420p", "-threads", "1", "-preset", "veryfast",
                                  "-crf", "32", folder.file(name) + ".mkv"});
         ffmpeg(args);

@@ -29,7 +29,7 @@ const HelpText HELP = {
     "\n"
     "Defaults are the paper's (ViT-B/16, 800 epochs), made for ImageNet on many GPUs: for a small data set use a smaller\n"
     "preset. Images per update and warm-up depend on data and --epochs; --recipe paper uses the paper's.\n"
-    "Ctrl-C cancels the current update, writes a checkpoint of the previous one and exits with status 130; --resume continues,\n"
+    "Ctrl-C cancels the update, writes a checkpoint of the previous one and exits with status 130; --resume continues,\n"
     "also with more --epochs. A second Ctrl-C ends at once.\n"};
 
 }  // namespace

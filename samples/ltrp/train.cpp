@@ -49,7 +49,7 @@ int runTrain(const std::vector<std::string>& args)
     options.add_options()
         ("mae", po::value(&params.mae)->value_name("FILE"), "the autoencoder's weight file: scores are computed at each step")
         ("targets", po::value(&params.targets)->value_name("DIR"), "instead of --mae: score maps of the same DATA, computed once by "
-            "'ltrp score --targets'; then with whole photos as input, unless --ranker-input or the options of the random crop are "
+            "'ltrp score --targets'; then with whole photos as input, unless --ranker-input or random-crop options are "
             "given")
         ("preset", word("small"), "geometry by name: tiny, small, base, large, huge; options below override it");
     addGeometryOptions(options, geometry, {"ranker width", "ranker blocks", "ranker attention heads"});

@@ -33,7 +33,8 @@ def measured(options, folder):
 
 
 def outcomes(functions, sources):
-    """{file: {place: [how often true, how often false]}}; a place is where a condition stands, in a macro first where that is used."""
+    """{file: {place: [how often true, how often false]}}; a place is the position of a condition; in a
+    macro the position of its use comes first."""
     files, macros = {}, set()
     for function in functions:
         expansions = {region[6]: region for region in function['regions'] if region[7] == 1}
@@ -55,7 +56,7 @@ def outcomes(functions, sources):
 
 
 def missing(branches):
-    """Where which outcome is missing: line:column, T (never true) or F (never false)."""
+    """Missing outcomes: line:column, T (never true) or F (never false)."""
     return ['%d:%d%s' % (place[:2] + (which,)) for place, counts in sorted(branches.items())
             for which, count in zip('TF', counts) if count == 0]
 

@@ -1,6 +1,6 @@
-"""What the CUDA backend's arithmetic does to pseudo-scores, modelled in PyTorch on the CPU: no GPU is needed.
+"""Effect of the CUDA backend's arithmetic on pseudo-scores, modelled in PyTorch on the CPU: no GPU is needed.
 
-Rounds where the backend rounds (factors of products, and what lies between two products), with the exact GELU or the
+Rounds where the backend rounds (factors of products, and values between two products), with the exact GELU or the
 approximation by tanh that cuBLASLt fuses, and compares with 32-bit floats: the shipped autoencoder, views of the sample
 photos, 19 of 196 patches visible. Also what a 16-bit residual stream of the decoder would do; the backend's has 32 bits. Wants
 torch, safetensors, numpy and pillow: build-bench/venv of tests/bench/run has them.

@@ -1,4 +1,4 @@
-"""Packs what a machine with a GPU and without network needs into a folder: programs, recorded cases, photos, scripts.
+"""Packs everything for a GPU machine without network into a folder: programs, recorded cases, photos, scripts.
 
 tests/gpu/pack DIR needs nvcc and no GPU. There, DIR/run judges and measures, DIR/train trains (doc/cuda.md). Building
 OpenCV takes long the first time; the build folder is kept. Exit status: 0 DIR is ready, 1 it is not, 2 wrong options.
@@ -27,7 +27,7 @@ COMMANDS = ("run", "train")
 
 
 class Refused(Exception):
-    """What is wrong with the caller's folders or the parcel, in one sentence."""
+    """An error in the caller's folders or the parcel, in one sentence."""
 
 
 def size_of(path: Path) -> int:
@@ -45,7 +45,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Before anything is built: the folders are what they are said to be, and DIR can become the parcel."""
+    """Before anything is built: checks the folders, and that DIR can become the parcel."""
     target = options.dir
     if target.exists() and not (target / MARK).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise Refused(f"{target}: is there and no parcel (no {MARK}); name another folder")
@@ -72,7 +72,7 @@ def build(options: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> list[dict[str, Any]]:
-    """Training photos, as many as fit, from all folders alike; a line of counts a folder."""
+    """Training photos, as many as fit, evenly from all folders; a line of counts per folder."""
     target.mkdir()
     command = [reducer, str(options.side), str(int(options.photo_mib * MIB)), target, *options.photos]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
@@ -88,7 +88,7 @@ def pack_photos(reducer: Path, options: argparse.Namespace, target: Path) -> lis
 
 
 def packed(programs: Path, judges: bool, folder: Path) -> Path:
-    """The programs in an archive, kept in `folder`: packing takes a minute, and they are often those of before."""
+    """The programs in an archive, kept in `folder`: packing takes a minute, and they are often unchanged."""
 
     def owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -155,7 +155,7 @@ def version() -> str:
 
 
 def weigh(parcel: Path) -> float:
-    """Prints the size of each part; MiB of all."""
+    """Prints the size of each part; returns the total in MiB."""
     total = 0
     for part in sorted(parcel.iterdir(), key=size_of, reverse=True):
         total += size_of(part)

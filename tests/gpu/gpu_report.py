@@ -1,4 +1,4 @@
-"""What a run on a GPU has found so far: on the terminal, and in files that are complete whenever the run is stopped."""
+"""Results of a run on a GPU so far: on the terminal, and in files that are complete whenever the run is stopped."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Figure:
-    """A row of the table: what is wanted, and which row of the benchmark tells (the best of several)."""
+    """A row of the table: the requirement, and the benchmark rows it applies to (the best counts)."""
 
     title: str
     rows: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, in one go and without network: what is right, how fast it is, what it needs of memory.
+"""Everything that needs a GPU, in one run and without network: correctness, speed and memory use.
 
 tests/gpu/run [BUILD]: BUILD is a build folder made with -DLTRP_WITH_CUDA=ON -DLTRP_BUILD_TESTS=ON; without one, in a
 parcel (tests/gpu/pack) its programs are run, and in the project build-gpu/ is made, for the GPU at hand. Every result

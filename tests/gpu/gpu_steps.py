@@ -1,4 +1,4 @@
-"""The steps of tests/gpu/run: what each starts, and how it judges the answer."""
+"""The steps of tests/gpu/run: the programs each starts, and how it judges the results."""
 
 import json
 import math
@@ -26,7 +26,7 @@ PHOTOS = 24  # photos whose pseudo-scores and rankings are compared
 
 @dataclass
 class Run:
-    """What the steps share."""
+    """State shared by the steps."""
 
     bin: Path
     golden: list[Path]
@@ -78,7 +78,7 @@ def first_failure(output: str) -> str:
 
 
 def machine(run: Run) -> None:
-    """What it is; nothing is judged."""
+    """Prints the device; judges nothing."""
     facts = run.report.machine
     facts["system"] = f"{platform.platform()}, {os.cpu_count()} cores"
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
@@ -108,7 +108,7 @@ def machine(run: Run) -> None:
 
 
 def suites(step: str, *names: str) -> Callable[[Run], None]:
-    """A step of test suites, each a process of its own; what a failure has cost other cases is run once more, alone."""
+    """A step of test suites, each in a separate process; cases lost by another's failure are run again alone."""
 
     def work(run: Run) -> None:
         for suite in names:
@@ -176,12 +176,12 @@ def spearman(a: list[float], b: list[float]) -> float:
 
 
 def precision(run: Run) -> None:
-    """Trained weights and photos: how far scores and rankings on the GPU are from those of the CPU in fp32."""
+    """Trained weights and photos: differences of scores and rankings between the GPU and the CPU in fp32."""
     photos = run.photos[:PHOTOS]
     with tempfile.TemporaryDirectory(prefix="ltrp-gpu-") as folder:
 
         def scores(command: str, device: str, name: str, what: str) -> list[list[float]]:
-            """One list a photo; none, and a line in the report, where the program fails."""
+            """One list per photo; none, and a line in the report, if the program fails."""
             out = Path(folder) / f"{command}-{device}-{name}.json"
             ways = ["--device", device, "--precision", name, "--json", out]
             ways += ["--masks", "4"] if command == "score" else []
@@ -215,7 +215,7 @@ def losses(path: Path) -> list[float]:
 
 
 def training(run: Run) -> None:
-    """Short runs on the photos, the same on both: same crops, same masks, so that the curves lie on each other."""
+    """Short runs on the photos, the same on both: same crops, same masks, so that the curves agree."""
     ways = "--batch 4 --accumulate 1 --epochs 40 --warmup-epochs 4 --lr 0.002 --seed 1 --log-every 1".split()
     small = "--embed-dim 64 --depth 2 --heads 2".split()
     pretrain = "--size 64 --patch 8 --decoder-embed-dim 64 --decoder-depth 1 --decoder-heads 2".split()
@@ -255,7 +255,7 @@ def compare_curves(run: Run, kind: str, curves: dict[str, list[float]]) -> None:
         ends = f"from {cuda[0]:.4f} to {cuda[-1]:.4f}, " if cuda else ""
         run.report.add(
             "training",
-            f"{kind}, {name}, loss curve beside the CPU's",
+            f"{kind}, {name}, loss curve against the CPU's",
             "ok" if good else "FAIL",
             f"{len(cuda)} steps, {ends}{100 * worst:.2f} % apart at most, {100 * bound:g} % allowed",
         )

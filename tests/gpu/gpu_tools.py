@@ -1,4 +1,4 @@
-"""What the scripts of tests/gpu share: whether there is a GPU, starting programs within a time, dividing a time."""
+"""Tools shared by the scripts of tests/gpu: GPU detection, programs with a time limit, division of time."""
 
 import contextlib
 import ctypes
@@ -39,7 +39,7 @@ def probe() -> tuple[str, str]:
 
 
 def environment() -> dict[str, str]:
-    """For the project's programs: a cuBLASLt that lies with the toolkit or with PyTorch alone is found by them."""
+    """For the project's programs: lets them find a cuBLASLt that is only in the toolkit or in PyTorch."""
     places = [
         "/usr/local/cuda/lib64",
         "/usr/local/cuda/targets/x86_64-linux/lib",
@@ -51,7 +51,7 @@ def environment() -> dict[str, str]:
 
 
 def faulty(folder: Path, programs: tuple[str, ...]) -> str:
-    """Why the programs in folder/bin cannot be started, or nothing."""
+    """Reason why the programs in folder/bin cannot be started; empty if they can."""
     for name in programs:
         path = folder / "bin" / name
         if not os.access(path, os.X_OK):
@@ -63,7 +63,7 @@ def faulty(folder: Path, programs: tuple[str, ...]) -> str:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """The process and all that it started."""
+    """The process and all its child processes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -75,7 +75,7 @@ def call(
     env: dict[str, str] | None = None,
     soft: float = 0,
 ) -> tuple[int | None, str]:
-    """Exit status (None: out of time) and what was printed so far, errors among it; `each` gets every line as it comes.
+    """Exit status (None: out of time) and the output so far, including stderr; `each` gets every line at once.
 
     soft: after so many seconds the program is asked to stop (as by Ctrl-C); what it answers is its own status.
     """
@@ -130,7 +130,7 @@ def last_line(text: str) -> str:
 
 
 class Budget:
-    """A time for several steps: each has its share of what is left when it begins, so that what one leaves over is the
+    """Time for several steps: each has its share of the remaining time when it begins, so that unused time is the
     others'."""
 
     def __init__(self, seconds: float, shares: dict[str, float], clock: Callable[[], float] = time.monotonic) -> None:
@@ -139,7 +139,7 @@ class Budget:
         self.step_until = self.until
 
     def begin(self, step: str) -> float:
-        """Seconds for the step, which begins now; those that came before it have had their chance."""
+        """Seconds for the step, which begins now; earlier steps are over."""
         names = list(self.shares)
         rest = sum(self.shares[name] for name in names[names.index(step) :])
         seconds = max(0.0, self.until - self.clock()) * self.shares[step] / rest
@@ -147,5 +147,5 @@ class Budget:
         return seconds
 
     def left(self) -> float:
-        """Of the step."""
+        """Seconds left for the step."""
         return self.step_until - self.clock()

@@ -1,4 +1,4 @@
-"""Trains the autoencoder and then the ranker on the GPU, by the recipe of the shipped models, in a given time.
+"""Trains the autoencoder and then the ranker on the GPU, with the recipe of the shipped models, in a given time.
 
 tests/gpu/train --minutes M --out OUT, in a parcel (tests/gpu/pack --photos) or with --build and --photos. The recipe
 (samples/recipes/run) is a folder with pretrain.cfg, score.cfg and train.cfg, as `ltrp pretrain --config`,
@@ -34,7 +34,7 @@ SAMPLE = 512  # number of photos for measuring the two later rates
 
 
 class Failed(Exception):
-    """Why a part has no result."""
+    """Reason why a part has no result."""
 
 
 @dataclass
@@ -45,12 +45,12 @@ class Rate:
     images: int  # per epoch
 
     def seconds(self) -> float:
-        """For the recipe as it is."""
+        """Seconds for the unchanged recipe."""
         return float(self.epochs * self.images / self.images_per_second)
 
 
 def rate_of(log: Path) -> Rate:
-    """From a run that was stopped: its log names the recipe's values and has a line an update."""
+    """From a stopped run: its log contains the recipe's values and a line per update."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     starts = [line for line in lines if line.get("event") == "start"]
     steps = [line for line in lines if line.get("event") == "step" and line["step"] > WARM]
@@ -71,7 +71,7 @@ def rate_of(log: Path) -> Rate:
 
 
 def factor_for(rates: dict[str, Rate], seconds: float) -> float:
-    """What the recipe's epochs are multiplied by so that both trainings together take that long."""
+    """Factor of the recipe's epochs with which both trainings together take that long."""
     if seconds <= 0:
         raise Failed("no time was left for the trainings")
     return seconds / sum(rate.seconds() for rate in rates.values())
@@ -117,7 +117,7 @@ class Training:
         return [kind, *data, "--config", o.recipe / f"{kind}.cfg", *ways, *more]
 
     def must(self, kind: str, data: list[Path], *more: object, soft: float = 0) -> None:
-        """soft: a training that is asked to stop by then has done what it was run for."""
+        """soft: a training that is stopped at the time limit counts as a success."""
         status, output = self.ltrp(*self.command(kind, data, *more), soft=soft)
         mapped = kind == "score" and status == 1 and "score maps of " in output  # all but damaged photos
         if status != 0 and not mapped and not (soft and status == 130):
@@ -151,7 +151,7 @@ class Training:
         return rates, scores
 
     def train(self, work: Path, kind: str, rate: Rate, factor: float, after: float, *more: object) -> Path:
-        """after: seconds that what follows needs."""
+        """after: seconds needed by the later steps."""
         epochs = rate.epochs * factor
         self.now(f"{kind}: {epochs:.2f} epochs of {rate.images} images, {factor:.2f} times the recipe's")
         out = work / kind
@@ -223,7 +223,7 @@ class Training:
 
 
 def photos_of(folders: list[Path]) -> list[Path]:
-    """What both trainings find there, roughly: enough to draw some."""
+    """Approximately the images that both trainings find there: enough to draw some."""
     found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     if not found:
         raise Failed(f"no photos in {', '.join(map(str, folders))}")

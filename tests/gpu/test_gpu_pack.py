@@ -1,4 +1,4 @@
-"""The script tests/gpu/pack without a compiler: what goes into a parcel, what is refused, and how photos are drawn.
+"""The script tests/gpu/pack without a compiler: contents of a parcel, errors, and how photos are drawn.
 
 Photos are reduced by the real program, where LTRP_BIN names a build's bin folder.
 """

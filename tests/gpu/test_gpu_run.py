@@ -1,4 +1,4 @@
-"""The script tests/gpu/run without a GPU: what it says where there is none, and how it judges what programs answer.
+"""The script tests/gpu/run without a GPU: its output without one, and how it judges the results of programs.
 
 The programs here are small scripts with known answers: what the real ones compute is not this test's business.
 """
@@ -106,7 +106,7 @@ class GpuRun(unittest.TestCase):
         )
 
     def sanitizer(self, text: str) -> None:
-        """In place of compute-sanitizer, or of none."""
+        """Replaces compute-sanitizer, or simulates its absence."""
         path = self.folder / "tools/compute-sanitizer"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\necho \"$*\" >>'{self.folder}/calls'\n{text}\n")
@@ -114,7 +114,7 @@ class GpuRun(unittest.TestCase):
         self.replace(os.environ, "PATH", f"{path.parent}:{PATH}")
 
     def peer(self, text: str) -> None:
-        """In place of tests/gpu/torch_cuda.py."""
+        """Replaces tests/gpu/torch_cuda.py."""
         path = self.folder / "project/tests/gpu/torch_cuda.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -175,13 +175,13 @@ class GpuRun(unittest.TestCase):
             "sizes: gpu_sizes",
             "memory: gpu_memory",
             "golden: golden, fp32",
-            "training: train, cuda bf16, loss curve beside the CPU's",
+            "training: train, cuda bf16, loss curve against the CPU's",
             "sanitizer: memcheck",
             "sanitizer: racecheck",
         ):
             self.assertEqual(checks[check][0], "ok", checks)
         self.assertIn(
-            "20 steps, from 2.0000 to 1.05", checks["training: train, cuda bf16, loss curve beside the CPU's"][1]
+            "20 steps, from 2.0000 to 1.05", checks["training: train, cuda bf16, loss curve against the CPU's"][1]
         )
         self.assertEqual(len(result["curves"]["pretrain"]["cuda fp32"]), 20)
         self.assertEqual((result["device"], result["running"], result["machine"]["backend"]), ("a GPU", "", "a device"))
@@ -339,7 +339,7 @@ class GpuRun(unittest.TestCase):
             self.assertEqual(checks[check], ("FAIL", "exit status 1: error: CUDA: an illegal memory access"))
         for check in (
             "precision: rank, bf16 against fp32 on the CPU",
-            "training: pretrain, cuda bf16, loss curve beside the CPU's",
+            "training: pretrain, cuda bf16, loss curve against the CPU's",
         ):
             self.assertEqual(checks[check][0], "ok")
 

@@ -1,4 +1,4 @@
-"""The script tests/gpu/train without a GPU: how it divides the time, what it does when that runs out, what it leaves.
+"""The script tests/gpu/train without a GPU: how it divides the time, what it does at the time limit, and its output.
 
 The program here is a small script with known answers; with LTRP_BIN, a build's bin folder, the real one trains on the
 CPU, too.

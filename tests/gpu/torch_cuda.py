@@ -1,4 +1,4 @@
-"""PyTorch on the GPU: the rows of ltrp_bench_cuda that have a peer, in bfloat16, as one would write them today.
+"""PyTorch on the GPU: the rows of ltrp_bench_cuda that have a peer, in bfloat16, as usual today.
 
 A line of JSON a row, as ltrp_bench_cuda prints them; exit status 3 and the reason where there is no such PyTorch.
 """
@@ -16,7 +16,7 @@ SECONDS = 2.0
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Of one of many calls, the last one waited for: the median over five parts."""
+    """Time per call of many calls, with a wait after the last one: the median over five parts."""
     for _ in range(3):
         work()
     torch.cuda.synchronize()
@@ -41,7 +41,7 @@ def report(row: str, batch: int, ms: float, how: str) -> None:
 
 
 def ceilings() -> None:
-    """What the device can do at most: a large matrix product on random numbers, and a large copy."""
+    """Peak rates of the device: a large matrix product on random numbers, and a large copy."""
     a, b = (torch.randn(8192, 8192, dtype=torch.bfloat16) for _ in range(2))
     ms = milliseconds(lambda: a @ b)
     print(json.dumps({"row": "matmul-8192-bf16", "ms": ms, "tflops": 2 * 8192 ** 3 / ms / 1e9}), flush=True)

@@ -3,7 +3,7 @@
 // of this distribution and at http://opencv.org/license.html.
 
 // Behaviour of the library over time and with threads. Each check needs a fresh process:
-//   ltrp_lifetime threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): scores as in serial
+//   ltrp_lifetime threads [IMAGES]     8 threads, one ranker and one scorer, IMAGES images each (100): serial scores
 //   ltrp_lifetime memory [CALLS]       CALLS calls of everything (10000): the heap is as large as before
 //   ltrp_lifetime one-thread           after cv::setNumThreads(1) no thread is ever started
 //   ltrp_lifetime signals [IMAGES]     a handler that runs ten thousand times a second while IMAGES images (100) are ranked

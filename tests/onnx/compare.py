@@ -23,7 +23,7 @@ RUNTIMES = [
 
 
 def ask(python: Path, module: str, case: Path, variables: dict[str, str]) -> dict:
-    """A process of its own for each, so that a crash is one runtime's and one case's."""
+    """A separate process for each, so that a crash affects only one runtime and one case."""
     done = subprocess.run([str(python), str(Path(__file__).with_name("runtime.py")), module, str(case)],
                           capture_output=True, text=True, env={**os.environ, **variables})
     if done.returncode != 0:

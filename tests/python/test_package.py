@@ -2,7 +2,7 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-"""What only the package ltrp promises: no copies, life beside the cv2 wheel, models inside the wheel.
+"""Properties of the package ltrp only: no copies, use together with the cv2 wheel, models inside the wheel.
 
 python test_package.py; needs opencv-python-headless. The API itself: modules/ltrp/misc/python/test/test_ltrp.py.
 """
@@ -25,7 +25,7 @@ PHOTO = os.path.join(os.path.dirname(__file__), "..", "..", "samples", "photos",
 
 
 def peak_of(call):
-    """Most memory that NumPy held during a call, beyond what it held before."""
+    """Peak memory of NumPy during a call, above the amount before it."""
     tracemalloc.start()
     try:
         call()
@@ -222,7 +222,7 @@ builtins.last = Last()
 
 
 class Headers(unittest.TestCase):
-    """What the public headers declare for bindings is in the package, under the same names."""
+    """Everything that the public headers declare for bindings is in the package, under the same names."""
 
     ABSENT = {"registerLayers", "registerLayerModel"}   # Python has no cv::dnn that would need them
 
@@ -232,7 +232,7 @@ class Headers(unittest.TestCase):
         self.text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.S)
 
     def bodies(self):
-        """Name and body of every class that is bound."""
+        """Name and body of every bound class."""
         found = re.findall(r"(?:class|struct) CV_EXPORTS_W(?:_SIMPLE)? (\w+)[^{;]*\{(.*?)\n\};", self.text, flags=re.S)
         self.assertGreater(len(found), 10)
         return found

@@ -2,7 +2,7 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-"""The Python samples as a user runs them, on the shipped photos and with the shipped ranker.
+"""The Python samples, run as by a user, on the shipped photos and with the shipped ranker.
 
 LTRP_PYTHON=cv2 or LTRP_PYTHON=ltrp says whose API they must have taken. Where LTRP_SAMPLES names the folder of the C++
 samples of the same build, both must say the same.
@@ -83,7 +83,7 @@ class Samples(unittest.TestCase):
         return out
 
     def cpp(self, name, *arguments):
-        """What the C++ sample of that name prints."""
+        """Output of the C++ sample of that name."""
         done = subprocess.run([os.path.join(CPP, "example_ltrp_" + name)] + list(arguments), text=True,
                               stdout=subprocess.PIPE, timeout=600, check=True)
         return done.stdout

@@ -2,7 +2,7 @@
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
 
-"""Uses the package as a program would; `mypy --strict` must find nothing, and see through the mistakes at the end."""
+"""Uses the package as a program would; `mypy --strict` must find no errors except the mistakes at the end."""
 
 from pathlib import Path
 from typing import Sequence

@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Holds the tool's safetensors reader against the format's own (PyPI: safetensors): the same files are read, the same refused.
+"""Compares the tool's safetensors reader with the format's own (PyPI: safetensors): both accept the same files.
 
     pip install safetensors && tests/safetensors/agreement.py build-dev/bin/ltrp
 
@@ -123,7 +123,7 @@ def theirs(data):
 
 
 def ours(tool, path):
-    """The container was read where the tool goes on to look for a network in it."""
+    """Whether the container was read, so that the tool went on to search for a network in it."""
     result = subprocess.run([tool, 'info', path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     text = result.stderr.decode(errors='replace')
     if result.returncode not in (0, 1):

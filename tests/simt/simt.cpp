@@ -170,7 +170,7 @@ void reportDeadlock()
     Machine& m = machine();
     std::ostringstream text;
     text << m.kernelName << ", block (" << m.block.x << ", " << m.block.y << ", " << m.block.z
-         << "): deadlock:  " << m.ended << " of " << m.count << " threads have ended";
+         << "): deadlock: " << m.ended << " of " << m.count << " threads have ended";
     std::vector<std::pair<std::string, unsigned>> places;
     for (unsigned i = 0; i < m.count; ++i)
         if (m.threads[i].state != State::Ended)

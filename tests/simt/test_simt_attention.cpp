@@ -186,7 +186,7 @@ BOOST_AUTO_TEST_CASE(sequences_longer_than_shared_memory_equal_the_plain_sums)
 {
     for (const DataType element : {DataType::BFloat16, DataType::Float16})
     {
-        checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one too many; one row in the last tile but two
+        checkForward({2, 353, 353, 64, 1, 1, {}}, element);             // one too many; one row in the last tile
         checkForward({4, 401, 140, 64, 2, 2, {-1, 0, 400, 128}}, element);   // variants; a key removed in each kind of place
     }
     checkForward({1, 769, 33, 32, 1, 1, {768}}, DataType::BFloat16);   // the only key in the last tile, removed

@@ -24,7 +24,7 @@
 static const char* keys =
     "{ help h usage ? |                | print this message }"
     "{ @input         |                | photo, or folder of photos, searched recursively }"
-    "{ classifier c   |                | classifier that vit_to_onnx.py made: NAME.onnx with NAME.yml beside it }"
+    "{ classifier c   |                | classifier from vit_to_onnx.py: NAME.onnx, with NAME.yml in its folder }"
     "{ model m        |                | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
     "{ keep k         | 0.75,0.5,0.25  | shares of patches to try, each in (0, 1) }"
     "{ cluster        |                | keep varied patches (70 % by score, others from clusters), not the best }"

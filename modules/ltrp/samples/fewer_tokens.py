@@ -4,7 +4,7 @@
 # of this distribution and at http://opencv.org/license.html.
 """Fewer tokens: a vision transformer classifies photos by their best-ranked patches only.
 
-Prints how much faster it gets and how often it says the same as with all patches, beside as many patches drawn at
+Prints how much faster it gets and how often the answer is the same as with all patches, compared with as many drawn at
 random, evenly spread and nearest the centre.
 """
 import argparse
@@ -94,7 +94,7 @@ def difference(a, b):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("input", help="photo, or folder of photos, searched recursively")
-    arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, NAME.yml beside it")
+    arguments.add_argument("--classifier", "-c", required=True, help="NAME.onnx of vit_to_onnx.py, next to NAME.yml")
     arguments.add_argument("--model", "-m", help="ranker's weights (.safetensors or .pth); shipped ones unless told")
     arguments.add_argument("--keep", "-k", default="0.75,0.5,0.25", help="shares of patches to try, each in (0, 1)")
     how = arguments.add_mutually_exclusive_group()

@@ -19,7 +19,7 @@ static const char* keys =
     "{ model m        |      | ranker's weights (.safetensors or .pth); the shipped ones unless told }"
     "{ keep k         | 0.25 | share of patches to keep, in (0, 1] }"
     "{ cluster        |      | keep varied patches (70 % by score, the rest from clusters) instead of the best only }"
-    "{ output o       |      | picture to write: kept patches bright beside a heat map }";
+    "{ output o       |      | picture to write: kept patches bright, and a heat map }";
 
 int main(int argc, char** argv)
 {

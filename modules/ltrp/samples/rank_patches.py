@@ -15,7 +15,7 @@ def main():
     add_common(arguments)
     arguments.add_argument("--cluster", action="store_true",
                            help="keep varied patches (70 %% by score, the rest from clusters) instead of the best only")
-    arguments.add_argument("--output", "-o", help="picture to write: kept patches bright beside a heat map")
+    arguments.add_argument("--output", "-o", help="picture to write: kept patches bright, and a heat map")
     args = arguments.parse_args()
 
     image = read_image(args.image)

@@ -2,7 +2,7 @@
 # This file is part of OpenCV project.
 # It is subject to the license terms in the LICENSE file found in the top-level directory
 # of this distribution and at http://opencv.org/license.html.
-"""Region-of-interest JPEG: as large as a plain one, but better in highly ranked regions; every JPEG decoder can read it."""
+"""Region-of-interest JPEG: as large as a plain one, but better in highly ranked regions; all decoders can read it."""
 import argparse
 import math
 import sys
@@ -78,7 +78,7 @@ class Thinner:
 
 
 def fit_into(thinner, quality, limit, progress):
-    """Kept patches at `quality` and the rest thinned as little as fits into `limit` bytes; None if that is impossible."""
+    """Kept patches at `quality` and the rest thinned as little as fits into `limit` bytes; None if impossible."""
     # Half a step is what the encoder itself rounds away; 200 steps leave only the means.
     best, low, high = None, math.log(0.5), math.log(200)
     for i in range(12):

@@ -246,7 +246,7 @@ def write(path, data):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("weights", help="timm ViT (.safetensors), or the word random: a tiny net for tests")
-    arguments.add_argument("out", help="network to write, NAME.onnx; NAME.yml is written beside it")
+    arguments.add_argument("out", help="network to write, NAME.onnx; NAME.yml is written to the same folder")
     arguments.add_argument("--heads", type=int, help="attention heads; from the file's metadata, else channels / 64")
     arguments.add_argument("--eps", type=float, default=1e-6, help="of the layer norms; 1e-6")
     for name, default in (("mean", "0.485 0.456 0.406"), ("std", "0.229 0.224 0.225")):

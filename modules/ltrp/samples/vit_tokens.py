@@ -24,7 +24,7 @@ from sample_tools import (INTERRUPTED, catch_interrupt, create_ranker, interrupt
 
 @contextlib.contextmanager
 def kept_tokens(embeddings, indices, front=1):
-    """While this is open, the network behind the module `embeddings` runs on some of the patch tokens.
+    """While this is open, the network after the module `embeddings` runs on some of the patch tokens.
 
     embeddings: what gives tokens [N,front+patches,C], position embeddings added (ViTModel.embeddings); indices: int64
     [kept], patches to keep; front: class and register tokens in front of the patches, which always stay.

@@ -14,8 +14,8 @@ using namespace cv::ltrp;
 
 const char* const imageText =
     "image: uint8, uint16, float32 or float64 (floating values in [0, 1]); shape (rows, columns), (rows, columns, 1),\n"
-    "(rows, columns, 3) BGR or (rows, columns, 4) BGRA; any size, finite. Views are used in place where rows of pixels lie\n"
-    "side by side, else copied.";
+    "(rows, columns, 3) BGR or (rows, columns, 4) BGRA; any size, finite. Views with contiguous rows of pixels are used\n"
+    "in place, others are copied.";
 
 std::string withImage(const std::string& text)
 {
@@ -47,12 +47,12 @@ void bindCommon(Class& cls)
     cls.def("setPreferableBackend", [](Network& self, int backendId) { self.setPreferableBackend(backendId); },
             py::arg("backendId"),
             "setPreferableBackend(backendId: int) -> None\n\n"
-            "cv2.dnn's backend: DNN_BACKEND_OPENCV, DNN_BACKEND_DEFAULT or DNN_BACKEND_CUDA. Not to be called beside a running call.")
+            "cv2.dnn's backend: DNN_BACKEND_OPENCV, DNN_BACKEND_DEFAULT or DNN_BACKEND_CUDA. Must not run during another call.")
         .def("setPreferableTarget", [](Network& self, int targetId) { self.setPreferableTarget(targetId); },
              py::arg("targetId"),
              "setPreferableTarget(targetId: int) -> None\n\n"
              "Device and precision: TARGET_CPU (default), TARGET_CPU_BF16, TARGET_CPU_INT8, TARGET_CUDA, ...; an error says what\n"
-             "is missing for it here. Not to be called beside a running call.")
+             "is missing for it here. Must not run during another call.")
         .def("getInputSize", [](const Network& self) { return tupleOf(self.getInputSize()); },
              "getInputSize() -> tuple[int, int]\n\n(width, height) of the network's input in pixels.")
         .def("getGrid", [](const Network& self) { return tupleOf(self.getGrid()); },
@@ -80,7 +80,7 @@ void bindRanker(py::module_& module)
     py::class_<Ranker, std::shared_ptr<Ranker>> cls(
         module, "Ranker",
         "Ranks the patches of images with a trained vision transformer.\n\n"
-        "One object may be used from many threads at once, but for the setters. Made by Ranker.create.");
+        "One object may be used from several threads at once, except for the setters. Created by Ranker.create.");
     const auto text = "create(model=None, trusted=False) -> Ranker\n\nLoads a ranker. trusted: ONNX files of any origin, which cv::dnn believes all that\nthey say." + std::string(createText);
     const auto create = &load<Ranker, bool>;
     cls.def_static("create", create, py::arg("model") = py::none(), py::arg("trusted") = false, text.c_str());
@@ -118,9 +118,9 @@ void bindRanker(py::module_& module)
         .def("setInputSize",
              [](Ranker& self, const std::array<int, 2>& size) { unlocked([&]() { self.setInputSize(sizeOf(size)); }); },
              py::arg("size"),
-             "setInputSize(size) -> None\n\nHas images resized to (width, height) pixels, multiples of the patch size, and scored "
-             "on that grid.\nOnly rankers with a token head take another size than that of the training. Not to be called beside a "
-             "running call.")
+             "setInputSize(size) -> None\n\nSets the size to which images are resized, (width, height) in "
+             "pixels, multiples of the patch size, and thus the grid.\nOnly rankers with a token head accept a size other than "
+             "in training. Must not run during another call.")
         .def("fittingInputSize",
              [](const Ranker& self, const std::array<int, 2>& imageSize, int patches)
              { return tupleOf(self.fittingInputSize(sizeOf(imageSize), patches)); },
@@ -200,7 +200,7 @@ void bindScorer(py::module_& module)
     py::class_<Scorer, std::shared_ptr<Scorer>> cls(
         module, "Scorer",
         "Measures what patches are worth with a masked autoencoder, no labels and no trained ranker needed.\n\n"
-        "One object may be used from many threads at once, but for the setters. Made by Scorer.create.");
+        "One object may be used from several threads at once, except for the setters. Created by Scorer.create.");
     const auto text = "create(model=None, normPixLoss=-1) -> Scorer\n\nLoads a masked autoencoder (encoder and decoder).\n"
                       "normPixLoss: whether it predicts pixels normalised per patch: 1, 0, or -1: as the file says." +
                       std::string(createText);
@@ -234,7 +234,7 @@ void bindScorer(py::module_& module)
              py::arg("photo"),
              "addFeaturePhoto(photo) -> None\n\n"
              "Adds a photo to those whose mean attention keys the cue features takes away. The cue needs 16 photos or\n"
-             "more, of the kind that is to be scored; 64 are enough. Not to be called beside a running call.\n"
+             "more, similar to those to be scored; 64 are enough. Must not run during another call.\n"
              "photo: as the image of scoreMap.");
 }
 

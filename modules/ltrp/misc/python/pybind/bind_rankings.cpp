@@ -54,7 +54,7 @@ void bindRanking(py::module_& module)
                },
                py::arg("imageSize"), py::arg("grid"), py::arg("index"),
                "patchRect(imageSize, grid, index: int) -> tuple[int, int, int, int]\n\n"
-               "Where a patch of a grid lies on an image: (x, y, width, height) in pixels. The rectangles tile the image\n"
+               "Rectangle of a patch on an image: (x, y, width, height) in pixels. The rectangles tile the image\n"
                "exactly.\n"
                "imageSize: (width, height) in pixels; grid: (columns, rows); index: 0 to columns * rows - 1, raster order.");
 }

@@ -98,7 +98,7 @@ void bindKinds(py::module_& module)
 void bindProgress(py::module_& module)
 {
     using P = TrainProgress;
-    py::class_<P>(module, "TrainProgress", "Where a training stands; figures are those of the newest update.")
+    py::class_<P>(module, "TrainProgress", "Progress of a training; values are those of the last update.")
         .def(py::init<>())
         .def_readwrite("step", &P::step, "updates done")
         .def_readwrite("steps", &P::steps, "updates in all")
@@ -188,7 +188,7 @@ void bindTrainer(py::module_& module)
     const auto ranker = &prepare<RankerTrainParams, &Trainer::createRanker>;
     py::class_<Trainer, std::shared_ptr<Trainer>> cls(
         module, "Trainer",
-        "Trains a network and writes it to `out`/final.safetensors, beside checkpoints and log.jsonl.\n\n"
+        "Trains a network and writes it to `out`/final.safetensors, with checkpoints and log.jsonl.\n\n"
         "The result is a function of data, options and seed. Made by Trainer.createPretrain and Trainer.createRanker.");
     onlyMadeBy(cls, "Trainer.createPretrain and Trainer.createRanker");
     cls.def_static("createPretrain", pretrain, py::arg("params"), pretrainText)

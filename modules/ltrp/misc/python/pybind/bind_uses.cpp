@@ -61,7 +61,7 @@ void bindTokens(py::module_& module)
                       "(columns, rows) of patch tokens, before merging")
         .def_readwrite("merge", &TokenSelection::merge, "side of a merge window in tokens");
     numbersProperty(selection, "indices", &TokenSelection::indices,
-                    "int32 array: kept tokens, numbered by the order that was asked for, ascending");
+                    "int32 array: kept tokens, numbered in the requested order, ascending");
     numbersProperty(selection, "rows", &TokenSelection::rows, "int32 array: row of each of them in the grid");
     numbersProperty(selection, "columns", &TokenSelection::columns, "int32 array: column of each of them");
     numbersProperty(selection, "merged", &TokenSelection::merged,
@@ -123,7 +123,7 @@ void bindPrompts(py::module_& module)
                "selectPoints(ranking, count: int, spread: float = 0.5) -> numpy.ndarray\n\n"
                "Points on the image, for example as prompts of an interactive segmenter: peaks of the enlarged score map by\n"
                "greedy non-maximum suppression. Returns int32 (count, 2): x and y in pixels, the most important first.\n"
-               "ranking: PatchRanking; count: 1 to 1024; spread: how far points keep from each other, 0 to 1, in\n"
+               "ranking: PatchRanking; count: 1 to 1024; spread: distance between the points, 0 to 1, in\n"
                "sqrt(width * height / count).");
 
     py::class_<PatchRegion> region(module, "PatchRegion", "A connected area of kept patches.");
@@ -232,7 +232,7 @@ void bindSaliency(py::module_& module)
         .def("setEdgeAware", [](RankSaliency& self, bool edgeAware) { self.setEdgeAware(edgeAware); }, py::arg("edgeAware"),
              "setEdgeAware(edgeAware: bool) -> None\n\n"
              "Aligns maps with the edges of the image (True, the default), or only interpolates the scores linearly.\n"
-             "Not to be called beside a running call.")
+             "Must not run during another call.")
         .def("getEdgeAware", [](const RankSaliency& self) { return self.getEdgeAware(); },
              "getEdgeAware() -> bool\n\nWhether maps are aligned with edges.")
         .def("getRanker", [](const RankSaliency& self) -> std::shared_ptr<Ranker> { return self.getRanker(); },

@@ -76,7 +76,7 @@ void bindThreads(py::module_& module)
     module.def("setNumThreads", set, py::arg("nthreads"),
                "setNumThreads(nthreads: int) -> None\n\n"
                "Number of threads that one call computes with, 1: no other than the caller's; negative: one a core.\n"
-               "Holds for this package alone: cv2 has an OpenCV of its own.");
+               "Applies only to this package: cv2 contains a separate OpenCV.");
     module.def("getNumThreads", []() { return cv::getNumThreads(); },
                "getNumThreads() -> int\n\nNumber of threads that one call computes with.");
 }
