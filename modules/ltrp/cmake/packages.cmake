@@ -11,7 +11,7 @@ set(_tools ltrp-tools)
 
 set(CPACK_PACKAGE_NAME ltrp)
 if(NOT CPACK_PACKAGE_CONTACT)
-  set(CPACK_PACKAGE_CONTACT "whoever built this <root@localhost>")
+  set(CPACK_PACKAGE_CONTACT "local build <root@localhost>")
 endif()
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "ranks the patches of images by how much they matter")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
