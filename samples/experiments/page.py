@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Writes the tables of doc/downstream.md from finished cells of `ltrp eval downstream`.
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+"""Writes tables into a Markdown page from finished cells of `ltrp eval downstream`.
 
-    page.py collect OUT --json doc/downstream.json    # cells under OUT (prepare.py's), a line each
-    page.py write doc/downstream.json --page doc/downstream.md
+    page.py collect OUT --json results.json    # all cells under OUT and files coverage.json, one per line
+    page.py write results.json --page results.md
 
-`write` replaces what stands between the lines <!-- NAME --> and <!-- end --> of the page: NAME is the experiment's
-folder and protocol (classify/shared) or the file of a coverage (collages/coverage). A cell keeps its commands.
+`write` replaces the text between the lines <!-- NAME --> and <!-- end --> of the page. NAME is the folder of an
+`ltrp eval downstream` (classify/shared) or the result of `ltrp eval coverage --json` (collages/coverage).
 """
 
 import argparse

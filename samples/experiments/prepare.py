@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the data and the configurations of the experiments in doc/downstream.md.
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+"""Makes data for `ltrp finetune` and `ltrp eval downstream`: what are kept patches worth?
 
 DATA holds caltech101/ (train/CLASS/*.jpg, val/CLASS/*.jpg), photos_cc/ (photos of any kind, for backgrounds) and, for
 segmentation, folders with images/ and foreground/ (coco128, coco_mini). OUT receives, by relative paths:
@@ -8,7 +11,6 @@ segmentation, folders with images/ and foreground/ (coco128, coco_mini). OUT rec
               half of the classes alone; labelled/ and unlabelled/: the same test images with the objects of either half
               as foreground; train.csv and test.csv: collages with all their classes
   segment/    the photos with masks in two folds, fold0/ and fold1/
-  *.cfg       configurations of `ltrp eval downstream`
 The same seed and data give the same files. Needs OpenCV's Python package.
 """
 

@@ -1,0 +1,67 @@
+# This file is part of OpenCV project.
+# It is subject to the license terms in the LICENSE file found in the top-level directory
+# of this distribution and at http://opencv.org/license.html.
+"""Tables of samples/experiments/page.py, from cells as `ltrp eval downstream` writes them."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parents[2] / "samples/experiments/page.py"
+
+
+class Page(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.out = Path(self.folder.name)
+        self.cells = self.out / "classify/shared/cells"
+        self.cells.mkdir(parents=True)
+        self.page = self.out / "page.md"
+        self.page.write_text("Before\n<!-- classify/shared -->\nold\n<!-- end -->\nAfter\n")
+
+    def cell(self, selector, keep, seed, accuracy, failed=0):
+        (self.cells / f"{selector}-{keep}-{seed}.json").write_text(json.dumps(
+            {"selector": selector, "keep": keep, "seed": seed, "accuracy": accuracy, "class_mean": accuracy / 2,
+             "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
+
+    def run_page(self, *arguments):
+        return subprocess.run([sys.executable, str(PAGE), *map(str, arguments)], text=True, capture_output=True, check=False)
+
+    def write(self):
+        results = self.out / "results.json"
+        collected = self.run_page("collect", self.out, "--json", results)
+        return collected if collected.returncode else self.run_page("write", results, "--page", self.page)
+
+    def test_means_and_standard_errors_over_seeds_best_selector_first(self):
+        for seed, accuracy in enumerate((0.2, 0.4)):
+            self.cell("centre", 0.25, seed, accuracy)
+            self.cell("ranker", 0.25, seed, accuracy + 0.1)
+        self.assertEqual(self.write().returncode, 0)
+        self.assertEqual(self.page.read_text(), """Before
+<!-- classify/shared -->
+| selector | accuracy, 25% | mean of classes, 25% |
+| --- | --- | --- |
+| `ranker` | 0.400 ± 0.100 | 0.200 ± 0.050 |
+| `centre` | 0.300 ± 0.100 | 0.150 ± 0.050 |
+
+Seeds: 0, 1.
+<!-- end -->
+After
+""")
+
+    def test_cells_with_failed_images_and_unknown_tables_are_refused(self):
+        self.cell("centre", 0.25, 0, 0.2, failed=3)
+        self.assertIn("centre-0.25-0.json: 3 images failed", self.write().stderr)
+        self.cell("centre", 0.25, 0, 0.2)
+        self.page.write_text("<!-- segment/fold0 -->\n<!-- end -->\n")
+        refused = self.write()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("<!-- segment/fold0 -->: there are no such cells; there are classify/shared", refused.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
