@@ -91,7 +91,7 @@ bool splitLine(const std::string& line, std::vector<std::string>& fields)
 bool isHeader(const std::vector<std::string>& fields)
 {
     const std::string label = toLowerCase(fields[1]), path = toLowerCase(fields[0]);
-    return (path == "path" || path == "file" || path == "image") && 
+    return (path == "path" || path == "file" || path == "image") &&
            (label == "label" || label == "class" || label == "labels" || label == "classes");
 }
 
