@@ -214,7 +214,7 @@ __global__ void asymmetricLossKernel(AsymmetricLoss a, double* losses)
     {
         const float logit = a.logits[first + c], p = 1 / (1 + expf(-logit)), rest = 1 / (1 + expf(logit));   // 1 - p
         float loss = NAN, gradient = NAN;
-        if (!isfinite(logit))
+        if (!(fabsf(logit) <= FLT_MAX))   // NaN, too
             ;
         else if (a.labels[first + c] > 0)
         {
