@@ -30,6 +30,12 @@ int runPlot(const std::vector<std::string>& args);
 int runConvert(const std::vector<std::string>& args);
 int runInfo(const std::vector<std::string>& args);
 int runGolden(const std::vector<std::string>& args);
+/// `ltrp eval downstream`; args: what follows these words.
+int runDownstream(std::vector<std::string> args);
+
+/// Runs the tool's command line. failure: the line to pass to complain(); empty if everything has been reported @return
+/// the exit status
+int runProgram(int argc, char** argv, std::string& failure);
 
 }  // namespace tool
 

@@ -6,7 +6,6 @@
 
 #include "commands.hpp"
 #include "eval_coverage.hpp"
-#include "eval_downstream.hpp"
 #include "eval_points.hpp"
 #include "score_options.hpp"
 

@@ -4,8 +4,6 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
-#include "eval_downstream.hpp"
-
 #include "commands.hpp"
 #include "finetune.hpp"
 #include "predict_output.hpp"

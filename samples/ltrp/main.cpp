@@ -4,8 +4,8 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
+#include "commands.hpp"
 #include "common.hpp"
-#include "program.hpp"
 
 int main(int argc, char** argv)
 {

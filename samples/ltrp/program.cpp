@@ -4,8 +4,6 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
-#include "program.hpp"
-
 #include "commands.hpp"
 #include "common.hpp"
 

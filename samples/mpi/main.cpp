@@ -8,8 +8,8 @@
 
 #include "workers.hpp"
 
+#include "../ltrp/commands.hpp"
 #include "../ltrp/common.hpp"
-#include "../ltrp/program.hpp"
 #include "../ltrp/worker_options.hpp"
 
 #include <algorithm>
