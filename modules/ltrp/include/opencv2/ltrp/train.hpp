@@ -132,7 +132,7 @@ struct CV_EXPORTS_W_SIMPLE RankerTrainParams : public TrainParams
     CV_PROP_RW String loss;      //!< list-mle-k, list-mle, rank-net, list-net, point-wise or focused-rank; list-mle-k
     CV_PROP_RW int listK;        //!< list-mle-k: columns drawn per image, >= 2; 20
     /// false (the paper): the input is the visible patches only, which is fast; true: the whole image, as at run time,
-    /// compared on the visible patches; false
+    /// compared on the visible patches (with `targets`: on all); false
     CV_PROP_RW bool seesAll;
     CV_PROP_RW int scoreTarget;  //!< cv::ltrp::ComputeTarget of the autoencoder, on the same device as `target`;
                                  //!< TARGET_CPU
