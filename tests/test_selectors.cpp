@@ -351,6 +351,8 @@ BOOST_AUTO_TEST_CASE(selectors_rank_by_these_maps)
 
 BOOST_AUTO_TEST_CASE(calls_at_the_same_time_give_the_same)
 {
+    const int threadsBefore = cv::getNumThreads();
+    cv::setNumThreads(1);   // before the threads start: OpenCV's setter is not thread-safe
     for (const std::string name : {"class_attention", "encoder_attention", "grad_cam", "attention_rollout", "kmeans_features", "dpc_knn"})
         BOOST_TEST_CONTEXT(name)
         {
@@ -363,7 +365,6 @@ BOOST_AUTO_TEST_CASE(calls_at_the_same_time_give_the_same)
             for (int t = 0; t < 4; t++)
                 threads.emplace_back([&, t]
                 {
-                    cv::setNumThreads(1);
                     for (int i = t; i < 16; i += 4)
                         parallel[static_cast<size_t>(i)] = selector->rank(reference::photo({31, 40}, i), {6, 5}, {}).order();
                 });
@@ -371,6 +372,7 @@ BOOST_AUTO_TEST_CASE(calls_at_the_same_time_give_the_same)
                 thread.join();
             BOOST_TEST((parallel == serial));
         }
+    cv::setNumThreads(threadsBefore);
 }
 
 BOOST_AUTO_TEST_CASE(kmeans_takes_the_nearest_of_each_cluster)

@@ -14,6 +14,7 @@
 #include <opencv2/ltrp/tracker.hpp>
 #ifdef LTRP_HAVE_VIDEOIO
 #include <opencv2/videoio.hpp>
+#include <opencv2/videoio/registry.hpp>
 #endif
 
 #include <cstdlib>
@@ -91,7 +92,9 @@ public:
     explicit VideoFile(const std::string& path)
     {
         setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);   // so that only the tool's own line is printed
-        if (!capture_.open(path))
+        // Where OpenCV has FFmpeg, no other backend is tried: GStreamer prints errors of its own about files it cannot open.
+        const bool ffmpeg = cv::videoio_registry::hasBackend(cv::CAP_FFMPEG);
+        if (!capture_.open(path, ffmpeg ? cv::CAP_FFMPEG : cv::CAP_ANY))
             throw std::runtime_error(path + ": cannot be opened as a video");
         count_ = capture_.get(cv::CAP_PROP_FRAME_COUNT);
         const double rate = capture_.get(cv::CAP_PROP_FPS);
