@@ -281,7 +281,7 @@ BOOST_AUTO_TEST_CASE(the_plain_tool_refuses_to_be_one_of_several)
 {
     const Outcome outcome = run(mpirun(Words{"-n", "2", LTRP_TOOL} + pretrain("2", "out")));
     BOOST_TEST(outcome.status != 0);
-    BOOST_TEST(outcome.err.find("ltrp-mpi works in several processes") != std::string::npos, outcome.err);
+    BOOST_TEST(outcome.err.find("ltrp-mpi runs as several") != std::string::npos, outcome.err);
     BOOST_TEST(!std::filesystem::exists(folder.file("out")));
 }
 
