@@ -5,6 +5,7 @@
 #ifndef LTRP_TESTS_MODEL_FIXTURE_HPP
 #define LTRP_TESTS_MODEL_FIXTURE_HPP
 
+#include "messages.hpp"
 #include "precomp.hpp"
 #include "core/random.hpp"
 #include "io/model_file.hpp"
@@ -122,31 +123,9 @@ inline io::LoadHints tinyHeads()
     return hints;
 }
 
-/// The message of the cv::Exception that `call` throws; empty if it throws none.
-template <typename Call> std::string messageOf(Call call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return "";
-}
-
 inline std::string loadMessage(const std::string& path)
 {
     return messageOf([&] { io::loadModel(path, tinyHeads()); });
-}
-
-inline void checkMentions(const std::string& message, const std::vector<std::string>& parts)
-{
-    BOOST_TEST(!message.empty(), "an exception was expected");
-    for (const std::string& part : parts)
-        BOOST_TEST(message.find(part) != std::string::npos, "'" << part << "' is not in: " << message);
-    BOOST_TEST(message.find('\n') == std::string::npos, "more than one line: " << message);
 }
 
 inline bool sameArena(const vit::ParamArena& a, const vit::ParamArena& b)

@@ -26,19 +26,6 @@ namespace fs = std::filesystem;
 namespace
 {
 
-template<typename Call> std::string refusal(const Call& call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return std::string();
-}
-
 /// A folder of pictures in two classes: bright stripes across, or upright; where they lie differs.
 struct ClassFixture : TrainFixture
 {
@@ -66,12 +53,6 @@ struct ClassFixture : TrainFixture
         p.flip = 0;
         p.smoothing = 0;
         return p;
-    }
-    static cv::Ptr<Trainer> trainer(const train::ClassifierTrainParams& p)
-    {
-        const cv::Ptr<Trainer> made = train::makeClassifierTrainer(p, ComputeDevice::forTraining(p.target));
-        made->setMessage([](const cv::String&) {});
-        return made;
     }
 };
 
@@ -130,14 +111,14 @@ BOOST_AUTO_TEST_CASE(bad_labels_are_refused)
     const auto csv = [&](const std::string& text)
     {
         writeText(file("bad.csv"), text);
-        return refusal([&] { train::listLabelled(file("bad.csv")); });
+        return messageOf([&] { train::listLabelled(file("bad.csv")); });
     };
     const auto says = [](const std::string& text, const std::string& part)
     { BOOST_TEST(text.find(part) != std::string::npos, "'" << part << "' is not in: " << text); };
     says(csv("data/across/0.png,a\ndata/across/2.png,\n"), "line 2: image 'data/across/2.png' has no label");
     says(csv("data/across/0.png,a\ndata/across/2.png, a\n"), "bad.csv, line 2: label ' a' begins or ends with a blank");
     says(csv("data/across/0.png,a \ndata/across/2.png,a\n"), "bad.csv, line 1: label 'a ' begins or ends with a blank");
-    says(refusal([] { io::checkClasses({"a", "a "}, "f"); }), "f: class 'a ' begins or ends with a blank");
+    says(messageOf([] { io::checkClasses({"a", "a "}, "f"); }), "f: class 'a ' begins or ends with a blank");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "line 2: ");
     says(csv("data/across/0.png,a\ndata/none.png,b\n"), "is no file");
     says(csv("data/across/0.png,a\ndata/across/2.png,a\n"), "1 class ('a'), expected two or more");
@@ -148,12 +129,12 @@ BOOST_AUTO_TEST_CASE(bad_labels_are_refused)
     says(csv("path,label\n"), "names no image");
     says(csv(std::string("data/across/0.png,a\0\n", 22)), "is no text");
     says(csv("data/across/0.png,a\ndata/across/2.png,b\tc\n"), "is no name");
-    says(refusal([&] { train::listLabelled(file("data"), {"across", "sideways"}); }), "its label 'upright' is none of the 2 classes");
+    says(messageOf([&] { train::listLabelled(file("data"), {"across", "sideways"}); }), "its label 'upright' is none of the 2 classes");
     fs::create_directories(file("data/empty"));
-    says(refusal([&] { train::listLabelled(file("data")); }), "the folder of class 'empty' holds no image");
+    says(messageOf([&] { train::listLabelled(file("data")); }), "the folder of class 'empty' holds no image");
     fs::remove(file("data/empty"));
     fs::copy(file("data/across/0.png"), file("data/alone.png"));
-    says(refusal([&] { train::listLabelled(file("data")); }), "alone.png: an image without label");
+    says(messageOf([&] { train::listLabelled(file("data")); }), "alone.png: an image without label");
 }
 
 BOOST_AUTO_TEST_CASE(accuracy_has_the_binomial_errors)
@@ -168,8 +149,8 @@ BOOST_AUTO_TEST_CASE(accuracy_has_the_binomial_errors)
     BOOST_TEST(std::abs(a.classMeanError - std::sqrt(0.75 * 0.25 / 3 + 0.25 / 1 + 0.25) / 3) < 1e-12);
     BOOST_TEST(a.classes[1].right == 1);
     BOOST_TEST(a.classes[3].images == 0);
-    BOOST_TEST(refusal([] { eval::accuracyOf({}, {}, 2); }).find("no image") != std::string::npos);
-    BOOST_TEST(refusal([] { eval::accuracyOf({2}, {0}, 2); }).find("label 2") != std::string::npos);
+    BOOST_TEST(messageOf([] { eval::accuracyOf({}, {}, 2); }).find("no image") != std::string::npos);
+    BOOST_TEST(messageOf([] { eval::accuracyOf({2}, {0}, 2); }).find("label 2") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(every_selector_orders_all_patches)
@@ -213,7 +194,7 @@ BOOST_AUTO_TEST_CASE(every_selector_orders_all_patches)
                     BOOST_TEST(order[static_cast<size_t>(i)] == i);
             }
     BOOST_TEST(names.size() == teach::baselines().size() + 12);
-    const std::string unknown = refusal([&] { select::makeSelector("best", models); });
+    const std::string unknown = messageOf([&] { select::makeSelector("best", models); });
     BOOST_TEST(unknown.find("'best' is not known") != std::string::npos);
     BOOST_TEST(unknown.find("ranker_sample") != std::string::npos);
 
@@ -274,7 +255,7 @@ BOOST_AUTO_TEST_CASE(it_learns_and_files_give_the_same_answers)
     p.keepMin = p.keepMax = 0.7;
     p.selectors = {"centre"};
     p.pool = "mean";
-    BOOST_TEST(trainer(p)->run());
+    BOOST_TEST(make(p)->run());
     const std::vector<nlohmann::json> lines = log("run");
     std::vector<double> losses;
     for (const nlohmann::json& line : lines)
@@ -309,17 +290,17 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
     p.smoothing = 0.1;
     p.flip = 0.5;   // a mirrored sample must leave the image in the cache as it is
     p.workers = 0;
-    BOOST_TEST(trainer(p)->run());
+    BOOST_TEST(make(p)->run());
     p.out = file("parts");
     p.workers = 2;
     for (const int64_t stop : {1, 5, 6})
     {
-        const cv::Ptr<Trainer> part = trainer(p);
+        const cv::Ptr<Trainer> part = make(p);
         part->setProgress([stop](const TrainProgress& state) { return state.step < stop; });
         BOOST_TEST(!part->run());
         p.resume = true;
     }
-    BOOST_TEST(trainer(p)->run());
+    BOOST_TEST(make(p)->run());
     int64_t resumed = 0;
     for (const nlohmann::json& line : log("parts"))
         if (line["event"] == "resume")
@@ -327,10 +308,10 @@ BOOST_AUTO_TEST_CASE(stopped_and_resumed_it_ends_with_the_same_bytes)
     BOOST_TEST(resumed == 6);
     BOOST_TEST((bytes("parts/final.safetensors") == bytes("whole/final.safetensors")));
     p.keepMax = 0.8;
-    BOOST_TEST(refusal([&] { trainer(p)->run(); }).find("keep is ") != std::string::npos);
+    BOOST_TEST(messageOf([&] { make(p)->run(); }).find("keep is ") != std::string::npos);
     p.keepMax = 0.9;
     p.selectors = {"random"};
-    BOOST_TEST(refusal([&] { trainer(p)->run(); }).find("selector is ") != std::string::npos);
+    BOOST_TEST(messageOf([&] { make(p)->run(); }).find("selector is ") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(the_loader_keeps_what_the_selector_chose)
@@ -401,7 +382,7 @@ BOOST_AUTO_TEST_CASE(parameters_out_of_range_are_refused)
     {
         train::ClassifierTrainParams p = classifier("refused");
         change(p);
-        return refusal([&] { trainer(p); });
+        return messageOf([&] { make(p); });
     };
     typedef train::ClassifierTrainParams P;
     const std::pair<std::function<void(P&)>, const char*> cases[] = {
@@ -432,9 +413,9 @@ BOOST_AUTO_TEST_CASE(files_hold_classes_and_are_checked)
     BOOST_TEST(read.classes == model.classes, boost::test_tools::per_element());
     BOOST_TEST(cv::norm(read.params.values, model.params.values, cv::NORM_INF) == 0);
     BOOST_TEST(io::describeModel(read, false).find("classes     3: cat ... ") != std::string::npos);
-    BOOST_TEST(refusal([&] { io::loadModel(file("c.safetensors"), io::ModelKind::Ranker); })
+    BOOST_TEST(messageOf([&] { io::loadModel(file("c.safetensors"), io::ModelKind::Ranker); })
                    .find("this is a classifier (format ltrp), a ranker is needed") != std::string::npos);
-    BOOST_TEST(refusal([&] { Ranker::create(file("c.safetensors")); }).find("is a classifier") != std::string::npos);
+    BOOST_TEST(messageOf([&] { Ranker::create(file("c.safetensors")); }).find("is a classifier") != std::string::npos);
     BOOST_TEST(TensorBag(file("c.safetensors")).metadata.at("classes") == "cat\nd\xc3\xb6g\na, \"quoted\" one");
 
     const std::pair<const char*, const char*> damages[] = {
@@ -448,7 +429,7 @@ BOOST_AUTO_TEST_CASE(files_hold_classes_and_are_checked)
         about["classes"] = nlohmann::json::parse(damage.first);
         bag.metadata = {{"ltrp", about.dump()}};
         bag.save(file("bad.safetensors"));
-        const std::string said = refusal([&] { io::loadModel(file("bad.safetensors")); });
+        const std::string said = messageOf([&] { io::loadModel(file("bad.safetensors")); });
         BOOST_TEST(said.find(damage.second) != std::string::npos, damage.first << ": " << said);
     }
 }

@@ -15,8 +15,6 @@
 
 using namespace cv::ltrp::io;
 using Json = nlohmann::json;
-using model_fixture::checkMentions;
-using model_fixture::messageOf;
 
 BOOST_AUTO_TEST_SUITE(file_bytes)
 

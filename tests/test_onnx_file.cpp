@@ -18,8 +18,6 @@
 using namespace onnx_bytes;
 using cv::ltrp::io::FileBytes;
 using cv::ltrp::io::OnnxRankerFile;
-using model_fixture::checkMentions;
-using model_fixture::messageOf;
 using testing_tools::TemporaryFolder;
 using testing_tools::writeText;
 

@@ -28,19 +28,6 @@ using reference::Vector;
 namespace
 {
 
-template<typename Call> std::string refusal(const Call& call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return std::string();
-}
-
 io::Model randomClassifier(vit::Pooling pooling)
 {
     io::Model model;
@@ -398,7 +385,7 @@ BOOST_AUTO_TEST_CASE(kmeans_takes_the_nearest_of_each_cluster)
     std::vector<int> order = select::nearestFirst(select::Kmeans(same, 4, 0));
     std::sort(order.begin(), order.end());
     BOOST_TEST(order == (std::vector<int>{0, 1, 2, 3, 4, 5, 6}), boost::test_tools::per_element());
-    BOOST_TEST(refusal([&] { select::Kmeans(same, 8, 0); }).find("8 clusters of 7 items") != std::string::npos);
+    BOOST_TEST(messageOf([&] { select::Kmeans(same, 8, 0); }).find("8 clusters of 7 items") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(clusters_of_tokens_and_pixels)
@@ -436,7 +423,7 @@ BOOST_AUTO_TEST_CASE(clusters_of_tokens_and_pixels)
         std::sort(centres.begin(), centres.end());
         BOOST_TEST(select::firstPatches(*pixels, busy, {7, 5}, count, {}) == centres, boost::test_tools::per_element());
     }
-    BOOST_TEST(refusal([&] { pixels->rank(busy, {80, 80}, {}); }).find("6400 patches, expected at most 4096") != std::string::npos);
+    BOOST_TEST(messageOf([&] { pixels->rank(busy, {80, 80}, {}); }).find("6400 patches, expected at most 4096") != std::string::npos);
 
     const auto ranker = select::makeSelector("ranker_clusters", models());
     const PatchRanking ranking = Ranker::create(models().ranker)->rank(busy);
@@ -455,13 +442,13 @@ BOOST_AUTO_TEST_CASE(weights_are_asked_for_and_checked)
     {
         BOOST_TEST(select::selectorModel(name) == "classifier");
         const select::SelectorModels none{models().ranker, models().mae, "", TARGET_CPU}, other{"", "", models().mae, TARGET_CPU};
-        BOOST_TEST(refusal([&] { select::makeSelector(name, none); }).find(name + ": needs a classifier's weight file") != std::string::npos);
-        const std::string said = refusal([&] { select::makeSelector(name, other); });
+        BOOST_TEST(messageOf([&] { select::makeSelector(name, none); }).find(name + ": needs a classifier's weight file") != std::string::npos);
+        const std::string said = messageOf([&] { select::makeSelector(name, other); });
         BOOST_TEST(said.find("mae.safetensors") != std::string::npos);
         BOOST_TEST(said.find("a classifier is needed") != std::string::npos);
     }
     for (const std::string name : {"encoder_attention", "kmeans_features"})
-        BOOST_TEST(refusal([&] { select::makeSelector(name, {"", models().classifier, "", TARGET_CPU}); }).find("is a classifier")
+        BOOST_TEST(messageOf([&] { select::makeSelector(name, {"", models().classifier, "", TARGET_CPU}); }).find("is a classifier")
                    != std::string::npos);
 
     const auto text = [&](const std::string& name, const std::string& classifier)

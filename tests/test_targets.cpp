@@ -16,8 +16,6 @@
 
 using namespace cv;
 using namespace cv::ltrp;
-using model_fixture::checkMentions;
-using model_fixture::messageOf;
 namespace fs = std::filesystem;
 
 namespace {

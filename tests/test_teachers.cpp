@@ -18,8 +18,6 @@
 
 using namespace cv;
 using namespace cv::ltrp;
-using model_fixture::checkMentions;
-using model_fixture::messageOf;
 
 namespace {
 

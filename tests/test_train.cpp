@@ -17,7 +17,6 @@
 using namespace cv::ltrp;
 using cv::ltrp::train::checkpointPath;
 using cv::ltrp::train::listCheckpoints;
-using model_fixture::messageOf;
 using testing_tools::contains;
 namespace fs = std::filesystem;
 

@@ -28,7 +28,6 @@ using namespace cv::ltrp;
 using namespace cv::ltrp::train;
 namespace fs = std::filesystem;
 
-using model_fixture::messageOf;
 using testing_tools::contains;
 
 BOOST_FIXTURE_TEST_SUITE(train_runs, TrainFixture)

@@ -10,6 +10,7 @@
 #include "precomp.hpp"
 #include "core/random.hpp"
 #include "opencv2/ltrp/train.hpp"
+#include "train/trainer.hpp"
 
 #include <opencv2/imgcodecs.hpp>
 
@@ -98,6 +99,10 @@ struct TrainFixture
     static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::RankerTrainParams& p)
     {
         return cv::ltrp::Trainer::createRanker(p);
+    }
+    static cv::Ptr<cv::ltrp::Trainer> create(const cv::ltrp::train::ClassifierTrainParams& p)
+    {
+        return cv::ltrp::train::makeClassifierTrainer(p, cv::ltrp::ComputeDevice::forTraining(p.target));
     }
 
     std::string file(const std::string& name) const { return root.file(name); }
