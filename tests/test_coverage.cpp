@@ -4,6 +4,7 @@
 
 // Foreground coverage and the baselines.
 
+#include "messages.hpp"
 #include "precomp.hpp"
 #include "teach/baselines.hpp"
 #include "eval/bootstrap.hpp"
@@ -47,19 +48,6 @@ PatchRanking baselineRanking(const Mat& image, Size grid, Baseline baseline, uin
 std::vector<double> keptForeground(const Mat& mask, const PatchRanking& ranking, const std::vector<double>& ratios)
 {
     return eval::Coverage(mask, ranking.grid()).kept(ranking, ratios);
-}
-
-template <typename Call> std::string refusal(Call call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return "no exception";
 }
 
 /// Photos with masks, in the folder that the environment variable LTRP_TEST_DATA names; empty: not set.
@@ -117,7 +105,7 @@ BOOST_AUTO_TEST_CASE(masks_that_do_not_fit_are_refused)
 {
     const PatchRanking ranking = baselineRanking(Mat(20, 30, CV_8UC3), Size(4, 4), Baseline::Centre);
     const auto text = [&](const Mat& mask, double ratio)
-    { return refusal([&] { keptForeground(mask, ranking, {ratio}); }); };
+    { return messageOf([&] { keptForeground(mask, ranking, {ratio}); }); };
     BOOST_CHECK_NE(text(Mat(20, 31, CV_8U, Scalar(255)), 0.5).find("31 x 20"), std::string::npos);
     BOOST_CHECK_NE(text(Mat(20, 30, CV_8U, Scalar(0)), 0.5).find("no foreground"), std::string::npos);
     BOOST_CHECK_NE(text(Mat(20, 30, CV_8UC3, Scalar(255)), 0.5).find("8UC3"), std::string::npos);
@@ -253,7 +241,7 @@ BOOST_AUTO_TEST_CASE(nothing_keeps_more_than_perfect_knowledge)
     BOOST_CHECK_EQUAL(kept[1], 1);
     BOOST_CHECK_EQUAL(kept[2], 1);
     const PatchRanking other = baselineRanking(mask, Size(4, 5), Baseline::Centre);
-    BOOST_CHECK_NE(refusal([&] { coverage.kept(other, {0.5}); }).find("4 x 5 patches, expected 4 x 4"),
+    BOOST_CHECK_NE(messageOf([&] { coverage.kept(other, {0.5}); }).find("4 x 5 patches, expected 4 x 4"),
                    std::string::npos);
 }
 
@@ -286,7 +274,8 @@ BOOST_AUTO_TEST_CASE(bootstrap_means_spread_as_the_standard_error)
     { return countNonZero(eval::bootstrapMeans(values, 50, stream) != means.rowRange(0, 50)) == 0; };
     BOOST_CHECK(same(1));
     BOOST_CHECK(!same(2));
-    BOOST_CHECK_NE(refusal([] { eval::bootstrapMeans(Mat(), 5, 0); }).find("bootstrap over 0 rows"), std::string::npos);
+    BOOST_CHECK_NE(messageOf([] { eval::bootstrapMeans(Mat(), 5, 0); }).find("bootstrap over 0 rows"),
+                   std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(percentiles_are_interpolated)
@@ -298,7 +287,7 @@ BOOST_AUTO_TEST_CASE(percentiles_are_interpolated)
     BOOST_CHECK_CLOSE_FRACTION(half.low, 1, 1e-12);
     BOOST_CHECK_CLOSE_FRACTION(half.high, 3, 1e-12);
     BOOST_CHECK_EQUAL(eval::percentileInterval({7}, 0.95).low, 7);
-    BOOST_CHECK_NE(refusal([] { eval::percentileInterval({}, 0.95); }).find("no values"), std::string::npos);
+    BOOST_CHECK_NE(messageOf([] { eval::percentileInterval({}, 0.95); }).find("no values"), std::string::npos);
 }
 
 BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
@@ -316,7 +305,7 @@ BOOST_AUTO_TEST_CASE(baselines_find_what_stands_out)
         if (!teach::baselineAvailable(baseline))
         {
             BOOST_TEST_MESSAGE(name << " is not in this build");
-            BOOST_CHECK_NE(refusal([&] { baselineRanking(image, Size(14, 14), baseline); }).find(name),
+            BOOST_CHECK_NE(messageOf([&] { baselineRanking(image, Size(14, 14), baseline); }).find(name),
                            std::string::npos);
             continue;
         }
@@ -384,11 +373,11 @@ BOOST_AUTO_TEST_CASE(baselines_take_every_image)
                         BOOST_CHECK_EQUAL(ranking.order().size(), 196u);
                     }
             }
-    BOOST_CHECK_NE(refusal([] { baselineRanking(Mat(), Size(4, 4), Baseline::Gradient); }).find("empty"),
+    BOOST_CHECK_NE(messageOf([] { baselineRanking(Mat(), Size(4, 4), Baseline::Gradient); }).find("empty"),
                    std::string::npos);
     for (Size grid : {Size(0, 3), Size(3, -1), Size(100000, 100000)})
         BOOST_CHECK_NE(
-            refusal([&] { baselineRanking(Mat(8, 8, CV_8U), grid, Baseline::Random); }).find("patch grid"),
+            messageOf([&] { baselineRanking(Mat(8, 8, CV_8U), grid, Baseline::Random); }).find("patch grid"),
             std::string::npos);
 }
 

@@ -4,6 +4,7 @@
 
 // Images of rankings: every pixel of drawKept and drawHeatMap, and checkable properties of drawOverlay.
 
+#include "messages.hpp"
 #include "precomp.hpp"
 #include "opencv2/ltrp/draw.hpp"
 #include "bright_box.hpp"
@@ -47,22 +48,9 @@ int channelOf(const Mat& image, int y, int x, int c)
     return image.ptr(y)[x * image.channels() + (image.channels() == 1 ? 0 : c)];
 }
 
-template <typename Call> std::string refusal(Call call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return "no exception";
-}
-
 void checkRefused(const std::string& word, const std::function<void()>& call)
 {
-    const std::string text = refusal(call);
+    const std::string text = messageOf(call);
     BOOST_CHECK_MESSAGE(text.find(word) != std::string::npos, "'" << word << "' expected: " << text);
 }
 

@@ -5,6 +5,7 @@
 // From any image to the network's input: compared with Pillow's pixels and with plain formulas, for all kinds of
 // images.
 
+#include "messages.hpp"
 #include "precomp.hpp"
 #include "golden_folders.hpp"
 #include "image/preprocess.hpp"
@@ -84,23 +85,10 @@ double largestDifference(const Mat& a, const Mat& b)
     return norm(a, b, NORM_INF);
 }
 
-template <typename Call> std::string refusal(Call call)
-{
-    try
-    {
-        call();
-    }
-    catch (const cv::Exception& e)
-    {
-        return e.err;
-    }
-    return "no exception";
-}
-
 #define CHECK_REFUSED(word, call)                                                          \
     do                                                                                     \
     {                                                                                      \
-        const std::string text_ = refusal([&] { call; });                                  \
+        const std::string text_ = messageOf([&] { call; });                                  \
         BOOST_CHECK_MESSAGE(text_.find(word) != std::string::npos, #call << ": " << text_); \
     } while (false)
 
