@@ -5,6 +5,7 @@
 // Segmentation of kept patches: label images, their crops, training, label maps, measures.
 
 #include "messages.hpp"
+#include "png_bytes.hpp"
 #include "train_fixture.hpp"
 
 #include "eval/segmentation.hpp"
@@ -101,9 +102,9 @@ struct SegmentFixture : TrainFixture
 };
 
 /// A PNG as it is stored, from its parts: for palettes and few bits, which OpenCV does not write.
-std::vector<uchar> patched(std::vector<uchar> png, size_t at, uchar value)
+std::string patched(std::string png, size_t at, uchar value)
 {
-    png.at(at) = value;
+    png[at] = static_cast<char>(value);
     return png;
 }
 
@@ -157,52 +158,15 @@ BOOST_AUTO_TEST_CASE(foreground_masks_are_two_classes)
 
 BOOST_AUTO_TEST_CASE(palettes_and_few_bits_are_their_numbers)
 {
-    // 2 x 2 pixels, indices 0 1 / 3 2 of a palette: by zlib's stored blocks, so that the bytes can be written down.
+    // 2 x 2 pixels, indices 0 1 / 3 2.
     const auto png = [](int depth, int colour, const std::vector<uchar>& rows)
-    {
-        std::vector<uchar> bytes = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-        const auto chunk = [&](const char* type, const std::vector<uchar>& data)
-        {
-            std::vector<uchar> part(type, type + 4);
-            part.insert(part.end(), data.begin(), data.end());
-            uint32_t crc = 0xffffffffu;
-            for (const uchar byte : part)
-            {
-                crc ^= byte;
-                for (int k = 0; k < 8; k++)
-                    crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-            }
-            for (const uint32_t value : {static_cast<uint32_t>(data.size())})
-                for (int shift = 24; shift >= 0; shift -= 8)
-                    bytes.push_back(static_cast<uchar>(value >> shift));
-            bytes.insert(bytes.end(), part.begin(), part.end());
-            for (int shift = 24; shift >= 0; shift -= 8)
-                bytes.push_back(static_cast<uchar>(~crc >> shift));
-        };
-        chunk("IHDR", {0, 0, 0, 2, 0, 0, 0, 2, static_cast<uchar>(depth), static_cast<uchar>(colour), 0, 0, 0});
-        if (colour == 3)
-            chunk("PLTE", {9, 8, 7, 200, 0, 0, 0, 200, 0, 1, 2, 3});
-        uint32_t a = 1, b = 0;   // Adler-32
-        for (const uchar byte : rows)
-        {
-            a = (a + byte) % 65521;
-            b = (b + a) % 65521;
-        }
-        const uchar length = static_cast<uchar>(rows.size());
-        std::vector<uchar> data = {0x78, 0x01, 0x01, length, 0, static_cast<uchar>(~length), 0xff};
-        data.insert(data.end(), rows.begin(), rows.end());
-        for (const uint32_t value : {b >> 8, b, a >> 8, a})
-            data.push_back(static_cast<uchar>(value));
-        chunk("IDAT", data);
-        chunk("IEND", {});
-        return bytes;
-    };
-    const auto write = [&](const std::vector<uchar>& bytes) { writeText(file("p.png"), std::string(bytes.begin(), bytes.end())); };
+    { return png_bytes::square(2, depth, colour, std::string(rows.begin(), rows.end())); };
+    const auto write = [&](const std::string& bytes) { writeText(file("p.png"), bytes); };
     const cv::Mat wanted = (cv::Mat_<uchar>(2, 2) << 0, 1, 3, 2);
-    const std::vector<uchar> palette = png(8, 3, {0, 0, 1, 0, 3, 2});
-    const std::vector<std::vector<uchar>> same = {palette, png(8, 0, {0, 0, 1, 0, 3, 2}), png(4, 3, {0, 0x01, 0, 0x32}),
+    const std::string palette = png(8, 3, {0, 0, 1, 0, 3, 2});
+    const std::vector<std::string> same = {palette, png(8, 0, {0, 0, 1, 0, 3, 2}), png(4, 3, {0, 0x01, 0, 0x32}),
                                                   png(2, 0, {0, 0x10, 0, 0xe0})};
-    for (const std::vector<uchar>& bytes : same)
+    for (const std::string& bytes : same)
     {
         write(bytes);
         const cv::Mat read = train::readIndexPng(file("p.png"));
@@ -210,7 +174,7 @@ BOOST_AUTO_TEST_CASE(palettes_and_few_bits_are_their_numbers)
         BOOST_TEST(cv::norm(read, wanted, cv::NORM_INF) == 0);
     }
     // What is none, and files that end too early or lie about their parts.
-    const auto refused = [&](const std::vector<uchar>& bytes)
+    const auto refused = [&](const std::string& bytes)
     {
         write(bytes);
         return messageOf([&] { train::readIndexPng(file("p.png")); });
@@ -220,8 +184,9 @@ BOOST_AUTO_TEST_CASE(palettes_and_few_bits_are_their_numbers)
     checkMentions(refused(patched(palette, 1, 'Q')), {"p.png: is no PNG"});
     checkMentions(refused(patched(palette, 36, 0xff)), {"a part ends behind the file"});
     checkMentions(refused(patched(palette, 33, 0x7f)), {"a part ends behind the file"});
+    checkMentions(refused(patched(palette, 24, 4)), {"p.png: a damaged PNG: a part has another checksum than its own"});
     for (size_t length = 1; length < palette.size() - 12; length += 7)
-        BOOST_TEST(refused({palette.begin(), palette.begin() + static_cast<std::ptrdiff_t>(length)}) != "");
+        BOOST_TEST(refused(palette.substr(0, length)) != "");
     checkMentions(messageOf([&] { train::readIndexPng(file("none.png")); }), {"none.png: no such file"});
 }
 

@@ -56,13 +56,18 @@ std::vector<uchar> withoutPalette(const std::vector<uchar>& png, const std::stri
     {
         const size_t length = bigEndian(png.data() + at);
         LTRP_REQUIRE(length <= png.size() - at - shortest, Error::StsBadArg, file << ": a damaged PNG: a part ends behind the file");
+        io::Crc32 crc;
+        crc.add(png.data() + at + 4, length + 4);
+        const bool needed = png[at + 4] < 'a';   // others may be damaged
+        LTRP_REQUIRE(!needed || crc.value() == bigEndian(png.data() + at + 8 + length), Error::StsBadArg, file
+                     << ": a damaged PNG: a part has another checksum than its own");
         if (isType(at, "IHDR"))
         {
             out.insert(out.end(), png.begin() + static_cast<std::ptrdiff_t>(at), png.begin() + static_cast<std::ptrdiff_t>(at + 21));
             out[25] = 0;
-            io::Crc32 crc;
-            crc.add(out.data() + 12, 17);
-            addBigEndian(out, crc.value());
+            io::Crc32 changed;
+            changed.add(out.data() + 12, 17);
+            addBigEndian(out, changed.value());
         }
         else if (isType(at, "IDAT") || isType(at, "IEND"))
             out.insert(out.end(), png.begin() + static_cast<std::ptrdiff_t>(at),
