@@ -127,7 +127,8 @@ std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& nam
 }
 
 OnnxCase classifierCase(const std::string& folder, const std::string& name, int imageSize, int patchSize,
-                        const vit::StackConfig& stack, vit::Pooling pooling, int classes, int visible, int batch)
+                        const vit::StackConfig& stack, vit::Pooling pooling, int classes, int visible, int batch,
+                        vit::Task task)
 {
     io::Model model;
     model.kind = io::ModelKind::Classifier;
@@ -135,6 +136,7 @@ OnnxCase classifierCase(const std::string& folder, const std::string& name, int 
     model.classifier.input.patchSize = patchSize;
     model.classifier.encoder = stack;
     model.classifier.pooling = pooling;
+    model.classifier.task = task;
     model.classifier.classes = classes;
     for (int i = 0; i < classes; i++)
         model.classes.push_back("class " + std::to_string(i));
@@ -142,7 +144,8 @@ OnnxCase classifierCase(const std::string& folder, const std::string& name, int 
     model = perturbed(model);
     const OnnxCase::Tensor images = randomImages(batch, model.input().size()),
                            masks = randomMasks(batch, model.input().numPatches(), visible);
-    OnnxCase result{name, folder + "/" + name + ".onnx", {images, masks}, {"logits", {batch, classes}, {}, {}}};
+    const std::vector<int> shape = task == vit::Task::Segment ? std::vector<int>{batch, visible, classes} : std::vector<int>{batch, classes};
+    OnnxCase result{name, folder + "/" + name + ".onnx", {images, masks}, {"logits", shape, {}, {}}};
     io::exportClassifierOnnx(result.file, model, visible);
     result.want.floats.resize(countOf(result.want.shape));
     vit::Workspace workspace;
@@ -173,5 +176,7 @@ std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string&
     add({classifierCase(folder, "classifier-class", 64, 8, {96, 3, 3, 384}, vit::Pooling::Class, 5, 16)});
     add({classifierCase(folder, "classifier-mean", 84, 14, {80, 2, 5, 112}, vit::Pooling::Mean, 21, 13)});
     add({classifierCase(folder, "classifier-whole", 64, 16, {48, 2, 3, 96}, vit::Pooling::Mean, 13, 16)});
+    add({classifierCase(folder, "classifier-labels", 64, 8, {96, 3, 3, 384}, vit::Pooling::Mean, 14, 16, 3, vit::Task::Multilabel)});
+    add({classifierCase(folder, "classifier-segments", 84, 14, {80, 2, 5, 112}, vit::Pooling::Mean, 3, 13, 3, vit::Task::Segment)});
     return cases;
 }

@@ -43,7 +43,8 @@ std::vector<OnnxCase> maeCases(const std::string& folder, const std::string& nam
 
 /// An untrained classifier of three classes or more on `visible` patches.
 OnnxCase classifierCase(const std::string& folder, const std::string& name, int imageSize, int patchSize,
-                        const cv::ltrp::vit::StackConfig& stack, cv::ltrp::vit::Pooling pooling, int classes, int visible, int batch = 3);
+                        const cv::ltrp::vit::StackConfig& stack, cv::ltrp::vit::Pooling pooling, int classes, int visible, int batch = 3,
+                        cv::ltrp::vit::Task task = cv::ltrp::vit::Task::Classify);
 
 /// The cases for every runtime: the shipped models and random ones of several geometries.
 std::vector<OnnxCase> allOnnxCases(const std::string& folder, const std::string& shippedModels);

@@ -10,6 +10,7 @@
 #include "../vit/positions.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace cv { namespace ltrp { namespace io {
 
@@ -173,20 +174,92 @@ void buildEncoder(OnnxWriter& writer, const Model& model, int64_t visible)
     writer.addOutput("latent", {"N", tokens, dim});
 }
 
+/// The queries' attention to the patches: normalised tokens x [1, N*tokens, D] -> [1, N*classes, D]. A query's products with
+/// the keys are one product by constants for all classes and heads; the keys' bias cancels in the softmax.
+std::string queryAttention(OnnxWriter& writer, VitGraph& graph, const Model& model, const std::string& x, int64_t tokens)
+{
+    const vit::ClassifierConfig& config = model.classifier;
+    const int64_t dim = config.encoder.dim, classes = config.classes, heads = config.encoder.heads, width = dim / heads;
+    const VitGraph::Linear kv = graph.layer("head.kv", dim, dim);
+    const float* queries = model.params.at("head.queries");
+    std::vector<float> asked(static_cast<size_t>(heads * classes * dim));
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t c = 0; c < classes; c++)
+            for (int64_t i = 0; i < dim; i++)
+            {
+                double sum = 0;
+                for (int64_t j = h * width; j < (h + 1) * width; j++)
+                    sum += static_cast<double>(queries[c * dim + j]) * kv.weight[j * dim + i];
+                asked[static_cast<size_t>((h * classes + c) * dim + i)] = static_cast<float>(sum);
+            }
+    const std::vector<float> none(static_cast<size_t>(heads * classes), 0.f);
+    const auto patchesOf = [&](const std::string& rows, const std::string& name, int64_t columns)
+    { return graph.slice(graph.reshape(rows, name + ".tokens", {-1, tokens, columns}), name + ".patches", 1, tokens); };
+
+    VitGraph::Linear key = {"head.products", asked.data(), none.data(), dim, heads * classes, "norm", false,
+                            static_cast<float>(1 / std::sqrt(static_cast<double>(width)))};
+    std::string a = patchesOf(graph.linear(x, key), key.name, heads * classes);
+    a = graph.reshape(graph.transpose(a, "head.spread", {0, 2, 1}), "head.scores", {-1, heads, classes, tokens - 1});
+    a = writer.addNode("Softmax", "head.softmax", {a}, Attributes().add("axis", int64_t(3)));
+    VitGraph::Linear value = {"head.values", kv.weight + dim * dim, kv.bias + dim, dim, dim, "norm", false, 1.f};
+    std::string v = graph.reshape(patchesOf(graph.linear(x, value), value.name, dim), "head.values.split", {-1, tokens - 1, heads, width});
+    a = writer.addNode("MatMul", "head.mixed", {a, graph.transpose(v, "head.values.heads", {0, 2, 1, 3})});
+    return graph.rows(graph.transpose(a, "head.joined", {0, 2, 1, 3}), "head.attended");
+}
+
+/// Head of several labels: norm and each class's own linear layer of what its query has found -> "logits" [N, classes].
+void queryHead(OnnxWriter& writer, VitGraph& graph, const Model& model, std::string x, int64_t tokens)
+{
+    const int64_t dim = model.classifier.encoder.dim, classes = model.classifier.classes;
+    x = queryAttention(writer, graph, model, graph.normalise(x, "norm"), tokens);
+    std::string mean = writer.addNode("MatMul", "head.mean", {x, "average"});
+    mean = writer.addNode("MatMul", "head.mean_wide", {mean, "repeat"});
+    x = graph.normalise(writer.addNode("Sub", "head.centred", {x, mean}), "head.norm");
+    const VitGraph::Linear head = graph.layer("head", dim, classes);
+    const float *normWeight = model.params.at("head.norm.weight"), *normBias = model.params.at("head.norm.bias");
+    std::vector<float> weight(static_cast<size_t>(classes * dim)), bias(static_cast<size_t>(classes));
+    for (size_t c = 0; c < bias.size(); c++)
+    {
+        double sum = head.bias[c];
+        for (size_t i = 0; i < static_cast<size_t>(dim); i++)
+        {
+            const size_t at = c * static_cast<size_t>(dim) + i;
+            weight[at] = head.weight[at] * normWeight[i];
+            sum += static_cast<double>(head.weight[at]) * normBias[i];
+        }
+        bias[c] = static_cast<float>(sum);
+    }
+    const std::vector<float> ones(static_cast<size_t>(dim), 1.f);
+    writer.addInitializer("head.weight", {classes, dim}, weight.data());
+    writer.addInitializer("head.bias", {classes}, bias.data());
+    writer.addInitializer("head.sum", {dim, 1}, ones.data());
+    x = writer.addNode("Mul", "head.weighted", {graph.images(x, "head.classes", classes), "head.weight"});
+    x = writer.addNode("MatMul", "head.summed", {graph.rows(x, "head.weighted.rows"), "head.sum"});
+    writer.addNode("Add", "logits", {graph.reshape(x, "head.logits", {-1, classes}), "head.bias"});
+}
+
 void buildClassifier(OnnxWriter& writer, const Model& model, int64_t visible)
 {
     const vit::ClassifierConfig& config = model.classifier;
     const int64_t dim = config.encoder.dim, classes = config.classes, tokens = visible + 1;
     VitGraph graph(writer, model.params, config.encoder, config.layerNormEps);
     std::string x = encodeVisible(writer, graph, config.input, dim, model.params, visible);
-    writer.addOutput("logits", {"N", classes});
-    if (config.pooling == vit::Pooling::Class)
+    const bool segment = config.task == vit::Task::Segment;
+    writer.addOutput("logits", segment ? std::vector<OnnxWriter::Dim>{"N", visible, classes} : std::vector<OnnxWriter::Dim>{"N", classes});
+    if (config.task == vit::Task::Multilabel)
+        return queryHead(writer, graph, model, x, tokens);
+    if (!segment && config.pooling == vit::Pooling::Class)
         return classHead(graph, x, tokens, dim, classes, "logits");
-    // The mean of the tokens' logits equals the logits of their mean.
     VitGraph::Linear head = graph.layer("head", dim, classes);
     head.norm = "norm";
-    x = graph.linear(graph.normalise(x, "norm"), head);
-    x = graph.slice(graph.reshape(x, "logits.tokens", {-1, tokens, classes}), "logits.patches", 1, tokens);
+    x = graph.reshape(graph.linear(graph.normalise(x, "norm"), head), "logits.tokens", {-1, tokens, classes});
+    if (segment)
+    {
+        graph.slice(x, "logits", 1, tokens);
+        return;
+    }
+    // The mean of the tokens' logits equals the logits of their mean.
+    x = graph.slice(x, "logits.patches", 1, tokens);
     x = graph.reshape(graph.transpose(x, "logits.spread", {0, 2, 1}), "logits.columns", {1, -1, visible});
     const std::vector<float> share(static_cast<size_t>(visible), 1 / static_cast<float>(visible));
     writer.addInitializer("logits.share", {visible, 1}, share.data());
@@ -261,8 +334,6 @@ void exportClassifierOnnx(const std::string& path, const Model& classifier, int 
     LTRP_REQUIRE(classifier.kind == ModelKind::Classifier, Error::StsBadArg, path << ": a classifier is needed, this is a "
                  << modelKindName(classifier.kind));
     vit::checkConfig(classifier.classifier, path);
-    LTRP_REQUIRE(classifier.classifier.task == vit::Task::Classify, Error::StsNotImplemented, path << ": ONNX files are written of networks "
-                 "of task classify, this one's task is " << vit::taskName(classifier.classifier.task));
     const int patches = classifier.input().numPatches();
     LTRP_REQUIRE(visible >= 1 && visible <= patches, Error::StsOutOfRange,
                  path << ": " << visible << " visible patches, expected 1 to " << patches);
