@@ -48,7 +48,7 @@ int main(int argc, char** argv)
             std::fclose(stdout);
         const std::string command = argc > 1 ? argv[1] : "";
         std::string failure;
-        if (workers.alone() || command == "pretrain" || command == "train" || command == "score")
+        if (workers.alone() || command == "pretrain" || command == "train" || command == "finetune" || command == "score")
         {
             tool::setWorkers(&workers);
             status = tool::runProgram(argc, argv, failure);
@@ -56,7 +56,7 @@ int main(int argc, char** argv)
         else
         {
             status = 2;
-            failure = "only pretrain, train and score --targets work in several processes, found '" + command + "'; start one for anything else";
+            failure = "only pretrain, train, finetune and score --targets work in several processes, found '" + command + "'; start one for anything else";
         }
         if (workers.ended() && !workers.first())
             failure.clear();

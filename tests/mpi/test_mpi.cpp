@@ -104,6 +104,21 @@ BOOST_AUTO_TEST_CASE(any_number_of_workers_ends_with_the_same_bytes)
     must(Words{LTRP_TOOL} + train("2", "ranker1", "one"));
     must(workers(2, train("2", "ranker2", "one")));
     BOOST_TEST(result("ranker2") == result("ranker1"));
+    // The share of patches is drawn for each batch, whoever computes it.
+    std::string labels;
+    for (const auto& photo : std::filesystem::directory_iterator(photos))
+        if (photo.path().extension() == ".jpg")
+            labels += photo.path().string() + (photo.path().filename().string() < "d" ? ",a\n" : ",b\n");
+    writeText(folder.file("labels.csv"), labels);
+    const auto finetune = [&](const std::string& out)
+    {
+        return Words{"finetune", folder.file("labels.csv"), "--init", folder.file("one/final.safetensors"), "--epochs", "2", "--keep",
+                     "0.2..0.8", "--selector", "random,centre", "--lr", "0.001", "--out", folder.file(out)} + common;
+    };
+    must(Words{LTRP_TOOL} + finetune("classifier1"));
+    must(workers(2, finetune("classifier2")));
+    BOOST_TEST(result("classifier2") == result("classifier1"));
+    BOOST_TEST(course("classifier2") == course("classifier1"));
 }
 
 BOOST_AUTO_TEST_CASE(sums_in_another_order_are_close_and_repeatable)
@@ -230,7 +245,7 @@ BOOST_AUTO_TEST_CASE(what_goes_wrong_is_said_once)
     lost[1] = folder.file("nowhere");
     expectOneLine(mpirun(Words{"-n", "1", LTRP_MPI_TOOL} + pretrain("2", "lost") + Words{":", "-n", "1", LTRP_MPI_TOOL} + lost),
                   {"worker 1 of 2 (process ", "nowhere"});
-    expectOneLine(workers(2, {"rank", photos}), {"only pretrain, train and score --targets", "'rank'"});
+    expectOneLine(workers(2, {"rank", photos}), {"only pretrain, train, finetune and score --targets", "'rank'"});
     expectOneLine(workers(2, {"score", photos}), {"expected --targets"});
 }
 
