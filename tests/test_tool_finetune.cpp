@@ -46,8 +46,8 @@ struct FinetuneFixture : ToolFixture
     /// Of a grid of networks that learn in a second, into the folder "grid".
     std::string gridConfig(const std::string& more, const std::string& test = "data", const std::string& finetune = "--threads 1") const
     {
-        return "train = " + folder.file("data") + "\ntest = " + folder.file(test) + "\nkeep = 0.5\nout = " + folder.file("grid") +
-               "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 --lr 0.003 " +
+        return "train = " + folder.file("data") + "\ntest = " + folder.file(test) + "\nout = " + folder.file("grid") +
+               (more.find("keep = ") == 0 ? "" : "\nkeep = 0.5") + "\nfinetune = --init none --size 32 --patch 8 --embed-dim 24 --depth 1 --heads 2 --batch 4 --epochs 5 --lr 0.003 " +
                finetune + "\n" + more;
     }
     std::string trained(const Words& more) const
@@ -232,7 +232,20 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     write("selector = random,centre\nseed = 3\ntrain-selector = random\n");
     const Outcome shared = tool({"eval", "downstream", config});
     BOOST_TEST(shared.status == 0, shared.err);
-    BOOST_TEST(namesIn(folder.file("grid/runs")).back() == "shared-0.5-3");
+    const std::vector<std::string> names = namesIn(folder.file("grid/runs"));
+    BOOST_TEST(names.back() == "shared-0.5-3");
+
+    write("keep = 0.25,0.5\nselector = random,centre\nseed = 4\ntrain-selector = random\ntrain-keep = 0.3..0.6\n");
+    const Outcome once = tool({"eval", "downstream", config});
+    BOOST_REQUIRE_MESSAGE(once.status == 0, once.err);
+    BOOST_TEST(namesIn(folder.file("grid/runs")).size() == names.size() + 1);
+    const Json narrow = Json::parse(readText(folder.file("grid/cells/centre-0.25-4.json"))),
+               wide = Json::parse(readText(folder.file("grid/cells/random-0.5-4.json")));
+    BOOST_TEST(narrow["commands"][0] == wide["commands"][0]);
+    BOOST_TEST(narrow["commands"][0].dump().find("\"0.3..0.6\"") != std::string::npos);
+    BOOST_TEST(narrow["commands"][1].dump().find("\"0.25\"") != std::string::npos);
+    write("selector = random\nseed = 4\ntrain-keep = ../x\n");
+    expectError({"eval", "downstream", config}, 2, {"--keep: '../x' is neither a share"});
 }
 
 BOOST_AUTO_TEST_CASE(a_classifier_chooses_patches_for_others)

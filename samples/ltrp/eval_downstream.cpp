@@ -38,7 +38,8 @@ const HelpText HELP = {
     "and tested on the patches that the selector keeps. A cell is the two commands 'ltrp finetune' and 'ltrp predict',\n"
     "which its file OUT/cells/SELECTOR-KEEP-SEED.json names beside the measures. Cells that are there are not computed\n"
     "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
-    "patches by these selectors, and tested with each. CONFIG holds the options, one \"name = value\" per line.\n"
+    "patches by these selectors, and tested with each; with train-keep one network for all shares.\n"
+    "CONFIG holds the options, one \"name = value\" per line.\n"
     "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n",
     "Example of CONFIG:\n"
     "  train = caltech101/train\n"
@@ -158,6 +159,8 @@ public:
     {
         if (values.count("train-selector"))
             shared_ = values["train-selector"].as<std::string>();
+        if (values.count("train-keep"))
+            trainKeep_ = values["train-keep"].as<std::string>();
         checkNumbers(keeps_, "keep", false);
         checkNumbers(seeds_, "seed", true);
         double least = 1;
@@ -170,7 +173,7 @@ public:
     std::vector<std::vector<std::string>> commands(const Cell& cell) const
     {
         const std::string run = runOf(cell);
-        std::vector<std::string> train = {"finetune", train_, "--out", run, "--keep", cell.keep, "--selector",
+        std::vector<std::string> train = {"finetune", train_, "--out", run, "--keep", trainKeep(cell), "--selector",
                                           shared_.empty() ? cell.selector : shared_, "--seed", cell.seed, "--resume"};
         std::vector<std::string> test = {"predict", run + "/final.safetensors", test_, "--labels", "--keep", cell.keep, "--selector",
                                          cell.selector, "--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
@@ -208,8 +211,10 @@ public:
 private:
     std::string runOf(const Cell& cell) const
     {
-        return (fs::path(out_) / "runs" / (shared_.empty() ? cell.name() : "shared-" + cell.keep + "-" + cell.seed)).string();
+        const Cell trained = {shared_.empty() ? cell.selector : "shared", trainKeep(cell), cell.seed};
+        return (fs::path(out_) / "runs" / trained.name()).string();
     }
+    const std::string& trainKeep(const Cell& cell) const { return trainKeep_.empty() ? cell.keep : trainKeep_; }
     std::string fileOf(const Cell& cell, const char* end) const { return (fs::path(out_) / "cells" / (cell.name() + end)).string(); }
 
     /// Without --classifier where no selector of the cell uses it: such a command refuses it, and a grid with other
@@ -401,7 +406,7 @@ private:
         std::fflush(stdout);
     }
 
-    std::string train_, test_, out_, shared_;
+    std::string train_, test_, out_, shared_, trainKeep_;
     std::vector<std::string> keeps_, seeds_, selectors_;
     std::string trainData_, testData_;           ///< "12 images, fingerprint 01234567"
     std::map<std::string, std::string> texts_;   ///< of selectors and initial weights, by name and file
@@ -430,6 +435,8 @@ int runDownstream(std::vector<std::string> args)
         ("seed", po::value<std::string>()->value_name("SEEDS")->default_value("0,1,2"), "seeds of training and selection")
         ("train-selector", po::value<std::string>()->value_name("NAMES"), "train one network per share and seed on patches by these "
             "selectors, and test it with each of --selector (default: a network for each cell)")
+        ("train-keep", po::value<std::string>()->value_name("X|A..B"), "train one network for all shares, as --keep of 'ltrp finetune' "
+            "(default: a network for each share)")
         ("finetune", po::value<std::string>()->value_name("OPTIONS")->default_value(""), "further options of 'ltrp finetune'")
         ("predict", po::value<std::string>()->value_name("OPTIONS")->default_value(""), "further options of 'ltrp predict'")
         ("out", po::value<std::string>()->value_name("DIR")->required(), "folder of cells and runs; made if absent");
