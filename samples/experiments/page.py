@@ -8,10 +8,12 @@
     page.py write results.json --page results.md
 
 `write` replaces the text between the lines <!-- NAME --> and <!-- end --> of the page. NAME is the folder of an
-`ltrp eval downstream` (classify/shared) or the result of `ltrp eval coverage --json` (collages/coverage).
+`ltrp eval downstream` (classify/shared; segment/fold*: several folders, whose cells count as further seeds) or the result
+of `ltrp eval coverage --json` (collages/coverage).
 """
 
 import argparse
+import fnmatch
 import json
 import math
 import re
@@ -20,7 +22,8 @@ import sys
 from pathlib import Path
 
 TITLES = {"accuracy": "accuracy", "class_mean": "mean of classes", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
-KEPT = ("selector", "keep", "seed", "commands", "inputs", "train_seconds", "test_seconds")
+KEPT = ("selector", "keep", "seed", "images", "train_seconds", "test_seconds")
+REFERENCE = "ranker"   # the selector that the others are compared with, image by image
 
 
 def fail(text):
@@ -38,15 +41,47 @@ def measures(cell):
     return {name: cell[name] for name in cell if name.lower() in TITLES}
 
 
+def right_answers(cell_file):
+    """{image: 1 if its class was found, else 0}; None for tasks other than classification."""
+    answers = {}
+    for line in cell_file.with_suffix(".images.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        if "label" not in entry or "class" not in entry:
+            return None
+        answers[entry["image"]] = int(entry["label"] == entry["class"])
+    return answers
+
+
+def differences(cells):
+    """The reference minus each other selector in percent of right answers, means over the seeds that both have, and the
+    standard error over the images. cells: {(selector, keep): {seed: right_answers()}}"""
+    lines = []
+    for (selector, keep), seeds in sorted(cells.items()):
+        reference = cells.get((REFERENCE, keep), {})
+        common = sorted(seed for seed in seeds if seed in reference and seeds[seed] and reference[seed])
+        if selector == REFERENCE or not common:
+            continue
+        images = sorted(reference[common[0]])
+        values = [100 * statistics.fmean(reference[seed][image] - seeds[seed][image] for seed in common) for image in images]
+        lines.append({"selector": selector, "keep": keep, "ahead": statistics.fmean(values),
+                      "error": statistics.stdev(values) / math.sqrt(len(values))})
+    return lines
+
+
 def collect(out):
     """Cells and coverages, without the figures of each class and image."""
     lines = []
+    answers = {}
     for path in sorted(out.rglob("cells/*.json")):
         cell = load(path)
         if cell.get("failed") != 0:
             fail(f"{path}: {cell.get('failed')} images failed, expected none; compute the cell again")
         name = path.parent.parent.relative_to(out).as_posix()
         lines.append({"experiment": name, **{key: cell[key] for key in KEPT if key in cell}, **measures(cell)})
+        group = answers.setdefault(name, {}).setdefault((cell["selector"], cell["keep"]), {})
+        group[cell["seed"]] = right_answers(path)
+    for name, cells in answers.items():
+        lines += [{"experiment": name, **line} for line in differences(cells)]
     for path in sorted(out.rglob("coverage.json")):
         coverage = load(path)
         lines.append({"experiment": path.relative_to(out).with_suffix("").as_posix(),
@@ -70,8 +105,11 @@ def table(head, rows):
                      ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def cells_table(cells):
-    """A row for each selector, the best first; a column for each share and measure: mean over seeds and its standard error."""
+def cells_table(lines):
+    """A row for each selector, the best first. For each share: the measures (mean over seeds and its standard error), by how
+    many points the reference is right more often, and the time for an image."""
+    cells = [line for line in lines if "ahead" not in line]
+    ahead = {(line["selector"], line["keep"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}" for line in lines if "ahead" in line}
     names = list(measures(cells[0]))
     keeps = sorted({cell["keep"] for cell in cells})
     groups = {}
@@ -81,14 +119,22 @@ def cells_table(cells):
     def mean(selector):
         return statistics.fmean(cell[names[0]] for group in groups[selector].values() for cell in group)
 
-    head = ["selector"] + [f"{TITLES[name.lower()]}, {keep:.0%}" for keep in keeps for name in names]
+    def milliseconds(group):
+        return f"{statistics.median(1000 * cell['test_seconds'] / cell['images'] for cell in group):.0f}"
+
+    extra = [f"`{REFERENCE}` ahead by, points"] if ahead else []
+    head = ["selector"] + [f"{title}, {keep:.0%}" for keep in keeps
+                           for title in [TITLES[name.lower()] for name in names] + extra + ["ms"]]
     rows = []
     for selector in sorted(groups, key=mean, reverse=True):
         row = [f"`{selector}`"]
         for keep in keeps:
-            for name in names:
-                group = groups[selector].get(keep)
-                row.append(with_error([cell[name] for cell in group]) if group else "")
+            group = groups[selector].get(keep)
+            if not group:
+                row += [""] * (len(names) + len(extra) + 1)
+                continue
+            row += [with_error([cell[name] for cell in group]) for name in names]
+            row += [ahead.get((selector, keep), "") for _ in extra] + [milliseconds(group)]
         rows.append(row)
     seeds = sorted({cell["seed"] for cell in cells})
     return table(head, rows) + f"\n\nSeeds: {', '.join(map(str, seeds))}."
@@ -112,12 +158,12 @@ def write(lines, page):
     for line in lines:
         experiments.setdefault(line["experiment"], []).append(line)
     text = page.read_text()
-    for name in re.findall(r"<!-- ([a-z0-9/_-]+) -->", text):
+    for name in re.findall(r"<!-- ([a-z0-9/_*-]+) -->", text):
         if name == "end":
             continue
-        if name not in experiments:
+        found = [line for each in fnmatch.filter(sorted(experiments), name) for line in experiments[each]]
+        if not found:
             fail(f"{page}: <!-- {name} -->: there are no such cells; there are {', '.join(sorted(experiments))}")
-        found = experiments[name]
         made = coverage_table(found[0]) if "sets" in found[0] else cells_table(found)
         text, count = re.subn(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{made}\n{m[2]}", text,
                               count=1, flags=re.S)

@@ -163,7 +163,7 @@ def main():
     parser.add_argument("data", type=Path, metavar="DATA")
     parser.add_argument("out", type=Path, metavar="OUT")
     parser.add_argument("--only", choices=EXPERIMENTS, nargs="+", default=list(EXPERIMENTS))
-    parser.add_argument("--per-class", type=int, default=15, metavar="N", help="training images of each class (15)")
+    parser.add_argument("--per-class", type=int, default=30, metavar="N", help="training images of each class (30)")
     parser.add_argument("--collages", type=int, default=1500, metavar="N", help="collages to train on (1500)")
     parser.add_argument("--test-collages", type=int, default=400, metavar="N", help="collages to test on (400)")
     parser.add_argument("--seed", type=int, default=0)

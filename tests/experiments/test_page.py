@@ -23,10 +23,16 @@ class Page(unittest.TestCase):
         self.page = self.out / "page.md"
         self.page.write_text("Before\n<!-- classify/shared -->\nold\n<!-- end -->\nAfter\n")
 
-    def cell(self, selector, keep, seed, accuracy, failed=0):
-        (self.cells / f"{selector}-{keep}-{seed}.json").write_text(json.dumps(
-            {"selector": selector, "keep": keep, "seed": seed, "accuracy": accuracy, "class_mean": accuracy / 2,
-             "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
+    def cell(self, selector, keep, seed, accuracy, failed=0, right="", folder=None):
+        """right: of each image, y if its class was found; empty: cells of another task"""
+        stem = f"{selector}-{keep}-{seed}"
+        folder = folder or self.cells
+        (folder / f"{stem}.json").write_text(json.dumps(
+            {"selector": selector, "keep": keep, "seed": seed, "accuracy": accuracy, "class_mean": accuracy / 2, "images": 4,
+             "test_seconds": 0.1 + seed, "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
+        lines = [json.dumps({"image": f"{i}.png", "label": "a", "class": "a" if letter == "y" else "b"})
+                 for i, letter in enumerate(right)]
+        (folder / f"{stem}.images.jsonl").write_text("\n".join(lines or [json.dumps({"image": "0.png", "mask": "0.png"})]))
 
     def run_page(self, *arguments):
         return subprocess.run([sys.executable, str(PAGE), *map(str, arguments)], text=True, capture_output=True, check=False)
@@ -43,15 +49,34 @@ class Page(unittest.TestCase):
         self.assertEqual(self.write().returncode, 0)
         self.assertEqual(self.page.read_text(), """Before
 <!-- classify/shared -->
-| selector | accuracy, 25% | mean of classes, 25% |
-| --- | --- | --- |
-| `ranker` | 0.400 ± 0.100 | 0.200 ± 0.050 |
-| `centre` | 0.300 ± 0.100 | 0.150 ± 0.050 |
+| selector | accuracy, 25% | mean of classes, 25% | ms, 25% |
+| --- | --- | --- | --- |
+| `ranker` | 0.400 ± 0.100 | 0.200 ± 0.050 | 150 |
+| `centre` | 0.300 ± 0.100 | 0.150 ± 0.050 | 150 |
 
 Seeds: 0, 1.
 <!-- end -->
 After
 """)
+
+    def test_the_reference_is_compared_image_by_image(self):
+        for seed, (ranker, centre) in enumerate((("yyyn", "ynnn"), ("yynn", "ynyn"))):
+            self.cell("ranker", 0.25, seed, 0.5, right=ranker)
+            self.cell("centre", 0.25, seed, 0.25, right=centre)
+        self.cell("centre", 0.5, 0, 0.25, right="yyyy")
+        self.assertEqual(self.write().returncode, 0)
+        # Images: 0, 100, 0 and 0 points ahead: mean 25, standard deviation 50, of four images.
+        self.assertIn("| `centre` | 0.250 ± 0.000 | 0.125 ± 0.000 | +25.0 ± 25.0 | 150 | 0.250 | 0.125 |  | 25 |",
+                      self.page.read_text())
+
+    def test_folds_count_as_seeds(self):
+        for number, name in enumerate(("fold0", "fold1")):
+            folder = self.out / "segment" / name / "cells"
+            folder.mkdir(parents=True)
+            self.cell("ranker", 0.25, 0, 0.2 + 0.2 * number, folder=folder)
+        self.page.write_text("<!-- segment/fold* -->\n<!-- end -->\n")
+        self.assertEqual(self.write().returncode, 0)
+        self.assertIn("| `ranker` | 0.300 ± 0.100 |", self.page.read_text())
 
     def test_cells_with_failed_images_and_unknown_tables_are_refused(self):
         self.cell("centre", 0.25, 0, 0.2, failed=3)
