@@ -6,6 +6,7 @@
 
     page.py collect OUT --json results.json    # all cells under OUT and files coverage.json, one per line
     page.py write results.json --page results.md
+    page.py curves results.json --experiment classify/shared --out curves.png      # needs matplotlib
 
 `write` replaces the text between the lines <!-- NAME --> and <!-- end --> of the page. NAME is the folder of an
 `ltrp eval downstream` (classify/shared; segment/fold*: several folders, whose cells count as further seeds) or the result
@@ -21,9 +22,9 @@ import statistics
 import sys
 from pathlib import Path
 
-TITLES = {"accuracy": "accuracy", "class_mean": "mean of classes", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+TITLES = {"class_mean": "mean of classes", "accuracy": "images", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
 KEPT = ("selector", "keep", "seed", "images", "train_seconds", "test_seconds")
-REFERENCE = "ranker"   # the selector that the others are compared with, image by image
+REFERENCE = "ranker"   # the selector that the others are compared with, on the same images
 
 
 def fail(text):
@@ -38,31 +39,32 @@ def load(path):
 
 
 def measures(cell):
-    return {name: cell[name] for name in cell if name.lower() in TITLES}
+    return {name: cell[name] for title in TITLES for name in cell if name.lower() == title}
 
 
 def right_answers(cell_file):
-    """{image: 1 if its class was found, else 0}; None for tasks other than classification."""
+    """{class: {image: 1 if its class was found, else 0}}; None for tasks other than classification."""
     answers = {}
     for line in cell_file.with_suffix(".images.jsonl").read_text().splitlines():
         entry = json.loads(line)
         if "label" not in entry or "class" not in entry:
             return None
-        answers[entry["image"]] = int(entry["label"] == entry["class"])
+        answers.setdefault(entry["label"], {})[entry["image"]] = int(entry["label"] == entry["class"])
     return answers
 
 
 def differences(cells):
-    """The reference minus each other selector in percent of right answers, means over the seeds that both have, and the
-    standard error over the images. cells: {(selector, keep): {seed: right_answers()}}"""
+    """The reference minus each other selector in percent of right answers on the same images: mean over the classes, of the
+    seeds that both have, and its standard error over the classes. cells: {(selector, keep): {seed: right_answers()}}"""
     lines = []
     for (selector, keep), seeds in sorted(cells.items()):
         reference = cells.get((REFERENCE, keep), {})
         common = sorted(seed for seed in seeds if seed in reference and seeds[seed] and reference[seed])
         if selector == REFERENCE or not common:
             continue
-        images = sorted(reference[common[0]])
-        values = [100 * statistics.fmean(reference[seed][image] - seeds[seed][image] for seed in common) for image in images]
+        values = [100 * statistics.fmean(reference[seed][label][image] - seeds[seed][label][image]
+                                         for seed in common for image in images)
+                  for label, images in sorted(reference[common[0]].items())]
         lines.append({"selector": selector, "keep": keep, "ahead": statistics.fmean(values),
                       "error": statistics.stdev(values) / math.sqrt(len(values))})
     return lines
@@ -107,7 +109,7 @@ def table(head, rows):
 
 def cells_table(lines):
     """A row for each selector, the best first. For each share: the measures (mean over seeds and its standard error), by how
-    many points the reference is right more often, and the time for an image."""
+    many points of the mean of classes the reference is ahead, and the time for an image."""
     cells = [line for line in lines if "ahead" not in line]
     ahead = {(line["selector"], line["keep"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}" for line in lines if "ahead" in line}
     names = list(measures(cells[0]))
@@ -172,6 +174,33 @@ def write(lines, page):
     page.write_text(text)
 
 
+def curves(lines, experiment, out):
+    """The first measure over the share of patches, for the selectors with three shares or more."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    cells = [line for line in lines if line["experiment"] == experiment and "seed" in line]
+    if not cells:
+        fail(f"{experiment}: there are no such cells")
+    name = next(iter(measures(cells[0])))
+    groups = {}
+    for cell in cells:
+        groups.setdefault(cell["selector"], {}).setdefault(cell["keep"], []).append(cell[name])
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for selector, shares in sorted(groups.items(), key=lambda group: -statistics.fmean(group[1].get(0.25, [0]))):
+        points = sorted((keep, statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0)
+                        for keep, values in shares.items())
+        if selector == "all":
+            axes.axhline(points[-1][1], color="black", linestyle=":", label="all patches")
+        elif len(points) > 2:
+            keeps, means, errors = zip(*points)
+            axes.errorbar(keeps, means, errors, marker="o", markersize=4, capsize=2, label=selector)
+    axes.set(xlabel="share of patches kept", ylabel=TITLES[name.lower()])
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right center", frameon=False)
+    figure.savefig(out, dpi=110)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -181,11 +210,19 @@ def main():
     one = commands.add_parser("write")
     one.add_argument("json", type=Path)
     one.add_argument("--page", type=Path, required=True)
+    one = commands.add_parser("curves")
+    one.add_argument("json", type=Path)
+    one.add_argument("--experiment", required=True)
+    one.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "collect":
         options.json.write_text("".join(json.dumps(line) + "\n" for line in collect(options.out)))
+        return 0
+    lines = [json.loads(line) for line in options.json.read_text().splitlines()]
+    if options.command == "write":
+        write(lines, options.page)
     else:
-        write([json.loads(line) for line in options.json.read_text().splitlines()], options.page)
+        curves(lines, options.experiment, options.out)
     return 0
 
 

@@ -30,7 +30,7 @@ class Page(unittest.TestCase):
         (folder / f"{stem}.json").write_text(json.dumps(
             {"selector": selector, "keep": keep, "seed": seed, "accuracy": accuracy, "class_mean": accuracy / 2, "images": 4,
              "test_seconds": 0.1 + seed, "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
-        lines = [json.dumps({"image": f"{i}.png", "label": "a", "class": "a" if letter == "y" else "b"})
+        lines = [json.dumps({"image": f"{i}.png", "label": "ab"[i // 2], "class": "ab"[i // 2] if letter == "y" else "c"})
                  for i, letter in enumerate(right)]
         (folder / f"{stem}.images.jsonl").write_text("\n".join(lines or [json.dumps({"image": "0.png", "mask": "0.png"})]))
 
@@ -49,10 +49,10 @@ class Page(unittest.TestCase):
         self.assertEqual(self.write().returncode, 0)
         self.assertEqual(self.page.read_text(), """Before
 <!-- classify/shared -->
-| selector | accuracy, 25% | mean of classes, 25% | ms, 25% |
+| selector | mean of classes, 25% | images, 25% | ms, 25% |
 | --- | --- | --- | --- |
-| `ranker` | 0.400 ± 0.100 | 0.200 ± 0.050 | 150 |
-| `centre` | 0.300 ± 0.100 | 0.150 ± 0.050 | 150 |
+| `ranker` | 0.200 ± 0.050 | 0.400 ± 0.100 | 150 |
+| `centre` | 0.150 ± 0.050 | 0.300 ± 0.100 | 150 |
 
 Seeds: 0, 1.
 <!-- end -->
@@ -65,8 +65,8 @@ After
             self.cell("centre", 0.25, seed, 0.25, right=centre)
         self.cell("centre", 0.5, 0, 0.25, right="yyyy")
         self.assertEqual(self.write().returncode, 0)
-        # Images: 0, 100, 0 and 0 points ahead: mean 25, standard deviation 50, of four images.
-        self.assertIn("| `centre` | 0.250 ± 0.000 | 0.125 ± 0.000 | +25.0 ± 25.0 | 150 | 0.250 | 0.125 |  | 25 |",
+        # Classes: (0 + 100) / 2 and 0 points ahead: mean 25, standard deviation 35.4, of two.
+        self.assertIn("| `centre` | 0.125 ± 0.000 | 0.250 ± 0.000 | +25.0 ± 25.0 | 150 | 0.125 | 0.250 |  | 25 |",
                       self.page.read_text())
 
     def test_folds_count_as_seeds(self):
@@ -76,7 +76,7 @@ After
             self.cell("ranker", 0.25, 0, 0.2 + 0.2 * number, folder=folder)
         self.page.write_text("<!-- segment/fold* -->\n<!-- end -->\n")
         self.assertEqual(self.write().returncode, 0)
-        self.assertIn("| `ranker` | 0.300 ± 0.100 |", self.page.read_text())
+        self.assertIn("| `ranker` | 0.150 ± 0.050 | 0.300 ± 0.100 |", self.page.read_text())
 
     def test_cells_with_failed_images_and_unknown_tables_are_refused(self):
         self.cell("centre", 0.25, 0, 0.2, failed=3)
