@@ -7,6 +7,7 @@
 #include "tool_fixture.hpp"
 
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/ltrp/types.hpp>
 
 #include <chrono>
 #include <csignal>
@@ -121,6 +122,56 @@ BOOST_AUTO_TEST_CASE(accuracy_is_that_of_the_labels)
     for (const std::string option : {"--json", "--jsonl"})
         expectError({"predict", model, folder.file("data"), "--labels", "--report", "both.json", option, "both.json"}, 2,
                     {option + ", --report: both name", "both.json"});
+}
+
+BOOST_AUTO_TEST_CASE(tokens_are_merged_instead_of_left_out)
+{
+    const std::string model = trained({"--epochs", "20"}), photo = folder.file("data/light/0.png");
+    const auto answer = [&](const Words& more)
+    { return Json(expectJson(Words{"predict", model, photo, "--json", "-"} + more)[0]); };
+    const Json plain = answer({}), one = answer({"--merge", "1"}), half = answer({"--merge", "0.5"});
+    const auto probability = [](const Json& entry) { return entry["probability"].get<double>(); };
+    BOOST_TEST(one["class"] == plain["class"]);
+    BOOST_TEST(one["keep"] == plain["keep"]);
+    BOOST_TEST(std::abs(probability(one) - probability(plain)) < 1e-5);
+    BOOST_TEST(probability(half) != probability(plain));
+    const auto report = [&](const Words& more)
+    { return Json::parse(expectOk(Words{"predict", model, folder.file("data"), "--labels", "--report", "-"} + more)); };
+    BOOST_TEST(report({"--merge", "0.9"})["merge"] == 14 / 16.);   // one block, 16 patches
+    BOOST_TEST(report({"--merge", "0.5"})["images"] == 12);
+    BOOST_TEST(!report({}).contains("merge"));
+
+    const auto refused = [&](const Words& more, const Words& parts)
+    { expectError(Words{"predict", model, photo} + more, 2, parts); };
+    refused({"--merge", "0"}, {"--merge: 0 is outside (0, 1]"});
+    refused({"--merge", "1.5"}, {"--merge: 1.5 is outside (0, 1]"});
+    refused({"--merge", "0.49"}, {"--merge: 0.49 is below 0.5, the smallest share for 16 patches and 1 block"});
+    const Words others[] = {{"--keep", "0.5"}, {"--selector", "centre"}, {"--keep", "0.5", "--selector", "random"}};
+    for (const Words& other : others)
+        refused(Words{"--merge", "0.5"} + other, {"--merge: sees all patches and goes with --keep 1 and --selector all"});
+    if (cv::ltrp::missingForTarget(cv::ltrp::TARGET_CPU_BF16).empty())
+        refused({"--merge", "0.5", "--precision", "bf16"}, {"--merge: goes with --device cpu --precision fp32"});
+}
+
+BOOST_AUTO_TEST_CASE(a_grid_compares_merging_with_selectors)
+{
+    writeText(folder.file("grid.cfg"), gridConfig("selector = merge,centre\nseed = 0\ntrain-selector = random\n"));
+    const Outcome outcome = tool({"eval", "downstream", folder.file("grid.cfg")});
+    BOOST_REQUIRE_MESSAGE(outcome.status == 0, outcome.err);
+    BOOST_TEST(outcome.out.find("\nmerge ") != std::string::npos, outcome.out);
+    const Json merge = Json::parse(readText(folder.file("grid/cells/merge-0.5-0.json"))),
+               centre = Json::parse(readText(folder.file("grid/cells/centre-0.5-0.json")));
+    BOOST_TEST(merge["commands"][0] == centre["commands"][0]);
+    const std::string test = merge["commands"][1].dump();
+    BOOST_TEST(test.find("\"--merge\",\"0.5\"") != std::string::npos, test);
+    BOOST_TEST(test.find("--keep") == std::string::npos, test);
+    BOOST_TEST(test.find("--selector") == std::string::npos, test);
+    BOOST_TEST(merge["merge"] == 0.5);
+    BOOST_TEST(!centre.contains("merge"));
+    writeText(folder.file("grid.cfg"), gridConfig("selector = merge,centre\nseed = 0\n"));
+    expectError({"eval", "downstream", folder.file("grid.cfg")}, 2, {"--selector: merge", "--train-selector"});
+    expectError({"finetune", folder.file("data"), "--out", folder.file("out"), "--selector", "merge"}, 2,
+                {"--selector: 'merge' is none of"});
 }
 
 BOOST_AUTO_TEST_CASE(ended_by_a_signal_and_resumed_it_has_the_same_bytes)

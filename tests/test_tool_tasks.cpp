@@ -112,6 +112,8 @@ BOOST_AUTO_TEST_CASE(from_index_images_to_masks)
     BOOST_TEST(std::abs(shares - 1) < 1e-5);
     BOOST_TEST(entry["keep"].size() == 16u);
     BOOST_TEST(!entry.contains("pixel_accuracy"));
+    expectError({"predict", model, data + "/images", "--merge", "0.5"}, 2,
+                {"--merge: goes with networks of task classify or multilabel"});
 
     expectError({"predict", model, folder.file("coco.json"), "--labels"}, 1, {"coco.json", "is no data for segmentation", "the network's task is segment"});
     expectError({"predict", model, data + "/images", "--masks", data + "/images"}, 1, {"is an input"});
@@ -137,6 +139,10 @@ BOOST_AUTO_TEST_CASE(from_coco_annotations_to_labels)
     const Json entry = expectJson({"predict", model, folder.file("data/images/0.png"), "--top", "2", "--json", "-"})[0];
     BOOST_TEST(entry["classes"].size() == 2u);
     BOOST_TEST(entry["classes"][0]["class"] == "dark");
+    const Json merged = expectJson({"predict", model, folder.file("data/images/0.png"), "--top", "1", "--merge", "0.5",
+                                    "--json", "-"})[0];
+    BOOST_TEST(merged["classes"][0]["class"] == "dark");
+    BOOST_TEST(merged["classes"][0]["probability"] != entry["classes"][0]["probability"]);
     expectError({"predict", model, folder.file("data"), "--labels"}, 1, {"is a folder", "the network's task is multilabel"});
     expectError({"predict", model, folder.file("data/images"), "--masks", "m"}, 2, {"--masks", "task segment, this one's task is multilabel"});
     Json coco = Json::parse(readText(folder.file("coco.json")));

@@ -8,6 +8,7 @@
 
 #include "../../modules/ltrp/src/image/preprocess.hpp"
 #include "../../modules/ltrp/src/io/checksum.hpp"
+#include "../../modules/ltrp/src/vit/token_merging.hpp"
 
 #include <opencv2/ltrp/select.hpp>
 
@@ -59,6 +60,23 @@ ClassifierRun::ClassifierRun(const std::string& model, int target, std::shared_p
 {
 }
 
+double ClassifierRun::merge(double share)
+{
+    if (task() == vit::Task::Segment)
+        throw UsageError("--merge: goes with networks of task classify or multilabel, this one's task is segment, "
+                         "which needs a token of each patch");
+    if (computing_.target != TARGET_CPU)
+        throw UsageError("--merge: goes with --device cpu --precision fp32");
+    const int patches = grid_.area(), depth = model_.classifier.encoder.depth;
+    const double least = vit::meanTokenShare(patches, depth, patches / 2);
+    if (share < least)
+        throw UsageError("--merge: " + plain(share) + " is below " + plain(std::ceil(least * 1e4) / 1e4) +
+                         ", the smallest share for " + std::to_string(patches) + " patches and " + std::to_string(depth) +
+                         (depth == 1 ? " block" : " blocks"));
+    merged_ = vit::mergesPerBlock(patches, depth, share);
+    return vit::meanTokenShare(patches, depth, merged_);
+}
+
 ClassifierRun::Prepared ClassifierRun::prepare(const cv::Mat& photo, const select::Draw& draw) const
 {
     const vit::InputConfig& input = model_.input();
@@ -85,8 +103,11 @@ std::vector<cv::Mat> ClassifierRun::run(const std::vector<Prepared>& images)
     const int batch = static_cast<int>(images.size()), each = classifier_.rows(count_);
     cv::Mat rows(batch * each, static_cast<int>(classes().size()), CV_32F);
     float* const logits = workspace_.result("logits", rows.ptr<float>(), rows.total());
-    classifier_.forward(workspace_.upload("pixels", pixels.data(), pixels.size()), batch,
-                        workspace_.upload("keep", keep.data(), keep.size()), count_, logits, workspace_);
+    if (merged_ >= 0)
+        classifier_.forwardMerging(pixels.data(), batch, merged_, logits, workspace_);
+    else
+        classifier_.forward(workspace_.upload("pixels", pixels.data(), pixels.size()), batch,
+                            workspace_.upload("keep", keep.data(), keep.size()), count_, logits, workspace_);
     workspace_.finish(logits, rows.ptr<float>(), rows.total());
     if (!cv::checkRange(rows))
         throw std::runtime_error(model_.path + ": the network gives NaN or infinite logits");

@@ -22,6 +22,11 @@ public:
     /// target: cv::ltrp::ComputeTarget; keep: share of the patches, in (0, 1]
     ClassifierRun(const std::string& model, int target, std::shared_ptr<const cv::ltrp::select::Selector> selector, double keep);
 
+    /// run() merges the tokens of all patches from now on; keep must be 1. share: mean over the blocks of the number of
+    /// tokens that enter the MLP, in (0, 1]. Returns the nearest possible share, which is used.
+    /// @throws UsageError if the share is too small, and for Task::Segment and targets other than TARGET_CPU
+    double merge(double share);
+
     const std::vector<std::string>& classes() const { return model_.classes; }
     cv::ltrp::vit::Task task() const { return model_.classifier.task; }
     cv::Size grid() const { return grid_; }
@@ -46,6 +51,7 @@ private:
     cv::ltrp::vit::Workspace workspace_;
     cv::Size grid_;
     int count_;
+    int merged_ = -1;   ///< tokens per block; -1: no merging
 };
 
 /// Keys of a photo's random selections: seed, and a checksum of the names of the file and its folder.

@@ -40,7 +40,9 @@ const HelpText HELP = {
     "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
     "patches by these selectors, and tested with each; with train-keep one network for all shares.\n"
     "CONFIG holds the options, one \"name = value\" per line.\n"
-    "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n",
+    "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n"
+    "With train-selector, 'merge' may stand among the selectors: in its cells the network sees all patches and merges\n"
+    "their tokens to the share ('ltrp predict --merge').\n",
     "Example of CONFIG:\n"
     "  train = caltech101/train\n"
     "  test = caltech101/val\n"
@@ -49,6 +51,9 @@ const HelpText HELP = {
     "  seed = 0,1,2\n"
     "  finetune = --epochs 20 --batch 64\n"
     "  out = runs/grid\n"};
+
+/// Stands among the selectors for 'ltrp predict --merge'.
+const char* const MERGE = "merge";
 
 struct Cell
 {
@@ -166,7 +171,9 @@ public:
         double least = 1;
         for (const std::string& keep : keeps_)
             least = std::min(least, std::stod(keep));
-        selectors_ = selectorNames(values, least);
+        selectors_ = selectorNames(values, least, MERGE);
+        if (shared_.empty() && std::find(selectors_.begin(), selectors_.end(), MERGE) != selectors_.end())
+            throw UsageError("--selector: merge is no selector to train with; it needs --train-selector");
     }
 
     /// The commands that make a cell, each without "ltrp".
@@ -175,9 +182,13 @@ public:
         const std::string run = runOf(cell);
         std::vector<std::string> train = {"finetune", train_, "--out", run, "--keep", trainKeep(cell), "--selector",
                                           shared_.empty() ? cell.selector : shared_, "--seed", cell.seed, "--resume"};
-        std::vector<std::string> test = {"predict", run + "/final.safetensors", test_, "--labels", "--keep", cell.keep, "--selector",
-                                         cell.selector, "--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
-                                         fileOf(cell, ".accuracy.json")};
+        std::vector<std::string> test = {"predict", run + "/final.safetensors", test_, "--labels"};
+        if (cell.selector == MERGE)
+            test.insert(test.end(), {"--merge", cell.keep});
+        else
+            test.insert(test.end(), {"--keep", cell.keep, "--selector", cell.selector});
+        test.insert(test.end(), {"--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
+                                 fileOf(cell, ".accuracy.json")});
         const std::vector<std::string> trainMore = optionsFor(shared_.empty() ? cell.selector : shared_, finetune_),
                                        testMore = optionsFor(cell.selector, predict_);
         train.insert(train.end(), trainMore.begin(), trainMore.end());
@@ -430,7 +441,8 @@ int runDownstream(std::vector<std::string> args)
         ("config", po::value<std::string>()->value_name("FILE")->required(), "CONFIG; the command line goes first")
         ("train", po::value<std::string>()->value_name("DATA")->required(), "labelled data to train on, as for 'ltrp finetune'")
         ("test", po::value<std::string>()->value_name("DATA")->required(), "labelled data to test on")
-        ("selector", po::value<std::string>()->value_name("NAMES")->required(), "selectors, with commas between them")
+        ("selector", po::value<std::string>()->value_name("NAMES")->required(), "selectors, with commas between them; "
+            "also merge, with --train-selector")
         ("keep", po::value<std::string>()->value_name("SHARES")->default_value("0.1,0.25,0.5,0.75"), "shares of patches to keep")
         ("seed", po::value<std::string>()->value_name("SEEDS")->default_value("0,1,2"), "seeds of training and selection")
         ("train-selector", po::value<std::string>()->value_name("NAMES"), "train one network per share and seed on patches by these "

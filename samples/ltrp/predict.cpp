@@ -28,7 +28,11 @@ const HelpText HELP = {
     "  classify    the accuracy over all images, and the mean over classes\n"
     "  multilabel  the mean over classes of the average precision (mAP)\n"
     "  segment     the mean over classes of intersection / union (mIoU), and the share of pixels that are right.\n"
-    "Classes without a label do not count in these means.\n",
+    "Classes without a label do not count in these means.\n"
+    "--merge X sees all patches and merges their tokens (Bolya et al., Token Merging, ICLR 2023); not of task segment.\n"
+    "Every block merges the same number of tokens, at most half of those that it has. The number is the one for which\n"
+    "the tokens after merging, mean over the blocks, are as near as possible to X of all patches. A merged token counts\n"
+    "as often as it stands for patches, in attention and in the mean over patches (--pool mean).\n",
     "Examples:\n"
     "  ltrp predict runs/all/final.safetensors photo.jpg\n"
     "  ltrp predict runs/quarter/final.safetensors photos/ --keep 0.25 --json classes.json\n"
@@ -37,8 +41,9 @@ const HelpText HELP = {
     "JSON of an image: {\"image\", \"width\", \"height\", \"class\", \"probability\", \"top\": [{\"class\", \"probability\"}, ...],\n"
     "\"grid\": [rows, columns], \"keep\": [patch, ...]}, with --labels also \"label\". Of several labels, \"classes\":\n"
     "[{\"class\", \"probability\"}, ...] instead of class, probability and top, and \"labels\"; of segmentation, \"classes\":\n"
-    "[{\"class\", \"share\"}, ...] of the pixels, \"mask\" and \"pixel_accuracy\". An image that cannot be read is named and\n"
-    "skipped; the exit status is then 1.\n"};
+    "[{\"class\", \"share\"}, ...] of the pixels, \"mask\" and \"pixel_accuracy\". With --merge,\n"
+    "the report has the share that was reached, \"merge\". An image that cannot be read is named and skipped; the exit\n"
+    "status is then 1.\n"};
 
 /// Labelled data of the network's task. @throws cv::Exception that says which data its task has
 train::Dataset labelledData(const ClassifierRun& run, const std::string& path, const std::string& images)
@@ -60,7 +65,7 @@ train::Dataset labelledData(const ClassifierRun& run, const std::string& path, c
 int runPredict(const std::vector<std::string>& args)
 {
     po::options_description options("Options");
-    double keep = 1;
+    double keep = 1, merge = 1;
     int top = 0, batch = 8;
     bool labelled = false;
     std::string reportFile, masks, images;
@@ -69,6 +74,8 @@ int runPredict(const std::vector<std::string>& args)
         ("keep", po::value(&keep)->value_name("X")->default_value(keep, plain(keep)), "share of patches to keep, above 0 and up to 1");
     addSelectorOptions(options);
     options.add_options()
+        ("merge", po::value(&merge)->value_name("X"), "see all patches and merge tokens: their share in the mean over the "
+            "blocks, above 0 and up to 1")
         ("seed", po::value<long long>()->value_name("S")->default_value(0), "of random selections")
         ("top", po::value(&top)->value_name("N"), "classes to name for each image (default: 1; of several labels those with a "
             "probability of 0.5 or more; of segmentation all that have pixels)")
@@ -92,6 +99,8 @@ int runPredict(const std::vector<std::string>& args)
     paths.erase(paths.begin());
     if (!(keep > 0 && keep <= 1))
         throw UsageError("--keep: " + plain(keep) + " is outside (0, 1]");
+    if (!(merge > 0 && merge <= 1))
+        throw UsageError("--merge: " + plain(merge) + " is outside (0, 1]");
     if (values.count("top") && top < 1)
         throw UsageError("--top: " + std::to_string(top) + " is below 1");
     if (batch < 1 || batch > 1024)
@@ -107,12 +116,15 @@ int runPredict(const std::vector<std::string>& args)
     const std::vector<std::string> names = selectorNames(values, keep);
     if (names.size() != 1)
         throw UsageError("--selector: " + std::to_string(names.size()) + " names, expected one");
+    if (values.count("merge") && names[0] != "all")
+        throw UsageError("--merge: sees all patches and goes with --keep 1 and --selector all");
     const uint64_t seed = seedOption(values, "seed");
     applyThreads(values);
     applyMaxPixels(values);
     const int target = targetOption(values);
 
     ClassifierRun run(model, target, select::makeSelector(names[0], selectorModels(values, names, target)), keep);
+    const double reached = values.count("merge") ? run.merge(merge) : 1;
     size_t failed = 0;
     train::Dataset data;
     if (labelled)
@@ -182,6 +194,8 @@ int runPredict(const std::vector<std::string>& args)
             report["measures"].push_back(measure.name);
         report["images"] = output->measured();
         report["failed"] = failed;
+        if (values.count("merge"))
+            report["merge"] = reached;
         output->addMeasures(report);
         if (!reportFile.empty())
             writeJson(reportFile, report);

@@ -44,7 +44,7 @@ void addSelectorOptions(po::options_description& options)
     // clang-format on
 }
 
-std::vector<std::string> selectorNames(const po::variables_map& values, double keep)
+std::vector<std::string> selectorNames(const po::variables_map& values, double keep, const std::string& more)
 {
     if (!values.count("selector"))
         return {keep == 1 ? "all" : "ranker"};
@@ -53,8 +53,9 @@ std::vector<std::string> selectorNames(const po::variables_map& values, double k
     const std::vector<std::string>& known = select::selectorNames();
     for (std::string name; std::getline(list, name, ',');)
     {
-        if (std::find(known.begin(), known.end(), name) == known.end())
-            throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + select::knownSelectors());
+        if (std::find(known.begin(), known.end(), name) == known.end() && (more.empty() || name != more))
+            throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + select::knownSelectors() +
+                             (more.empty() ? "" : ", " + more));
         if (std::find(names.begin(), names.end(), name) != names.end())
             throw UsageError("--selector: " + name + " is named twice");
         if (name == "all" && keep < 1)

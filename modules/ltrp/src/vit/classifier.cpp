@@ -4,6 +4,7 @@
 
 #include "classifier.hpp"
 #include "patches.hpp"
+#include "token_merging.hpp"
 
 namespace cv { namespace ltrp { namespace vit {
 
@@ -37,7 +38,8 @@ void Classifier::unpool(const float* dPooled, int batch, int n, float* dx, Works
         ws.ops().scatterRows(dPooled, nullptr, 0, dx, stride, batch, 1, dim);
 }
 
-void Classifier::head(const float* pooled, int batch, int n, float* logits, Workspace& ws, bool training) const
+void Classifier::head(const float* pooled, int batch, int n, float* logits, Workspace& ws, bool training,
+                      const MergedTokens* merged) const
 {
     const int dim = config_.encoder.dim, classes = config_.classes;
     const ops::Backend& ops = ws.ops();
@@ -53,7 +55,10 @@ void Classifier::head(const float* pooled, int batch, int n, float* logits, Work
     float* normed = ws.get("head.normed", values);
     float* probabilities = training ? ws.get("head.probabilities", answers * ops::z(config_.encoder.heads) * ops::z(n)) : nullptr;
     ops.linear(pooled, ws.at(params_, "head.kv.weight"), ws.at(params_, "head.kv.bias"), kv, batch * n, dim, 2 * dim);
-    ops.crossAttention(queriesOf(batch, n), ws.at(params_, "head.queries"), kv, attended, probabilities);
+    if (merged)
+        crossAttentionBySize(*merged, queriesOf(batch, n), ws.at(params_, "head.queries"), kv, attended, ws);
+    else
+        ops.crossAttention(queriesOf(batch, n), ws.at(params_, "head.queries"), kv, attended, probabilities);
     ops.layerNorm(attended, ws.at(params_, "head.norm.weight"), ws.at(params_, "head.norm.bias"), config_.layerNormEps, normed,
                   batch * classes, dim, ws.get("head.mean", answers), ws.get("head.rstd", answers));
     ops.rowProducts(normed, weight, bias, logits, batch, classes, dim);
@@ -118,6 +123,21 @@ void Classifier::forward(const float* pixels, int batch, const int* ids, int n, 
     encoder_.forward(x, batch, n + 1, nullptr, x, ws);
     pool(x, batch, n, pooled, ws);
     head(pooled, batch, n, logits, ws, false);
+}
+
+void Classifier::forwardMerging(const float* pixels, int batch, int perBlock, float* logits, Workspace& ws) const
+{
+    CV_Assert(config_.task != Task::Segment);
+    const int dim = config_.encoder.dim, patches = config_.input.numPatches();
+    float* x = ws.get("x", ops::z(batch) * ops::z(patches + 1) * ops::z(dim));
+    embedPatches(config_.input, dim, params_, pixels, batch, nullptr, patches, x, nullptr, ws);
+    const MergedTokens tokens = vit::forwardMerging(encoder_, x, batch, patches, perBlock, ws);
+    float* pooled = ws.get("pooled", ops::z(batch) * ops::z(pooledRows(tokens.n)) * ops::z(dim));
+    if (config_.task == Task::Classify && config_.pooling == Pooling::Mean)
+        meanBySize(tokens, batch, dim, pooled);
+    else
+        pool(tokens.x, batch, tokens.n, pooled, ws);
+    head(pooled, batch, tokens.n, logits, ws, false, &tokens);
 }
 
 void Classifier::trainPass(const float* pixels, int batch, const int* ids, int n, const Truth& truth, float* grads, double* loss,

@@ -10,6 +10,8 @@
 
 namespace cv { namespace ltrp { namespace vit {
 
+struct MergedTokens;
+
 /// What the logits of a training pass are compared with, in the memory of the workspace's backend.
 struct Truth
 {
@@ -38,6 +40,11 @@ public:
     /// logits [B, rows(n), classes]. ids [B, n]: numbers of the patches that are in the input; null: all, n = L.
     void forward(const float* pixels, int batch, const int* ids, int n, float* logits, Workspace& ws) const;
 
+    /// The same on all patches, whose tokens are merged in each block (token_merging.hpp); on the host, not of
+    /// Task::Segment. Pooling::Mean is weighted with the sizes of the merged tokens, and the attention of
+    /// Task::Multilabel's head is proportional to them.
+    void forwardMerging(const float* pixels, int batch, int perBlock, float* logits, Workspace& ws) const;
+
     /// One training pass: adds gradientScale * d loss / d parameter to grads (the arena's layout) and writes the batch's mean
     /// loss to *loss: cross entropy (Task::Segment: weighted by the labelled share of each patch), or the asymmetric loss.
     void trainPass(const float* pixels, int batch, const int* ids, int n, const Truth& truth, float* grads, double* loss,
@@ -52,7 +59,8 @@ private:
     void pool(const float* x, int batch, int n, float* pooled, Workspace& ws) const;
     void unpool(const float* dPooled, int batch, int n, float* dx, Workspace& ws) const;
     int pooledRows(int n) const { return config_.task == Task::Classify ? 1 : n; }
-    void head(const float* pooled, int batch, int n, float* logits, Workspace& ws, bool training) const;
+    void head(const float* pooled, int batch, int n, float* logits, Workspace& ws, bool training,
+              const MergedTokens* merged = nullptr) const;
     /// dLogits -> dPooled; adds to grads.
     void headBackward(const float* dLogits, const float* pooled, int batch, int n, float* dPooled, float* grads, Workspace& ws) const;
     void lossOf(float* logits, int batch, const int* ids, int n, const Truth& truth, double* loss, Workspace& ws, float gradientScale) const;
