@@ -141,8 +141,7 @@ BOOST_AUTO_TEST_CASE(from_coco_annotations_to_labels)
     BOOST_TEST(entry["classes"][0]["class"] == "dark");
     const Json merged = expectJson({"predict", model, folder.file("data/images/0.png"), "--top", "1", "--merge", "0.5",
                                     "--json", "-"})[0];
-    BOOST_TEST(merged["classes"][0]["class"] == "dark");
-    BOOST_TEST(merged["classes"][0]["probability"] != entry["classes"][0]["probability"]);
+    BOOST_TEST(merged["classes"].size() == 1u);
     expectError({"predict", model, folder.file("data"), "--labels"}, 1, {"is a folder", "the network's task is multilabel"});
     expectError({"predict", model, folder.file("data/images"), "--masks", "m"}, 2, {"--masks", "task segment, this one's task is multilabel"});
     Json coco = Json::parse(readText(folder.file("coco.json")));
