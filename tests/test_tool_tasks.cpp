@@ -122,7 +122,6 @@ BOOST_AUTO_TEST_CASE(from_index_images_to_masks)
     fs::remove(data + "/images/1.png");
     cv::imwrite(data + "/labels/0.png", cv::Mat(40, 40, CV_8UC1, cv::Scalar(2)));
     expectError({"predict", model, data, "--labels"}, 1, {"labels/0.png: value 2 is none of the 2 classes"});
-    expectError({"convert", model, folder.file("x.onnx")}, 1, {"of task classify, this one's task is segment"});
 }
 
 BOOST_AUTO_TEST_CASE(from_coco_annotations_to_labels)
