@@ -327,6 +327,20 @@ BOOST_AUTO_TEST_CASE(a_classifier_chooses_patches_for_others)
     BOOST_TEST(attention["commands"][1].dump().find("--classifier") != std::string::npos);
     for (const char* key : {"selector", "train_selector"})
         BOOST_TEST(attention["inputs"][key].get<std::string>().size() == std::string("class_attention 01234567").size());
+    // The classifier may be a network of the grid itself, trained before.
+    const std::string same = folder.file("grid/runs/shared-0.5-7/final.safetensors");
+    const auto shared = [&](const std::string& selector)
+    {
+        writeText(folder.file("grid.cfg"), gridConfig("selector = " + selector + "\nseed = 7\ntrain-selector = random\npredict = --classifier " +
+                                                      same + "\n"));
+        return tool({"eval", "downstream", folder.file("grid.cfg")});
+    };
+    BOOST_REQUIRE(shared("centre").status == 0);
+    const std::string weights = readText(same);
+    const Outcome own = shared("class_attention");
+    BOOST_TEST(own.status == 0, own.err);
+    BOOST_TEST((readText(same) == weights));
+
     writeText(folder.file("grid.cfg"), gridConfig("selector = grad_cam\nseed = 0\n"));
     expectError({"eval", "downstream", folder.file("grid.cfg")}, 2, {"grad_cam needs --classifier FILE"});
 }

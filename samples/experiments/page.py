@@ -4,13 +4,14 @@
 # of this distribution and at http://opencv.org/license.html.
 """Writes tables into a Markdown page from finished cells of `ltrp eval downstream`.
 
-    page.py collect OUT --json results.json    # all cells under OUT and files coverage.json, one per line
+    page.py collect OUT --json results.json    # all cells under OUT, files coverage.json and times.json; a line for each
+    page.py times LTRP MODEL PHOTO... --selectors random,ranker --classifier MODEL --json OUT/classify/times.json
     page.py write results.json --page results.md
     page.py curves results.json --experiment classify/shared --out curves.png      # needs matplotlib
 
 `write` replaces the text between the lines <!-- NAME --> and <!-- end --> of the page. NAME is the folder of an
-`ltrp eval downstream` (classify/shared; segment/fold*: several folders, whose cells count as further seeds) or the result
-of `ltrp eval coverage --json` (collages/coverage).
+`ltrp eval downstream` (classify/shared; segment/fold*: several folders, whose cells count as further seeds), the result of
+`ltrp eval coverage --json` (collages/coverage), or of `times` (classify/times). `times` wants a machine without other work.
 """
 
 import argparse
@@ -19,12 +20,16 @@ import json
 import math
 import re
 import statistics
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 TITLES = {"class_mean": "mean of classes", "accuracy": "images", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
-KEPT = ("selector", "keep", "seed", "images", "train_seconds", "test_seconds")
-REFERENCE = "ranker"   # the selector that the others are compared with, on the same images
+KEPT = ("selector", "keep", "seed", "images", "train_seconds")
+NEED_CLASSIFIER = ("class_attention", "attention_rollout", "grad_cam")
+REFERENCE = "random"   # the selector that the others are compared with, on the same images
 
 
 def fail(text):
@@ -54,7 +59,7 @@ def right_answers(cell_file):
 
 
 def differences(cells):
-    """The reference minus each other selector in percent of right answers on the same images: mean over the classes, of the
+    """Each other selector minus the reference in percent of right answers on the same images: mean over the classes, of the
     seeds that both have, and its standard error over the classes. cells: {(selector, keep): {seed: right_answers()}}"""
     lines = []
     for (selector, keep), seeds in sorted(cells.items()):
@@ -62,7 +67,7 @@ def differences(cells):
         common = sorted(seed for seed in seeds if seed in reference and seeds[seed] and reference[seed])
         if selector == REFERENCE or not common:
             continue
-        values = [100 * statistics.fmean(reference[seed][label][image] - seeds[seed][label][image]
+        values = [100 * statistics.fmean(seeds[seed][label][image] - reference[seed][label][image]
                                          for seed in common for image in images)
                   for label, images in sorted(reference[common[0]].items())]
         lines.append({"selector": selector, "keep": keep, "ahead": statistics.fmean(values),
@@ -90,6 +95,8 @@ def collect(out):
                       "sets": [{"name": Path(part.get("dir", part.get("name", "?"))).name, "methods": part["methods"],
                                 "intervals": part["intervals"]} for part in coverage["sets"]],
                       "keep": coverage["keep"]})
+    for path in sorted(out.rglob("times.json")):
+        lines.append({"experiment": path.relative_to(out).with_suffix("").as_posix(), **load(path)})
     if not lines:
         fail(f"{out}: holds no cells/*.json and no coverage.json")
     return lines
@@ -108,38 +115,57 @@ def table(head, rows):
 
 
 def cells_table(lines):
-    """A row for each selector, the best first. For each share: the measures (mean over seeds and its standard error), by how
-    many points of the mean of classes the reference is ahead, and the time for an image."""
+    """A table for each share with a row for each selector, the best first: the measures (mean over seeds and its standard
+    error) and by how many points of the mean of classes a selector is ahead of the reference."""
     cells = [line for line in lines if "ahead" not in line]
     ahead = {(line["selector"], line["keep"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}" for line in lines if "ahead" in line}
     names = list(measures(cells[0]))
-    keeps = sorted({cell["keep"] for cell in cells})
+    extra = [f"ahead of `{REFERENCE}`, points"] if ahead else []
     groups = {}
     for cell in cells:
-        groups.setdefault(cell["selector"], {}).setdefault(cell["keep"], []).append(cell)
+        groups.setdefault(cell["keep"], {}).setdefault(cell["selector"], []).append(cell)
+    text = []
+    for keep, selectors in sorted(groups.items()):
+        rows = []
+        for selector, group in sorted(selectors.items(), key=lambda entry: -statistics.fmean(cell[names[0]] for cell in entry[1])):
+            rows.append([f"`{selector}`"] + [with_error([cell[name] for cell in group]) for name in names] +
+                        [ahead.get((selector, keep), "") for _ in extra])
+            if len(group) < max(map(len, selectors.values())):
+                rows[-1][0] += f" ({len(group)} of {max(map(len, selectors.values()))} cells)"
+        text.append(table([f"{keep:.0%} of the patches"] + [TITLES[name.lower()] for name in names] + extra, rows))
+    return "\n\n".join(text)
 
-    def mean(selector):
-        return statistics.fmean(cell[names[0]] for group in groups[selector].values() for cell in group)
 
-    def milliseconds(group):
-        return f"{statistics.median(1000 * cell['test_seconds'] / cell['images'] for cell in group):.0f}"
+def times(options):
+    """Time for an image by each selector, rounds of all selectors in turn; starting the program and reading the weights not
+    counted: the time for all photos less that for the first one."""
+    def seconds(selector, photos):
+        command = [options.ltrp, "predict", options.model, *photos, "--keep", str(options.keep), "--selector", selector,
+                   "--threads", "1", "--json", str(Path(folder) / "out.json")]
+        if selector in NEED_CLASSIFIER:
+            command += ["--classifier", options.classifier]
+        begin = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            fail(f"{' '.join(command[:3])} ... --selector {selector}: {done.stderr.strip()}")
+        return time.perf_counter() - begin
 
-    extra = [f"`{REFERENCE}` ahead by, points"] if ahead else []
-    head = ["selector"] + [f"{title}, {keep:.0%}" for keep in keeps
-                           for title in [TITLES[name.lower()] for name in names] + extra + ["ms"]]
-    rows = []
-    for selector in sorted(groups, key=mean, reverse=True):
-        row = [f"`{selector}`"]
-        for keep in keeps:
-            group = groups[selector].get(keep)
-            if not group:
-                row += [""] * (len(names) + len(extra) + 1)
-                continue
-            row += [with_error([cell[name] for cell in group]) for name in names]
-            row += [ahead.get((selector, keep), "") for _ in extra] + [milliseconds(group)]
-        rows.append(row)
-    seeds = sorted({cell["seed"] for cell in cells})
-    return table(head, rows) + f"\n\nSeeds: {', '.join(map(str, seeds))}."
+    selectors = options.selectors.split(",")
+    found = {selector: [] for selector in selectors}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(options.rounds):
+            for selector in selectors:
+                found[selector].append(1000 * (seconds(selector, options.photos) - seconds(selector, options.photos[:1])) /
+                                       (len(options.photos) - 1))
+    return {"keep": options.keep, "photos": len(options.photos), "milliseconds": found}
+
+
+def times_table(entry):
+    found = entry["milliseconds"]
+    least = statistics.median(found[REFERENCE])
+    rows = [[f"`{name}`", f"{statistics.median(values):.0f}", f"{statistics.median(values) / least:.1f}"]
+            for name, values in sorted(found.items(), key=lambda entry: statistics.median(entry[1]))]
+    return table([f"{entry['keep']:.0%} of the patches", "ms for a photo", f"times `{REFERENCE}`"], rows)
 
 
 def coverage_table(entry):
@@ -166,7 +192,8 @@ def write(lines, page):
         found = [line for each in fnmatch.filter(sorted(experiments), name) for line in experiments[each]]
         if not found:
             fail(f"{page}: <!-- {name} -->: there are no such cells; there are {', '.join(sorted(experiments))}")
-        made = coverage_table(found[0]) if "sets" in found[0] else cells_table(found)
+        kinds = {"sets": coverage_table, "milliseconds": times_table}
+        made = next((make(found[0]) for key, make in kinds.items() if key in found[0]), None) or cells_table(found)
         text, count = re.subn(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{made}\n{m[2]}", text,
                               count=1, flags=re.S)
         if not count:
@@ -210,6 +237,15 @@ def main():
     one = commands.add_parser("write")
     one.add_argument("json", type=Path)
     one.add_argument("--page", type=Path, required=True)
+    one = commands.add_parser("times")
+    one.add_argument("ltrp", metavar="LTRP", help="the program")
+    one.add_argument("model", metavar="MODEL")
+    one.add_argument("photos", nargs="+", metavar="PHOTO")
+    one.add_argument("--selectors", required=True)
+    one.add_argument("--classifier", default="")
+    one.add_argument("--keep", type=float, default=0.25)
+    one.add_argument("--rounds", type=int, default=3)
+    one.add_argument("--json", type=Path, required=True)
     one = commands.add_parser("curves")
     one.add_argument("json", type=Path)
     one.add_argument("--experiment", required=True)
@@ -217,6 +253,9 @@ def main():
     options = parser.parse_args()
     if options.command == "collect":
         options.json.write_text("".join(json.dumps(line) + "\n" for line in collect(options.out)))
+        return 0
+    if options.command == "times":
+        options.json.write_text(json.dumps(times(options)) + "\n")
         return 0
     lines = [json.loads(line) for line in options.json.read_text().splitlines()]
     if options.command == "write":

@@ -192,6 +192,8 @@ void rememberInput(const std::string& path)
                 rememberInput(it->path().string());
 }
 
+void forgetInputs() { inputs().clear(); }
+
 void refuseInput(const std::string& path)
 {
     struct stat info;

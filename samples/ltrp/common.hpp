@@ -63,6 +63,8 @@ bool parseArguments(const std::vector<std::string>& args, const HelpText& help, 
 
 /// Records a file, or the files directly in a folder, as inputs of this command.
 void rememberInput(const std::string& path);
+/// For a command that runs others: none of them reads what another one has read.
+void forgetInputs();
 /// Throws std::runtime_error if an output file is an input of this command, by any name or link.
 void refuseInput(const std::string& path);
 

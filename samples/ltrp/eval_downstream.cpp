@@ -386,6 +386,7 @@ private:
     {
         cv::setNumThreads(threads_);
         cv::ltrp::image::setMaxPixels(pixels_);
+        forgetInputs();   // a network of the grid may be the classifier of selectors
     }
 
     void print() const

@@ -29,7 +29,7 @@ class Page(unittest.TestCase):
         folder = folder or self.cells
         (folder / f"{stem}.json").write_text(json.dumps(
             {"selector": selector, "keep": keep, "seed": seed, "accuracy": accuracy, "class_mean": accuracy / 2, "images": 4,
-             "test_seconds": 0.1 + seed, "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
+             "failed": failed, "commands": [["finetune"], ["predict"]], "inputs": {}}))
         lines = [json.dumps({"image": f"{i}.png", "label": "ab"[i // 2], "class": "ab"[i // 2] if letter == "y" else "c"})
                  for i, letter in enumerate(right)]
         (folder / f"{stem}.images.jsonl").write_text("\n".join(lines or [json.dumps({"image": "0.png", "mask": "0.png"})]))
@@ -43,31 +43,41 @@ class Page(unittest.TestCase):
         return collected if collected.returncode else self.run_page("write", results, "--page", self.page)
 
     def test_means_and_standard_errors_over_seeds_best_selector_first(self):
-        for seed, accuracy in enumerate((0.2, 0.4)):
-            self.cell("centre", 0.25, seed, accuracy)
-            self.cell("ranker", 0.25, seed, accuracy + 0.1)
+        for seed, accuracy in enumerate((0.3, 0.5)):
+            self.cell("ranker", 0.25, seed, accuracy)
+        self.cell("centre", 0.25, 0, 0.2)
+        self.cell("centre", 0.5, 0, 0.3)
         self.assertEqual(self.write().returncode, 0)
         self.assertEqual(self.page.read_text(), """Before
 <!-- classify/shared -->
-| selector | mean of classes, 25% | images, 25% | ms, 25% |
-| --- | --- | --- | --- |
-| `ranker` | 0.200 ± 0.050 | 0.400 ± 0.100 | 150 |
-| `centre` | 0.150 ± 0.050 | 0.300 ± 0.100 | 150 |
+| 25% of the patches | mean of classes | images |
+| --- | --- | --- |
+| `ranker` | 0.200 ± 0.050 | 0.400 ± 0.100 |
+| `centre` (1 of 2 cells) | 0.100 | 0.200 |
 
-Seeds: 0, 1.
+| 50% of the patches | mean of classes | images |
+| --- | --- | --- |
+| `centre` | 0.150 | 0.300 |
 <!-- end -->
 After
 """)
 
     def test_the_reference_is_compared_image_by_image(self):
-        for seed, (ranker, centre) in enumerate((("yyyn", "ynnn"), ("yynn", "ynyn"))):
-            self.cell("ranker", 0.25, seed, 0.5, right=ranker)
+        for seed, (random, centre) in enumerate((("ynnn", "yyyn"), ("ynyn", "yynn"))):
+            self.cell("random", 0.25, seed, 0.5, right=random)
             self.cell("centre", 0.25, seed, 0.25, right=centre)
         self.cell("centre", 0.5, 0, 0.25, right="yyyy")
         self.assertEqual(self.write().returncode, 0)
         # Classes: (0 + 100) / 2 and 0 points ahead: mean 25, standard deviation 35.4, of two.
-        self.assertIn("| `centre` | 0.125 ± 0.000 | 0.250 ± 0.000 | +25.0 ± 25.0 | 150 | 0.125 | 0.250 |  | 25 |",
+        self.assertIn("| `centre` | 0.125 ± 0.000 | 0.250 ± 0.000 | +25.0 ± 25.0 |\n",
                       self.page.read_text())
+
+    def test_times_are_a_table_the_fastest_first(self):
+        (self.out / "classify/times.json").write_text(json.dumps(
+            {"keep": 0.25, "photos": 9, "milliseconds": {"ranker": [30, 90, 40], "random": [20, 10, 10]}}))
+        self.page.write_text("<!-- classify/times -->\n<!-- end -->\n")
+        self.assertEqual(self.write().returncode, 0)
+        self.assertIn("times `random` |\n| --- | --- | --- |\n| `random` | 10 | 1.0 |\n| `ranker` | 40 | 4.0 |\n", self.page.read_text())
 
     def test_folds_count_as_seeds(self):
         for number, name in enumerate(("fold0", "fold1")):
