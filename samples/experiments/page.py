@@ -29,7 +29,7 @@ from pathlib import Path
 TITLES = {"class_mean": "mean of classes", "accuracy": "images", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
 KEPT = ("selector", "keep", "seed", "images", "train_seconds")
 NEED_CLASSIFIER = ("class_attention", "attention_rollout", "grad_cam")
-REFERENCE = "random"   # the selector that the others are compared with, on the same images
+REFERENCES = ("random", "uniform")   # the selectors that the others are compared with, on the same images
 
 
 def fail(text):
@@ -59,19 +59,20 @@ def right_answers(cell_file):
 
 
 def differences(cells):
-    """Each other selector minus the reference in percent of right answers on the same images: mean over the classes, of the
+    """Each other selector minus a reference in percent of right answers on the same images: mean over the classes, of the
     seeds that both have, and its standard error over the classes. cells: {(selector, keep): {seed: right_answers()}}"""
     lines = []
     for (selector, keep), seeds in sorted(cells.items()):
-        reference = cells.get((REFERENCE, keep), {})
-        common = sorted(seed for seed in seeds if seed in reference and seeds[seed] and reference[seed])
-        if selector == REFERENCE or not common:
-            continue
-        values = [100 * statistics.fmean(seeds[seed][label][image] - reference[seed][label][image]
-                                         for seed in common for image in images)
-                  for label, images in sorted(reference[common[0]].items())]
-        lines.append({"selector": selector, "keep": keep, "ahead": statistics.fmean(values),
-                      "error": statistics.stdev(values) / math.sqrt(len(values))})
+        for versus in REFERENCES:
+            reference = cells.get((versus, keep), {})
+            common = sorted(seed for seed in seeds if seed in reference and seeds[seed] and reference[seed])
+            if selector == versus or not common:
+                continue
+            values = [100 * statistics.fmean(seeds[seed][label][image] - reference[seed][label][image]
+                                             for seed in common for image in images)
+                      for label, images in sorted(reference[common[0]].items())]
+            lines.append({"selector": selector, "keep": keep, "versus": versus, "ahead": statistics.fmean(values),
+                          "error": statistics.stdev(values) / math.sqrt(len(values))})
     return lines
 
 
@@ -116,11 +117,12 @@ def table(head, rows):
 
 def cells_table(lines):
     """A table for each share with a row for each selector, the best first: the measures (mean over seeds and its standard
-    error) and by how many points of the mean of classes a selector is ahead of the reference."""
+    error) and by how many points of the mean of classes a selector is ahead of each reference."""
     cells = [line for line in lines if "ahead" not in line]
-    ahead = {(line["selector"], line["keep"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}" for line in lines if "ahead" in line}
+    ahead = {(line["selector"], line["keep"], line["versus"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}"
+             for line in lines if "ahead" in line}
     names = list(measures(cells[0]))
-    extra = [f"ahead of `{REFERENCE}`, points"] if ahead else []
+    extra = sorted({versus for _, _, versus in ahead})
     groups = {}
     for cell in cells:
         groups.setdefault(cell["keep"], {}).setdefault(cell["selector"], []).append(cell)
@@ -129,10 +131,11 @@ def cells_table(lines):
         rows = []
         for selector, group in sorted(selectors.items(), key=lambda entry: -statistics.fmean(cell[names[0]] for cell in entry[1])):
             rows.append([f"`{selector}`"] + [with_error([cell[name] for cell in group]) for name in names] +
-                        [ahead.get((selector, keep), "") for _ in extra])
+                        [ahead.get((selector, keep, versus), "") for versus in extra])
             if len(group) < max(map(len, selectors.values())):
                 rows[-1][0] += f" ({len(group)} of {max(map(len, selectors.values()))} cells)"
-        text.append(table([f"{keep:.0%} of the patches"] + [TITLES[name.lower()] for name in names] + extra, rows))
+        text.append(table([f"{keep:.0%} of the patches"] + [TITLES[name.lower()] for name in names] +
+                          [f"ahead of `{versus}`, points" for versus in extra], rows))
     return "\n\n".join(text)
 
 
@@ -162,10 +165,10 @@ def times(options):
 
 def times_table(entry):
     found = entry["milliseconds"]
-    least = statistics.median(found[REFERENCE])
+    least = statistics.median(found[REFERENCES[0]])
     rows = [[f"`{name}`", f"{statistics.median(values):.0f}", f"{statistics.median(values) / least:.1f}"]
             for name, values in sorted(found.items(), key=lambda entry: statistics.median(entry[1]))]
-    return table([f"{entry['keep']:.0%} of the patches", "ms for a photo", f"times `{REFERENCE}`"], rows)
+    return table([f"{entry['keep']:.0%} of the patches", "ms for a photo", f"times `{REFERENCES[0]}`"], rows)
 
 
 def coverage_table(entry):
