@@ -140,11 +140,12 @@ def cells_table(lines):
 
 
 def times(options):
-    """Time for an image by each selector, rounds of all selectors in turn; starting the program and reading the weights not
+    """Time for an image by each selector (`all`: of all patches), rounds of all selectors in turn; starting the program and reading the weights not
     counted: the time for all photos less that for the first one."""
     def seconds(selector, photos):
-        command = [options.ltrp, "predict", options.model, *photos, "--keep", str(options.keep), "--selector", selector,
-                   "--threads", "1", "--json", str(Path(folder) / "out.json")]
+        command = [options.ltrp, "predict", options.model, *photos, "--threads", "1", "--json", str(Path(folder) / "out.json")]
+        command += (["--merge", str(options.keep)] if selector == "merge" else
+                    ["--keep", "1" if selector == "all" else str(options.keep), "--selector", selector])
         if selector in NEED_CLASSIFIER:
             command += ["--classifier", options.classifier]
         begin = time.perf_counter()
