@@ -184,7 +184,7 @@ BOOST_AUTO_TEST_CASE(palettes_and_few_bits_are_their_numbers)
     checkMentions(refused(patched(palette, 1, 'Q')), {"p.png: is no PNG"});
     checkMentions(refused(patched(palette, 36, 0xff)), {"a part ends behind the file"});
     checkMentions(refused(patched(palette, 33, 0x7f)), {"a part ends behind the file"});
-    checkMentions(refused(patched(palette, 24, 4)), {"p.png: a damaged PNG: a part has another checksum than its own"});
+    checkMentions(refused(patched(palette, 24, 4)), {"p.png: a damaged PNG: the checksum of a part is wrong"});
     for (size_t length = 1; length < palette.size() - 12; length += 7)
         BOOST_TEST(refused(palette.substr(0, length)) != "");
     checkMentions(messageOf([&] { train::readIndexPng(file("none.png")); }), {"none.png: no such file"});

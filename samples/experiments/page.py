@@ -72,7 +72,7 @@ def differences(cells):
                                              for seed in common for image in images)
                       for label, images in sorted(reference[common[0]].items())]
             lines.append({"selector": selector, "keep": keep, "versus": versus, "ahead": statistics.fmean(values),
-                          "error": statistics.stdev(values) / math.sqrt(len(values))})
+                          "error": standard_error(values)})
     return lines
 
 
@@ -103,11 +103,13 @@ def collect(out):
     return lines
 
 
-def with_error(values, digits=3):
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ± {statistics.stdev(values) / math.sqrt(len(values)):.{digits}f}"
+def standard_error(values):
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def with_error(values):
+    mean = f"{statistics.fmean(values):.3f}"
+    return mean if len(values) < 2 else f"{mean} ± {standard_error(values):.3f}"
 
 
 def table(head, rows):
@@ -140,8 +142,8 @@ def cells_table(lines):
 
 
 def times(options):
-    """Time for an image by each selector (`all`: of all patches), rounds of all selectors in turn; starting the program and reading the weights not
-    counted: the time for all photos less that for the first one."""
+    """Time for an image by each selector (`all`: of all patches), rounds of all selectors in turn. Starting the program and
+    reading the weights do not count: it is the time for all photos less that for the first one."""
     def seconds(selector, photos):
         command = [options.ltrp, "predict", options.model, *photos, "--threads", "1", "--json", str(Path(folder) / "out.json")]
         command += (["--merge", str(options.keep)] if selector == "merge" else
@@ -219,14 +221,14 @@ def curves(lines, experiment, out):
         groups.setdefault(cell["selector"], {}).setdefault(cell["keep"], []).append(cell[name])
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for selector, shares in sorted(groups.items(), key=lambda group: -statistics.fmean(group[1].get(0.25, [0]))):
-        points = sorted((keep, statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0)
+        points = sorted((keep, statistics.fmean(values), standard_error(values) if len(values) > 1 else 0)
                         for keep, values in shares.items())
         if selector == "all":
             axes.axhline(points[-1][1], color="black", linestyle=":", label="all patches")
         elif len(points) > 2:
             keeps, means, errors = zip(*points)
             axes.errorbar(keeps, means, errors, marker="o", markersize=4, capsize=2, label=selector)
-    axes.set(xlabel="share of patches kept", ylabel=TITLES[name.lower()])
+    axes.set(xlabel="share of patches kept", ylabel=("right answers, " if name == "class_mean" else "") + TITLES[name.lower()])
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right center", frameon=False)
     figure.savefig(out, dpi=110)

@@ -53,7 +53,7 @@ std::vector<std::string> selectorNames(const po::variables_map& values, double k
     const std::vector<std::string>& known = select::selectorNames();
     for (std::string name; std::getline(list, name, ',');)
     {
-        if (std::find(known.begin(), known.end(), name) == known.end() && (more.empty() || name != more))
+        if (std::find(known.begin(), known.end(), name) == known.end() && name != more)
             throw UsageError("--selector: '" + name.substr(0, 64) + "' is none of " + select::knownSelectors() +
                              (more.empty() ? "" : ", " + more));
         if (std::find(names.begin(), names.end(), name) != names.end())

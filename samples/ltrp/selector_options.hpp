@@ -15,7 +15,7 @@ namespace tool
 /// --selector, --ranker, --mae and --classifier, of commands that keep patches by one or several selectors.
 void addSelectorOptions(po::options_description& options);
 /// "NAME,NAME": the names in --selector, checked; without it "all" where keep is 1, else "ranker".
-/// more: a further name, of this command only.
+/// more: a further name, of this command only; empty: none.
 /// @throws UsageError listing the names, and for "all" with a smaller keep
 std::vector<std::string> selectorNames(const po::variables_map& values, double keep,
                                        const std::string& more = std::string());

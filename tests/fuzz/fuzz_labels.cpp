@@ -2,7 +2,7 @@
 // It is subject to the license terms in the LICENSE file found in the top-level directory
 // of this distribution and at http://opencv.org/license.html.
 
-// Labelled data: index PNGs, JSON files as COCO's and CSV files, each named by the first bytes.
+// Labelled data: index PNGs, JSON files as COCO's and CSV files, told apart by the first bytes.
 
 #include "fuzz.hpp"
 #include "fuzz_folder.hpp"

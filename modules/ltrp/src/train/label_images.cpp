@@ -60,7 +60,7 @@ std::vector<uchar> withoutPalette(const std::vector<uchar>& png, const std::stri
         crc.add(png.data() + at + 4, length + 4);
         const bool needed = png[at + 4] < 'a';   // others may be damaged
         LTRP_REQUIRE(!needed || crc.value() == bigEndian(png.data() + at + 8 + length), Error::StsBadArg, file
-                     << ": a damaged PNG: a part has another checksum than its own");
+                     << ": a damaged PNG: the checksum of a part is wrong");
         if (isType(at, "IHDR"))
         {
             out.insert(out.end(), png.begin() + static_cast<std::ptrdiff_t>(at), png.begin() + static_cast<std::ptrdiff_t>(at + 21));
