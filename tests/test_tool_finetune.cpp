@@ -172,6 +172,9 @@ BOOST_AUTO_TEST_CASE(a_grid_compares_merging_with_selectors)
     BOOST_TEST(test.find("--selector") == std::string::npos, test);
     BOOST_TEST(merge["merge"] == 0.5);
     BOOST_TEST(!centre.contains("merge"));
+    writeText(folder.file("grid.cfg"), gridConfig("keep = 0.4,0.5\nselector = centre,merge\nseed = 7\ntrain-selector = random\n"));
+    expectError({"eval", "downstream", folder.file("grid.cfg")}, 2, {"selector merge: 0.4 is below 0.5, the smallest share"});
+    BOOST_TEST(!std::filesystem::exists(folder.file("grid/cells/centre-0.4-7.json")));
     writeText(folder.file("grid.cfg"), gridConfig("selector = merge,centre\nseed = 0\n"));
     expectError({"eval", "downstream", folder.file("grid.cfg")}, 2, {"--selector: merge", "--train-selector"});
     expectError({"finetune", folder.file("data"), "--out", folder.file("out"), "--selector", "merge"}, 2,
@@ -301,6 +304,34 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     BOOST_TEST(narrow["commands"][1].dump().find("\"0.25\"") != std::string::npos);
     write("selector = random\nseed = 4\ntrain-keep = ../x\n");
     expectError({"eval", "downstream", config}, 2, {"--keep: '../x' is neither a share"});
+}
+
+BOOST_AUTO_TEST_CASE(processes_share_out_a_grid)
+{
+    const std::string config = folder.file("grid.cfg");
+    const Words command = {LTRP_TOOL, "eval", "downstream", config};
+    writeText(config, gridConfig("selector = centre,random\nseed = 0,1,2\ntrain-selector = random\n"));
+    std::vector<std::unique_ptr<Process>> both;
+    for (int i = 0; i < 2; i++)
+        both.emplace_back(new Process(command, {{"OMP_WAIT_POLICY", "passive"}}));
+    Outcome outcomes[2];
+    for (size_t i = 0; i < 2; i++)
+    {
+        outcomes[i] = both[i]->wait();
+        BOOST_TEST(outcomes[i].status == 0, outcomes[i].err);
+    }
+    BOOST_TEST(outcomes[0].out == outcomes[1].out);
+    for (const std::string name : {"centre-0.5-0", "centre-0.5-1", "centre-0.5-2", "random-0.5-0", "random-0.5-1", "random-0.5-2"})
+    {
+        size_t computed = 0;
+        for (const Outcome& outcome : outcomes)
+            computed += outcome.err.find("cell " + name + "\n") != std::string::npos;
+        BOOST_TEST(computed == 1u, name << ":\n" << outcomes[0].err << outcomes[1].err);
+    }
+    // What one process alone computes is the same.
+    const Outcome alone = tool({"eval", "downstream", config, "--out", folder.file("alone")});
+    BOOST_TEST(alone.status == 0, alone.err);
+    BOOST_TEST(alone.out == outcomes[0].out);
 }
 
 BOOST_AUTO_TEST_CASE(a_classifier_chooses_patches_for_others)

@@ -60,19 +60,24 @@ ClassifierRun::ClassifierRun(const std::string& model, int target, std::shared_p
 {
 }
 
-double ClassifierRun::merge(double share)
+void checkMergedShare(vit::Task task, int patches, int depth, double share, const std::string& option)
 {
-    if (task() == vit::Task::Segment)
-        throw UsageError("--merge: goes with networks of task classify or multilabel, this one's task is segment, "
+    if (task == vit::Task::Segment)
+        throw UsageError(option + ": goes with networks of task classify or multilabel, this one's task is segment, "
                          "which needs a token of each patch");
-    if (computing_.target != TARGET_CPU)
-        throw UsageError("--merge: goes with --device cpu --precision fp32");
-    const int patches = grid_.area(), depth = model_.classifier.encoder.depth;
     const double least = vit::meanTokenShare(patches, depth, patches / 2);
     if (share < least)
-        throw UsageError("--merge: " + plain(share) + " is below " + plain(std::ceil(least * 1e4) / 1e4) +
+        throw UsageError(option + ": " + plain(share) + " is below " + plain(std::ceil(least * 1e4) / 1e4) +
                          ", the smallest share for " + std::to_string(patches) + " patches and " + std::to_string(depth) +
                          (depth == 1 ? " block" : " blocks"));
+}
+
+double ClassifierRun::merge(double share)
+{
+    const int patches = grid_.area(), depth = model_.classifier.encoder.depth;
+    checkMergedShare(task(), patches, depth, share, "--merge");
+    if (computing_.target != TARGET_CPU)
+        throw UsageError("--merge: goes with --device cpu --precision fp32");
     merged_ = vit::mergesPerBlock(patches, depth, share);
     return vit::meanTokenShare(patches, depth, merged_);
 }

@@ -54,6 +54,9 @@ private:
     int merged_ = -1;   ///< tokens per block; -1: no merging
 };
 
+/// @throws UsageError, beginning with `option`, if tokens cannot be merged to the share
+void checkMergedShare(cv::ltrp::vit::Task task, int patches, int depth, double share, const std::string& option);
+
 /// Keys of a photo's random selections: seed, and a checksum of the names of the file and its folder.
 cv::ltrp::select::Draw drawOf(uint64_t seed, const std::string& path);
 

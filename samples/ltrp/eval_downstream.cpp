@@ -4,6 +4,8 @@
 
 #include "../../modules/ltrp/src/precomp.hpp"
 
+#include "claims.hpp"
+#include "classifier_run.hpp"
 #include "commands.hpp"
 #include "finetune.hpp"
 #include "predict_output.hpp"
@@ -19,10 +21,12 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <sstream>
+#include <thread>
 
 namespace tool
 {
@@ -38,7 +42,8 @@ const HelpText HELP = {
     "and tested on the patches that the selector keeps. A cell is the two commands 'ltrp finetune' and 'ltrp predict',\n"
     "which its file OUT/cells/SELECTOR-KEEP-SEED.json names beside the measures. Cells that are there are not computed\n"
     "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
-    "patches by these selectors, and tested with each; with train-keep one network for all shares.\n"
+    "patches by these selectors, and tested with each; with train-keep one network for all shares. The same command may\n"
+    "run several times at once: the processes share out the networks.\n"
     "CONFIG holds the options, one \"name = value\" per line.\n"
     "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n"
     "With train-selector, 'merge' may stand among the selectors: in its cells the network sees all patches and merges\n"
@@ -207,14 +212,13 @@ public:
         const po::variables_map tested = testOptions(first);
         const std::string images = tested.count("images") ? tested["images"].as<std::string>() : std::string();
         testData_ = cv::ltrp::train::datasetText(cv::ltrp::train::listLabelled({test_, task_, images}, trained.classes));
-        int status = 0;
+        checkMerging(params);
+        std::deque<Cell> cells;
         for (const std::string& keep : keeps_)
             for (const std::string& selector : selectors_)
                 for (const std::string& seed : seeds_)
-                {
-                    checkInterrupt();
-                    status = std::max(status, compute({selector, keep, seed}));
-                }
+                    cells.push_back({selector, keep, seed});
+        const int status = compute(std::move(cells));
         print();
         return status;
     }
@@ -325,6 +329,52 @@ private:
         throw std::runtime_error(file + ": cell " + cell.name() + ": '" + key + "' is " + jsonLine(found) +
                                  ", expected " + jsonLine(expected) + " as the files are now; to compute it again, remove " + file +
                                  (tested ? "" : " and " + runOf(cell)) + ", or choose another --out");
+    }
+
+    /// Before anything is trained.
+    void checkMerging(const cv::ltrp::train::ClassifierTrainParams& params) const
+    {
+        if (std::find(selectors_.begin(), selectors_.end(), MERGE) == selectors_.end())
+            return;
+        int patches = (params.imageSize / params.patchSize) * (params.imageSize / params.patchSize), depth = params.depth;
+        if (!params.init.empty())
+        {
+            const cv::ltrp::train::InitialWeights start(params.init);
+            patches = start.model().input().numPatches();
+            depth = start.model().encoder().depth;
+        }
+        for (const std::string& keep : keeps_)
+            checkMergedShare(task_, patches, depth, std::stod(keep), "selector merge");
+    }
+
+    /// The exit status of the commands of all cells. Cells whose network another process trains or tests come later.
+    int compute(std::deque<Cell> cells)
+    {
+        Claims claims(out_);
+        int status = 0;
+        for (size_t taken = 0; !cells.empty();)   // taken: cells in a row that others compute
+        {
+            checkInterrupt();
+            const Cell cell = cells.front();
+            cells.pop_front();
+            const std::string run = runOf(cell);
+            const bool known = fs::exists(fileOf(cell, ".json"));
+            if (known || claims.take(run))
+            {
+                taken = 0;
+                status = std::max(status, compute(cell));
+                if (!known)
+                    claims.release(run);
+                continue;
+            }
+            cells.push_back(cell);
+            if (++taken < cells.size())
+                continue;
+            if (taken == cells.size())
+                complain("waiting for other processes, which compute the other " + std::to_string(taken) + " cells");
+            std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+        return status;
     }
 
     /// The exit status of the commands.

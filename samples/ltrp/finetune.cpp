@@ -32,7 +32,8 @@ const HelpText HELP = {
     "              each; or with images and foreground, as for 'ltrp eval coverage' (0 and one other value). A linear layer\n"
     "              on the token of each patch; cross entropy with the classes' shares of its pixels.\n"
     "The result, DIR/final.safetensors, holds the task and the names of the classes; 'ltrp predict' runs it. Log,\n"
-    "checkpoints and --resume are as for 'ltrp pretrain'; --device is cpu alone.\n",
+    "checkpoints and --resume are as for 'ltrp pretrain'. With --device cuda the selectors, and their networks, run on\n"
+    "the CPU: --workers are their threads.\n",
     "Examples:\n"
     "  ltrp finetune photos/ --out runs/all --epochs 30\n"
     "  ltrp finetune photos/ --keep 0.25 --selector ranker --out runs/quarter\n"
@@ -106,8 +107,6 @@ bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainP
     if (params.task == vit::Task::Segment && values["smoothing"].defaulted())
         params.smoothing = 0;
     finishTrainParams(values, params);
-    if (params.target != TARGET_CPU && params.target != TARGET_CPU_BF16)
-        throw UsageError("--device: classifiers are trained on cpu alone");
     parseKeep(values["keep"].as<std::string>(), params.keepMin, params.keepMax);
     params.selectors = selectorNames(values, params.keepMin);
     params.selectorModels = selectorModels(values, params.selectors, TARGET_CPU);

@@ -57,12 +57,12 @@ void run(const std::string& row, ops::Precision precision, const Setting& s, dou
     train::AdamWParams adam;
     adam.learningRate = 1e-5;
     int step = 0;
-    training->stage(crops, keys, nullptr);
+    training->stage({crops, keys, nullptr});
     const auto update = [&] {
         ops::AdamWFactors factors = train::adamWFactors(adam, ++step);
         factors.gradient = 1 / s.gradientScale;
         training->run(true, factors);
-        training->stage(crops, keys, nullptr);
+        training->stage({crops, keys, nullptr});
         const ops::StepReport result = training->wait();
         CV_Assert(std::isfinite(result.loss) && std::isfinite(result.gradientNorm));
     };

@@ -48,7 +48,7 @@ if args[0] in ("score", "rank"):
         scores = [s + noise * ((i * 7919) % 13) for i, s in enumerate(scores)]
     photos = [word for word in args if word.endswith(".jpg")]
     json.dump([{{"image": "a", "scores": scores}}] * len(photos), open(option("--json"), "w"))
-if args[0] in ("pretrain", "train"):
+if args[0] in ("pretrain", "train", "finetune"):
     import os
     os.makedirs(option("--out"))
     factor = 1 + noise if option("--device") == "cuda" else 1
@@ -176,6 +176,7 @@ class GpuRun(unittest.TestCase):
             "memory: gpu_memory",
             "golden: golden, fp32",
             "training: train, cuda bf16, loss curve against the CPU's",
+            "training: finetune, cuda bf16, loss curve against the CPU's",
             "sanitizer: memcheck",
             "sanitizer: racecheck",
         ):
@@ -350,6 +351,7 @@ class GpuRun(unittest.TestCase):
             ("pretrain", falling, [loss * 1.004 for loss in falling], "ok"),
             ("pretrain", falling, [loss * 1.006 for loss in falling], "FAIL"),
             ("pretrain", flat, flat, "FAIL"),  # it does not learn
+            ("finetune", flat, flat, "FAIL"),
             ("train", flat, flat, "ok"),
             ("train", falling, falling[:-1], "FAIL"),
             ("train", falling[:5], falling[:5], "FAIL"),  # too few to tell

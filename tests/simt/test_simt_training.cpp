@@ -8,6 +8,7 @@
 #include "image/preprocess.hpp"
 #include "train/augment.hpp"
 #include "train/optimizer.hpp"
+#include "train/train_step.hpp"
 #include "vit/patches.hpp"
 
 #include <opencv2/core.hpp>
@@ -323,19 +324,22 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
     layout.add("a.bias", {7});
     layout.add("table", {5, 4}, false);
     layout.add("b.weight", {33, 3});
+    layout.add("patch_embed.weight", {5, 3});
+    layout.add("blocks.0.weight", {5, 3});
+    layout.add("head.weight", {5, 3});
+    layout.decayRates(1, 0.5f);
+    BOOST_REQUIRE(layout.at("patch_embed.weight").rate == 0.25f);
     vit::ParamArena params(layout);
     const size_t total = layout.total();
-    std::vector<uint8_t> kind(total / 16, 0);
-    for (const vit::ParamInfo& info : layout.tensors())
-        for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
-            kind[i] = info.decay ? 2 : 1;
+    const ops::TrainingSetup setup = train::setupOf(params, inputOf(20, 5));
     const Floats start = randomFloats(total, 1);
     std::copy(start.begin(), start.end(), params.data());
     train::AdamW cpu(layout);
     train::AdamWParams options;
     options.learningRate = 0.01;
     const Buffer<float> w(start, "w"), m(Floats(total, 0.f), "m"), v(Floats(total, 0.f), "v");
-    const Buffer<uint8_t> kinds(kind, "kind");
+    const Buffer<uint8_t> kinds(setup.kind, "kind");
+    const Buffer<float> rates(setup.rate, "rate");
     for (int step = 1; step <= 3; ++step)
     {
         Floats gradient = randomFloats(total, static_cast<uint32_t>(step) + 10);
@@ -356,8 +360,8 @@ BOOST_AUTO_TEST_CASE(the_optimizer_equals_the_cpu)
         const Buffer<float> g(gradient, "gradient");
         const Typed copy(total, DataType::BFloat16, "copy");
         const Buffer<int> skip(std::vector<int>(1, 0), "skip"), stop(std::vector<int>(1, 1), "skip");
-        kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, stop);
-        kernels::adamW(nullptr, w, g, m, v, copy, kinds, total, factors, step == 2 ? nullptr : skip.get());
+        kernels::adamW(nullptr, w, g, m, v, copy, kinds, rates, total, factors, stop);
+        kernels::adamW(nullptr, w, g, m, v, copy, kinds, rates, total, factors, step == 2 ? nullptr : skip.get());
         const Floats got = w.values(), moments = m.values(), squares = v.values();
         BOOST_TEST(copy.values() == rounded(got, DataType::BFloat16), boost::test_tools::per_element());
         for (const vit::ParamInfo& info : layout.tensors())

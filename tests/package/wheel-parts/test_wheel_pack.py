@@ -6,6 +6,8 @@
 
 import contextlib
 import io
+import json
+import struct
 import sys
 import tempfile
 import unittest
@@ -27,6 +29,19 @@ PURE = {
 }
 
 
+def model(tensors):
+    """A safetensors file of (name, dtype, shape, bytes)."""
+    header, data = {"__metadata__": {"a": "b"}}, b""
+    for name, dtype, shape, values in tensors:
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+SMALL = model([("w", "F16", [2, 1], b"abcd")])
+
+
 def sound(_library):
     return {"needed": ["libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2"], "path": [], "lacking": [],
             "exported": ["PyInit__ltrp"]}
@@ -45,7 +60,7 @@ class Wheels(unittest.TestCase):
         return path
 
     def assembled(self, name="_ltrp.cpython-311-x86_64-linux-gnu.so", pure=PURE):
-        models = [self.file("models/" + model) for model in wheel_pack.MODELS]
+        models = [self.file("models/" + name, SMALL) for name in wheel_pack.MODELS]
         licences = [self.file("licences/%s.txt" % part) for part in wheel_pack.INSIDE]
         return wheel_pack.assemble(pure, self.file(name), models, licences, self.folder)
 
@@ -75,6 +90,19 @@ class Wheels(unittest.TestCase):
         self.assertIn("ltrp/_ltrp.cpython-39-x86_64-linux-gnu.so", files)
         with self.assertRaisesRegex(ValueError, "expected a name like"):
             self.assembled("_ltrp.abi3.so")
+
+    def test_matrices_are_rounded(self):
+        values = [1.0, -1.0, 0.0, 1 + 1 / 1024, 1 + 7 / 1024, -(1 + 3 / 1024), 1.999, 6e-8, -60000.0]
+        halves, floats = struct.pack("<9e", *values), struct.pack("<2f", 0.1, 0.2)
+        before = model([("m", "F16", [3, 3], halves), ("bias", "F16", [9], halves), ("f", "F32", [1, 2], floats)])
+        after = wheel_pack.rounded(before)
+        self.assertEqual(after[: -len(halves + halves + floats)], before[: -len(halves + halves + floats)])
+        self.assertEqual(after[-len(halves + floats) :], halves + floats)
+        found = struct.unpack("<9e", after[-len(halves + halves + floats) :][:18])
+        self.assertEqual(found, (1.0, -1.0, 0.0, 1.0, 1 + 1 / 128, -1.0, 2.0, 0.0, -59904.0))
+        for a, b in zip(values, found):
+            self.assertLessEqual(abs(a - b), max(abs(a) / 256, 1e-6))
+        self.assertEqual(wheel_pack.rounded(after), after)
 
     def test_the_same_files_make_the_same_bytes(self):
         first = self.assembled().read_bytes()

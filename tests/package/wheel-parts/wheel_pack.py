@@ -12,7 +12,9 @@ import base64
 import csv
 import hashlib
 import io
+import json
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,8 @@ from pathlib import Path
 from typing import Dict, Iterable, List
 
 LARGEST = 25 * 2**20
+# Of the 10 bits behind the point of a half-precision weight, those that a wheel keeps: as many as bfloat16 has.
+WEIGHT_BITS = 7
 MODELS = ("ltrp-mae-small.safetensors", "ltrp-rank-tiny.safetensors")
 # What auditwheel lets a wheel take from the system, as far as this library may want it.
 SYSTEM = re.compile(r"(libc|libm|libpthread|libdl|librt|ld-linux-x86-64)\.so\.[0-9]+$")
@@ -56,6 +60,28 @@ def read_wheel(path: Path) -> Dict[str, bytes]:
                 if not name.endswith(("/", ".dist-info/RECORD"))}
 
 
+def rounded(model: bytes) -> bytes:
+    """A safetensors file whose half-precision matrices are rounded to WEIGHT_BITS, so that they can be packed tightly."""
+    size = struct.unpack_from("<Q", model)[0]
+    header = json.loads(model[8 : 8 + size])
+    low = 10 - WEIGHT_BITS
+    parts = [model[: 8 + size]]
+    tensors = sorted((tensor for name, tensor in header.items() if name != "__metadata__"), key=lambda t: t["data_offsets"])
+    for tensor in tensors:
+        begin, end = (8 + size + offset for offset in tensor["data_offsets"])
+        data = model[begin:end]
+        if tensor["dtype"] == "F16" and len(tensor["shape"]) > 1:
+            # All at once, as one large number: magnitudes are rounded to the nearest, halves up.
+            every = lambda value: int.from_bytes(struct.pack("<H", value) * (len(data) // 2), "little")
+            whole = (int.from_bytes(data, "little") + every(1 << (low - 1))) & every(0x10000 - (1 << low))
+            data = whole.to_bytes(len(data), "little")
+        parts.append(data)
+    result = b"".join(parts)
+    if len(result) != len(model):
+        raise ValueError("a model's tensors do not fill its file")
+    return result
+
+
 def assemble(pure: Dict[str, bytes], extension: Path, models: Iterable[Path], licences: Iterable[Path],
              out: Path) -> Path:
     """A wheel for the Python that an extension's name tells, for auditwheel to work on: unpacked, which is quicker."""
@@ -70,7 +96,7 @@ def assemble(pure: Dict[str, bytes], extension: Path, models: Iterable[Path], li
     files[about] = "\n".join([*lines, "Root-Is-Purelib: false", "Tag: " + tag, ""]).encode()
     files["ltrp/" + extension.name] = extension.read_bytes()
     for model in models:
-        files["ltrp/models/" + model.name] = model.read_bytes()
+        files["ltrp/models/" + model.name] = rounded(model.read_bytes())
     for licence in licences:
         files["%s/licenses/inside/%s" % (info, licence.name)] = licence.read_bytes()
     path = out / ("%s-%s.whl" % (info[: -len(".dist-info")], tag))

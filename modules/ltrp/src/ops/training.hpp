@@ -35,14 +35,18 @@ struct TrainingSetup
     const float* weights;         ///< [total], the host's arena, as passed to Backend::parameters()
     size_t total;                 ///< a multiple of 16
     std::vector<uint8_t> kind;    ///< [total / 16], per 16 weights: 0 constant, 1 trained, 2 trained with weight decay
+    std::vector<float> rate;      ///< [total / 16], per 16 weights: factor of the learning rate
     PatchGrid grid;
     float mean[3], deviation[3];  ///< of the network's input
-    int batch, visible;           ///< images, and visible patches of each
+    int batch, visible;           ///< images, and visible patches of each, at most
+    bool draws = true;            ///< whether the visible patches are drawn here; false: stage() is told them
+    bool labelled = false;        ///< whether each image has a class
     int batchesPerStep;           ///< batches whose losses are averaged, of all workers
     int largestCrop;              ///< in pixels, width and height
     int targets;                  ///< target values per image; 0: none
     uint64_t seed;                ///< of the masks
-    bool recordable;              ///< whether the pass neither waits nor copies between host and device
+    /// Whether all batches have `visible` patches and the pass neither waits nor copies between host and device.
+    bool recordable;
     /// With several workers: called between a step's last batch and its update, never recorded. gradients [total] and the
     /// mean loss, in the device's memory, become their sums over all workers in the order of `stream`. Null: one worker
     std::function<void(float* gradients, double* loss, void* stream)> sumOverWorkers;
@@ -56,7 +60,18 @@ struct Samples
     const SampleKey* keys;    ///< [images]
     int images, visible;
     const float* targets;     ///< [images, TrainingSetup::targets], or null
-    const int* labels = nullptr;   ///< [images] classes, or null; on the host alone
+    const int* labels = nullptr;   ///< [images] classes, or null
+};
+
+/// A batch in the host's memory.
+struct HostBatch
+{
+    const std::vector<Crop>& crops;        ///< [TrainingSetup::batch]
+    const std::vector<SampleKey>& keys;    ///< [crops]
+    const float* targets;                  ///< [crops, TrainingSetup::targets], or null
+    const int* keep = nullptr;             ///< [crops, visible], ascending in each row; null with TrainingSetup::draws
+    int visible = 0;                       ///< of keep; 1 to TrainingSetup::visible
+    const int* labels = nullptr;           ///< [crops], or null
 };
 
 struct StepReport
@@ -81,9 +96,8 @@ public:
     virtual void setState(const float* m, const float* v) = 0;
     /// Downloads them; waits.
     virtual void state(float* weights, float* m, float* v) const = 0;
-    /// Queues the next batch; an earlier one may still be computed. The host memory can be reused on return. targets
-    /// [crops, TrainingSetup::targets], or null.
-    virtual void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys, const float* targets) = 0;
+    /// Queues the next batch; an earlier one may still be computed. The host memory can be reused on return.
+    virtual void stage(const HostBatch& batch) = 0;
     /// Computes the batch that was queued first. last: it is the last of its step; the weights are then updated by
     /// these factors.
     virtual void run(bool last, const AdamWFactors& factors) = 0;

@@ -65,11 +65,10 @@ Loader::Loader(const Dataset& dataset, const LoaderOptions& options, int64_t fir
         if (options.largestCrop > 0)
             slot.batch.crops.resize(samples);
         else
-        {
             slot.batch.pixels.resize(samples * 3 * static_cast<size_t>(options.input.imageSize) *
                                      static_cast<size_t>(options.input.imageSize));
+        if (options.largestCrop == 0 || options.choose)
             slot.batch.idsKeep.resize(samples * static_cast<size_t>(options.visible));
-        }
         slot.batch.targets.resize(samples * static_cast<size_t>(options.targetValues));
         if (!dataset.labels.empty())
             slot.batch.labels.resize(samples);
@@ -219,6 +218,14 @@ void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
     const Crop drawn = drawCrop(rgb, options_.augment, augmentation);
     if (options_.target)
         options_.target(batch.images[p], rgb.size(), drawn, batch.targets.data() + p * static_cast<size_t>(options_.targetValues));
+    int* const keep = batch.idsKeep.data() + p * static_cast<size_t>(batch.visible);
+    if (options_.choose)
+    {
+        Mat mirrored;   // not into drawn.pixels, which is a part of an image that others use
+        if (drawn.mirrored)
+            flip(drawn.pixels, mirrored, 1);
+        options_.choose(drawn.mirrored ? mirrored : drawn.pixels, batch.keys[p], batch.visible, keep);
+    }
     if (options_.largestCrop > 0)
     {
         Crop& crop = batch.crops[p];
@@ -232,16 +239,8 @@ void Loader::makeSample(int64_t numberInShare, int place, Batch& batch)
         return;
     }
     resizeCrop(drawn, options_.input, batch.pixels.data() + p * 3 * side * side);
-
-    int* const keep = batch.idsKeep.data() + p * static_cast<size_t>(batch.visible);
     if (options_.choose)
-    {
-        Mat mirrored;   // not into drawn.pixels, which is a part of an image that others use
-        if (drawn.mirrored)
-            flip(drawn.pixels, mirrored, 1);
-        options_.choose(drawn.mirrored ? mirrored : drawn.pixels, batch.keys[p], batch.visible, keep);
         return;
-    }
     std::vector<float> noise(patches);
     RandomStream mask(options_.seed, RandomPurpose::Mask, epoch, static_cast<uint32_t>(position));
     for (float& value : noise)

@@ -24,7 +24,8 @@ struct Batch
 {
     std::vector<float> pixels;           ///< [B, 3, S, S], normalised; empty with LoaderOptions::largestCrop
     int visible = 0;                     ///< patches that stay visible
-    std::vector<int> idsKeep;            ///< [B, visible] and more, ascending in each row; as pixels
+    /// [B, visible] and more, ascending in each row; empty with LoaderOptions::largestCrop, unless `choose` is set.
+    std::vector<int> idsKeep;
     std::vector<Crop> crops;             ///< [B] with LoaderOptions::largestCrop
     std::vector<ops::SampleKey> keys;    ///< [B] epoch and position of each sample: keys of its random streams
     std::vector<float> targets;          ///< [B, LoaderOptions::targetValues]
@@ -50,7 +51,7 @@ struct LoaderOptions
     size_t cacheBytes = 0;
     bool reduceJpegs = false;     ///< see reductionFor()
     /// For devices that resize and mask themselves: batches hold crops of at most that many pixels in either direction
-    /// instead of pixels and masks. Larger ones are resized to the network's input. 0: off
+    /// instead of pixels and drawn masks. Larger ones are resized to the network's input. 0: off
     int largestCrop = 0;
     /// Writes what goes with a sample: its number in the data set, the size at which the image was read, its crop, out
     /// [targetValues]. Called by all reading threads. Null: nothing

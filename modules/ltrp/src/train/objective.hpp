@@ -37,6 +37,8 @@ public:
     virtual std::vector<std::string> warnings() const { return {}; }
     /// Options of this kind of training that influence the result.
     virtual OptionList options() const = 0;
+    /// Whether each image has one class, which the passes are told.
+    virtual bool labelled() const { return false; }
     /// Asked within passes over the host; true: vit::Stopped is thrown from them.
     virtual void setStop(const std::function<bool()>& stop) = 0;
     /// Backend of the passes.

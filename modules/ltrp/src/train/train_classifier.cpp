@@ -137,6 +137,7 @@ public:
 
     std::vector<std::string> warnings() const CV_OVERRIDE { return data_.notes; }
 
+    bool labelled() const CV_OVERRIDE { return !data_.labels.empty(); }
     void setStop(const std::function<bool()>& stop) CV_OVERRIDE { workspace_.stop = stop; }
     const ops::Backend& backend() const CV_OVERRIDE { return workspace_.ops(); }
     bool recordable() const CV_OVERRIDE { return true; }
@@ -204,7 +205,6 @@ Ptr<Trainer> makeClassifierTrainer(const ClassifierTrainParams& params, const Co
     checkParams(params);
     LTRP_REQUIRE(params.data.size() == 1, Error::StsBadArg, "data: " << params.data.size()
                  << " arguments, expected one folder or file of labelled data");
-    LTRP_REQUIRE(!computing.onCuda(), Error::StsNotImplemented, "classifiers are trained on the CPU alone, found a GPU");
     requireRange("keep", params.keepMin, params.keepMin > 0 && params.keepMin <= params.keepMax, "a share above 0, A..B with A <= B");
     requireRange("keep", params.keepMax, params.keepMax <= 1, "a share of at most 1");
     requireRange("smoothing", params.smoothing, params.smoothing >= 0 && params.smoothing < 1, "0 or more, below 1");

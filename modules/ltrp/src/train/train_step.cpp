@@ -258,7 +258,9 @@ private:
         std::vector<ops::Crop> crops;
         for (const Crop& crop : batch.crops)
             crops.push_back({crop.pixels.data, crop.pixels.step[0], crop.pixels.cols, crop.pixels.rows, crop.mirrored});
-        training_->stage(crops, batch.keys, batch.targets.empty() ? nullptr : batch.targets.data());
+        training_->stage({crops, batch.keys, batch.targets.empty() ? nullptr : batch.targets.data(),
+                          batch.idsKeep.empty() ? nullptr : batch.idsKeep.data(), batch.visible,
+                          batch.labels.empty() ? nullptr : batch.labels.data()});
         waiting_.push_back(batch.images);
     }
 
@@ -295,9 +297,13 @@ ops::TrainingSetup setupOf(const vit::ParamArena& params, const vit::InputConfig
     setup.weights = params.data();
     setup.total = params.layout.total();
     setup.kind.assign(setup.total / 16, 0);
+    setup.rate.assign(setup.total / 16, 1);
     for (const vit::ParamInfo& info : params.layout.tensors())
         for (size_t i = info.offset / 16; info.trainable && i < (info.offset + info.count + 15) / 16; ++i)
+        {
             setup.kind[i] = info.decay ? 2 : 1;
+            setup.rate[i] = info.rate;
+        }
     setup.grid = vit::gridOf(input);
     for (int c = 0; c < 3; ++c)
     {
@@ -318,7 +324,9 @@ std::unique_ptr<TrainStep> makeTrainStep(Objective& objective, AdamW& optimizer,
     setup.batchesPerStep = accumulate;
     setup.targets = loading.targetValues;
     setup.seed = loading.seed;
-    setup.recordable = objective.recordable();
+    setup.draws = !loading.choose;
+    setup.labelled = objective.labelled();
+    setup.recordable = objective.recordable() && !loading.visibleOf;
     if (!workers.alone() && !objective.backend().onHost())
     {
         LTRP_REQUIRE(!workers.ordered, Error::StsNotImplemented, "several workers on GPUs add gradients in an order of their own, "

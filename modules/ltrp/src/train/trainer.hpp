@@ -45,7 +45,7 @@ struct ClassifierTrainParams : public TrainParams
     double smoothing = 0.1;            ///< of labels, in [0, 1); not of Task::Multilabel
     double layerDecay = 0.75;          ///< factor of the learning rate from block to block, in (0, 1]
 };
-/// @throws as Trainer::createRanker, and Error::StsNotImplemented for a GPU
+/// @throws as Trainer::createRanker
 Ptr<Trainer> makeClassifierTrainer(const ClassifierTrainParams& params, const ComputeDevice& computing);
 
 /// Objective of pretraining.

@@ -57,17 +57,21 @@ public:
           itemsBytes_(z(setup.batch) * sizeof(AugmentItem)),
           factorsAt_(itemsBytes_ + z(setup.batch) * sizeof(SampleKey)),
           targetsAt_((factorsAt_ + sizeof(AdamWFactors) + 15) / 16 * 16),
-          controlBytes_(targetsAt_ + z(setup.batch) * z(setup.targets) * sizeof(float)), gradients_(device_, setup.total), m_(device_, setup.total),
-          v_(device_, setup.total), kind_(device_, setup.total / 16), control_(device_, controlBytes_),
-          pixels_(device_, z(setup.batch) * 3 * side_ * side_), keep_(device_, z(setup.batch) * z(setup.visible)),
+          labelsAt_(targetsAt_ + z(setup.batch) * z(setup.targets) * sizeof(float)),
+          keepAt_(labelsAt_ + (setup.labelled ? z(setup.batch) * sizeof(int) : 0)),
+          controlBytes_(keepAt_ + (setup.draws ? 0 : z(setup.batch) * z(setup.visible) * sizeof(int))),
+          gradients_(device_, setup.total), m_(device_, setup.total),
+          v_(device_, setup.total), kind_(device_, setup.total / 16), rate_(device_, setup.total / 16), control_(device_, controlBytes_),
+          pixels_(device_, z(setup.batch) * 3 * side_ * side_), drawn_(device_, setup.draws ? z(setup.batch) * z(setup.visible) : 1),
           loss_(device_, 1), state_(device_, 1), report_(device_, 1), skip_(device_, 1),
           hostReport_(device_, 1, true), slots_{Slot(device_, controlBytes_), Slot(device_, controlBytes_)}
     {
-        CV_Assert(setup.total % 16 == 0 && setup.kind.size() == setup.total / 16 && setup.batch > 0 &&
-                  setup.batchesPerStep > 0);
-        LTRP_REQUIRE(setup.grid.count() <= mostPatches, Error::StsNotImplemented, "training on CUDA: masks of at most "
+        CV_Assert(setup.total % 16 == 0 && setup.kind.size() == setup.total / 16 && setup.rate.size() == setup.kind.size() &&
+                  setup.batch > 0 && setup.batchesPerStep > 0);
+        LTRP_REQUIRE(!setup.draws || setup.grid.count() <= mostPatches, Error::StsNotImplemented, "training on CUDA: masks of at most "
                      << mostPatches << " patches are drawn there, this network's images have " << setup.grid.count());
         device_->upload(setup.kind.data(), kind_.get(), setup.kind.size());
+        device_->upload(setup.rate.data(), rate_.get(), setup.rate.size() * sizeof(float));
         device_->zero(gradients_.get(), gradients_.bytes());
         const StepState before{0, 0, 0, -1};
         device_->upload(&before, state_.get(), sizeof(before));
@@ -101,10 +105,14 @@ public:
         device_->download(v_.get(), v, v_.bytes());
     }
 
-    void stage(const std::vector<Crop>& crops, const std::vector<SampleKey>& keys, const float* targets) CV_OVERRIDE
+    void stage(const HostBatch& batch) CV_OVERRIDE
     {
-        CV_Assert((targets != nullptr) == (setup_.targets > 0));
-        CV_Assert(crops.size() == z(setup_.batch) && keys.size() == crops.size() && staged_ - run_ < 2);
+        const std::vector<Crop>& crops = batch.crops;
+        CV_Assert((batch.targets != nullptr) == (setup_.targets > 0) && (batch.labels != nullptr) == setup_.labelled);
+        CV_Assert((batch.keep == nullptr) == setup_.draws);
+        CV_Assert(!batch.keep || (batch.visible > 0 && batch.visible <= setup_.visible &&
+                                  (!setup_.recordable || batch.visible == setup_.visible)));
+        CV_Assert(crops.size() == z(setup_.batch) && batch.keys.size() == crops.size() && staged_ - run_ < 2);
         const int number = static_cast<int>(staged_ % 2);
         Slot& slot = slots_[number];
         device_->waitEvent(number);   // the slot's previous batch has been computed
@@ -139,9 +147,17 @@ public:
                                        crops[i].mirrored ? 1 : 0};
             }
         });
-        std::memcpy(control + itemsBytes_, keys.data(), keys.size() * sizeof(SampleKey));
-        if (targets)
-            std::memcpy(control + targetsAt_, targets, crops.size() * z(setup_.targets) * sizeof(float));
+        std::memcpy(control + itemsBytes_, batch.keys.data(), crops.size() * sizeof(SampleKey));
+        if (batch.targets)
+            std::memcpy(control + targetsAt_, batch.targets, crops.size() * z(setup_.targets) * sizeof(float));
+        if (batch.labels)
+            std::memcpy(control + labelsAt_, batch.labels, crops.size() * sizeof(int));
+        slot.visible = setup_.visible;
+        if (batch.keep)
+        {
+            std::memcpy(control + keepAt_, batch.keep, crops.size() * z(batch.visible) * sizeof(int));
+            slot.visible = batch.visible;
+        }
         device_->uploadAsync(slot.hostImages->get(), slot.images->get(), offsets.back());
         ++staged_;
     }
@@ -156,6 +172,7 @@ public:
         device_->waitForUploads();
         // A recording uses fixed addresses.
         device_->copy(slot.control->get(), control_.get(), controlBytes_);
+        visible_ = slot.visible;
         const bool together = last && setup_.sumOverWorkers;
         launch(last && !together ? LastBatch : Batch);
         if (together)
@@ -206,6 +223,7 @@ private:
         {
         }
         std::unique_ptr<Memory<uint8_t>> control, hostControl, images, hostImages;
+        int visible = 0;
     };
 
     /// Parts that are recorded separately. LastBatch: a step's last batch and its update, if nothing comes between them
@@ -263,10 +281,13 @@ private:
             augment(stream, items, pixels_.get(), setup_.batch, setup_.grid.width, setup_.grid.height, setup_.largestCrop,
                     setup_.largestCrop, setup_.mean, setup_.deviation, scratch.get());
         }
-        sampleMasks(stream, setup_.seed, keys, keep_.get(), setup_.batch, setup_.visible, setup_.grid.count());
+        if (setup_.draws)
+            sampleMasks(stream, setup_.seed, keys, drawn_.get(), setup_.batch, visible_, setup_.grid.count());
         device_->check("a batch's images and masks");
+        const int* const keep = setup_.draws ? drawn_.get() : reinterpret_cast<const int*>(control_.get() + keepAt_);
+        const int* const labels = setup_.labelled ? reinterpret_cast<const int*>(control_.get() + labelsAt_) : nullptr;
         const float* const targets = setup_.targets > 0 ? reinterpret_cast<const float*>(control_.get() + targetsAt_) : nullptr;
-        pass_({pixels_.get(), keep_.get(), keys, setup_.batch, setup_.visible, targets}, gradients_.get(), loss_.get());
+        pass_({pixels_.get(), keep, keys, setup_.batch, visible_, targets, labels}, gradients_.get(), loss_.get());
         addLoss(stream, loss_.get(), 1.0 / setup_.batchesPerStep, state_.get());
         device_->check("a batch's loss");
     }
@@ -282,7 +303,7 @@ private:
         float* const weights = const_cast<float*>(
             backend_.parameters(setup_.weights, setup_.total));   // owned by the backend
         adamW(stream, weights, gradients_.get(), m_.get(), v_.get(), backend_.copyOf(weights), kind_.get(),
-              setup_.total, reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
+              rate_.get(), setup_.total, reinterpret_cast<const AdamWFactors*>(control_.get() + factorsAt_), skip_.get());
         device_->check("the optimizer");
         device_->zero(gradients_.get(), gradients_.bytes());
     }
@@ -291,18 +312,21 @@ private:
     const std::shared_ptr<const Device> device_;
     const TrainingSetup setup_;
     const Pass pass_;
-    const size_t side_, itemsBytes_, factorsAt_, targetsAt_,
-        controlBytes_;   ///< data that differ from batch to batch: items, keys, factors, targets
+    const size_t side_, itemsBytes_, factorsAt_, targetsAt_, labelsAt_, keepAt_,
+        controlBytes_;   ///< data that differ from batch to batch: items, keys, factors, targets, labels, kept patches
     const Memory<float> gradients_, m_, v_;
-    const Memory<uint8_t> kind_, control_;
+    const Memory<uint8_t> kind_;
+    const Memory<float> rate_;
+    const Memory<uint8_t> control_;
     const Memory<float> pixels_;
-    const Memory<int> keep_;
+    const Memory<int> drawn_;
     const Memory<double> loss_;
     const Memory<StepState> state_, report_;
     const Memory<int> skip_;
     const Memory<StepState> hostReport_;
     Slot slots_[2];
     int64_t staged_ = 0, run_ = 0;   ///< numbers of batches
+    int visible_ = 0;                ///< of the batch that is computed
     bool settled_ = false, recordable_ = setup_.recordable;
     double gradientFactor_ = 1;
     std::unique_ptr<Recording> recordings_[parts];

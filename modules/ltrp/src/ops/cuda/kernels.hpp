@@ -258,11 +258,11 @@ size_t listMleScratch(int batch, int n, int k);
 void listMle(Stream stream, const ListMleArgs& args, void* scratch);
 
 /// AdamW over a flat arena of `total` floats (a multiple of 16), 64-byte aligned. kind [total / 16]: 0 these 16 are
-/// constant, 1 no decay, 2 decay. skip (or null): nothing is changed if *skip is not 0. copy (or data null): 16-bit
+/// constant, 1 no decay, 2 decay; rates [total / 16]: factor of the learning rate. skip (or null): nothing is changed if *skip is not 0. copy (or data null): 16-bit
 /// copy of all of w, also written where kind is 0. factors are in device memory, so that a recorded step can be
 /// replayed with other values.
 void adamW(Stream stream, float* w, const float* gradient, float* m, float* v, Output copy, const uint8_t* kind,
-           size_t total, const AdamWFactors* factors, const int* skip);
+           const float* rates, size_t total, const AdamWFactors* factors, const int* skip);
 
 /// *sum = the sum of squares of x [count], fp64.
 size_t sumOfSquaresScratch(size_t count);
