@@ -5,20 +5,27 @@
 #include "../precomp.hpp"
 #include "decimal.hpp"
 
-#include <charconv>
+#include <iomanip>
+#include <locale>
+#include <sstream>
 
 namespace cv { namespace ltrp {
 
+// Streams, because GCC before 11 has no std::to_chars for floating-point numbers.
 std::string decimal(double value, int digits)
 {
-    char text[64];
-    return std::string(text, std::to_chars(text, text + sizeof(text), value, std::chars_format::general, digits).ptr);
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text << std::setprecision(digits) << value;
+    return text.str();
 }
 
 double parseDecimal(const std::string& text)
 {
+    std::istringstream stream(text);
+    stream.imbue(std::locale::classic());
     double value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
+    stream >> value;
     return value;
 }
 
