@@ -25,7 +25,7 @@ from typing import Dict, Iterable, List
 LARGEST = 25 * 2**20
 # Of the 10 bits behind the point of a half-precision weight, those that a wheel keeps. Coverage stays the same, see
 # doc/packages.md.
-WEIGHT_BITS = 6
+WEIGHT_BITS = 5
 MODELS = ("ltrp-mae-small.safetensors", "ltrp-rank-tiny.safetensors")
 # What auditwheel lets a wheel take from the system, as far as this library may want it.
 SYSTEM = re.compile(r"(libc|libm|libpthread|libdl|librt|ld-linux-x86-64)\.so\.[0-9]+$")
