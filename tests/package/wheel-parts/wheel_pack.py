@@ -27,8 +27,10 @@ LARGEST = 25 * 2**20
 # doc/packages.md.
 WEIGHT_BITS = 5
 MODELS = ("ltrp-mae-small.safetensors", "ltrp-rank-tiny.safetensors")
-# What auditwheel lets a wheel take from the system, as far as this library may want it.
-SYSTEM = re.compile(r"(libc|libm|libpthread|libdl|librt|ld-linux-x86-64)\.so\.[0-9]+$")
+# What auditwheel lets a wheel take from the system, as far as this library may want it. libstdc++ and libgcc_s, which NumPy's
+# wheels need, too, are not linked statically: an interpreter that ends stops its threads by unwinding them through libgcc_s,
+# which aborts in frames of a second copy.
+SYSTEM = re.compile(r"(libc|libm|libpthread|libdl|librt|ld-linux-x86-64|libstdc\+\+|libgcc_s)\.so\.[0-9]+$")
 INSIDE = ("opencv", "onednn", "libjpeg-turbo", "libpng", "libwebp", "libtiff", "zlib", "protobuf", "mlas", "clapack",
           "nlohmann-json", "pybind11", "gcc-runtime")
 
