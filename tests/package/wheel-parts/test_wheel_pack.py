@@ -43,7 +43,7 @@ SMALL = model([("w", "F16", [2, 1], b"abcd")])
 
 
 def sound(_library):
-    return {"needed": ["libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2"], "path": [], "lacking": [],
+    return {"needed": ["libm.so.6", "libc.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"], "path": [], "lacking": [],
             "exported": ["PyInit__ltrp"]}
 
 
@@ -119,7 +119,7 @@ class Wheels(unittest.TestCase):
         self.assertComplains(self.wheel(), "needs libgomp-1a2b.so.1, which is not inside", look)
 
     def test_what_the_system_would_have_to_have_is_refused(self):
-        for library in ("libopencv_core.so.406", "libdnnl.so.3", "libstdc++.so.6", "libz.so.1", "libcrypt.so.1"):
+        for library in ("libopencv_core.so.406", "libdnnl.so.3", "libgomp.so.1", "libstdc++.so.6.1", "libz.so.1", "libcrypt.so.1"):
             self.assertComplains(self.wheel(), "needs %s," % library,
                                  lambda _, library=library: dict(sound(_), needed=[library]))
         self.assertComplains(self.wheel(), "looks for libraries in /usr/lib", lambda _: dict(sound(_), path=["/usr/lib"]))
