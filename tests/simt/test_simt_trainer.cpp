@@ -162,6 +162,21 @@ struct Fixture : TrainFixture
         return values;
     }
 
+    /// Trains on the CPU and on the device, which must agree; returns the number of recordings there.
+    template <class Params>
+    int followsTheCpu(Params params, const std::string& name = {}) const
+    {
+        params.out = file("cpu" + name);
+        BOOST_TEST(make(params)->run());
+        params.out = file("device" + name);
+        const Emulated device = emulated(Precision::FP32);
+        BOOST_TEST(onDevice(params, device)->run());
+        const auto worst = apart("device" + name, "cpu" + name);
+        BOOST_TEST(worst.first < 1e-5);
+        BOOST_TEST(worst.second < 1e-5);
+        return device.device->recordings;
+    }
+
     size_t overflows(const std::string& out) const
     {
         const std::vector<nlohmann::json> lines = log(out);
@@ -253,14 +268,7 @@ BOOST_AUTO_TEST_CASE(accumulated_batches_follow_the_cpu)
     params.batch = 2;
     params.accumulate = 2;
     params.normPixLoss = false;
-    BOOST_TEST(make(params)->run());
-    params.out = file("device");
-    const Emulated device = emulated(Precision::FP32);
-    BOOST_TEST(onDevice(params, device)->run());
-    const auto worst = apart("device", "cpu");
-    BOOST_TEST(worst.first < 1e-5);
-    BOOST_TEST(worst.second < 1e-5);
-    BOOST_TEST(device.device->recordings == 2);   // of a batch, and of a step's last batch
+    BOOST_TEST(followsTheCpu(params) == 2);   // recordings of a batch, and of a step's last batch
 }
 
 BOOST_AUTO_TEST_CASE(ranker_training_follows_the_cpu)
@@ -277,21 +285,13 @@ BOOST_AUTO_TEST_CASE(ranker_training_follows_the_cpu)
                           Case{"rank-net", false, REMOVAL_DECODER, METRIC_L1, SPACE_DECODER, 0},
                           Case{"list-mle-k", false, REMOVAL_DECODER, METRIC_PSNR, SPACE_DECODER, 0}})
     {
-        const std::string name = cv::format("%s-%d", c.loss, c.metric);
-        RankerTrainParams params = ranker("cpu-" + name);
+        RankerTrainParams params = ranker("cpu");
         params.loss = c.loss;
         params.seesAll = c.seesAll;
         params.removal = c.removal;
         params.metric = c.metric;
         params.space = c.space;
-        BOOST_TEST(make(params)->run());
-        params.out = file("device-" + name);
-        const Emulated device = emulated(Precision::FP32);
-        BOOST_TEST(onDevice(params, device)->run());
-        const auto worst = apart("device-" + name, "cpu-" + name);
-        BOOST_TEST(worst.first < 1e-5);
-        BOOST_TEST(worst.second < 1e-5);
-        BOOST_TEST(device.device->recordings == c.recordings);
+        BOOST_TEST(followsTheCpu(params, cv::format("-%s-%d", c.loss, c.metric)) == c.recordings);
     }
 }
 
@@ -300,8 +300,7 @@ BOOST_AUTO_TEST_CASE(classifiers_follow_the_cpu)
     for (const vit::Task task : {vit::Task::Classify, vit::Task::Multilabel, vit::Task::Segment})
         for (const bool varied : {false, true})
         {
-            const std::string name = std::string(vit::taskName(task)) + (varied ? "-varied" : "");
-            train::ClassifierTrainParams params = classifier("cpu-" + name, task);
+            train::ClassifierTrainParams params = classifier("cpu", task);
             if (varied)   // another number of patches in each batch; two batches in each update
             {
                 params.keepMin = 0.2;
@@ -309,14 +308,7 @@ BOOST_AUTO_TEST_CASE(classifiers_follow_the_cpu)
                 params.pool = "mean";
                 params.batch = params.accumulate = 2;
             }
-            BOOST_TEST(make(params)->run());
-            params.out = file("device-" + name);
-            const Emulated device = emulated(Precision::FP32);
-            BOOST_TEST(onDevice(params, device)->run());
-            const auto worst = apart("device-" + name, "cpu-" + name);
-            BOOST_TEST(worst.first < 1e-5);
-            BOOST_TEST(worst.second < 1e-5);
-            BOOST_TEST(device.device->recordings == (varied ? 0 : 1));
+            BOOST_TEST(followsTheCpu(params, cv::format("-%s-%d", vit::taskName(task), varied)) == (varied ? 0 : 1));
         }
 }
 
