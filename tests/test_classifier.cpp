@@ -12,6 +12,7 @@
 #include "opencv2/ltrp/ranker.hpp"
 #include "opencv2/ltrp/select.hpp"
 #include "select/selector.hpp"
+#include "train/initial_weights.hpp"
 #include "train/loader.hpp"
 #include "train/trainer.hpp"
 #include "vit/classifier.hpp"
@@ -399,9 +400,39 @@ BOOST_AUTO_TEST_CASE(parameters_out_of_range_are_refused)
     for (const auto& one : cases)
         BOOST_TEST(refused(one.first).find(one.second) != std::string::npos, one.second << ": " << refused(one.first));
     BOOST_TEST(!fs::exists(file("refused")));
-    io::saveModel(file("classifier.safetensors"), smallClassifier());
-    const std::string said = refused([&](P& p) { p.init = file("classifier.safetensors"); });
-    BOOST_TEST(said.find("is a classifier, expected an autoencoder") != std::string::npos, said);
+    io::Model ranker;
+    ranker.kind = io::ModelKind::Ranker;
+    vit::initialiseParams(ranker.ranker, 1, ranker.params);
+    io::saveModel(file("ranker.safetensors"), ranker);
+    const std::string said = refused([&](P& p) { p.init = file("ranker.safetensors"); });
+    BOOST_TEST(said.find("is a ranker, expected an autoencoder or a classifier") != std::string::npos, said);
+}
+
+BOOST_AUTO_TEST_CASE(it_begins_as_another_classifier_whose_head_it_keeps_for_the_same_classes)
+{
+    const io::Model from = smallClassifier();
+    const auto begun = [&](const std::function<void(io::Model&)>& change)
+    {
+        io::Model to = smallClassifier();
+        change(to);
+        vit::initialiseParams(to.classifier, 6, to.params);
+        train::copyInitialWeights(from, to);
+        std::set<std::string> other;
+        for (const vit::ParamInfo& tensor : to.params.layout.tensors())
+        {
+            const float* source = from.params.data() + from.params.layout.at(tensor.name).offset;
+            if (!std::equal(source, source + tensor.count, to.params.data() + tensor.offset))
+                other.insert(tensor.name);
+        }
+        return other;
+    };
+    const std::set<std::string> none, head = {"head.weight"};   // the biases of both begin as 0
+    BOOST_TEST((begun([](io::Model&) {}) == none));
+    BOOST_TEST((begun([](io::Model& to) { to.classes[1] = "dog"; }) == head));
+    BOOST_TEST((begun([](io::Model& to) { std::swap(to.classes[0], to.classes[1]); }) == head));
+    BOOST_TEST((begun([](io::Model& to) { to.classifier.pooling = vit::Pooling::Class; }) == head));
+    const std::string refused = messageOf([&] { begun([](io::Model& to) { to.classifier.encoder.depth = 2; }); });
+    BOOST_TEST(refused.find("its depth is 3, expected 2") != std::string::npos, refused);
 }
 
 BOOST_AUTO_TEST_CASE(files_hold_classes_and_are_checked)

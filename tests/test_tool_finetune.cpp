@@ -293,6 +293,16 @@ BOOST_AUTO_TEST_CASE(a_grid_of_cells_goes_on_where_it_ended)
     const std::vector<std::string> names = namesIn(folder.file("grid/runs"));
     BOOST_TEST(names.back() == "shared-0.5-3");
 
+    // Further trained for one selector: each seed begins as its own network.
+    writeText(config, "train = " + folder.file("data") + "\ntest = " + folder.file("data") + "\nout = " + folder.file("further") +
+              "\nselector = random\nkeep = 0.5\nseed = 0,1\nfinetune = --threads 1 --epochs 1 --init " +
+              folder.file("grid/runs/random-0.5-{seed}/final.safetensors") + "\n");
+    const Outcome further = tool({"eval", "downstream", config});
+    BOOST_REQUIRE_MESSAGE(further.status == 0, further.err);
+    const auto begin = [&](const std::string& seed) -> std::string
+    { return Json::parse(readText(folder.file("further/cells/random-0.5-" + seed + ".json")))["inputs"]["init"]; };
+    BOOST_TEST(begin("0") != begin("1"));
+
     write("keep = 0.25,0.5\nselector = random,centre\nseed = 4\ntrain-selector = random\ntrain-keep = 0.3..0.6\n");
     const Outcome once = tool({"eval", "downstream", config});
     BOOST_REQUIRE_MESSAGE(once.status == 0, once.err);

@@ -26,7 +26,9 @@ import tempfile
 import time
 from pathlib import Path
 
-TITLES = {"class_mean": "mean of classes", "accuracy": "images", "map": "mAP", "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
+TITLES = {"class_mean": "mean of classes", "accuracy": "images", "map": "mAP",
+          "map_labelled": "labelled classes", "map_unlabelled": "unlabelled classes",
+          "miou": "mIoU", "pixel_accuracy": "pixel accuracy"}
 KEPT = ("selector", "keep", "seed", "images", "train_seconds")
 NEED_CLASSIFIER = ("class_attention", "attention_rollout", "grad_cam")
 REFERENCES = ("random", "uniform")   # the selectors that the others are compared with, on the same images
@@ -47,8 +49,24 @@ def measures(cell):
     return {name: cell[name] for title in TITLES for name in cell if name.lower() == title}
 
 
-def right_answers(cell_file):
-    """{class: {image: 1 if its class was found, else 0}}; None for tasks other than classification."""
+def halves(cell, file):
+    """The mAP of the classes that labelled.txt beside the grid's folder names, and of the others."""
+    names = file.parents[2] / "labelled.txt"
+    if "map" not in cell or not names.is_file():
+        return {}
+    labelled = set(names.read_text().splitlines())
+    found = {"map_labelled": [], "map_unlabelled": []}
+    for entry in cell["classes"]:
+        if "average_precision" in entry:
+            found["map_labelled" if entry["class"] in labelled else "map_unlabelled"].append(entry["average_precision"])
+    return {name: statistics.fmean(values) for name, values in found.items() if values}
+
+
+def answers_of(cell, cell_file):
+    """{class: {image: 1 if its class was found, else 0}}; for several labels {class: {"": average precision}}; None for
+    segmentation."""
+    if "map" in cell:
+        return {entry["class"]: {"": entry["average_precision"]} for entry in cell["classes"] if "average_precision" in entry}
     answers = {}
     for line in cell_file.with_suffix(".images.jsonl").read_text().splitlines():
         entry = json.loads(line)
@@ -59,8 +77,8 @@ def right_answers(cell_file):
 
 
 def differences(cells):
-    """Each other selector minus a reference in percent of right answers on the same images: mean over the classes, of the
-    seeds that both have, and its standard error over the classes. cells: {(selector, keep): {seed: right_answers()}}"""
+    """Each other selector minus a reference in points (of 100) on the same images: mean over the classes, of the seeds that
+    both have, and its standard error over the classes. cells: {(selector, keep): {seed: answers_of()}}"""
     lines = []
     for (selector, keep), seeds in sorted(cells.items()):
         for versus in REFERENCES:
@@ -85,9 +103,10 @@ def collect(out):
         if cell.get("failed") != 0:
             fail(f"{path}: {cell.get('failed')} images failed, expected none; compute the cell again")
         name = path.parent.parent.relative_to(out).as_posix()
-        lines.append({"experiment": name, **{key: cell[key] for key in KEPT if key in cell}, **measures(cell)})
+        lines.append({"experiment": name, **{key: cell[key] for key in KEPT if key in cell},
+                      **measures({**cell, **halves(cell, path)})})
         group = answers.setdefault(name, {}).setdefault((cell["selector"], cell["keep"]), {})
-        group[cell["seed"]] = right_answers(path)
+        group[cell["seed"]] = answers_of(cell, path)
     for name, cells in answers.items():
         lines += [{"experiment": name, **line} for line in differences(cells)]
     for path in sorted(out.rglob("coverage.json")):
@@ -119,7 +138,7 @@ def table(head, rows):
 
 def cells_table(lines):
     """A table for each share with a row for each selector, the best first: the measures (mean over seeds and its standard
-    error) and by how many points of the mean of classes a selector is ahead of each reference."""
+    error) and by how many points of the mean over the classes a selector is ahead of each reference."""
     cells = [line for line in lines if "ahead" not in line]
     ahead = {(line["selector"], line["keep"], line["versus"]): f"{line['ahead']:+.1f} ± {line['error']:.1f}"
              for line in lines if "ahead" in line}

@@ -44,7 +44,7 @@ const HelpText HELP = {
     "again, and a training that was stopped goes on. With train-selector one network per share and seed is trained, on\n"
     "patches by these selectors, and tested with each; with train-keep one network for all shares. The same command may\n"
     "run several times at once: the processes share out the networks.\n"
-    "CONFIG holds the options, one \"name = value\" per line.\n"
+    "CONFIG holds the options, one \"name = value\" per line. In finetune and predict {seed} is the seed of the cell.\n"
     "The table has the measures of the task (finetune = --task ...): mean over seeds with its standard error.\n"
     "With train-selector, 'merge' may stand among the selectors: in its cells the network sees all patches and merges\n"
     "their tokens to the share ('ltrp predict --merge').\n",
@@ -194,8 +194,8 @@ public:
             test.insert(test.end(), {"--keep", cell.keep, "--selector", cell.selector});
         test.insert(test.end(), {"--seed", cell.seed, "--jsonl", fileOf(cell, ".images.jsonl"), "--report",
                                  fileOf(cell, ".accuracy.json")});
-        const std::vector<std::string> trainMore = optionsFor(shared_.empty() ? cell.selector : shared_, finetune_),
-                                       testMore = optionsFor(cell.selector, predict_);
+        const std::vector<std::string> trainMore = optionsFor(shared_.empty() ? cell.selector : shared_, cell.seed, finetune_),
+                                       testMore = optionsFor(cell.selector, cell.seed, predict_);
         train.insert(train.end(), trainMore.begin(), trainMore.end());
         test.insert(test.end(), testMore.begin(), testMore.end());
         return {train, test};
@@ -234,8 +234,12 @@ private:
 
     /// Without --classifier where no selector of the cell uses it: such a command refuses it, and a grid with other
     /// selectors could not name one. selectors: separated by commas
-    static std::vector<std::string> optionsFor(const std::string& selectors, const std::vector<std::string>& words)
+    static std::vector<std::string> optionsFor(const std::string& selectors, const std::string& seed,
+                                               std::vector<std::string> words)
     {
+        for (std::string& word : words)
+            for (size_t at; (at = word.find("{seed}")) != std::string::npos;)
+                word.replace(at, 6, seed);
         for (const std::string& name : split(selectors, ','))
             if (cv::ltrp::select::selectorModel(name) == "classifier")
                 return words;

@@ -22,7 +22,8 @@ namespace
 const HelpText HELP = {
     "ltrp finetune DATA --out DIR [options]",
     "Trains a classifier, a vision transformer that sees only the kept patches of each image, each with its position.\n"
-    "It begins as the encoder of an autoencoder (--init). Data, head and loss by --task:\n"
+    "It begins as the encoder of an autoencoder or as an earlier classifier, whose head it keeps if task and classes are\n"
+    "the same (--init). Data, head and loss by --task:\n"
     "  classify    one class for each image. DATA: a folder with a folder of images for each class, or a CSV file with\n"
     "              lines \"path,label\". A linear layer; cross entropy\n"
     "  multilabel  any number of classes. DATA: such a CSV file with \"path,label;label\", or a JSON file as COCO's\n"
@@ -94,8 +95,8 @@ bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainP
     // clang-format on
     addGeometryOptions(options, geometry, {"with --init none: input side in pixels (224)", "patch side in pixels (16)",
                                            "width (192)", "blocks (12)", "attention heads (3)"});
-    addTrainOptions(options, params, "autoencoder's weight file whose encoder the network begins as, or none: random weights (default: "
-                                     "the installed one)");
+    addTrainOptions(options, params, "weight file of an autoencoder, whose encoder the network begins as, or of a classifier; "
+                                     "none: random weights (default: the installed autoencoder)");
     po::variables_map values;
     if (!parseArguments(args, HELP, options, "data", 1, values))
         return false;
@@ -119,7 +120,7 @@ bool parseFinetune(const std::vector<std::string>& args, train::ClassifierTrainP
     {
         for (const auto& entry : geometry)
             if (values.count(entry.first))
-                throw UsageError(std::string("--") + entry.first + " goes with --init none: the geometry is the autoencoder's");
+                throw UsageError(std::string("--") + entry.first + " goes with --init none: the geometry is that of the file");
         params.init = findModel(params.init, "mae", "--init");
     }
     return true;

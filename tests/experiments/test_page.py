@@ -72,6 +72,21 @@ After
         self.assertIn("| `centre` | 0.125 ± 0.000 | 0.250 ± 0.000 | +25.0 ± 25.0 |\n",
                       self.page.read_text())
 
+    def test_several_labels_by_half_of_the_classes(self):
+        (self.out / "classify/labelled.txt").write_text("ant\n")
+        for selector, precisions in (("random", (0.5, 0.2, 0.1)), ("ranker", (0.6, 0.4, 0.3))):
+            classes = [{"class": name, "images": 2, "average_precision": value}
+                       for name, value in zip(("ant", "bee", "cat"), precisions)]
+            (self.cells / f"{selector}-0.25-0.json").write_text(json.dumps(
+                {"selector": selector, "keep": 0.25, "seed": 0, "map": sum(precisions) / 3, "images": 2, "failed": 0,
+                 "classes": classes + [{"class": "dog", "images": 0}]}))
+        self.assertEqual(self.write().returncode, 0)
+        page = self.page.read_text()
+        self.assertIn("| mAP | labelled classes | unlabelled classes | ahead of `random`, points |\n", page)
+        # 10, 20, 20 points ahead: mean 16.7, standard deviation 5.8, of three.
+        self.assertIn("| `ranker` | 0.433 | 0.600 | 0.350 | +16.7 ± 3.3 |\n", page)
+        self.assertIn("| `random` | 0.267 | 0.500 | 0.150 |  |\n", page)
+
     def test_times_are_a_table_the_fastest_first(self):
         (self.out / "classify/times.json").write_text(json.dumps(
             {"keep": 0.25, "photos": 9, "milliseconds": {"ranker": [30, 90, 40], "random": [20, 10, 10]}}))

@@ -39,7 +39,21 @@ bool startsWith(const std::string& text, const char* start)
     return text.compare(0, std::char_traits<char>::length(start), start) == 0;
 }
 
+/// True if a head of the one answers for the other.
+bool sameClasses(const io::Model& from, const io::Model& to)
+{
+    return from.classes == to.classes && from.classifier.task == to.classifier.task
+           && from.classifier.pooling == to.classifier.pooling;
+}
+
 }  // namespace
+
+void requireStart(const io::Model& from, io::ModelKind kind)
+{
+    LTRP_REQUIRE(from.kind == io::ModelKind::Mae || from.kind == kind, Error::StsBadArg,
+                 "init: " << from.path << ": is a " << io::modelKindName(from.kind) << ", expected an autoencoder"
+                          << (kind == io::ModelKind::Mae ? "" : std::string(" or a ") + io::modelKindName(kind)));
+}
 
 InitialWeights::InitialWeights(const String& file)
 {
@@ -58,15 +72,14 @@ void InitialWeights::apply(io::Model& model) const
 void copyInitialWeights(const io::Model& from, io::Model& to)
 {
     const std::string where = "init: " + from.path;
-    const bool toMae = to.kind == io::ModelKind::Mae, fromMae = from.kind == io::ModelKind::Mae;
-    LTRP_REQUIRE(fromMae || (from.kind == io::ModelKind::Ranker && to.kind == io::ModelKind::Ranker), Error::StsBadArg,
-                 where << ": is a " << io::modelKindName(from.kind) << ", expected the weights of an autoencoder");
+    const bool sameKind = to.kind == from.kind, toMae = to.kind == io::ModelKind::Mae;
+    requireStart(from, to.kind);
     const vit::StackConfig &have = from.encoder(), &want = to.encoder();
     requireEqual(where, {{"image size", to.input().imageSize, from.input().imageSize},
                          {"patch size", to.input().patchSize, from.input().patchSize},
                          {"embed dim", want.dim, have.dim}, {"number of heads", want.heads, have.heads},
                          {"MLP width", want.hidden, have.hidden}});
-    if (!toMae && fromMae)
+    if (!sameKind)
         LTRP_REQUIRE(have.depth >= want.depth, Error::StsBadArg, where << ": its encoder has " << have.depth
                      << " blocks, expected at least the " << io::modelKindName(to.kind) << "'s " << want.depth);
     else
@@ -76,9 +89,9 @@ void copyInitialWeights(const io::Model& from, io::Model& to)
                              {"decoder depth", to.mae.decoder.depth, from.mae.decoder.depth},
                              {"number of decoder heads", to.mae.decoder.heads, from.mae.decoder.heads},
                              {"norm-pix-loss", to.mae.normPixLoss, from.mae.normPixLoss}});
-    const bool sameStack = toMae == fromMae;
+    const bool head = sameKind && sameClasses(from, to);
     for (const vit::ParamInfo& target : to.params.layout.tensors())
-        if (sameStack || !(startsWith(target.name, "head.") || (startsWith(target.name, "norm.") && have.depth != want.depth)))
+        if ((head || !startsWith(target.name, "head.")) && (have.depth == want.depth || !startsWith(target.name, "norm.")))
             copyTensor(from, to, target, where);
 }
 

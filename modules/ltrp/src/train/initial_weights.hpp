@@ -26,10 +26,13 @@ private:
     std::string text_ = "random";
 };
 
-/// Copies weights to a network before its training: to an autoencoder from one of the same geometry; to a ranker from
-/// one of the same geometry; to a ranker or classifier from the first blocks of an autoencoder's encoder of the same
-/// width, number of heads, image and patch size. Its head, and its norm if it has fewer blocks, then keep their random
-/// values.
+/// @throws Error::StsBadArg if a training of a network of this kind cannot begin with these weights
+void requireStart(const io::Model& from, io::ModelKind kind);
+
+/// Copies weights to a network before its training: from one of the same kind and geometry; to a ranker or classifier
+/// also from the first blocks of an autoencoder's encoder of the same width, number of heads, image and patch size. Its
+/// head, and its norm if it has fewer blocks, then keep their random values; the head also if it comes from a classifier
+/// of other classes, another task or another pooling.
 /// @throws Error::StsBadArg naming the file, the property, the expected and the actual value
 void copyInitialWeights(const io::Model& from, io::Model& to);
 

@@ -214,8 +214,8 @@ Ptr<Trainer> makeClassifierTrainer(const ClassifierTrainParams& params, const Co
     LTRP_REQUIRE(!all || params.keepMin == 1, Error::StsBadArg, "selector 'all' keeps every patch, but keep is " << params.keepMin
                  << ", expected 1, or another selector");
     InitialWeights start(params.init);
-    LTRP_REQUIRE(!start.given() || start.model().kind == io::ModelKind::Mae, Error::StsBadArg, "init: " << params.init << ": is a "
-                 << io::modelKindName(start.model().kind) << ", expected an autoencoder");
+    if (start.given())
+        requireStart(start.model(), io::ModelKind::Classifier);
     return makeTrainer(params, std::unique_ptr<Objective>(new ClassifierObjective(params, computing,
         listLabelled({params.data[0], params.task, params.images}), std::move(start))), computing.device);
 }
