@@ -6,8 +6,9 @@
 
     page.py collect OUT --json results.json    # all cells under OUT, files coverage.json and times.json; a line for each
     page.py times LTRP MODEL PHOTO... --selectors random,ranker --classifier MODEL --json OUT/classify/times.json
+    page.py kept LTRP MODEL PHOTO... --selectors random,ranker --classifier MODEL --out kept.jpg   # OpenCV, matplotlib
     page.py write results.json --page results.md
-    page.py curves results.json --experiment classify/shared --out curves.png      # needs matplotlib
+    page.py curves results.json --experiment classify/shared --out curves.png   # needs matplotlib
 
 `write` replaces the text between the lines <!-- NAME --> and <!-- end --> of the page. NAME is the folder of an
 `ltrp eval downstream` (classify/shared; segment/fold*: several folders, whose cells count as further seeds), the result of
@@ -22,7 +23,6 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -160,29 +160,58 @@ def cells_table(lines):
     return "\n\n".join(text)
 
 
+def predict(options, selector, photos):
+    """What `ltrp predict` says of each photo. merge and all see all patches."""
+    command = [options.ltrp, "predict", options.model, *photos, "--threads", "1", "--json", "-"]
+    command += (["--merge", str(options.keep)] if selector == "merge" else
+                ["--keep", "1" if selector == "all" else str(options.keep), "--selector", selector])
+    if selector in NEED_CLASSIFIER:
+        command += ["--classifier", options.classifier]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        fail(f"{' '.join(command[:3])} ... --selector {selector}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
 def times(options):
     """Time for an image by each selector (`all`: of all patches), rounds of all selectors in turn. Starting the program and
     reading the weights do not count: it is the time for all photos less that for the first one."""
     def seconds(selector, photos):
-        command = [options.ltrp, "predict", options.model, *photos, "--threads", "1", "--json", str(Path(folder) / "out.json")]
-        command += (["--merge", str(options.keep)] if selector == "merge" else
-                    ["--keep", "1" if selector == "all" else str(options.keep), "--selector", selector])
-        if selector in NEED_CLASSIFIER:
-            command += ["--classifier", options.classifier]
         begin = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            fail(f"{' '.join(command[:3])} ... --selector {selector}: {done.stderr.strip()}")
+        predict(options, selector, photos)
         return time.perf_counter() - begin
 
     selectors = options.selectors.split(",")
     found = {selector: [] for selector in selectors}
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.rounds):
-            for selector in selectors:
-                found[selector].append(1000 * (seconds(selector, options.photos) - seconds(selector, options.photos[:1])) /
-                                       (len(options.photos) - 1))
+    for _ in range(options.rounds):
+        for selector in selectors:
+            found[selector].append(1000 * (seconds(selector, options.photos) - seconds(selector, options.photos[:1])) /
+                                   (len(options.photos) - 1))
     return {"keep": options.keep, "photos": len(options.photos), "milliseconds": found}
+
+
+def kept(options):
+    """A row for each photo, a column for each selector. The patches that it drops are dark."""
+    import cv2
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+    selectors = options.selectors.split(",")
+    figure, axes = plt.subplots(len(options.photos), len(selectors), squeeze=False, layout="constrained",
+                                figsize=(2 * len(selectors), 1.4 * len(options.photos)))
+    for column, selector in enumerate(selectors):
+        axes[0, column].set_title(selector, fontsize=9)
+        for row, entry in enumerate(predict(options, selector, options.photos)):
+            photo = cv2.cvtColor(cv2.imread(options.photos[row]), cv2.COLOR_BGR2RGB)
+            columns, rows = entry["grid"]
+            shown = np.full(rows * columns, 0.15)
+            shown[entry["keep"]] = 1
+            places = [np.arange(length) * parts // length for length, parts in zip(photo.shape, (rows, columns))]
+            light = shown.reshape(rows, columns)[np.ix_(*places)]
+            axes[row, column].imshow((photo * light[..., None]).astype(np.uint8))
+            axes[row, column].axis("off")
+    figure.savefig(options.out, dpi=110)
 
 
 def times_table(entry):
@@ -262,15 +291,19 @@ def main():
     one = commands.add_parser("write")
     one.add_argument("json", type=Path)
     one.add_argument("--page", type=Path, required=True)
-    one = commands.add_parser("times")
-    one.add_argument("ltrp", metavar="LTRP", help="the program")
-    one.add_argument("model", metavar="MODEL")
-    one.add_argument("photos", nargs="+", metavar="PHOTO")
-    one.add_argument("--selectors", required=True)
-    one.add_argument("--classifier", default="")
-    one.add_argument("--keep", type=float, default=0.25)
-    one.add_argument("--rounds", type=int, default=3)
-    one.add_argument("--json", type=Path, required=True)
+    for name in ("times", "kept"):
+        one = commands.add_parser(name)
+        one.add_argument("ltrp", metavar="LTRP", help="the program")
+        one.add_argument("model", metavar="MODEL")
+        one.add_argument("photos", nargs="+", metavar="PHOTO")
+        one.add_argument("--selectors", required=True)
+        one.add_argument("--classifier", default="")
+        one.add_argument("--keep", type=float, default=0.25)
+        if name == "times":
+            one.add_argument("--rounds", type=int, default=3)
+            one.add_argument("--json", type=Path, required=True)
+        else:
+            one.add_argument("--out", type=Path, required=True)
     one = commands.add_parser("curves")
     one.add_argument("json", type=Path)
     one.add_argument("--experiment", required=True)
@@ -281,6 +314,9 @@ def main():
         return 0
     if options.command == "times":
         options.json.write_text(json.dumps(times(options)) + "\n")
+        return 0
+    if options.command == "kept":
+        kept(options)
         return 0
     lines = [json.loads(line) for line in options.json.read_text().splitlines()]
     if options.command == "write":

@@ -94,6 +94,27 @@ After
         self.assertEqual(self.write().returncode, 0)
         self.assertIn("times `random` |\n| --- | --- | --- |\n| `random` | 10 | 1.0 |\n| `ranker` | 40 | 4.0 |\n", self.page.read_text())
 
+    def test_times_come_from_the_program(self):
+        program = self.out / "ltrp"
+        program.write_text(f"#!/bin/sh\necho \"$@\" >>'{self.out}/words'\necho '[]'\n")
+        program.chmod(0o755)
+        result = self.out / "times.json"
+        done = self.run_page("times", program, "m", "a.jpg", "b.jpg", "c.jpg", "--selectors", "random,merge,grad_cam,all",
+                             "--classifier", "k", "--rounds", "2", "--json", result)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = json.loads(result.read_text())
+        self.assertEqual((found["photos"], {name: len(values) for name, values in found["milliseconds"].items()}),
+                         (3, {"random": 2, "merge": 2, "grad_cam": 2, "all": 2}))
+        words = (self.out / "words").read_text().splitlines()
+        begin = "predict m a.jpg b.jpg c.jpg --threads 1 --json - "
+        for end in ("--keep 0.25 --selector random", "--merge 0.25", "--keep 0.25 --selector grad_cam --classifier k",
+                    "--keep 1 --selector all"):
+            self.assertEqual(words.count(begin + end), 2)
+        program.write_text("#!/bin/sh\necho 'cannot read m' >&2\nexit 1\n")
+        done = self.run_page("times", program, "m", "a.jpg", "b.jpg", "--selectors", "random", "--json", result)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot read m", done.stderr)
+
     def test_folds_count_as_seeds(self):
         for number, name in enumerate(("fold0", "fold1")):
             folder = self.out / "segment" / name / "cells"
