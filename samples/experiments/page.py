@@ -256,7 +256,7 @@ def write(lines, page):
 
 
 def curves(lines, experiment, out):
-    """The first measure over the share of patches, for the selectors with three shares or more."""
+    """The first measure over the share of patches, for the selectors with the most shares."""
     import matplotlib
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -273,7 +273,7 @@ def curves(lines, experiment, out):
                         for keep, values in shares.items())
         if selector == "all":
             axes.axhline(points[-1][1], color="black", linestyle=":", label="all patches")
-        elif len(points) > 2:
+        elif len(points) == max(map(len, groups.values())):
             keeps, means, errors = zip(*points)
             axes.errorbar(keeps, means, errors, marker="o", markersize=4, capsize=2, label=selector)
     axes.set(xlabel="share of patches kept", ylabel=("right answers, " if name == "class_mean" else "") + TITLES[name.lower()])
