@@ -198,6 +198,8 @@ def kept(options):
     import matplotlib.pyplot as plt
     import numpy as np
     selectors = options.selectors.split(",")
+    if "merge" in selectors:
+        fail("--selectors: merge keeps all patches")
     figure, axes = plt.subplots(len(options.photos), len(selectors), squeeze=False, layout="constrained",
                                 figsize=(2 * len(selectors), 1.4 * len(options.photos)))
     for column, selector in enumerate(selectors):
